@@ -1,0 +1,71 @@
+"""One case of a cohort: which files, on which grid, and what is known about it."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from femseg.volumes.grid import VoxelGrid
+
+Femur = Literal["all", "left", "right"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashedFile:
+    """A source file and the SHA-256 of its bytes when it was checked. Paths are relative to the cohort's folder."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The files that make one volume: a DICOM series in slice order, or a single volume file.
+
+    Attributes:
+        kind: how to read the files.
+        files: in reading order; for "dicom" first to last along the slice normal.
+        labels: mask only; the voxel values that are femur (empty: every non-zero value).
+    """
+
+    kind: Literal["dicom", "volume"]
+    files: tuple[HashedFile, ...]
+    labels: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CaseFacts:
+    """What is known about a case besides its voxels; None where nobody said.
+
+    Attributes:
+        side: side of the body that the femur mask shows.
+        metal_ml: volume above 2500 HU.
+        cut_off: ends of the body axis at which the femur mask leaves the field of view.
+    """
+
+    side: Literal["left", "right", "both"] | None = None
+    sex: Literal["F", "M", "O"] | None = None
+    age_years: int | None = None
+    metal_ml: float = 0.0
+    cut_off: tuple[Literal["superior", "inferior"], ...] = ()
+    femur_ml: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A checked study: a CT, its femur mask (None for inference), geometry, facts, and what intake remarked or mended.
+
+    Attributes:
+        case_id: keyed hash of the study, such as "case-3f9a1c07b2de"; never a name.
+        patient_id: keyed hash of the patient; the split is by this.
+        grid: the CT's own grid as read.
+        femur: which femur of the scan the mask stands for.
+        remarks: warnings and mends of intake, each starting with its matrix id.
+    """
+
+    case_id: str
+    patient_id: str
+    ct: Source
+    mask: Source | None
+    grid: VoxelGrid
+    femur: Femur = "all"
+    facts: CaseFacts = CaseFacts()
+    remarks: tuple[str, ...] = ()

@@ -1,0 +1,1 @@
+"""Raw against gradient, paired by case."""

@@ -1,0 +1,105 @@
+"""Files that matter appear whole or not at all: temporary name, fsync, read back, rename, fsync of the folder."""
+
+import errno
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from femseg.errors import ExitCode, Fault, Refusal
+
+_CHUNK_BYTES = 1 << 20
+
+
+def sha256_of_file(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_json(value: Any) -> str:
+    """Hex SHA-256 of a JSON value in canonical form: a fingerprint of settings."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _fsync(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@contextmanager
+def written_durably(path: Path, *, check: Callable[[Path], None] | None = None) -> Iterator[Path]:
+    """Give a temporary path beside `path`; once the block has written it, make it durable under its final name.
+
+    Args:
+        path: final name; its folder is made if need be. The temporary name keeps its suffixes.
+        check: called with the temporary path after fsync; it reads back and raises to refuse.
+    Raises: Refusal (exit 5) when the disk is full or unwritable. On any error no file is left under either name
+        and an earlier file under the final name stays as it was.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    suffixes = "".join(path.suffixes[-2:])
+    temporary = path.parent / f".{uuid.uuid4().hex}.part{suffixes}"
+    try:
+        yield temporary
+        _fsync(temporary)
+        if check is not None:
+            check(temporary)
+        temporary.replace(path)
+        _fsync(path.parent)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.ESTALE):
+            raise
+        raise Refusal(
+            Fault(
+                id="ST-06",
+                file=str(path),
+                problem=f"cannot be written: {error.strerror}",
+                fix="free space or choose a writable folder; what was there before is untouched",
+                exit_code=ExitCode.RESOURCE,
+            )
+        ) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes_durably(path: Path, content: bytes) -> str:
+    """Write bytes whole or not at all; returns their SHA-256, proven by reading the file back."""
+    expected = hashlib.sha256(content).hexdigest()
+
+    def same_bytes(temporary: Path) -> None:
+        if sha256_of_file(temporary) != expected:
+            raise OSError(errno.EIO, "bytes read back differ from bytes written")
+
+    with written_durably(path, check=same_bytes) as temporary, temporary.open("wb") as stream:
+        for start in range(0, len(content), _CHUNK_BYTES):
+            stream.write(content[start : start + _CHUNK_BYTES])
+    return expected
+
+
+def write_json_durably(path: Path, value: Any) -> str:
+    """Write strict JSON (no NaN, sorted keys, final newline); returns the file's SHA-256."""
+    return write_bytes_durably(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON that one of our own stages wrote; a missing or torn file is refused with its name (exit 4)."""
+    try:
+        return json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no readable JSON ({error})"
+        fault = Fault(
+            id="ST-02",
+            file=str(path),
+            problem=problem,
+            fix="run the stage that writes it again (`dvc repro`), or `dvc pull`",
+            exit_code=ExitCode.INTEGRITY,
+        )
+        raise Refusal(fault) from error

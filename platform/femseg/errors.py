@@ -1,0 +1,75 @@
+"""Refusals: what was found, what was expected, what to do; one line and one exit code each."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from typing import Any
+
+
+class ExitCode(IntEnum):
+    """What a command's exit status means, everywhere in femseg."""
+
+    DONE = 0
+    USAGE = 2
+    INPUT_REFUSED = 3
+    INTEGRITY = 4
+    RESOURCE = 5
+    SERVICE_DOWN = 6
+    TRAINING_FAILED = 7
+    GATE_REFUSED = 8
+    SECURITY = 9
+    RESUMABLE = 75
+
+
+def printable(name: object) -> str:
+    """A file or case name that cannot break a line or a terminal: control characters are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One thing that is wrong with one file, series or setting.
+
+    Attributes:
+        id: case of the acceptance matrix, for instance "IN-04".
+        file: what the fault was found in; never a patient's name.
+        problem: what is wrong, with the numbers found and expected.
+        fix: what to do about it.
+        exit_code: how a command that stops on this fault ends.
+    """
+
+    id: str
+    file: str
+    problem: str
+    fix: str
+    exit_code: ExitCode = ExitCode.INPUT_REFUSED
+
+    def __str__(self) -> str:
+        problem, fix = self.problem.rstrip("."), self.fix.rstrip(".")
+        return printable(f"error {self.id}: {self.file}: {problem}. Fix: {fix}.")
+
+    def as_dict(self) -> dict[str, Any]:
+        """The same for `--json`."""
+        return {**asdict(self), "exit_code": int(self.exit_code)}
+
+
+class Refusal(Exception):
+    """Work stopped for stated reasons. Carries every fault of the pass, not the first only."""
+
+    def __init__(self, faults: Fault | Sequence[Fault]) -> None:
+        self.faults: tuple[Fault, ...] = (faults,) if isinstance(faults, Fault) else tuple(faults)
+        if not self.faults:
+            raise ValueError("a Refusal needs at least one Fault")
+        super().__init__("\n".join(str(fault) for fault in self.faults))
+
+    def __reduce__(self) -> tuple[type["Refusal"], tuple[tuple[Fault, ...]]]:
+        return (Refusal, (self.faults,))  # travels between Ray workers whole
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """Of several faults, the gravest kind decides: security, integrity, resource, then the first fault's own."""
+        kinds = [fault.exit_code for fault in self.faults]
+        for grave in (ExitCode.SECURITY, ExitCode.INTEGRITY, ExitCode.RESOURCE):
+            if grave in kinds:
+                return grave
+        return kinds[0]

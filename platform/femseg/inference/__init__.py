@@ -1,0 +1,1 @@
+"""A CT in, a mask on its own grid out."""

@@ -1,0 +1,1 @@
+"""How well a predicted mask matches its reference: overlap, distance, volume."""

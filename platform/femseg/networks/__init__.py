@@ -1,0 +1,1 @@
+"""The V-Net, and the package that carries one with its input recipe."""

@@ -1,0 +1,1 @@
+"""Which model is proposed, and on what evidence."""

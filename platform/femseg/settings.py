@@ -1,0 +1,76 @@
+"""params.yaml, checked once at the door: a section in, a frozen dataclass out, or a sentence that names the key."""
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import TypeAdapter, ValidationError
+
+from femseg.errors import ExitCode, Fault, Refusal
+
+Settings = TypeVar("Settings")
+
+
+def _usage_fault(file: Path | str, problem: str, fix: str) -> Fault:
+    return Fault(id="CFG-01", file=str(file), problem=problem, fix=fix, exit_code=ExitCode.USAGE)
+
+
+def _unknown_keys(settings: Any, given: Any, where: str) -> list[str]:
+    """Keys of `given` that the checked dataclass does not have, at any depth."""
+    if not (dataclasses.is_dataclass(settings) and isinstance(given, dict)):
+        return []
+    names = {field.name for field in dataclasses.fields(settings)}
+    unknown = [f"{where}.{key}" for key in given if key not in names]
+    for name in names & set(given):
+        unknown += _unknown_keys(getattr(settings, name), given[name], f"{where}.{name}")
+    return unknown
+
+
+def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path | str = "params.yaml") -> Settings:
+    """Turn plain data into a frozen settings dataclass.
+
+    Args:
+        settings_type: a frozen dataclass; its `__post_init__` raises ValueError on values out of range.
+        given: what YAML or JSON held.
+        where: name of the section, for messages ("train").
+    Raises: Refusal (exit 2) naming every wrong key with what was found and expected.
+    """
+    try:
+        settings = TypeAdapter(settings_type).validate_json(json.dumps(given), strict=True)
+    except ValidationError as error:
+        faults = []
+        for item in error.errors(include_url=False):
+            key = ".".join([where, *(str(part) for part in item["loc"])])
+            hint = "; PyYAML reads 1e-4 as text, write 1.0e-4" if isinstance(item["input"], str) else ""
+            message = item["msg"].removeprefix("Value error, ")
+            found = "" if isinstance(item["input"], dict) else f", got {item['input']!r}"
+            faults.append(_usage_fault(file, f"{key}: {message}{found}{hint}", "correct this setting"))
+        raise Refusal(faults) from None
+    except TypeError as error:
+        raise Refusal(_usage_fault(file, f"{where}: {error}", "use plain YAML values")) from None
+    unknown = _unknown_keys(settings, given, where)
+    if unknown:
+        raise Refusal(
+            [_usage_fault(file, f"{key}: unknown setting", "remove it or correct its name") for key in unknown]
+        )
+    return settings
+
+
+def read_section(settings_type: type[Settings], section: str, *, file: Path = Path("params.yaml")) -> Settings:
+    """Read and check one section of params.yaml. Raises: Refusal (exit 2)."""
+    try:
+        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise Refusal(_usage_fault(file, "no such file", "run from the repository's root")) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Refusal(_usage_fault(file, f"is no valid YAML ({' '.join(str(error).split())})", "correct it")) from None
+    if not isinstance(document, dict) or section not in document:
+        raise Refusal(_usage_fault(file, f"section '{section}' is missing", f"add `{section}:`"))
+    return checked(settings_type, document[section] or {}, where=section, file=file)
+
+
+def as_plain(settings: Any) -> Any:
+    """A settings dataclass as JSON values (tuples become lists): for fingerprints, packages and tracking."""
+    return json.loads(TypeAdapter(type(settings)).dump_json(settings))

@@ -1,0 +1,1 @@
+"""Training in plain PyTorch: settings, losses, batches, the loop, checkpoints."""

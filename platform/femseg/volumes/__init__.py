@@ -1,0 +1,1 @@
+"""What a CT volume is, and all that is done to one without learning."""
