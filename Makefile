@@ -1,0 +1,58 @@
+# The few commands that everyone uses. `make repro` and `make test` work right after `git clone`.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export DVC_NO_ANALYTICS := 1
+
+.PHONY: help repro register test slow lint format constraints bench clean
+
+help:
+	@echo "make repro        environment, then the whole pipeline; ends with a registered model and reports/comparison.html"
+	@echo "make test         environment, then the tests"
+	@echo "make slow         the tests that take minutes"
+	@echo "make lint         ruff, mypy --strict, import contracts"
+	@echo "make bench        every benchmark that needs no GPU; JSON into benchmarks/results"
+	@echo "make constraints  renew constraints.txt from pyproject.toml's bounds"
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "femseg needs Python 3.11 or newer; set PYTHON=..."; exit 2; }
+	@$(PYTHON) -m venv $(VENV) || { echo "no venv module: apt-get install python3-venv"; exit 2; }
+
+$(VENV)/.run: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable .
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@touch $@ $(VENV)/.run
+
+repro: $(VENV)/.run
+	dvc repro
+	python -m pipelines.register
+	@echo "open reports/comparison.html · mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db"
+
+register: $(VENV)/.run
+	python -m pipelines.register
+
+test: $(VENV)/.dev
+	python -m pytest
+
+slow: $(VENV)/.dev
+	python -m pytest -m slow
+
+lint: $(VENV)/.dev
+	ruff check . && ruff format --check . && mypy && lint-imports
+
+format: $(VENV)/.dev
+	ruff check --fix . ; ruff format .
+
+constraints:
+	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
+	build/constraints/bin/python -m pip install --quiet --editable '.[dev]'
+	build/constraints/bin/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools \
+	  | sed -e 's/+cpu$$//' -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d' -e '/^#/d' > constraints.txt
+	rm -rf build/constraints
+
+clean:
+	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,42 @@
+"""How every command ends: refusals as one line each with their exit code, no traceback unless asked for."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from femseg.errors import Refusal, printable
+
+
+def debugging() -> bool:
+    """Whether tracebacks are wanted (`--debug`, or FEMSEG_DEBUG=1 in the environment)."""
+    return os.environ.get("FEMSEG_DEBUG", "") not in ("", "0")
+
+
+@contextmanager
+def door(*, as_json: bool = False) -> Iterator[None]:
+    """Run a command's body; turn what it raises into lines on stderr (or JSON on stdout) and the right exit code."""
+    try:
+        yield
+    except Refusal as refusal:
+        if debugging():
+            raise
+        if as_json:
+            print(json.dumps({"faults": [fault.as_dict() for fault in refusal.faults]}, indent=2))
+        for fault in refusal.faults:
+            print(fault, file=sys.stderr)
+        sys.exit(int(refusal.exit_code))
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+    except Exception as error:
+        if debugging():
+            raise
+        words = printable(" ".join(str(error).split()))[:400]
+        print(
+            f"error INTERNAL: femseg: {type(error).__name__}: {words}. "
+            "Fix: this is a fault of femseg; run again with FEMSEG_DEBUG=1 and report the traceback.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

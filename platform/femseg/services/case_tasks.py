@@ -1,0 +1,72 @@
+"""One function over many cases, in parallel on Ray; every case's faults are collected before anything is refused."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import ray
+from ray.exceptions import RayError
+
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.progress import Progress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def _outcome(function: Callable[[Any], Any], item: Any) -> Any:
+    """Runs on a worker: a refusal is a value there, so that one bad case does not hide the others."""
+    try:
+        return function(item)
+    except Refusal as refusal:
+        return refusal
+
+
+def _crash(name: str, error: RayError) -> Refusal:
+    return Refusal(
+        Fault(
+            id="PP-07",
+            file=name,
+            problem=f"its worker died ({type(error).__name__}: {str(error).splitlines()[0]})",
+            fix="give each case more memory (fewer cases at once) and run the stage again",
+            exit_code=ExitCode.RESOURCE,
+        )
+    )
+
+
+def map_cases(
+    function: Callable[[Item], Result],
+    items: Sequence[Item],
+    *,
+    names: Sequence[str],
+    task: str,
+    cpus_per_case: float = 1.0,
+) -> list[Result]:
+    """Apply `function` to every item on Ray workers; results come in the order of the items.
+
+    Args:
+        names: what each item is called in messages (case ids).
+        task: what is being done, for the progress line.
+        cpus_per_case: cores reserved for a case; with memory-hungry cases ask for more to run fewer at once.
+    Raises: Refusal with all faults of all items.
+    """
+    remote = ray.remote(num_cpus=cpus_per_case, max_retries=0)(_outcome)
+    shipped = ray.put(function)
+    order = {remote.remote(shipped, item): index for index, item in enumerate(items)}
+    results: list[Any] = [None] * len(items)
+    refused: list[Fault] = []
+    pending = list(order)
+    with Progress(task, total=len(items)) as progress:
+        while pending:
+            (ready,), pending = ray.wait(pending, num_returns=1)
+            index = order[ready]
+            try:
+                outcome = ray.get(ready)
+            except RayError as error:
+                outcome = _crash(names[index], error)
+            if isinstance(outcome, Refusal):
+                refused += outcome.faults
+            results[index] = outcome
+            progress.advance()
+    if refused:
+        raise Refusal(sorted(refused, key=lambda fault: (fault.file, fault.id)))
+    return results

@@ -1,0 +1,57 @@
+"""A Ray session: a private one on this machine, or the cluster that RAY_ADDRESS or a Ray job names."""
+
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import ray
+
+from femseg.errors import ExitCode, Fault, Refusal
+
+
+def available_cpus() -> int:
+    """Processor cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+@contextmanager
+def ray_session(*, cpus: int | None = None) -> Iterator[None]:
+    """Connect to the cluster named by RAY_ADDRESS, or start a private one on loopback and stop it afterwards.
+
+    Args:
+        cpus: cores of a private session; all available ones by default. A cluster that exists keeps its own size.
+    """
+    address = os.environ.get("RAY_ADDRESS")
+    if address:
+        ray.init(address=address, log_to_driver=True, logging_level=logging.WARNING)
+    else:
+        ray.init(
+            address="local",
+            num_cpus=cpus or available_cpus(),
+            include_dashboard=False,
+            log_to_driver=True,
+            logging_level=logging.WARNING,
+        )
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def require_resources(*, what: str, cpus: float, gpus: float) -> None:
+    """Refuse at once what the cluster can never give; Ray itself would wait for ever.
+
+    Raises: Refusal CL-01 (exit 5) with what was asked for and what is present.
+    """
+    present: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    for kind, asked in (("CPU", cpus), ("GPU", gpus)):
+        if asked > present.get(kind, 0.0):
+            fault = Fault(
+                id="CL-01",
+                file=what,
+                problem=f"asks for {asked:g} {kind}, the cluster has {present.get(kind, 0.0):g}",
+                fix=f"lower the number of workers, or add {kind}s",
+                exit_code=ExitCode.RESOURCE,
+            )
+            raise Refusal(fault)

@@ -1,0 +1,169 @@
+"""The MLflow store: where it is, that its schema exists, and runs that end with a true status."""
+
+import fcntl
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlflow.entities import Metric, Param, RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from femseg.errors import ExitCode, Fault, Refusal
+
+EXPERIMENT = "femseg"
+_SQLITE = "sqlite:///"
+
+
+def tracking_uri() -> str:
+    """MLFLOW_TRACKING_URI, or the local store under `mlruns/`; SQLite paths are made absolute, once.
+
+    Raises: Refusal TK-09 (exit 2) for the plain-file store, which MLflow 3.17 no longer takes.
+    """
+    uri = os.environ.get("MLFLOW_TRACKING_URI", f"{_SQLITE}mlruns/mlflow.db")
+    if uri.startswith(_SQLITE):
+        return _SQLITE + str(Path(uri.removeprefix(_SQLITE)).absolute())
+    if urlsplit(uri).scheme in ("", "file"):
+        fault = Fault(
+            id="TK-09",
+            file="MLFLOW_TRACKING_URI",
+            problem=f"'{uri}' is a plain-file store, which MLflow refuses",
+            fix="use sqlite:///mlruns/mlflow.db or the address of a server",
+            exit_code=ExitCode.USAGE,
+        )
+        raise Refusal(fault)
+    return uri
+
+
+def _with_schema(uri: str) -> MlflowClient:
+    """A client whose store is ready: a fresh SQLite schema is made by one process, the others wait for it."""
+    if not uri.startswith(_SQLITE):
+        return MlflowClient(uri)
+    database = Path(uri.removeprefix(_SQLITE))
+    database.parent.mkdir(parents=True, exist_ok=True)
+    with (database.parent / f".{database.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        client = MlflowClient(uri)
+        client.search_experiments(max_results=1)  # the first query makes the schema
+        return client
+
+
+def connect(uri: str | None = None) -> tuple[MlflowClient, str]:
+    """A client of the tracking store and the id of femseg's experiment, made if need be.
+
+    Raises: Refusal TK-01 (exit 6) if the store does not answer.
+    """
+    uri = uri or tracking_uri()
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+    try:
+        client = _with_schema(uri)
+        experiment = client.get_experiment_by_name(EXPERIMENT)
+        if experiment is not None:
+            return client, experiment.experiment_id
+        location = None
+        if uri.startswith(_SQLITE):
+            location = (Path(uri.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
+        return client, client.create_experiment(EXPERIMENT, artifact_location=location)
+    except (MlflowException, OSError) as error:
+        fault = Fault(
+            id="TK-01",
+            file=redacted(uri),
+            problem=f"the tracking store does not answer ({type(error).__name__})",
+            fix="start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local store",
+            exit_code=ExitCode.SERVICE_DOWN,
+        )
+        raise Refusal(fault) from error
+
+
+def redacted(uri: str) -> str:
+    """The URI without user name and password."""
+    parts = urlsplit(uri)
+    return uri.replace(f"{parts.netloc}", parts.netloc.rpartition("@")[2]) if "@" in parts.netloc else uri
+
+
+class MlflowRecorder:
+    """A `Recorder` that writes finite metrics to one MLflow run in batches, each step of a curve once.
+
+    A run that is resumed brings its curve along: steps that the store already holds are not sent again.
+    """
+
+    def __init__(self, client: MlflowClient, run_id: str, *, batch: int = 50, seconds: float = 2.0) -> None:
+        self._client, self.run_id = client, run_id
+        self._batch, self._seconds = batch, seconds
+        self._waiting: list[Metric] = []
+        self._last_step: dict[str, int] = {}
+        self._sent_at = time.monotonic()
+
+    def metric(self, name: str, value: float, *, step: int) -> None:
+        """Record one point; a value that is not finite becomes a tag that says so, never a number."""
+        if not math.isfinite(value):
+            self._client.set_tag(self.run_id, f"not_finite.{name}", f"{value} at step {step}")
+            return
+        if step <= self._known_step(name):
+            return
+        self._last_step[name] = step
+        self._waiting.append(Metric(name, float(value), int(time.time() * 1000), step))
+        if len(self._waiting) >= self._batch or time.monotonic() - self._sent_at > self._seconds:
+            self.flush()
+
+    def _known_step(self, name: str) -> int:
+        if name not in self._last_step:
+            history = self._client.get_metric_history(self.run_id, name)
+            self._last_step[name] = max((point.step for point in history), default=-1)
+        return self._last_step[name]
+
+    def flush(self) -> None:
+        """Send what waits."""
+        if self._waiting:
+            self._client.log_batch(self.run_id, metrics=self._waiting)
+        self._waiting, self._sent_at = [], time.monotonic()
+
+
+def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Nested settings as MLflow parameters: `{"train": {"seed": 1}}` becomes `{"train.seed": "1"}`."""
+    pairs: dict[str, str] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        pairs |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: str(value)}
+    return pairs
+
+
+def start_run(
+    client: MlflowClient,
+    experiment_id: str,
+    *,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str] | None = None,
+    parent_run_id: str | None = None,
+) -> str:
+    """Create a run with its parameters; returns its id."""
+    all_tags = {**(tags or {}), **({"mlflow.parentRunId": parent_run_id} if parent_run_id else {})}
+    run = client.create_run(experiment_id, run_name=name, tags=all_tags)
+    client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in flat(params).items()])
+    return str(run.info.run_id)
+
+
+def end_run(client: MlflowClient, run_id: str, status: str) -> None:
+    """Close a run as FINISHED, FAILED or KILLED."""
+    client.set_terminated(run_id, status=RunStatus.to_string(RunStatus.from_string(status)))
+
+
+@contextmanager
+def run_with_true_status(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Close the run by how its block ended: FINISHED, KILLED (stopped by a signal, resumable) or FAILED."""
+    try:
+        yield
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit) or (
+            isinstance(error, Refusal) and error.exit_code == ExitCode.RESUMABLE
+        )
+        client.set_tag(run_id, "end_reason", f"{type(error).__name__}: {error}"[:500])
+        end_run(client, run_id, "KILLED" if stopped else "FAILED")
+        raise
+    end_run(client, run_id, "FINISHED")
