@@ -7,7 +7,7 @@ import ray
 from ray.exceptions import RayError
 
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.progress import Progress
+from femseg.progress import progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -55,7 +55,7 @@ def map_cases(
     results: list[Any] = [None] * len(items)
     refused: list[Fault] = []
     pending = list(order)
-    with Progress(task, total=len(items)) as progress:
+    with progress(task, total=len(items)) as advance:
         while pending:
             (ready,), pending = ray.wait(pending, num_returns=1)
             index = order[ready]
@@ -66,7 +66,7 @@ def map_cases(
             if isinstance(outcome, Refusal):
                 refused += outcome.faults
             results[index] = outcome
-            progress.advance()
+            advance(len(items) - len(pending), "")
     if refused:
         raise Refusal(sorted(refused, key=lambda fault: (fault.file, fault.id)))
     return results

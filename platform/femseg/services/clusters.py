@@ -16,11 +16,12 @@ def available_cpus() -> int:
 
 
 @contextmanager
-def ray_session(*, cpus: int | None = None) -> Iterator[None]:
+def ray_session(*, cpus: int | None = None, dashboard: bool = False) -> Iterator[None]:
     """Connect to the cluster named by RAY_ADDRESS, or start a private one on loopback and stop it afterwards.
 
     Args:
         cpus: cores of a private session; all available ones by default. A cluster that exists keeps its own size.
+        dashboard: start one in a private session; Ray Train asks it for the state of its actors.
     """
     address = os.environ.get("RAY_ADDRESS")
     if address:
@@ -29,7 +30,7 @@ def ray_session(*, cpus: int | None = None) -> Iterator[None]:
         ray.init(
             address="local",
             num_cpus=cpus or available_cpus(),
-            include_dashboard=False,
+            include_dashboard=dashboard,
             log_to_driver=True,
             logging_level=logging.WARNING,
         )

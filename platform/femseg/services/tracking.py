@@ -1,6 +1,7 @@
 """The MLflow store: where it is, that its schema exists, and runs that end with a true status."""
 
 import fcntl
+import json
 import math
 import os
 import time
@@ -9,10 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from mlflow.entities import Metric, Param, RunStatus
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from femseg.durable import read_json, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
 
 EXPERIMENT = "femseg"
@@ -167,3 +169,50 @@ def run_with_true_status(client: MlflowClient, run_id: str) -> Iterator[None]:
         end_run(client, run_id, "KILLED" if stopped else "FAILED")
         raise
     end_run(client, run_id, "FINISHED")
+
+
+def resumable_run(
+    client: MlflowClient,
+    experiment_id: str,
+    *,
+    folder: Path,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str] | None = None,
+    parent_run_id: str | None = None,
+) -> str:
+    """The run whose id a run folder remembers, or a new one that it remembers from now on.
+
+    A run that a kill left open, or that ended early, is taken up again; a finished one is left as it is.
+    """
+    memory = folder / "mlflow_run.json"
+    if memory.exists():
+        known = read_json(memory)
+        if known.get("experiment_id") == experiment_id and _exists(client, known["run_id"]):
+            if client.get_run(known["run_id"]).info.status != "FINISHED":
+                client.update_run(known["run_id"], status="RUNNING")
+            return str(known["run_id"])
+    run_id = start_run(client, experiment_id, name=name, params=params, tags=tags, parent_run_id=parent_run_id)
+    write_json_durably(memory, {"experiment_id": experiment_id, "run_id": run_id})
+    return run_id
+
+
+def _exists(client: MlflowClient, run_id: str) -> bool:
+    try:
+        return str(client.get_run(run_id).info.lifecycle_stage) == "active"
+    except MlflowException:
+        return False
+
+
+def log_dataset(client: MlflowClient, run_id: str, *, name: str, source: str, digest: str, context: str) -> None:
+    """Name an input of a run with its hash, without loading it; digests are cut to MLflow's 36 characters."""
+    entity = Dataset(
+        name=name,
+        digest=digest[:36],
+        source_type="local",
+        source=json.dumps({"uri": source}),
+        schema=None,
+        profile=None,
+    )
+    tag = InputTag(key="mlflow.data.context", value=context)
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset=entity, tags=[tag])])

@@ -1,0 +1,64 @@
+"""Stage `arrays` and `masks`: every case's CT (or femur mask) on the network grid, one NPY per case."""
+
+import argparse
+from functools import partial
+from pathlib import Path
+
+from femseg.cohorts.case import Case
+from femseg.cohorts.manifest import cohort_root, read_manifest
+from femseg.cohorts.reading import read_case_ct, read_case_mask
+from femseg.cohorts.store import ArrayKind, StoredArray, bytes_needed, write_array, write_index
+from femseg.door import door
+from femseg.durable import require_free_space
+from femseg.services.case_tasks import map_cases
+from femseg.services.clusters import ray_session
+from femseg.settings import read_section
+from femseg.volumes.network_input import (
+    ArraysSettings,
+    InputRecipe,
+    mask_on_network_grid,
+    mask_remarks,
+    network_grid,
+    network_input,
+)
+
+MANIFEST = Path("data/cohort/manifest.json")
+ARRAYS = Path("data/arrays")
+
+
+def prepare(case: Case, *, kind: ArrayKind, recipe: InputRecipe, root: Path, folder: Path) -> StoredArray:
+    """Read one case, put it on the network grid, store it; runs on a worker."""
+    grid = network_grid(case.grid, recipe)
+    if kind == "mask":
+        mask = read_case_mask(case, root)
+        femur_zyx = mask_on_network_grid(mask, recipe, name=case.case_id)
+        remarks = mask_remarks(mask, femur_zyx)
+        return write_array(
+            folder, case.case_id, femur_zyx, kind=kind, network_grid=grid, ct_grid=case.grid, remarks=remarks
+        )
+    array = network_input(read_case_ct(case, root), recipe, name=case.case_id)
+    return write_array(folder, case.case_id, array, kind=kind, network_grid=grid, ct_grid=case.grid)
+
+
+def main() -> None:
+    """Read `arrays` of params.yaml, write data/arrays/<kind>."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.arrays", description=__doc__)
+    parser.add_argument("--kind", required=True, choices=["raw", "gradient", "both", "mask"])
+    kind: ArrayKind = parser.parse_args().kind
+    settings = read_section(ArraysSettings, "arrays")
+    recipe = settings.recipe("raw" if kind == "mask" else kind)
+    manifest = read_manifest(MANIFEST)
+    folder = (ARRAYS / kind).absolute()
+    require_free_space(folder, bytes_needed(recipe, kind, cases=len(manifest.cases)))
+    work = partial(prepare, kind=kind, recipe=recipe, root=cohort_root(manifest, MANIFEST.absolute()), folder=folder)
+    ids = [case.case_id for case in manifest.cases]
+    with ray_session():
+        entries = map_cases(
+            work, manifest.cases, names=ids, task=f"{kind} arrays", cpus_per_case=settings.cpus_per_case
+        )
+    write_index(folder, kind, recipe, dict(zip(ids, entries, strict=True)))
+
+
+if __name__ == "__main__":
+    with door():
+        main()

@@ -1,0 +1,135 @@
+"""Stage `search`: Ray Tune over learning rate and input mode; sees training and validation cases only."""
+
+import csv
+import io
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import yaml
+
+from femseg.cohorts.store import ArrayStore
+from femseg.door import door
+from femseg.durable import sha256_of_file, sha256_of_json, write_bytes_durably, write_json_durably
+from femseg.networks.vnet import VNetSettings
+from femseg.promotion.lineage import code_sha256
+from femseg.services.clusters import ray_session
+from femseg.services.search import search_on_ray
+from femseg.services.tracking import connect, resumable_run, run_with_true_status, tracking_uri
+from femseg.services.training import TrainingJob
+from femseg.settings import as_plain, read_section
+from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
+from femseg.training.settings import OptimisationSettings, TrainSettings
+
+ARRAYS, MASKS, SPLIT = Path("data/arrays"), Path("data/arrays/mask"), Path("data/split.json")
+RESULTS = Path("results/search")
+
+
+def trial_job(trial: Trial, settings: SearchSettings, folder: Path) -> TrainingJob:
+    """The training job of a trial, validated at the end of every rung."""
+    inputs = ARRAYS / trial.input_mode
+    network = read_section(VNetSettings, "network")
+    optimisation = read_section(OptimisationSettings, "optimisation")
+    train = TrainSettings(
+        learning_rate=trial.learning_rate,
+        max_iterations=settings.rungs[-1],
+        validate_every=math.gcd(*settings.rungs),
+        checkpoint_every=settings.rungs[-1],
+        keep_checkpoints=1,
+        use_gpu=settings.use_gpu,
+        seed=settings.seed,
+    )
+    fingerprint = {
+        "inputs": ArrayStore.open(inputs).sha256,
+        "masks": ArrayStore.open(MASKS).sha256,
+        "split": sha256_of_file(SPLIT),
+        "network": sha256_of_json(as_plain(network)),
+        "optimisation": sha256_of_json(as_plain(optimisation)),
+        "train": sha256_of_json(as_plain(train)),
+        "code": code_sha256(["networks", "training"]),
+    }
+    return TrainingJob(
+        inputs=str(inputs.absolute()),
+        masks=str(MASKS.absolute()),
+        split=str(SPLIT.absolute()),
+        run_folder=str((folder / f"{trial.trial_id}-{sha256_of_json(fingerprint)[:12]}").absolute()),
+        network=network,
+        optimisation=optimisation,
+        train=train,
+        tracking_uri=tracking_uri(),
+        fingerprint=fingerprint,
+    )
+
+
+def write_results(results: list[TrialResult], settings: SearchSettings) -> None:
+    """trials.csv with every trial, and best.json with the best learning rate of each input mode and overall."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial_id", "input_mode", "learning_rate", "iterations", "validation_dice", "failure"])
+    for r in results:
+        dice = "" if r.validation_dice is None else repr(r.validation_dice)
+        t = r.trial
+        writer.writerow([t.trial_id, t.input_mode, t.learning_rate, r.iterations, dice, r.failure or ""])
+    write_bytes_durably(RESULTS / "trials.csv", text.getvalue().encode())
+    best = {
+        mode: {
+            "trial_id": r.trial.trial_id,
+            "learning_rate": r.trial.learning_rate,
+            "validation_dice": r.validation_dice,
+        }
+        for mode, r in best_per_mode(results).items()
+    }
+    overall = max(best, key=lambda mode: best[mode]["validation_dice"] or 0.0) if best else None
+    write_json_durably(RESULTS / "best.json", {"enabled": settings.enabled, "best": best, "overall": overall})
+
+
+def main() -> None:
+    """Read `search` of params.yaml; write results/search."""
+    settings = read_section(SearchSettings, "search")
+    input_modes: list[str] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["input_modes"]
+    if not settings.enabled:
+        write_results([], settings)
+        print("search is disabled (search.enabled)")
+        return
+    folder = Path("runs/search")
+    client, experiment_id = connect()
+    key = sha256_of_json(
+        [
+            as_plain(settings),
+            as_plain(trial_job(Trial(trial_id="", input_mode=input_modes[0], learning_rate=1e-3), settings, folder)),
+        ]
+    )
+    parent_folder = folder / f"search-{key[:12]}"
+    parent = resumable_run(
+        client,
+        experiment_id,
+        folder=parent_folder,
+        name="search",
+        params={"search": as_plain(settings), "input_modes": input_modes},
+        tags={"stage": "search"},
+    )
+
+    def job_of(trial: Trial) -> TrainingJob:
+        job = trial_job(trial, settings, parent_folder)
+        run_id = resumable_run(
+            client,
+            experiment_id,
+            folder=Path(job.run_folder),
+            name=trial.trial_id,
+            params={"input_mode": trial.input_mode, "learning_rate": trial.learning_rate},
+            tags={"stage": "search", "input_mode": trial.input_mode},
+            parent_run_id=parent,
+        )
+        return replace(job, mlflow_run_id=run_id)
+
+    with run_with_true_status(client, parent), ray_session():
+        results = search_on_ray(settings, input_modes, job_of, client)
+        write_results(results, settings)
+        client.log_artifact(parent, str(RESULTS / "trials.csv"))
+    for mode, result in best_per_mode(results).items():
+        print(f"{mode}: learning rate {result.trial.learning_rate:g}, validation Dice {result.validation_dice:.4f}")
+
+
+if __name__ == "__main__":
+    with door():
+        main()

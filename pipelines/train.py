@@ -1,0 +1,134 @@
+"""Stage `train`: the V-Net on one input mode, data-parallel on Ray Train; leaves the model package and its curves."""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from femseg.cohorts.store import ArrayStore
+from femseg.door import door
+from femseg.durable import read_json, sha256_of_file, sha256_of_json
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.networks.package import write_package
+from femseg.networks.vnet import VNetSettings
+from femseg.promotion.lineage import code_sha256, lineage, software_versions
+from femseg.services.clusters import ray_session
+from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status, tracking_uri
+from femseg.services.training import TrainingJob, fit_job, train_on_ray
+from femseg.settings import as_plain, read_section
+from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
+from femseg.training.session import FitResult, Surroundings
+from femseg.training.settings import OptimisationSettings, TrainSettings
+
+MASKS, SPLIT, MANIFEST = Path("data/arrays/mask"), Path("data/split.json"), Path("data/cohort/manifest.json")
+BEST = Path("results/search/best.json")
+
+
+def learning_rate(settings: TrainSettings, input_mode: str) -> float:
+    """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
+    if settings.learning_rate != "search":
+        return float(settings.learning_rate)
+    found = read_json(BEST).get("best", {}).get(input_mode)
+    if found is None:
+        fault = Fault(
+            id="CFG-02",
+            file="params.yaml",
+            problem=f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'",
+            fix="set search.enabled to true, or give train.learning_rate a number",
+            exit_code=ExitCode.USAGE,
+        )
+        raise Refusal(fault)
+    return float(found["learning_rate"])
+
+
+def training_job(input_mode: str, inputs: Path) -> TrainingJob:
+    """The job that params.yaml, the arrays and the split describe; its run folder is named by their fingerprint."""
+    train = read_section(TrainSettings, "train")
+    train = replace(train, learning_rate=learning_rate(train, input_mode))
+    network = read_section(VNetSettings, "network")
+    optimisation = read_section(OptimisationSettings, "optimisation")
+    fingerprint = {
+        "inputs": ArrayStore.open(inputs).sha256,
+        "masks": ArrayStore.open(MASKS).sha256,
+        "split": sha256_of_file(SPLIT),
+        "network": sha256_of_json(as_plain(network)),
+        "optimisation": sha256_of_json(as_plain(optimisation)),
+        "train": sha256_of_json(as_plain(train)),
+        "code": code_sha256(["networks", "training"]),
+    }
+    run_folder = Path("runs/train") / f"{input_mode}-{sha256_of_json(fingerprint)[:12]}"
+    return TrainingJob(
+        inputs=str(inputs.absolute()),
+        masks=str(MASKS.absolute()),
+        split=str(SPLIT.absolute()),
+        run_folder=str(run_folder.absolute()),
+        network=network,
+        optimisation=optimisation,
+        train=train,
+        tracking_uri=tracking_uri(),
+        fingerprint=fingerprint,
+    )
+
+
+def write_outputs(job: TrainingJob, input_mode: str, inputs: Path, model: Path, curves: Path) -> tuple[FitResult, str]:
+    """The package and the curves of a complete run; returns its result and the package's SHA-256."""
+    network, result = fit_job(job, Surroundings(say=lambda line: None))
+    settings = {"train": as_plain(job.train), "optimisation": as_plain(job.optimisation)}
+    sources = ["data/cohort", inputs.as_posix(), MASKS.as_posix(), SPLIT.as_posix(), BEST.as_posix()]
+    hashes = {key: job.fingerprint[key] for key in ("inputs", "masks", "split", "code")}
+    package_sha256 = write_package(
+        model,
+        network,
+        model={
+            "input_mode": input_mode,
+            "input_recipe": as_plain(ArrayStore.open(inputs).recipe),
+            "metrics": {"validation_dice": result.validation_dice, "best_iteration": result.best_iteration},
+            "training": settings,
+            "versions": software_versions(),
+        },
+        lineage=lineage(
+            Path(), inputs=sources, sha256={**hashes, "manifest": sha256_of_file(MANIFEST)}, seed=job.train.seed
+        ),
+    )
+    write_training_curve(curves / "training.csv", result.curve)
+    write_validation_curve(curves / "validation.csv", result.curve)
+    write_timing_curve(Path(job.run_folder) / "timing.csv", result.curve)
+    return result, package_sha256
+
+
+def main() -> None:
+    """Read `train`, `network` and `optimisation`; write models/<mode> and results/train/<mode>."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description=__doc__)
+    parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
+    input_mode: str = parser.parse_args().input_mode
+    inputs = Path("data/arrays") / input_mode
+    job = training_job(input_mode, inputs)
+    client, experiment_id = connect(job.tracking_uri)
+    run_id = resumable_run(
+        client,
+        experiment_id,
+        folder=Path(job.run_folder),
+        name=f"train-{input_mode}",
+        params={
+            "input_mode": input_mode,
+            "train": as_plain(job.train),
+            "network": as_plain(job.network),
+            "optimisation": as_plain(job.optimisation),
+        },
+        tags={"stage": "train", "input_mode": input_mode},
+    )
+    job = replace(job, mlflow_run_id=run_id)
+    with run_with_true_status(client, run_id):
+        for name, source in (("inputs", inputs), ("masks", MASKS), ("split", SPLIT)):
+            log_dataset(client, run_id, name=name, source=str(source), digest=job.fingerprint[name], context="training")
+        with ray_session(dashboard=True):
+            train_on_ray(job, title=f"train {input_mode}")
+        model, curves = Path("models") / input_mode, Path("results/train") / input_mode
+        result, package_sha256 = write_outputs(job, input_mode, inputs, model, curves)
+        client.set_tag(run_id, "package_sha256", package_sha256)
+        client.log_metric(run_id, "best_validation_dice", result.validation_dice, step=result.best_iteration)
+    print(f"{input_mode}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
+
+
+if __name__ == "__main__":
+    with door():
+        main()

@@ -1,0 +1,73 @@
+"""`femseg …`: the command line. Heavy libraries load inside the command that needs them, so that --help is instant."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from femseg import __version__
+from femseg.door import door
+
+app = typer.Typer(
+    name="femseg",
+    help="Femur segmentation in CT: check studies, segment, and look after the registered model.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"femseg {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks.")] = False,
+) -> None:
+    """Options of every command."""
+    if debug:
+        os.environ["FEMSEG_DEBUG"] = "1"
+
+
+@app.command()
+def check(
+    folder: Annotated[Path, typer.Argument(help="Folder with one study per sub-folder, or pairs of volume files.")],
+    source: Annotated[str, typer.Option(help="dicom, volumes, or auto: look and decide.")] = "auto",
+    masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether each study must have a mask.")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+) -> None:
+    """Check every study before anyone trains on it: all faults of all studies, in one pass."""
+    from femseg.cli.check import check_folder
+
+    with door(as_json=as_json):
+        raise typer.Exit(check_folder(folder, source=source, masks=masks, as_json=as_json))
+
+
+@app.command()
+def segment(
+    ct: Annotated[Path, typer.Argument(help="A DICOM folder, or a NIfTI, NRRD or MHA file.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Mask file: .nii.gz, .nii, .nrrd or .mha.")],
+    model: Annotated[
+        str, typer.Option(help="A package folder, or a registered model such as models:/femseg@challenger.")
+    ] = "models:/femseg@challenger",
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing mask file.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Segment the femur in a CT; the mask lies on the CT's own grid."""
+    from femseg.cli.segment import segment_file
+
+    with door(as_json=as_json):
+        segment_file(ct, output, model=model, overwrite=overwrite, as_json=as_json)
+
+
+def main() -> None:
+    """Entry point of the `femseg` command."""
+    app()

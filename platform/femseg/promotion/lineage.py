@@ -1,0 +1,64 @@
+"""What stands behind a model: code, data and settings by their hashes; written into its package."""
+
+import hashlib
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import femseg
+
+_PACKAGES = ("torch", "numpy", "SimpleITK", "ray", "mlflow", "dvc")
+
+
+def git_state(repository: Path) -> dict[str, Any]:
+    """The commit, and whether tracked files differed from it; None where there is no git."""
+
+    def git(*words: str) -> str | None:
+        done = subprocess.run(["git", *words], cwd=repository, capture_output=True, text=True, check=False)
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": git("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
+
+
+def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
+    """What dvc.lock says of these outs: path to MD5; paths that it does not know are absent."""
+    if not lock_file.exists():
+        return {}
+    stages = (yaml.safe_load(lock_file.read_text(encoding="utf-8")) or {}).get("stages", {})
+    known = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", []) if "md5" in out}
+    return {path: known[path] for path in paths if path in known}
+
+
+def code_sha256(packages: Sequence[str]) -> str:
+    """One hash over the source of these packages of femseg ("networks", "training")."""
+    root = Path(femseg.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted(file for package in packages for file in (root / package).rglob("*.py")):
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of femseg and of what its numbers depend on."""
+    return {"femseg": femseg.__version__, **{name: version(name) for name in _PACKAGES}}
+
+
+def lineage(repository: Path, *, inputs: Sequence[str], sha256: Mapping[str, str], seed: int) -> dict[str, Any]:
+    """`lineage.json` of a package.
+
+    Args:
+        repository: where dvc.lock and git are.
+        inputs: outs of earlier stages that the training read, as dvc.yaml names them.
+        sha256: our own hashes of the same: array indices, split, manifest.
+    """
+    return {
+        "git": git_state(repository),
+        "dvc_md5": dvc_hashes(repository / "dvc.lock", inputs),
+        "sha256": dict(sha256),
+        "seed": seed,
+    }

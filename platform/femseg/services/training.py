@@ -1,0 +1,205 @@
+"""Ray Train round `training.session.fit`: the same code on one CPU and on many GPUs."""
+
+import os
+import signal
+import tempfile
+import threading
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import ray.train
+import torch
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
+from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+
+from femseg.cohorts.split import read_split
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.networks.vnet import VNet, VNetSettings
+from femseg.progress import progress
+from femseg.services.clusters import require_resources
+from femseg.services.tracking import MlflowRecorder, connect
+from femseg.settings import as_plain, checked
+from femseg.training.session import FitResult, Surroundings, fit
+from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.stored_cases import StoredCases
+
+_STOP, _REFUSED = "stop", "refused"
+_RETRIES = 3
+_COLLECTIVE_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """All that a training worker needs; plain values, so that it travels to any node.
+
+    Attributes:
+        inputs, masks, split: absolute paths that every node reaches.
+        run_folder: checkpoints and the curve; the same job started again goes on from here.
+        mlflow_run_id: rank 0 records there; "" records nowhere.
+        fingerprint: what must be equal for a checkpoint to be gone on from.
+    """
+
+    inputs: str
+    masks: str
+    split: str
+    run_folder: str
+    network: VNetSettings
+    optimisation: OptimisationSettings
+    train: TrainSettings
+    tracking_uri: str = ""
+    mlflow_run_id: str = ""
+    fingerprint: dict[str, str]
+
+
+def built_network(settings: VNetSettings, *, channels: int, seed: int) -> VNet:
+    """A network with the initial weights that belong to a seed."""
+    torch.manual_seed(seed)
+    return VNet(settings, channels)
+
+
+def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResult]:
+    """Run a job in this process: what a Ray worker does, and what a script without Ray may do."""
+    split = read_split(Path(job.split))
+    train = StoredCases.open(Path(job.inputs), Path(job.masks), split.train)
+    validation = StoredCases.open(Path(job.inputs), Path(job.masks), split.validation)
+    network = built_network(job.network, channels=len(train.inputs.recipe.channels), seed=job.train.seed)
+    result = fit(
+        network,
+        train,
+        validation,
+        job.train,
+        job.optimisation,
+        folder=Path(job.run_folder),
+        fingerprint=job.fingerprint,
+        surroundings=surroundings,
+    )
+    return network, result
+
+
+def _rank(plain: dict[str, Any]) -> None:
+    """A Ray Train worker."""
+    job = checked(TrainingJob, plain["job"], where="job", file="training job")
+    refused = Path(job.run_folder) / f"{_REFUSED}-{plain['attempt']}"
+    if refused.exists():
+        return  # another rank has refused for a stated reason; trying again would not change it
+    context = ray.train.get_context()
+    recorder = None
+    if context.get_world_rank() == 0 and job.mlflow_run_id:
+        recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id)
+    stop = Path(job.run_folder) / _STOP
+    surroundings = Surroundings(
+        rank=context.get_world_rank(),
+        world_size=context.get_world_size(),
+        device=get_device(),
+        wrap=prepare_model,
+        stop_requested=stop.exists,
+        **({"recorder": recorder} if recorder else {}),
+    )
+    try:
+        fit_job(job, surroundings)
+    except Refusal:
+        refused.touch()
+        raise
+    finally:
+        if recorder:
+            recorder.flush()
+
+
+@contextmanager
+def _stop_file_on_signal(path: Path) -> Iterator[None]:
+    """SIGTERM and SIGINT ask the workers to commit a checkpoint and end, instead of killing this process."""
+
+    def request(signum: int, frame: object) -> None:
+        path.touch()
+
+    path.unlink(missing_ok=True)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        path.unlink(missing_ok=True)
+
+
+@contextmanager
+def _watched(job: TrainingJob, title: str) -> Iterator[None]:
+    """Show how far rank 0's journal has come while the block runs."""
+    journal, ended = Path(job.run_folder) / "curve.jsonl", threading.Event()
+
+    def watch() -> None:
+        with progress(title, total=job.train.max_iterations) as advance:
+            while not ended.wait(1.0):
+                done = journal.read_bytes().count(b"\n") if journal.exists() else 0
+                if done:
+                    advance(done, "")
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        watcher.join(timeout=5)
+
+
+def _failure(error: TrainingFailedError, job: TrainingJob) -> Refusal:
+    """The refusal that a rank gave, or that the retries are spent (TR-15)."""
+    failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
+    refusals = [failure for failure in failures.values() if isinstance(failure, Refusal)]
+    if refusals:
+        return refusals[0]
+    words = " ".join(str(error).split())[-300:]
+    return Refusal(
+        Fault(
+            id="TR-15",
+            file=job.run_folder,
+            problem=f"training failed after {_RETRIES} retries: {words}",
+            fix="look at the workers' log, then start the same command again; it goes on from the last checkpoint",
+            exit_code=ExitCode.TRAINING_FAILED,
+        )
+    )
+
+
+def train_on_ray(job: TrainingJob, *, title: str) -> None:
+    """Run a job data-parallel on the Ray session at hand. Returns when the run is complete.
+
+    The result lies in the job's run folder: `fit_job` on a complete run returns it without training.
+    Raises: Refusal CL-01 (exit 5) if the cluster is too small, TR-06 (75) if it was stopped by a signal, TR-15 (7) when
+        the retries are spent, or the reason that a worker gave.
+    """
+    workers, use_gpu = job.train.workers, job.train.use_gpu
+    require_resources(what=title, cpus=workers, gpus=workers if use_gpu else 0)
+    folder, attempt = Path(job.run_folder), uuid.uuid4().hex
+    folder.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", str(_COLLECTIVE_TIMEOUT_S))
+    with (
+        tempfile.TemporaryDirectory(prefix="ray-", dir=folder) as storage,
+        _stop_file_on_signal(folder / _STOP),
+        _watched(job, title),
+    ):
+        trainer = TorchTrainer(
+            _rank,
+            train_loop_config={"job": as_plain(job), "attempt": attempt},
+            scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
+            torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
+            run_config=RunConfig(
+                name=attempt,
+                storage_path=storage,
+                failure_config=FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),
+            ),
+        )
+        try:
+            trainer.fit()
+        except TrainingFailedError as error:
+            raise _failure(error, job) from None
+        finally:
+            (folder / f"{_REFUSED}-{attempt}").unlink(missing_ok=True)

@@ -1,0 +1,50 @@
+"""Training cases out of the NPY store; each array is checked against its hash whenever it is read."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from femseg.cohorts.store import ArrayStore
+from femseg.errors import ExitCode, Fault, Refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredCases:
+    """A part of the cohort as `training.batches.TrainingCases`."""
+
+    inputs: ArrayStore
+    masks: ArrayStore
+    case_ids: Sequence[str]
+
+    @classmethod
+    def open(cls, inputs: Path, masks: Path, case_ids: Sequence[str]) -> Self:
+        """Open both stores. Raises: Refusal (exit 4) if one is unfinished or they are not of the same cohort and grid."""
+        stores = cls(inputs=ArrayStore.open(inputs), masks=ArrayStore.open(masks), case_ids=case_ids)
+        for case_id in case_ids:
+            if stores.inputs.entry(case_id).network_grid != stores.masks.entry(case_id).network_grid:
+                fault = Fault(
+                    id="ST-05",
+                    file=str(masks),
+                    problem=f"mask and input of {case_id} lie on different network grids",
+                    fix="run `dvc repro` so that arrays and masks are made from the same settings",
+                    exit_code=ExitCode.INTEGRITY,
+                )
+                raise Refusal(fault)
+        return stores
+
+    def input_czyx(self, case_id: str) -> NDArray[np.float32]:
+        """Network input, shape (C, Z, Y, X)."""
+        array: NDArray[np.float32] = self.inputs.load(case_id)
+        return array.reshape(-1, *array.shape[-3:])
+
+    def target_zyx(self, case_id: str) -> NDArray[Any]:
+        """Reference mask, shape (Z, Y, X)."""
+        return self.masks.load(case_id)
+
+    def spacing_mm_zyx(self, case_id: str) -> tuple[float, float, float]:
+        """Voxel spacing of the network grid."""
+        return self.masks.entry(case_id).network_grid.spacing_mm_zyx
