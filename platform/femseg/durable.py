@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -87,6 +88,22 @@ def write_bytes_durably(path: Path, content: bytes) -> str:
 def write_json_durably(path: Path, value: Any) -> str:
     """Write strict JSON (no NaN, sorted keys, final newline); returns the file's SHA-256."""
     return write_bytes_durably(path, (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode())
+
+
+def require_free_space(folder: Path, needed_bytes: int) -> None:
+    """Refuse before starting what the disk cannot hold (PP-09, exit 5). `folder` need not exist yet."""
+    existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
+    free_bytes = shutil.disk_usage(existing).free
+    if free_bytes < needed_bytes:
+        raise Refusal(
+            Fault(
+                id="PP-09",
+                file=str(folder),
+                problem=f"{needed_bytes} bytes are needed, {free_bytes} are free",
+                fix="free space or choose another folder; nothing was written",
+                exit_code=ExitCode.RESOURCE,
+            )
+        )
 
 
 def read_json(path: Path) -> Any:

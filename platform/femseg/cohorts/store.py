@@ -1,0 +1,207 @@
+"""The NPY store: one folder per kind of array, `<case_id>.npy` and an index that knows every file's SHA-256.
+
+The index is written last. A folder without one is unfinished; running its stage again gives the same bytes.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from femseg.durable import read_json, sha256_of_file, write_bytes_durably, write_json_durably
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.settings import as_plain, checked
+from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.network_input import InputRecipe
+
+ArrayKind = Literal["raw", "gradient", "mask"]
+
+FORMAT = 1
+INDEX_NAME = "index.json"
+_DTYPES: dict[ArrayKind, np.dtype[Any]] = {
+    "raw": np.dtype("<f4"),
+    "gradient": np.dtype("<f4"),
+    "mask": np.dtype("?"),
+}
+_CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
+_NPY_HEADER_BYTES = 128
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredArray:
+    """What the index says of one case.
+
+    Attributes:
+        sha256: of the NPY file's bytes.
+        shape_zyx: of the array.
+        network_grid: where the array's voxels lie.
+        ct_grid: the CT's own grid as read, to which a segmentation returns.
+        remarks: what was noticed on the way, each starting with its matrix id.
+    """
+
+    sha256: str
+    shape_zyx: tuple[int, int, int]
+    network_grid: VoxelGrid
+    ct_grid: VoxelGrid
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Index:
+    format: int
+    kind: ArrayKind
+    recipe: InputRecipe
+    cases: dict[str, StoredArray]
+
+
+def bytes_needed(recipe: InputRecipe, kind: ArrayKind, *, cases: int) -> int:
+    """Disk that a store of so many cases will take, without its index: for `durable.require_free_space`."""
+    return cases * (int(np.prod(recipe.shape_zyx)) * _DTYPES[kind].itemsize + _NPY_HEADER_BYTES)
+
+
+def write_array(
+    folder: Path,
+    case_id: str,
+    array_zyx: NDArray[Any],
+    *,
+    kind: ArrayKind,
+    network_grid: VoxelGrid,
+    ct_grid: VoxelGrid,
+    remarks: Iterable[str] = (),
+) -> StoredArray:
+    """Write one case's array durably; equal arrays give equal bytes. Safe to call from several processes.
+
+    Returns: the entry for `write_index`.
+    Raises: ValueError if id, dtype or shape do not fit; Refusal (exit 5) if the disk is full.
+    """
+    if not _CASE_ID.fullmatch(case_id):
+        raise ValueError(f"case id: expected letters, digits, '-' and '_', got {case_id!r}")
+    if array_zyx.dtype != _DTYPES[kind]:
+        raise ValueError(f"{kind} array of {case_id}: expected dtype {_DTYPES[kind]}, got {array_zyx.dtype}")
+    if array_zyx.shape != network_grid.shape_zyx:
+        raise ValueError(f"{case_id}: array shape {array_zyx.shape} does not match grid {network_grid.shape_zyx}")
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, np.ascontiguousarray(array_zyx), version=(1, 0), allow_pickle=False)
+    return StoredArray(
+        sha256=write_bytes_durably(_array_path(folder, case_id), stream.getvalue()),
+        shape_zyx=network_grid.shape_zyx,
+        network_grid=network_grid,
+        ct_grid=ct_grid,
+        remarks=tuple(remarks),
+    )
+
+
+def write_index(folder: Path, kind: ArrayKind, recipe: InputRecipe, entries: Mapping[str, StoredArray]) -> str:
+    """Complete a store once all its arrays are written; returns the index's SHA-256.
+
+    Arrays that no entry names and unfinished files are removed: a killed run must not change what the next one leaves.
+    """
+    named = {_array_path(folder, case_id) for case_id in entries}
+    for leftover in {*folder.glob("*.npy"), *folder.glob(".*.part*")} - named:
+        leftover.unlink()
+    index = _Index(format=FORMAT, kind=kind, recipe=recipe, cases=dict(sorted(entries.items())))
+    return write_json_durably(folder / INDEX_NAME, as_plain(index))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArrayStore:
+    """A finished store, read-only. Every array is checked against the index before it is used.
+
+    Attributes:
+        folder: where the arrays lie.
+        sha256: of the index, and so of all that it vouches for.
+        kind: what the arrays show.
+        recipe: how they were made.
+        entries: by case id, ascending.
+    """
+
+    folder: Path
+    sha256: str
+    kind: ArrayKind
+    recipe: InputRecipe
+    entries: dict[str, StoredArray]
+
+    @classmethod
+    def open(cls, folder: Path) -> Self:
+        """Read a store's index. Raises: Refusal (exit 4) if it is missing, torn or not ours."""
+        path = folder / INDEX_NAME
+        plain = read_json(path)
+        if not isinstance(plain, dict) or plain.get("format") != FORMAT:
+            raise _integrity(path, f"is no array index of format {FORMAT}")
+        try:
+            index = checked(_Index, plain, where="index", file=path)
+        except Refusal as refusal:
+            raise _integrity(path, refusal.faults[0].problem) from None
+        unsafe = [case_id for case_id in index.cases if not _CASE_ID.fullmatch(case_id)]
+        if unsafe:
+            raise _integrity(path, f"holds an unsafe case id {unsafe[0]!r}")
+        return cls(
+            folder=folder,
+            sha256=sha256_of_file(path),
+            kind=index.kind,
+            recipe=index.recipe,
+            entries=dict(sorted(index.cases.items())),
+        )
+
+    @property
+    def case_ids(self) -> tuple[str, ...]:
+        """All cases, ascending."""
+        return tuple(self.entries)
+
+    def entry(self, case_id: str) -> StoredArray:
+        """What the index says of a case. Raises: Refusal (exit 4) if it has none of this id."""
+        if case_id not in self.entries:
+            raise _integrity(self.folder / INDEX_NAME, f"has no case {case_id}")
+        return self.entries[case_id]
+
+    def load(self, case_id: str) -> NDArray[Any]:
+        """A case's array, shape (Z, Y, X), read-only.
+
+        Raises: Refusal (exit 4) naming the file if it is missing, its SHA-256 differs from the index, or it is no plain
+            array of the expected dtype and shape; nothing in the file is ever run.
+        """
+        entry, path = self.entry(case_id), _array_path(self.folder, case_id)
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise _integrity(path, f"cannot be read: {error.strerror}") from error
+        found = hashlib.sha256(content).hexdigest()
+        if found != entry.sha256:
+            raise _integrity(path, f"SHA-256 is {found[:12]}…, expected {entry.sha256[:12]}…")
+        return _plain_array(content, entry.shape_zyx, _DTYPES[self.kind], path)
+
+
+def _plain_array(content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> NDArray[Any]:
+    """The array in NPY bytes, without a copy. The header is compared before anything is made of its numbers."""
+    stream = io.BytesIO(content)
+    try:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise _integrity(path, f"is NPY version {version}, expected (1, 0)")
+        found_shape, fortran_order, found_dtype = np.lib.format.read_array_header_1_0(stream)
+    except ValueError as error:
+        raise _integrity(path, f"is no NPY file ({error})") from None
+    if (found_shape, fortran_order, found_dtype) != (shape, False, dtype):
+        order = "Fortran" if fortran_order else "C"
+        raise _integrity(
+            path, f"holds {found_dtype} {found_shape} in {order} order, expected {dtype} {shape} in C order"
+        )
+    voxels, expected = len(content) - stream.tell(), int(np.prod(shape)) * dtype.itemsize
+    if voxels != expected:
+        raise _integrity(path, f"holds {voxels} bytes of voxels, expected {expected}")
+    return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
+
+
+def _array_path(folder: Path, case_id: str) -> Path:
+    return folder / f"{case_id}.npy"
+
+
+def _integrity(path: Path, problem: str) -> Refusal:
+    fix = "run the stage that writes it again (`dvc repro`), or `dvc pull`"
+    return Refusal(Fault(id="ST-02", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))

@@ -1,0 +1,1 @@
+"""Volumes as files: DICOM series, NIfTI, NRRD and MetaImage in, masks out."""

@@ -1,0 +1,66 @@
+"""Another number of voxels in the same box: separable linear interpolation, slab by slab."""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+from femseg.volumes.lattice import IndicesZyx
+
+VoxelsWhere = Callable[[IndicesZyx], NDArray[np.float32]]
+_SLAB_SLICES = 32
+
+
+def axis_weights(n_in: int, n_out: int, *, anti_aliasing: bool, shift: float = 0.0) -> csr_array:
+    """How much each input voxel of an axis gives to each output voxel, both filling the same edge-to-edge length.
+
+    Args:
+        n_in, n_out: voxels along the axis before and after.
+        anti_aliasing: widen the interpolating triangle by n_in / n_out when that is above 1, as Pillow and
+            `torch.nn.functional.interpolate(antialias=True)` do.
+        shift: moves the output centres, in input voxels.
+    Returns: shape (n_out, n_in), float64; each row sums to 1. Beyond the outermost centres the edge voxel is repeated.
+    """
+    if min(n_in, n_out) < 1:
+        raise ValueError(f"expected at least one voxel on each side, got {n_in} and {n_out}")
+    # one division of integers: a centre that falls on an input voxel is exactly that voxel
+    centres = ((2 * np.arange(n_out) + 1) * n_in - n_out) / (2 * n_out) + shift
+    half_width = max(1.0, n_in / n_out) if anti_aliasing else 1.0
+    inside = np.clip(centres, 0, n_in - 1)[:, None] if half_width == 1.0 else centres[:, None]
+    weights = np.maximum(0.0, 1.0 - np.abs(np.arange(n_in) - inside) / half_width)
+    return csr_array(weights / weights.sum(axis=1, keepdims=True))
+
+
+def resampled(
+    voxels_where: VoxelsWhere,
+    shape_in_zyx: tuple[int, int, int],
+    shape_out_zyx: tuple[int, int, int],
+    *,
+    anti_aliasing: bool,
+    shift: float = 0.0,
+) -> NDArray[np.float32]:
+    """Resample a volume that is asked for slab by slab, and only where it carries weight.
+
+    Without anti-aliasing, 512 × 512 × 1000 voxels on a 512 × 64 × 64 grid are touched in a sixteenth of their number.
+    Sums run in a fixed order in float64 (sparse products use no BLAS), so bytes do not depend on thread counts.
+
+    Args:
+        voxels_where: gives the volume where slices, rows and columns cross.
+        shape_in_zyx, shape_out_zyx: both fill the same box.
+        anti_aliasing, shift: see `axis_weights`.
+    Returns: shape `shape_out_zyx`.
+    """
+    sizes = zip(shape_in_zyx, shape_out_zyx, strict=True)
+    weights = [axis_weights(n_in, n_out, anti_aliasing=anti_aliasing, shift=shift) for n_in, n_out in sizes]
+    slices, rows, columns = (np.unique(w.indices).astype(np.intp) for w in weights)
+    from_slices, from_rows, from_columns = (
+        w[:, touched] for w, touched in zip(weights, (slices, rows, columns), strict=True)
+    )
+    reduced = np.empty((len(slices), *shape_out_zyx[1:]))  # in-plane done, all touched slices
+    for first in range(0, len(slices), _SLAB_SLICES):
+        slab = voxels_where((slices[first : first + _SLAB_SLICES], rows, columns))
+        for z, slice_yx in enumerate(slab, start=first):
+            reduced[z] = (from_columns @ (from_rows @ slice_yx).T).T
+    volume = from_slices @ reduced.reshape(len(slices), -1)
+    return np.asarray(volume.reshape(shape_out_zyx), dtype=np.float32)
