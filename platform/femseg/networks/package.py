@@ -1,0 +1,135 @@
+"""The model package: weights, model.json and lineage.json in a folder, each under a hash; nothing in it is pickled."""
+
+import hashlib
+import json
+import shutil
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load as tensors_from_bytes
+from safetensors.torch import save as tensors_to_bytes
+
+from femseg.durable import sha256_of_json, write_bytes_durably, write_json_durably
+from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.networks.vnet import VNet, VNetSettings
+
+_WEIGHTS, _MODEL, _LINEAGE, _MANIFEST = "weights.safetensors", "model.json", "lineage.json", "MANIFEST.json"
+_HASHED = (_WEIGHTS, _MODEL, _LINEAGE)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelPackage:
+    """A package whose hashes held.
+
+    Attributes:
+        network: with its weights, in evaluation mode, on the CPU.
+        model: what model.json says: architecture, input recipe, metrics, training settings, versions.
+        lineage: what lineage.json says: where it comes from.
+        sha256: of MANIFEST.json, and so of the whole package.
+    """
+
+    network: VNet
+    model: dict[str, Any]
+    lineage: dict[str, Any]
+    sha256: str
+
+
+def write_package(folder: Path, network: VNet, *, model: dict[str, Any], lineage: dict[str, Any]) -> str:
+    """Write a package; equal content gives equal bytes. It appears whole, in place of what `folder` held before.
+
+    Args:
+        folder: the package's final name.
+        model: JSON values; the network's architecture is added.
+        lineage: JSON values.
+    Returns: the package's SHA-256.
+    Raises: ValueError if a weight is not finite; Refusal (exit 5) if the disk will not take it.
+    """
+    weights = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+    broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
+    if broken:
+        raise ValueError(f"weights that are not finite make no package: {', '.join(broken)}")
+    architecture = {"settings": network.settings.as_plain(), "input_channels": network.input_channels}
+    made = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
+    old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
+    try:
+        files = {
+            _WEIGHTS: write_bytes_durably(made / _WEIGHTS, tensors_to_bytes(weights)),
+            _MODEL: write_json_durably(made / _MODEL, {**model, "architecture": architecture}),
+            _LINEAGE: write_json_durably(made / _LINEAGE, lineage),
+        }
+        manifest = {"files": files, "sha256_of_files": sha256_of_json(files)}
+        sha256 = write_json_durably(made / _MANIFEST, manifest)
+        if folder.exists():
+            folder.rename(old)
+        made.rename(folder)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)
+    return sha256
+
+
+def load_package(folder: Path) -> ModelPackage:
+    """Read a package after every hash holds; the bytes that are parsed are the bytes that were hashed.
+
+    Raises: Refusal (RG-07, exit 4) naming the file that is missing, altered or does not belong there.
+    """
+    content = _verified(folder)
+    model, lineage = json.loads(content[_MODEL]), json.loads(content[_LINEAGE])
+    weights = tensors_from_bytes(content[_WEIGHTS])
+    try:
+        architecture = model["architecture"]
+        with torch.device("meta"):
+            network = VNet(VNetSettings.from_plain(architecture["settings"]), architecture["input_channels"])
+        wanted = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
+        if wanted != {name: (value.shape, value.dtype) for name, value in weights.items()}:
+            raise ValueError("names, shapes or types of the weights differ from the architecture's")
+    except (KeyError, TypeError, ValueError) as error:
+        raise _refusal(folder / _MODEL, f"does not describe the weights beside it ({error})") from None
+    network.load_state_dict(weights, assign=True)
+    return ModelPackage(
+        network=network.eval(),
+        model=model,
+        lineage=lineage,
+        sha256=hashlib.sha256(content[_MANIFEST]).hexdigest(),
+    )
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    """The bytes of the package's four files, all hashes checked."""
+    try:
+        found = {path.name for path in folder.iterdir()}
+        content = {name: (folder / name).read_bytes() for name in (_MANIFEST, *_HASHED)}
+    except OSError as error:
+        raise _refusal(Path(error.filename or folder), f"cannot be read: {error.strerror}") from None
+    extra = sorted(found - content.keys())
+    if extra:
+        raise _refusal(folder / extra[0], "does not belong to the package")
+    try:
+        manifest = json.loads(content[_MANIFEST])
+        files = manifest["files"]
+        intact = sha256_of_json(files) == manifest["sha256_of_files"] and sorted(files) == sorted(_HASHED)
+        intact = intact and content[_MANIFEST] == (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
+    except (ValueError, KeyError, TypeError):
+        intact = False
+    if not intact:
+        raise _refusal(folder / _MANIFEST, "its own hash does not hold")
+    for name in _HASHED:
+        sha256 = hashlib.sha256(content[name]).hexdigest()
+        if sha256 != files[name]:
+            raise _refusal(folder / name, f"SHA-256 is {sha256[:12]}…, expected {files[name][:12]}…")
+    return content
+
+
+def _refusal(path: Path, problem: str) -> Refusal:
+    return Refusal(
+        Fault(
+            id="RG-07",
+            file=printable(path),
+            problem=problem,
+            fix="take the package again from where it was written or registered",
+            exit_code=ExitCode.INTEGRITY,
+        )
+    )

@@ -1,0 +1,43 @@
+"""What all workers of a run must see alike: sums over ranks, and nothing to do when there is one."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import distributed, nn
+
+from femseg.errors import ExitCode, Fault, Refusal
+
+
+def summed_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
+    """Sum each value over all ranks in float64; the same list on every rank. Every rank must call it."""
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return list(values)
+    total = torch.tensor(values, dtype=torch.float64, device=device)
+    distributed.all_reduce(total)
+    return total.tolist()
+
+
+def any_rank(flag: bool, device: torch.device) -> bool:
+    """Whether any rank says yes. Every rank must call it."""
+    return summed_over_ranks([float(flag)], device)[0] > 0
+
+
+def copy_buffers_of_rank_0(network: nn.Module) -> None:
+    """Give every rank rank 0's running statistics; gradients are averaged over ranks, statistics are not."""
+    if distributed.is_available() and distributed.is_initialized():
+        for buffer in network.buffers():
+            distributed.broadcast(buffer, src=0)
+
+
+def raised_together(own: Refusal | None, device: torch.device) -> None:
+    """Raise on every rank if any has a refusal: its own where there is one. Every rank must call it."""
+    if any_rank(own is not None, device):
+        raise own or Refusal(
+            Fault(
+                id="TR-08",
+                file="another worker",
+                problem="refused to go on",
+                fix="see that worker's message",
+                exit_code=ExitCode.TRAINING_FAILED,
+            )
+        )

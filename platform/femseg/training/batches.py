@@ -1,0 +1,131 @@
+"""Which cases make up which batch: a pure function of seed and iteration, the same for any number of workers."""
+
+from collections import deque
+from collections.abc import Generator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from femseg.training.augmentation import augmented, drawn_change
+from femseg.training.settings import AugmentationSettings
+
+_AHEAD = 2  # batches made while the network computes
+
+
+class TrainingCases(Protocol):
+    """Where samples come from. Each call may read a file; nothing is kept in memory here."""
+
+    @property
+    def case_ids(self) -> Sequence[str]:
+        """The cases, in any order."""
+        ...
+
+    def input_czyx(self, case_id: str) -> NDArray[np.float32]:
+        """Network input, shape (C, Z, Y, X), 0..1."""
+        ...
+
+    def target_zyx(self, case_id: str) -> NDArray[Any]:
+        """Reference mask of the same grid, shape (Z, Y, X), 0 or 1."""
+        ...
+
+    def spacing_mm_zyx(self, case_id: str) -> tuple[float, float, float]:
+        """Voxel spacing of the network grid: augmentation turns volumes in physical space."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One worker's share of a batch.
+
+    Attributes:
+        iteration: counted from 1.
+        case_ids: the whole batch over all workers, in order.
+        input_bczyx: this worker's samples, float32.
+        target_bzyx: their reference masks, float32.
+    """
+
+    iteration: int
+    case_ids: tuple[str, ...]
+    input_bczyx: Tensor
+    target_bzyx: Tensor
+
+
+def global_batch(case_ids: Sequence[str], *, seed: int, iteration: int, batch_size: int) -> tuple[str, ...]:
+    """The cases of one iteration (from 1): every case once in each epoch, epochs shuffled anew and laid end to end.
+
+    Raises: ValueError if there are no cases.
+    """
+    if not case_ids:
+        raise ValueError("no training cases: the training part of the split is empty")
+    ordered = sorted(case_ids)
+    first = (iteration - 1) * batch_size
+    places = [divmod(sample, len(ordered)) for sample in range(first, first + batch_size)]
+    orders = {e: np.random.default_rng([seed, e]).permutation(len(ordered)) for e in {epoch for epoch, _ in places}}
+    return tuple(ordered[orders[epoch][place]] for epoch, place in places)
+
+
+def share_of_rank(batch_size: int, *, rank: int, world_size: int, micro_batches: int = 1) -> range:
+    """Positions in the global batch that a worker takes. Raises: ValueError if the workers' shares would differ."""
+    share, rest = divmod(batch_size, world_size)
+    if rest or share % micro_batches:
+        raise ValueError(
+            f"batch_size: expected a multiple of {world_size} workers × {micro_batches} micro-batches "
+            f"(gradient_accumulation), got {batch_size}"
+        )
+    return range(rank * share, (rank + 1) * share)
+
+
+def training_batches(
+    cases: TrainingCases,
+    *,
+    batch_size: int,
+    augmentation: AugmentationSettings,
+    seed: int,
+    first_iteration: int,
+    last_iteration: int,
+    positions: range,
+    pin_memory: bool = False,
+) -> Generator[Batch, None, None]:
+    """This worker's batches from `first_iteration` to `last_iteration`, made a little ahead in a thread.
+
+    Augmentation of a sample depends on (seed, iteration, position in the global batch) alone.
+    """
+
+    def made(iteration: int) -> Batch:
+        case_ids = global_batch(cases.case_ids, seed=seed, iteration=iteration, batch_size=batch_size)
+        samples = [_sample(cases, case_ids[place], augmentation, (seed, iteration, place)) for place in positions]
+        inputs, targets = (torch.stack(parts) for parts in zip(*samples, strict=True))
+        if pin_memory:
+            inputs, targets = inputs.pin_memory(), targets.pin_memory()
+        return Batch(iteration=iteration, case_ids=case_ids, input_bczyx=inputs, target_bzyx=targets)
+
+    pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches")
+    pending: deque[Future[Batch]] = deque()
+    try:
+        for iteration in range(first_iteration, last_iteration + 1):
+            while len(pending) <= _AHEAD and iteration + len(pending) <= last_iteration:
+                pending.append(pool.submit(made, iteration + len(pending)))
+            yield pending.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _sample(
+    cases: TrainingCases, case_id: str, augmentation: AugmentationSettings, draw_key: tuple[int, int, int]
+) -> tuple[Tensor, Tensor]:
+    input_czyx = torch.from_numpy(np.array(cases.input_czyx(case_id), dtype=np.float32))
+    target_zyx = torch.from_numpy(np.array(cases.target_zyx(case_id), dtype=np.float32))
+    if input_czyx.shape[1:] != target_zyx.shape:
+        raise ValueError(
+            f"case {case_id}: input of shape {tuple(input_czyx.shape)} (C, Z, Y, X) and mask of shape "
+            f"{tuple(target_zyx.shape)} (Z, Y, X) do not match"
+        )
+    if not augmentation.enabled:
+        return input_czyx, target_zyx
+    change = drawn_change(augmentation, np.random.default_rng(draw_key))
+    return augmented(input_czyx, target_zyx, change, spacing_mm_zyx=cases.spacing_mm_zyx(case_id))

@@ -1,0 +1,130 @@
+"""How a network is trained: what search and training share, and what is the training's own."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from femseg.training.losses import DiceDenominator
+
+Axis = Literal["z", "y", "x"]
+
+
+def _at_least(name: str, value: float, least: float) -> None:
+    if not value >= least:
+        raise ValueError(f"{name}: expected at least {least}, got {value}")
+
+
+def _one_of(name: str, value: object, choices: tuple[object, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}: expected one of {', '.join(map(str, choices))}, got {value!r}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AugmentationSettings:
+    """Largest changes that augmentation makes to a training sample; each is drawn evenly between its bounds.
+
+    Attributes:
+        enabled: off in the paper.
+        rotation_degrees: about each axis, in physical space.
+        scale: 0.1 stretches by a factor between 1/1.1 and 1.1.
+        translation: as a fraction of the volume's edge, along each axis.
+        noise_sd: largest standard deviation of added Gaussian noise, in units of the 0..1 input.
+        contrast: 0.2 multiplies the distance from the mean by a factor between 1/1.2 and 1.2.
+        brightness: largest shift, in units of the 0..1 input.
+        mirror_axes: axes that may be mirrored with probability one half. "x" (left-right) is right only where a cohort
+            mixes sides or both femora are one foreground; "z" and "y" never occur in patients.
+    """
+
+    enabled: bool = False
+    rotation_degrees: float = 8.0
+    scale: float = 0.1
+    translation: float = 0.05
+    noise_sd: float = 0.03
+    contrast: float = 0.2
+    brightness: float = 0.05
+    mirror_axes: tuple[Axis, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("rotation_degrees", "scale", "translation", "noise_sd", "contrast", "brightness"):
+            _at_least(name, getattr(self, name), 0)
+        if any(axis not in ("z", "y", "x") for axis in self.mirror_axes):
+            raise ValueError(f"mirror_axes: expected some of z, y, x, got {self.mirror_axes}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OptimisationSettings:
+    """What search and training share.
+
+    Attributes:
+        batch_size: samples of one optimiser step, over all workers together.
+        loss_denominator: of the soft Dice loss.
+        optimizer: "adam" is the paper's.
+        schedule: the learning rate over the iterations; "constant" is the paper's, "cosine" falls to zero at the end.
+        precision: "bfloat16" computes convolutions in bfloat16 by autocast; weights, sums and losses stay float32.
+        gradient_accumulation: micro-batches into which a worker cuts its share of the batch to save memory.
+        activation_checkpointing: compute activations again in the backward pass to save memory.
+        channels_last: memory layout of features; faster on CPUs and, in bfloat16, on GPUs.
+        compile: let torch.compile fuse the network; costs a minute at start.
+        non_finite_limit: steps in a row with a non-finite loss or gradient after which training stops.
+        augmentation: changes to training samples.
+    """
+
+    batch_size: int = 2
+    loss_denominator: DiceDenominator = "squared"
+    optimizer: Literal["adam", "adamw"] = "adam"
+    schedule: Literal["constant", "cosine"] = "constant"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_accumulation: int = 1
+    activation_checkpointing: bool = False
+    channels_last: bool = True
+    compile: bool = False
+    non_finite_limit: int = 3
+    augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
+
+    def __post_init__(self) -> None:
+        _one_of("loss_denominator", self.loss_denominator, ("squared", "linear"))
+        _one_of("optimizer", self.optimizer, ("adam", "adamw"))
+        _one_of("schedule", self.schedule, ("constant", "cosine"))
+        _one_of("precision", self.precision, ("float32", "bfloat16"))
+        for name in ("batch_size", "gradient_accumulation", "non_finite_limit"):
+            _at_least(name, getattr(self, name), 1)
+        if self.batch_size % self.gradient_accumulation:
+            raise ValueError(
+                f"gradient_accumulation: expected a divisor of batch_size ({self.batch_size}), "
+                f"got {self.gradient_accumulation}"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainSettings:
+    """The `train:` section of params.yaml.
+
+    Attributes:
+        learning_rate: of the optimiser, or "search" for what the search found best for the input mode.
+        max_iterations: optimiser steps.
+        validate_every: iterations between validations; the last iteration is always validated.
+        checkpoint_every: iterations between checkpoints; what a killed run loses at most.
+        keep_checkpoints: newest checkpoints kept besides the best by validation.
+        workers: data-parallel processes; each takes its share of the batch.
+        use_gpu: one GPU for each worker.
+        seed: of the initial weights, the order of cases, augmentation and dropout.
+    """
+
+    learning_rate: float | Literal["search"] = 1e-4
+    max_iterations: int = 10_000
+    validate_every: int = 500
+    checkpoint_every: int = 200
+    keep_checkpoints: int = 2
+    workers: int = 1
+    use_gpu: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        rate = self.learning_rate
+        if rate != "search" and (isinstance(rate, str) or not 0.0 < rate < 10.0):
+            raise ValueError(
+                f"learning_rate: expected a positive number or 'search', got {rate!r}; "
+                "PyYAML reads 1e-4 as text, write 1.0e-4"
+            )
+        for name in ("max_iterations", "validate_every", "checkpoint_every", "keep_checkpoints", "workers"):
+            _at_least(name, getattr(self, name), 1)
+        _at_least("seed", self.seed, 0)

@@ -1,0 +1,81 @@
+"""Dice on the validation cases, the same for any number of workers."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from femseg.networks.vnet import foreground_probability
+from femseg.training.agreement import summed_over_ranks
+from femseg.training.batches import TrainingCases
+from femseg.training.loop import autocast, on_device
+from femseg.training.losses import soft_dice_loss
+from femseg.training.settings import OptimisationSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValidationScore:
+    """Mean over the validation cases, on the network grid.
+
+    Attributes:
+        iteration: after which the network was scored.
+        dice: of the mask cut at probability 0.5; NaN if a probability was not finite.
+        soft_dice: 1 - the soft Dice loss.
+        dice_by_case: case id to Dice.
+    """
+
+    iteration: int
+    dice: float
+    soft_dice: float
+    dice_by_case: dict[str, float]
+
+
+def hard_dice(foreground_zyx: Tensor, target_zyx: Tensor) -> float:
+    """Dice of probability >= 0.5 with the mask; 1 if both are empty, NaN if a probability is not finite."""
+    if not bool(torch.isfinite(foreground_zyx).all()):
+        return math.nan
+    predicted, reference = foreground_zyx >= 0.5, target_zyx > 0.5
+    sizes = int(predicted.sum()) + int(reference.sum())
+    return 2.0 * int((predicted & reference).sum()) / sizes if sizes else 1.0
+
+
+@torch.inference_mode()
+def validation_score(
+    network: nn.Module,
+    cases: TrainingCases,
+    settings: OptimisationSettings,
+    *,
+    iteration: int,
+    device: torch.device,
+    rank: int = 0,
+    world_size: int = 1,
+) -> ValidationScore:
+    """Score the network, not wrapped for data-parallel training; each rank takes every world_size-th case.
+
+    Every rank must call it and gets the same score. Raises: ValueError if there are no cases.
+    """
+    case_ids = sorted(cases.case_ids)
+    if not case_ids:
+        raise ValueError("no validation cases: the validation part of the split is empty")
+    was_training = network.training
+    network.eval()
+    scores = np.zeros((len(case_ids), 2))
+    for place in range(rank, len(case_ids), world_size):
+        input_czyx = torch.from_numpy(np.array(cases.input_czyx(case_ids[place]), dtype=np.float32))
+        target_zyx = torch.from_numpy(np.array(cases.target_zyx(case_ids[place]), dtype=np.float32)).to(device)
+        with autocast(settings, device):
+            logits = network(on_device(input_czyx[None], settings, device))
+        foreground = foreground_probability(logits)
+        loss = soft_dice_loss(foreground, target_zyx[None], denominator=settings.loss_denominator)
+        scores[place] = hard_dice(foreground[0], target_zyx), 1.0 - float(loss)
+    network.train(was_training)
+    agreed = np.array(summed_over_ranks(scores.ravel().tolist(), device)).reshape(scores.shape)
+    dice, soft_dice = agreed.mean(axis=0).tolist()
+    return ValidationScore(
+        iteration=iteration,
+        dice=dice,
+        soft_dice=soft_dice,
+        dice_by_case=dict(zip(case_ids, agreed[:, 0].tolist(), strict=True)),
+    )
