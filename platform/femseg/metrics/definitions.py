@@ -43,7 +43,7 @@ METRICS: tuple[Metric, ...] = (
         unit="",
         higher_is_better=True,
         decimals=3,
-        definition="2 |A ∩ B| / (|A| + |B|): twice the shared voxels over the voxels of both masks; 1 is a perfect match.",
+        definition="2 |A ∩ B| / (|A| + |B|): twice the shared voxels over the voxels of both; 1 is a perfect match.",
         when_empty=_OVERLAP_IF_EMPTY,
         source="Seed paper; Dice 1945",
     ),
