@@ -1,0 +1,59 @@
+"""Interval of a mean by resampling cases."""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import DegenerateDataWarning, bootstrap
+
+_FEWEST_VALUES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Interval:
+    """Confidence interval of a mean.
+
+    Attributes:
+        low, high: its ends; None where no honest interval can be given.
+        confidence: for instance 0.95.
+        method: how it was made, or why there is none.
+    """
+
+    low: float | None
+    high: float | None
+    confidence: float
+    method: str
+
+
+def mean_interval(values: NDArray[np.float64], *, confidence: float, resamples: int, seed: int) -> Interval:
+    """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987), cases drawn with replacement.
+
+    Returns: no ends below three values or when all are equal (resampling then shows no spread, which does not prove that
+        there is none); the percentile interval where the acceleration is not defined. `method` says which.
+    """
+    if len(values) < _FEWEST_VALUES:
+        return _without(confidence, f"no interval: {len(values)} cases, at least {_FEWEST_VALUES} needed")
+    if np.ptp(values) == 0:
+        return _without(confidence, f"no interval: the difference is {values[0]:.6g} in every case")
+    for method, name in (("BCa", "BCa bootstrap"), ("percentile", "percentile bootstrap (BCa undefined here)")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DegenerateDataWarning)  # seen below, as an end that is not a number
+            ends = bootstrap(
+                (values,),
+                np.mean,
+                n_resamples=resamples,
+                confidence_level=confidence,
+                method=method,
+                rng=np.random.default_rng(seed),
+            ).confidence_interval
+        low, high = float(ends.low), float(ends.high)
+        if math.isfinite(low) and math.isfinite(high):
+            stated = f"{name}, {resamples} resamples of {len(values)} cases, seed {seed}"
+            return Interval(low=low, high=high, confidence=confidence, method=stated)
+    return _without(confidence, "no interval: the resampled means are not finite")
+
+
+def _without(confidence: float, reason: str) -> Interval:
+    return Interval(low=None, high=None, confidence=confidence, method=reason)

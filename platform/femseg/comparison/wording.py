@@ -1,0 +1,70 @@
+"""A comparison in one sentence that claims no more than its numbers."""
+
+from femseg.comparison.paired import PairedComparison
+from femseg.metrics.definitions import Metric, metric_named
+
+
+def sentence(comparison: PairedComparison) -> str:
+    """What a paired comparison allows one to say, in plain words."""
+    metric = metric_named(comparison.metric)
+    before, after = comparison.baseline_mean, comparison.candidate_mean
+    if before is None or after is None:
+        return (
+            f"{metric.title}: no case has a value for both inputs, so nothing can be compared.{_left_out(comparison)}"
+        )
+    digits = metric.decimals
+    means = (
+        f"mean {metric.heading} {after:.{digits}f} with {comparison.candidate} input "
+        f"against {before:.{digits}f} with {comparison.baseline}"
+    )
+    count = f"{comparison.candidate} is better in {comparison.improved} of {comparison.n} cases"
+    ties = f", equal in {comparison.tied}" if comparison.tied else ""
+    return f"{_opening(comparison)}: {means} ({_evidence(comparison, metric)}); {count}{ties}.{_left_out(comparison)}"
+
+
+def _opening(comparison: PairedComparison) -> str:
+    match comparison.verdict:
+        case "better" | "worse":
+            return f"{comparison.candidate.capitalize()} input is {comparison.verdict} here"
+        case "too few cases":
+            return "Too few cases to tell"
+        case "no difference shown":
+            return "No difference shown"
+
+
+def _evidence(comparison: PairedComparison, metric: Metric) -> str:
+    interval, test = comparison.interval, comparison.test
+    parts = [f"difference {signed(comparison.mean_difference, metric.decimals)}", interval.method]
+    if interval.low is not None and interval.high is not None:
+        parts[1] = f"{interval.confidence * 100:g} % interval {span(interval.low, interval.high, metric.decimals)}"
+    if test.p_value is None or test.smallest_p is None:
+        parts.append(test.method)
+    else:
+        parts.append(f"Wilcoxon p {p_text(test.p_value)}")
+        if comparison.verdict == "too few cases":
+            parts.append(f"with so few unequal pairs p cannot fall below {test.smallest_p:.3g}")
+    return "; ".join(parts)
+
+
+def _left_out(comparison: PairedComparison) -> str:
+    count = len(comparison.undefined_pairs)
+    if not count:
+        return ""
+    return f" {count} case{'s' if count > 1 else ''} left out: a mask is empty there, so the metric is undefined."
+
+
+def signed(value: float | None, decimals: int) -> str:
+    """A difference with its sign, and a true minus."""
+    return "undefined" if value is None else f"{value:+.{decimals}f}".replace("-", "−")
+
+
+def span(low: float, high: float, decimals: int) -> str:
+    """Both ends of an interval, signed."""
+    return f"{signed(low, decimals)} to {signed(high, decimals)}"
+
+
+def p_text(p_value: float) -> str:
+    """A p-value as it is printed, with its sign: "= 0.031", "< 0.001"."""
+    if p_value < 0.001:
+        return "< 0.001"
+    return f"= {p_value:.3f}" if p_value < 0.9995 else "= 1"
