@@ -35,6 +35,19 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
+def _refuse_if_unwritable(path: Path, error: OSError) -> None:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.ESTALE):
+        raise Refusal(
+            Fault(
+                id="ST-06",
+                file=str(path),
+                problem=f"cannot be written: {error.strerror}",
+                fix="free space or choose a writable folder; what was there before is untouched",
+                exit_code=ExitCode.RESOURCE,
+            )
+        ) from error
+
+
 @contextmanager
 def written_durably(path: Path, *, check: Callable[[Path], None] | None = None) -> Iterator[Path]:
     """Give a temporary path beside `path`; once the block has written it, make it durable under its final name.
@@ -56,19 +69,37 @@ def written_durably(path: Path, *, check: Callable[[Path], None] | None = None) 
         temporary.replace(path)
         _fsync(path.parent)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.ESTALE):
-            raise
-        raise Refusal(
-            Fault(
-                id="ST-06",
-                file=str(path),
-                problem=f"cannot be written: {error.strerror}",
-                fix="free space or choose a writable folder; what was there before is untouched",
-                exit_code=ExitCode.RESOURCE,
-            )
-        ) from error
+        _refuse_if_unwritable(path, error)
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def folder_written_durably(folder: Path) -> Iterator[Path]:
+    """Give a temporary folder beside `folder`; once the block has filled it, it takes the final name, whole.
+
+    Files are to be written into it by this module's functions, which make each of them durable. An earlier folder of
+    that name is replaced; on any error it stays and nothing else is left.
+
+    Raises: Refusal (exit 5) when the disk is full or unwritable.
+    """
+    temporary, replaced = (folder.parent / f".{uuid.uuid4().hex}.{kind}" for kind in ("part", "old"))
+    try:
+        temporary.mkdir(parents=True)
+        yield temporary
+        if folder.exists():
+            folder.rename(replaced)
+        temporary.rename(folder)
+        _fsync(folder.parent)
+    except OSError as error:
+        _refuse_if_unwritable(folder, error)
+        raise
+    finally:
+        if replaced.exists() and not folder.exists():
+            replaced.rename(folder)
+        for leftover in (temporary, replaced):
+            shutil.rmtree(leftover, ignore_errors=True)
 
 
 def write_bytes_durably(path: Path, content: bytes) -> str:
