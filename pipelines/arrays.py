@@ -1,26 +1,22 @@
 """Stage `arrays` and `masks`: every case's CT (or femur mask) on the network grid, one NPY per case."""
 
 import argparse
+import math
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
+from femseg.cohorts.array_settings import ArraySettings
 from femseg.cohorts.store import ArrayKind, StoredArray, bytes_needed, write_array, write_index
 from femseg.door import door
 from femseg.durable import require_free_space
 from femseg.services.case_tasks import map_cases
 from femseg.services.clusters import ray_session
 from femseg.settings import read_section
-from femseg.volumes.network_input import (
-    ArraysSettings,
-    InputRecipe,
-    mask_on_network_grid,
-    mask_remarks,
-    network_grid,
-    network_input,
-)
+from femseg.volumes.network_input import InputRecipe, mask_on_network_grid, mask_remarks, network_grid, network_input
 
 MANIFEST = Path("data/cohort/manifest.json")
 ARRAYS = Path("data/arrays")
@@ -37,7 +33,13 @@ def prepare(case: Case, *, kind: ArrayKind, recipe: InputRecipe, root: Path, fol
             folder, case.case_id, femur_zyx, kind=kind, network_grid=grid, ct_grid=case.grid, remarks=remarks
         )
     array = network_input(read_case_ct(case, root), recipe, name=case.case_id)
+    array = array if kind == "both" else array[0]
     return write_array(folder, case.case_id, array, kind=kind, network_grid=grid, ct_grid=case.grid)
+
+
+def memory_bytes(cases: Sequence[Case]) -> int:
+    """What the largest case takes while it is prepared: its voxels in float32 twice, and the libraries."""
+    return max(8 * math.prod(case.grid.shape_zyx) for case in cases) + 300 * 2**20
 
 
 def main() -> None:
@@ -45,8 +47,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.arrays", description=__doc__)
     parser.add_argument("--kind", required=True, choices=["raw", "gradient", "both", "mask"])
     kind: ArrayKind = parser.parse_args().kind
-    settings = read_section(ArraysSettings, "arrays")
-    recipe = settings.recipe("raw" if kind == "mask" else kind)
+    recipe = read_section(ArraySettings, "arrays").recipe(kind)
     manifest = read_manifest(MANIFEST)
     folder = (ARRAYS / kind).absolute()
     require_free_space(folder, bytes_needed(recipe, kind, cases=len(manifest.cases)))

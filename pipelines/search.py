@@ -8,15 +8,13 @@ from pathlib import Path
 
 import yaml
 
-from femseg.cohorts.store import ArrayStore
 from femseg.door import door
-from femseg.durable import sha256_of_file, sha256_of_json, write_bytes_durably, write_json_durably
+from femseg.durable import sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.networks.vnet import VNetSettings
-from femseg.promotion.lineage import code_sha256
 from femseg.services.clusters import ray_session
 from femseg.services.search import search_on_ray
-from femseg.services.tracking import connect, resumable_run, run_with_true_status, tracking_uri
-from femseg.services.training import TrainingJob
+from femseg.services.tracking import connect, resumable_run, run_with_true_status
+from femseg.services.training_job import TrainingJob, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
 from femseg.training.settings import OptimisationSettings, TrainSettings
@@ -25,39 +23,25 @@ ARRAYS, MASKS, SPLIT = Path("data/arrays"), Path("data/arrays/mask"), Path("data
 RESULTS = Path("results/search")
 
 
-def trial_job(trial: Trial, settings: SearchSettings, folder: Path) -> TrainingJob:
+def trial_job(trial: Trial, settings: SearchSettings, runs: Path) -> TrainingJob:
     """The training job of a trial, validated at the end of every rung."""
-    inputs = ARRAYS / trial.input_mode
-    network = read_section(VNetSettings, "network")
-    optimisation = read_section(OptimisationSettings, "optimisation")
-    train = TrainSettings(
-        learning_rate=trial.learning_rate,
-        max_iterations=settings.rungs[-1],
-        validate_every=math.gcd(*settings.rungs),
-        checkpoint_every=settings.rungs[-1],
-        keep_checkpoints=1,
-        use_gpu=settings.use_gpu,
-        seed=settings.seed,
-    )
-    fingerprint = {
-        "inputs": ArrayStore.open(inputs).sha256,
-        "masks": ArrayStore.open(MASKS).sha256,
-        "split": sha256_of_file(SPLIT),
-        "network": sha256_of_json(as_plain(network)),
-        "optimisation": sha256_of_json(as_plain(optimisation)),
-        "train": sha256_of_json(as_plain(train)),
-        "code": code_sha256(["networks", "training"]),
-    }
-    return TrainingJob(
-        inputs=str(inputs.absolute()),
-        masks=str(MASKS.absolute()),
-        split=str(SPLIT.absolute()),
-        run_folder=str((folder / f"{trial.trial_id}-{sha256_of_json(fingerprint)[:12]}").absolute()),
-        network=network,
-        optimisation=optimisation,
-        train=train,
-        tracking_uri=tracking_uri(),
-        fingerprint=fingerprint,
+    return training_job(
+        inputs=ARRAYS / trial.input_mode,
+        masks=MASKS,
+        split=SPLIT,
+        runs=runs,
+        name=trial.trial_id,
+        network=read_section(VNetSettings, "network"),
+        optimisation=read_section(OptimisationSettings, "optimisation"),
+        train=TrainSettings(
+            learning_rate=trial.learning_rate,
+            max_iterations=settings.rungs[-1],
+            validate_every=math.gcd(*settings.rungs),
+            checkpoint_every=settings.rungs[-1],
+            keep_checkpoints=1,
+            use_gpu=settings.use_gpu,
+            seed=settings.seed,
+        ),
     )
 
 

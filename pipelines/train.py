@@ -6,14 +6,15 @@ from pathlib import Path
 
 from femseg.cohorts.store import ArrayStore
 from femseg.door import door
-from femseg.durable import read_json, sha256_of_file, sha256_of_json
+from femseg.durable import read_json, sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.package import write_package
 from femseg.networks.vnet import VNetSettings
-from femseg.promotion.lineage import code_sha256, lineage, software_versions
+from femseg.promotion.lineage import lineage, software_versions
 from femseg.services.clusters import ray_session
-from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status, tracking_uri
-from femseg.services.training import TrainingJob, fit_job, train_on_ray
+from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status
+from femseg.services.training import train_on_ray
+from femseg.services.training_job import TrainingJob, fit_job, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
 from femseg.training.session import FitResult, Surroundings
@@ -40,32 +41,18 @@ def learning_rate(settings: TrainSettings, input_mode: str) -> float:
     return float(found["learning_rate"])
 
 
-def training_job(input_mode: str, inputs: Path) -> TrainingJob:
-    """The job that params.yaml, the arrays and the split describe; its run folder is named by their fingerprint."""
+def described_job(input_mode: str, inputs: Path) -> TrainingJob:
+    """The job that params.yaml, the arrays, the split and the search describe."""
     train = read_section(TrainSettings, "train")
-    train = replace(train, learning_rate=learning_rate(train, input_mode))
-    network = read_section(VNetSettings, "network")
-    optimisation = read_section(OptimisationSettings, "optimisation")
-    fingerprint = {
-        "inputs": ArrayStore.open(inputs).sha256,
-        "masks": ArrayStore.open(MASKS).sha256,
-        "split": sha256_of_file(SPLIT),
-        "network": sha256_of_json(as_plain(network)),
-        "optimisation": sha256_of_json(as_plain(optimisation)),
-        "train": sha256_of_json(as_plain(train)),
-        "code": code_sha256(["networks", "training"]),
-    }
-    run_folder = Path("runs/train") / f"{input_mode}-{sha256_of_json(fingerprint)[:12]}"
-    return TrainingJob(
-        inputs=str(inputs.absolute()),
-        masks=str(MASKS.absolute()),
-        split=str(SPLIT.absolute()),
-        run_folder=str(run_folder.absolute()),
-        network=network,
-        optimisation=optimisation,
-        train=train,
-        tracking_uri=tracking_uri(),
-        fingerprint=fingerprint,
+    return training_job(
+        inputs=inputs,
+        masks=MASKS,
+        split=SPLIT,
+        runs=Path("runs/train"),
+        name=input_mode,
+        network=read_section(VNetSettings, "network"),
+        optimisation=read_section(OptimisationSettings, "optimisation"),
+        train=replace(train, learning_rate=learning_rate(train, input_mode)),
     )
 
 
@@ -101,7 +88,7 @@ def main() -> None:
     parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
     input_mode: str = parser.parse_args().input_mode
     inputs = Path("data/arrays") / input_mode
-    job = training_job(input_mode, inputs)
+    job = described_job(input_mode, inputs)
     client, experiment_id = connect(job.tracking_uri)
     run_id = resumable_run(
         client,

@@ -20,15 +20,17 @@ from femseg.settings import as_plain, checked
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.network_input import InputRecipe
 
-ArrayKind = Literal["raw", "gradient", "mask"]
+ArrayKind = Literal["raw", "gradient", "both", "mask"]
 
 FORMAT = 1
 INDEX_NAME = "index.json"
 _DTYPES: dict[ArrayKind, np.dtype[Any]] = {
     "raw": np.dtype("<f4"),
     "gradient": np.dtype("<f4"),
+    "both": np.dtype("<f4"),
     "mask": np.dtype("?"),
 }
+_CHANNELS: dict[ArrayKind, tuple[int, ...]] = {"raw": (), "gradient": (), "both": (2,), "mask": ()}
 _CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _NPY_HEADER_BYTES = 128
 
@@ -39,7 +41,7 @@ class StoredArray:
 
     Attributes:
         sha256: of the NPY file's bytes.
-        shape_zyx: of the array.
+        shape_zyx: of the array; one of kind "both" has shape (2, Z, Y, X).
         network_grid: where the array's voxels lie.
         ct_grid: the CT's own grid as read, to which a segmentation returns.
         remarks: what was noticed on the way, each starting with its matrix id.
@@ -62,13 +64,13 @@ class _Index:
 
 def bytes_needed(recipe: InputRecipe, kind: ArrayKind, *, cases: int) -> int:
     """Disk that a store of so many cases will take, without its index: for `durable.require_free_space`."""
-    return cases * (int(np.prod(recipe.shape_zyx)) * _DTYPES[kind].itemsize + _NPY_HEADER_BYTES)
+    return cases * (int(np.prod(_CHANNELS[kind] + recipe.shape_zyx)) * _DTYPES[kind].itemsize + _NPY_HEADER_BYTES)
 
 
 def write_array(
     folder: Path,
     case_id: str,
-    array_zyx: NDArray[Any],
+    array: NDArray[Any],
     *,
     kind: ArrayKind,
     network_grid: VoxelGrid,
@@ -82,12 +84,13 @@ def write_array(
     """
     if not _CASE_ID.fullmatch(case_id):
         raise ValueError(f"case id: expected letters, digits, '-' and '_', got {case_id!r}")
-    if array_zyx.dtype != _DTYPES[kind]:
-        raise ValueError(f"{kind} array of {case_id}: expected dtype {_DTYPES[kind]}, got {array_zyx.dtype}")
-    if array_zyx.shape != network_grid.shape_zyx:
-        raise ValueError(f"{case_id}: array shape {array_zyx.shape} does not match grid {network_grid.shape_zyx}")
+    if array.dtype != _DTYPES[kind]:
+        raise ValueError(f"{kind} array of {case_id}: expected dtype {_DTYPES[kind]}, got {array.dtype}")
+    expected = _CHANNELS[kind] + network_grid.shape_zyx
+    if array.shape != expected:
+        raise ValueError(f"{case_id}: array shape {array.shape} does not match {expected}, the grid's")
     stream = io.BytesIO()
-    np.lib.format.write_array(stream, np.ascontiguousarray(array_zyx), version=(1, 0), allow_pickle=False)
+    np.lib.format.write_array(stream, np.ascontiguousarray(array), version=(1, 0), allow_pickle=False)
     return StoredArray(
         sha256=write_bytes_durably(_array_path(folder, case_id), stream.getvalue()),
         shape_zyx=network_grid.shape_zyx,
@@ -161,7 +164,7 @@ class ArrayStore:
         return self.entries[case_id]
 
     def load(self, case_id: str) -> NDArray[Any]:
-        """A case's array, shape (Z, Y, X), read-only.
+        """A case's array, shape (Z, Y, X), or (2, Z, Y, X) of kind "both"; read-only.
 
         Raises: Refusal (exit 4) naming the file if it is missing, its SHA-256 differs from the index, or it is no plain
             array of the expected dtype and shape; nothing in the file is ever run.
@@ -174,7 +177,7 @@ class ArrayStore:
         found = hashlib.sha256(content).hexdigest()
         if found != entry.sha256:
             raise _integrity(path, f"SHA-256 is {found[:12]}…, expected {entry.sha256[:12]}…")
-        return _plain_array(content, entry.shape_zyx, _DTYPES[self.kind], path)
+        return _plain_array(content, _CHANNELS[self.kind] + entry.shape_zyx, _DTYPES[self.kind], path)
 
 
 def _plain_array(content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> NDArray[Any]:

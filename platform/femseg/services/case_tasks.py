@@ -8,6 +8,7 @@ from ray.exceptions import RayError
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import progress
+from femseg.services.clusters import require_resources
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -39,17 +40,18 @@ def map_cases(
     *,
     names: Sequence[str],
     task: str,
-    cpus_per_case: float = 1.0,
+    memory_bytes: int = 0,
 ) -> list[Result]:
     """Apply `function` to every item on Ray workers; results come in the order of the items.
 
     Args:
         names: what each item is called in messages (case ids).
         task: what is being done, for the progress line.
-        cpus_per_case: cores reserved for a case; with memory-hungry cases ask for more to run fewer at once.
-    Raises: Refusal with all faults of all items.
+        memory_bytes: what one case may need; so many cases run at once as the cluster's memory allows.
+    Raises: Refusal with all faults of all items, or CL-01 (exit 5) if the cluster's memory is too small for one.
     """
-    remote = ray.remote(num_cpus=cpus_per_case, max_retries=0)(_outcome)
+    require_resources(what=task, memory_bytes=memory_bytes)
+    remote = ray.remote(num_cpus=1, memory=memory_bytes, max_retries=0)(_outcome)
     shipped = ray.put(function)
     order = {remote.remote(shipped, item): index for index, item in enumerate(items)}
     results: list[Any] = [None] * len(items)

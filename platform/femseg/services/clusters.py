@@ -40,19 +40,20 @@ def ray_session(*, cpus: int | None = None, dashboard: bool = False) -> Iterator
         ray.shutdown()
 
 
-def require_resources(*, what: str, cpus: float, gpus: float) -> None:
+def require_resources(*, what: str, cpus: float = 1, gpus: float = 0, memory_bytes: float = 0) -> None:
     """Refuse at once what the cluster can never give; Ray itself would wait for ever.
 
     Raises: Refusal CL-01 (exit 5) with what was asked for and what is present.
     """
     present: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    for kind, asked in (("CPU", cpus), ("GPU", gpus)):
+    wanted = (("CPU", "CPUs", cpus, 1.0), ("GPU", "GPUs", gpus, 1.0), ("memory", "GiB of memory", memory_bytes, 2.0**30))
+    for kind, unit, asked, scale in wanted:
         if asked > present.get(kind, 0.0):
             fault = Fault(
                 id="CL-01",
                 file=what,
-                problem=f"asks for {asked:g} {kind}, the cluster has {present.get(kind, 0.0):g}",
-                fix=f"lower the number of workers, or add {kind}s",
+                problem=f"asks for {asked / scale:.3g} {unit}, the cluster has {present.get(kind, 0.0) / scale:.3g}",
+                fix="lower the number of workers, or use a larger cluster",
                 exit_code=ExitCode.RESOURCE,
             )
             raise Refusal(fault)

@@ -14,7 +14,7 @@ from ray import tune
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.clusters import require_resources
 from femseg.services.tracking import MlflowRecorder, connect, end_run
-from femseg.services.training import TrainingJob, fit_job
+from femseg.services.training_job import TrainingJob, fit_job
 from femseg.settings import as_plain, checked
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.halving import SearchSettings, Trial, TrialResult, first_trials, survivors, usable
@@ -91,7 +91,7 @@ def _run_rung(jobs: Mapping[str, TrainingJob], trials: Sequence[Trial], last_ite
             ),
             run_config=tune.RunConfig(name="rung", storage_path=storage, verbose=0),
         ).fit()
-        outcomes = {outcome.config["work"]["trial_id"]: outcome for outcome in grid if outcome.config}
+        outcomes = {(grid[i].config or {})["work"]["trial_id"]: grid[i] for i in range(len(grid))}
     return [_result(trial, last_iteration, outcomes.get(trial.trial_id)) for trial in trials]
 
 

@@ -7,78 +7,27 @@ import threading
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray.train
-import torch
-from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train import ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
+from ray.train.v2.api.config import FailureConfig, RunConfig
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
 
-from femseg.cohorts.split import read_split
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.networks.vnet import VNet, VNetSettings
 from femseg.progress import progress
 from femseg.services.clusters import require_resources
 from femseg.services.tracking import MlflowRecorder, connect
+from femseg.services.training_job import TrainingJob, fit_job
 from femseg.settings import as_plain, checked
-from femseg.training.session import FitResult, Surroundings, fit
-from femseg.training.settings import OptimisationSettings, TrainSettings
-from femseg.training.stored_cases import StoredCases
+from femseg.training.recorder import NoRecorder
+from femseg.training.session import Surroundings
 
 _STOP, _REFUSED = "stop", "refused"
 _RETRIES = 3
 _COLLECTIVE_TIMEOUT_S = 120
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TrainingJob:
-    """All that a training worker needs; plain values, so that it travels to any node.
-
-    Attributes:
-        inputs, masks, split: absolute paths that every node reaches.
-        run_folder: checkpoints and the curve; the same job started again goes on from here.
-        mlflow_run_id: rank 0 records there; "" records nowhere.
-        fingerprint: what must be equal for a checkpoint to be gone on from.
-    """
-
-    inputs: str
-    masks: str
-    split: str
-    run_folder: str
-    network: VNetSettings
-    optimisation: OptimisationSettings
-    train: TrainSettings
-    tracking_uri: str = ""
-    mlflow_run_id: str = ""
-    fingerprint: dict[str, str]
-
-
-def built_network(settings: VNetSettings, *, channels: int, seed: int) -> VNet:
-    """A network with the initial weights that belong to a seed."""
-    torch.manual_seed(seed)
-    return VNet(settings, channels)
-
-
-def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResult]:
-    """Run a job in this process: what a Ray worker does, and what a script without Ray may do."""
-    split = read_split(Path(job.split))
-    train = StoredCases.open(Path(job.inputs), Path(job.masks), split.train)
-    validation = StoredCases.open(Path(job.inputs), Path(job.masks), split.validation)
-    network = built_network(job.network, channels=len(train.inputs.recipe.channels), seed=job.train.seed)
-    result = fit(
-        network,
-        train,
-        validation,
-        job.train,
-        job.optimisation,
-        folder=Path(job.run_folder),
-        fingerprint=job.fingerprint,
-        surroundings=surroundings,
-    )
-    return network, result
 
 
 def _rank(plain: dict[str, Any]) -> None:
@@ -88,17 +37,16 @@ def _rank(plain: dict[str, Any]) -> None:
     if refused.exists():
         return  # another rank has refused for a stated reason; trying again would not change it
     context = ray.train.get_context()
-    recorder = None
-    if context.get_world_rank() == 0 and job.mlflow_run_id:
-        recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id)
+    records = context.get_world_rank() == 0 and bool(job.mlflow_run_id)
+    recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id) if records else None
     stop = Path(job.run_folder) / _STOP
     surroundings = Surroundings(
         rank=context.get_world_rank(),
         world_size=context.get_world_size(),
         device=get_device(),
+        recorder=recorder or NoRecorder(),
         wrap=prepare_model,
         stop_requested=stop.exists,
-        **({"recorder": recorder} if recorder else {}),
     )
     try:
         fit_job(job, surroundings)
@@ -191,7 +139,7 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
             train_loop_config={"job": as_plain(job), "attempt": attempt},
             scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
             torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
-            run_config=RunConfig(
+            run_config=RunConfig(  # type: ignore[arg-type]  # its annotation still names the older class
                 name=attempt,
                 storage_path=storage,
                 failure_config=FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),

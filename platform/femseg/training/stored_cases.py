@@ -22,7 +22,7 @@ class StoredCases:
 
     @classmethod
     def open(cls, inputs: Path, masks: Path, case_ids: Sequence[str]) -> Self:
-        """Open both stores. Raises: Refusal (exit 4) if one is unfinished or they are not of the same cohort and grid."""
+        """Open both stores. Raises: Refusal (exit 4) if one is unfinished, or their grids differ."""
         stores = cls(inputs=ArrayStore.open(inputs), masks=ArrayStore.open(masks), case_ids=case_ids)
         for case_id in case_ids:
             if stores.inputs.entry(case_id).network_grid != stores.masks.entry(case_id).network_grid:

@@ -1,0 +1,70 @@
+"""Stage `evaluate`: one model on the test cases, on the network grid and on each CT's own grid."""
+
+import argparse
+import io
+from pathlib import Path
+
+import numpy as np
+
+from femseg.cohorts.case import Case
+from femseg.cohorts.manifest import cohort_root, read_manifest
+from femseg.cohorts.reading import read_case_mask
+from femseg.cohorts.split import read_split
+from femseg.cohorts.store import ArrayStore
+from femseg.door import door
+from femseg.durable import write_bytes_durably, write_json_durably
+from femseg.inference.segment import femur_probability, onto_ct_grid
+from femseg.metrics.scorecard import CaseScore, score, summary, write_scores
+from femseg.networks.package import ModelPackage, load_package
+from femseg.progress import progress
+from femseg.training.stored_cases import StoredCases
+from femseg.volumes.files.mask_writing import write_mask
+from femseg.volumes.volume import MaskVolume
+
+MANIFEST, SPLIT, MASKS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays/mask")
+
+
+def evaluate_case(
+    case: Case, package: ModelPackage, cases: StoredCases, root: Path, folder: Path
+) -> tuple[CaseScore, CaseScore]:
+    """Predict one case, keep both masks, score both."""
+    case_id = case.case_id
+    entry = cases.inputs.entry(case_id)
+    probability_zyx = femur_probability(package.network, cases.input_czyx(case_id))
+    on_network_grid = probability_zyx >= 0.5
+    npy = io.BytesIO()
+    np.save(npy, on_network_grid, allow_pickle=False)
+    write_bytes_durably(folder / "network_grid" / f"{case_id}.npy", npy.getvalue())
+    on_ct_grid = onto_ct_grid(probability_zyx, entry.network_grid, entry.ct_grid)
+    write_mask(folder / "ct_grid" / f"{case_id}.nii.gz", MaskVolume(femur_zyx=on_ct_grid, grid=entry.ct_grid))
+    reference = read_case_mask(case, root)
+    network_spacing, ct_spacing = entry.network_grid.spacing_mm_zyx, entry.ct_grid.spacing_mm_zyx
+    return (
+        score(cases.target_zyx(case_id), on_network_grid, network_spacing, case_id=case_id, grid="network"),
+        score(reference.femur_zyx, on_ct_grid, ct_spacing, case_id=case_id, grid="native"),
+    )
+
+
+def main() -> None:
+    """Read models/<mode> and the test cases; write results/evaluate/<mode>."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
+    parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
+    input_mode: str = parser.parse_args().input_mode
+    folder = Path("results/evaluate") / input_mode
+    package = load_package(Path("models") / input_mode)
+    test = read_split(SPLIT).test
+    cases = StoredCases.open(Path("data/arrays") / input_mode, MASKS, test)
+    manifest = read_manifest(MANIFEST)
+    by_id = {case.case_id: case for case in manifest.cases}
+    scores: list[CaseScore] = []
+    with progress(f"evaluate {input_mode}", total=len(test)) as advance:
+        for done, case_id in enumerate(test, start=1):
+            scores += evaluate_case(by_id[case_id], package, cases, cohort_root(manifest, MANIFEST), folder)
+            advance(done, f"Dice {scores[-2].dice:.3f}")
+    write_scores(folder / "scores.csv", scores)
+    write_json_durably(folder / "metrics.json", summary(scores))
+
+
+if __name__ == "__main__":
+    with door():
+        main()

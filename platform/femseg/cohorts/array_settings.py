@@ -1,0 +1,29 @@
+"""How arrays are made from CTs: the `arrays:` section of params.yaml, shared by every input mode."""
+
+from dataclasses import dataclass
+
+from femseg.cohorts.store import ArrayKind
+from femseg.volumes.intensity import Scaling
+from femseg.volumes.network_input import InputRecipe
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArraySettings:
+    """The part of an input recipe that does not depend on the input mode; see `InputRecipe`."""
+
+    shape_zyx: tuple[int, int, int] = (512, 64, 64)
+    anti_aliasing: bool = False
+    raw_scaling: Scaling = Scaling()
+    gradient_scaling: Scaling = Scaling()
+
+    def recipe(self, kind: ArrayKind) -> InputRecipe:
+        """The recipe of one kind of array; that of masks holds only what masks depend on."""
+        if kind == "mask":
+            return InputRecipe(input_mode="raw", shape_zyx=self.shape_zyx)
+        return InputRecipe(
+            input_mode=kind,
+            shape_zyx=self.shape_zyx,
+            anti_aliasing=self.anti_aliasing,
+            raw_scaling=self.raw_scaling,
+            gradient_scaling=self.gradient_scaling,
+        )

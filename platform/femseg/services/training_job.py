@@ -1,0 +1,100 @@
+"""A training run as plain values that travel to any worker, and how one process runs it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from femseg.cohorts.split import read_split
+from femseg.cohorts.store import ArrayStore
+from femseg.durable import sha256_of_json
+from femseg.networks.vnet import VNet, VNetSettings
+from femseg.promotion.lineage import code_sha256
+from femseg.services.tracking import tracking_uri
+from femseg.settings import as_plain
+from femseg.training.session import FitResult, Surroundings, fit
+from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.stored_cases import StoredCases
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """All that a training worker needs; plain values, so that it travels to any node.
+
+    Attributes:
+        inputs, masks, split: absolute paths that every node reaches.
+        run_folder: checkpoints and the curve; the same job started again goes on from here.
+        mlflow_run_id: rank 0 records there; "" records nowhere.
+        fingerprint: what must be equal for a checkpoint to be gone on from.
+    """
+
+    inputs: str
+    masks: str
+    split: str
+    run_folder: str
+    network: VNetSettings
+    optimisation: OptimisationSettings
+    train: TrainSettings
+    tracking_uri: str = ""
+    mlflow_run_id: str = ""
+    fingerprint: dict[str, str]
+
+
+def training_job(
+    *,
+    inputs: Path,
+    masks: Path,
+    split: Path,
+    runs: Path,
+    name: str,
+    network: VNetSettings,
+    optimisation: OptimisationSettings,
+    train: TrainSettings,
+) -> TrainingJob:
+    """A job and its fingerprint; its run folder is `<runs>/<name>-<fingerprint>`, so that other settings, data or code
+    never meet its checkpoints.
+
+    Args:
+        train: with a number as learning rate.
+    Raises: Refusal (exit 4) if an array store or the split is not whole.
+    """
+    fingerprint = {
+        "inputs": ArrayStore.open(inputs).sha256,
+        "masks": ArrayStore.open(masks).sha256,
+        "split": read_split(split).sha256,
+        "network": sha256_of_json(as_plain(network)),
+        "optimisation": sha256_of_json(as_plain(optimisation)),
+        "train": sha256_of_json(as_plain(train)),
+        "code": code_sha256(["networks", "training"]),
+    }
+    return TrainingJob(
+        inputs=str(inputs.absolute()),
+        masks=str(masks.absolute()),
+        split=str(split.absolute()),
+        run_folder=str((runs / f"{name}-{sha256_of_json(fingerprint)[:12]}").absolute()),
+        network=network,
+        optimisation=optimisation,
+        train=train,
+        tracking_uri=tracking_uri(),
+        fingerprint=fingerprint,
+    )
+
+
+def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResult]:
+    """Run a job in this process: what a Ray worker does, and what a script without Ray may do."""
+    split = read_split(Path(job.split))
+    train = StoredCases.open(Path(job.inputs), Path(job.masks), split.train)
+    validation = StoredCases.open(Path(job.inputs), Path(job.masks), split.validation)
+    torch.manual_seed(job.train.seed)  # the initial weights belong to the seed
+    network = VNet(job.network, len(train.inputs.recipe.channels))
+    result = fit(
+        network,
+        train,
+        validation,
+        job.train,
+        job.optimisation,
+        folder=Path(job.run_folder),
+        fingerprint=job.fingerprint,
+        surroundings=surroundings,
+    )
+    return network, result
