@@ -32,7 +32,7 @@ def lps_grid(grid: VoxelGrid) -> VoxelGrid:
         shape_zyx=(grid.shape_zyx[z], grid.shape_zyx[y], grid.shape_zyx[x]),
         spacing_mm_zyx=(grid.spacing_mm_zyx[z], grid.spacing_mm_zyx[y], grid.spacing_mm_zyx[x]),
         origin_mm_xyz=(float(origin[0]), float(origin[1]), float(origin[2])),
-        direction_xyz=tuple(float(d) for d in direction.ravel()),
+        direction_xyz=tuple(float(d) + 0.0 for d in direction.ravel()),  # no negative zeros
     )
 
 

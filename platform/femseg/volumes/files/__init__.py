@@ -1,1 +1,1 @@
-"""Volumes as files: DICOM series, NIfTI, NRRD and MetaImage in, masks out."""
+"""Files that hold volumes: what their headers claim, whether that can be true, and their voxels."""

@@ -1,0 +1,92 @@
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+import torch
+
+from femseg.errors import ExitCode, Refusal
+from femseg.inference.segment import femur_probability, segment
+from femseg.settings import as_plain
+from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.intensity import Scaling
+from femseg.volumes.network_input import InputRecipe, network_grid
+from femseg.volumes.volume import CtVolume
+
+
+class BoneAbove(torch.nn.Module):
+    """Femur where the first channel is above a level; as sure as a logistic curve of this steepness."""
+
+    def __init__(self, level):
+        super().__init__()
+        self.level = torch.nn.Parameter(torch.tensor(level))
+        self.dropout = torch.nn.Dropout(0.5)
+
+    def forward(self, x_bczyx):
+        femur = 10 * (self.dropout(x_bczyx[:, 0]) - self.level)
+        return torch.stack([torch.zeros_like(femur), femur], dim=1)
+
+
+RECIPE = InputRecipe(
+    input_mode="raw", shape_zyx=(32, 16, 16), raw_scaling=Scaling(kind="window", low=-1000.0, high=1000.0)
+)
+
+
+@dataclass
+class Package:
+    network: torch.nn.Module
+    model: dict = field(default_factory=lambda: {"input_recipe": as_plain(RECIPE)})
+
+
+def _ct():
+    grid = VoxelGrid(
+        shape_zyx=(30, 64, 48), spacing_mm_zyx=(1.7, 0.8, 0.9), direction_xyz=(0, 0, 1, -1, 0, 0, 0, -1, 0)
+    )
+    hu = np.full(grid.shape_zyx, -900, np.float32)
+    hu[8:22, 20:50, 10:30] = 800
+    return CtVolume(hu_zyx=hu, grid=grid)
+
+
+def test_probability_is_the_softmax_of_the_femur_channel_in_evaluation_mode():
+    network = BoneAbove(0.5).train()
+    x = np.random.default_rng(0).random((1, 4, 5, 6)).astype(np.float32)
+    probability = femur_probability(network, x)
+    np.testing.assert_allclose(probability, 1 / (1 + np.exp(-10 * (x[0] - 0.5))), rtol=1e-5)
+    assert probability.dtype == np.float32
+    assert network.training  # as it was
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=["IF-03-nan", "IF-03-inf"])
+def test_a_probability_that_is_no_number_is_refused(value):
+    network = BoneAbove(value)
+    x = np.full((1, 2, 2, 2), np.inf, np.float32)
+    with pytest.raises(Refusal, match="IF-03: case-7: the network gives 8 non-finite") as caught:
+        femur_probability(network, x, name="case-7")
+    assert caught.value.exit_code == ExitCode.TRAINING_FAILED
+
+
+def test_a_read_only_array_can_be_segmented():
+    x = np.zeros((1, 2, 2, 2), np.float32)
+    x.setflags(write=False)
+    assert femur_probability(BoneAbove(0.5), x).shape == (2, 2, 2)
+
+
+def test_if_02_a_ct_comes_back_as_a_mask_on_its_own_grid():
+    ct = _ct()
+    segmentation = segment(Package(BoneAbove(0.5)), ct)
+    assert segmentation.mask.grid == ct.grid
+    assert segmentation.network_grid == network_grid(ct.grid, RECIPE)
+    assert segmentation.network_probability_zyx.shape == RECIPE.shape_zyx
+    bone = ct.hu_zyx > 0
+    overlap = 2 * np.count_nonzero(segmentation.mask.femur_zyx & bone)
+    assert overlap / (np.count_nonzero(segmentation.mask.femur_zyx) + np.count_nonzero(bone)) > 0.9
+
+
+def test_if_07_the_same_study_twice_gives_the_same_bytes():
+    one, two = (segment(Package(BoneAbove(0.5)), _ct()) for _ in range(2))
+    assert one.mask.femur_zyx.tobytes() == two.mask.femur_zyx.tobytes()
+    assert one.network_probability_zyx.tobytes() == two.network_probability_zyx.tobytes()
+
+
+def test_a_package_without_a_recipe_is_refused():
+    with pytest.raises(Refusal, match=r"model\.json: input_recipe"):
+        segment(Package(BoneAbove(0.5), model={}), _ct())
