@@ -30,8 +30,8 @@ class Interval:
 def mean_interval(values: NDArray[np.float64], *, confidence: float, resamples: int, seed: int) -> Interval:
     """Bias-corrected and accelerated bootstrap interval of the mean (Efron 1987), cases drawn with replacement.
 
-    Returns: no ends below three values or when all are equal (resampling then shows no spread, which does not prove that
-        there is none); the percentile interval where the acceleration is not defined. `method` says which.
+    Returns: no ends below three values or when all are equal (resampling then shows no spread, which is no proof
+        that there is none); the percentile interval where the acceleration is not defined. `method` says which.
     """
     if len(values) < _FEWEST_VALUES:
         return _without(confidence, f"no interval: {len(values)} cases, at least {_FEWEST_VALUES} needed")

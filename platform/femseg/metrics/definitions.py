@@ -52,7 +52,7 @@ METRICS: tuple[Metric, ...] = (
         title="Average Hausdorff distance",
         unit="mm",
         higher_is_better=False,
-        decimals=2,
+        decimals=3,
         definition="Mean distance from every voxel of one mask to the nearest voxel of the other; the larger of both "
         "directions. Shared voxels count with distance 0, so it is smaller than a mean over the surface.",
         when_empty=_NO_DISTANCE,

@@ -1,0 +1,167 @@
+"""What a comparison report is made from: plain values, read from the files that the stages left."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from femseg.comparison.paired import PairedComparison, paired_comparison
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.metrics.definitions import METRICS
+from femseg.metrics.scorecard import GRIDS, CaseScore, Grid
+
+HEADLINE_METRIC = "dice"
+HEADLINE_GRID: Grid = "network"  # where the paper measures
+
+_CURVE_COLUMNS = ("iteration", "train_dice_loss", "validation_dice")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CurvePoint:
+    """One iteration of one training; None where nothing was measured."""
+
+    iteration: int
+    train_dice_loss: float | None
+    validation_dice: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CasePicture:
+    """One test case on the network grid, for the figures.
+
+    Array axes run inferior → superior, anterior → posterior, right → left: slices then show as a radiologist expects.
+
+    Attributes:
+        case_id: the case as the manifest names it.
+        spacing_mm_zyx: distance of neighbouring voxels along (z, y, x) of the network grid.
+        ct_zyx, gradient_zyx: the two network inputs, 0…1.
+        reference_zyx: annotated femur, bool.
+        predicted_zyx: predicted femur by input mode, bool.
+    """
+
+    case_id: str
+    spacing_mm_zyx: tuple[float, float, float]
+    ct_zyx: NDArray[np.float32]
+    gradient_zyx: NDArray[np.float32]
+    reference_zyx: NDArray[np.bool_]
+    predicted_zyx: Mapping[str, NDArray[np.bool_]]
+
+    def __post_init__(self) -> None:
+        shape = self.ct_zyx.shape
+        for array in (self.gradient_zyx, self.reference_zyx, *self.predicted_zyx.values()):
+            if array.shape != shape:
+                raise ValueError(f"picture of {self.case_id}: arrays of shape {array.shape} beside a CT of {shape}")
+
+
+LoadPicture = Callable[[str], CasePicture]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComparisonEvidence:
+    """Everything that the report says, before it is said.
+
+    Attributes:
+        cohort: name of the cohort, for the heading.
+        split_sizes: cases by part, for instance {"train": 10, "validation": 2, "test": 6}.
+        scores: test scores by input mode, on both grids; "raw", the baseline, comes first.
+        threshold: test scores of the plain threshold; may be empty.
+        threshold_hu: the threshold.
+        curves: training curves by input mode.
+        provenance: label → value, in the order in which they are shown.
+        confidence, resamples, seed: of the bootstrap intervals.
+    """
+
+    cohort: str
+    split_sizes: Mapping[str, int]
+    scores: Mapping[str, Sequence[CaseScore]]
+    threshold: Sequence[CaseScore]
+    threshold_hu: float
+    curves: Mapping[str, Sequence[CurvePoint]]
+    provenance: Mapping[str, str]
+    confidence: float = 0.95
+    resamples: int = 10_000
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not self.scores or not all(self.on_grid(mode, HEADLINE_GRID) for mode in self.scores):
+            raise ValueError(f"scores: expected test cases on the {HEADLINE_GRID} grid for every input mode")
+
+    @property
+    def modes(self) -> tuple[str, ...]:
+        """Input modes, the baseline first."""
+        return tuple(self.scores)
+
+    @property
+    def grids(self) -> tuple[Grid, ...]:
+        """Grids that were measured on."""
+        return tuple(grid for grid in GRIDS if self.on_grid(self.modes[0], grid))
+
+    def on_grid(self, mode: str, grid: Grid) -> tuple[CaseScore, ...]:
+        """One mode's scores on one grid."""
+        return tuple(row for row in self.scores[mode] if row.grid == grid)
+
+    def comparisons(self) -> tuple[PairedComparison, ...]:
+        """Every other mode against the baseline, on each grid and metric."""
+        baseline, *candidates = self.modes
+        return tuple(
+            paired_comparison(
+                self.scores[baseline],
+                self.scores[candidate],
+                metric=metric.name,
+                grid=grid,
+                names=(baseline, candidate),
+                confidence=self.confidence,
+                resamples=self.resamples,
+                seed=self.seed,
+            )
+            for candidate in candidates
+            for grid in self.grids
+            for metric in METRICS
+        )
+
+    def cases_worst_first(self) -> tuple[str, ...]:
+        """Test cases by their Dice on the network grid, averaged over the input modes."""
+        dice: dict[str, list[float]] = {}
+        for mode in self.modes:
+            for row in self.on_grid(mode, HEADLINE_GRID):
+                dice.setdefault(row.case_id, []).append(row.dice)
+        return tuple(sorted(dice, key=lambda case: (float(np.mean(dice[case])), case)))
+
+    def pictured_cases(self) -> dict[str, str]:
+        """The worst, the median and the best test case: label → case id; fewer if there are fewer cases."""
+        cases = self.cases_worst_first()
+        if len(cases) == 1:
+            return {"only case": cases[0]}
+        ends = {"worst": cases[0], "best": cases[-1]}
+        return ends if len(cases) == 2 else {"worst": cases[0], "median": cases[len(cases) // 2], "best": cases[-1]}
+
+
+def read_curve(path: Path) -> tuple[CurvePoint, ...]:
+    """Read a training curve: CSV with columns iteration, train_dice_loss, validation_dice (others are passed over).
+
+    Raises: Refusal (exit 4) that names the file if it is missing, torn, or holds what is no finite number.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
+        return tuple(_curve_point(row) for row in rows)
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no training curve ({error!r})"
+        fix = "run the `train` stage again (`dvc repro`), or `dvc pull`"
+        fault = Fault(id="ST-02", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
+        raise Refusal(fault) from error
+
+
+def _curve_point(row: Mapping[str, str | None]) -> CurvePoint:
+    iteration, loss, dice = (float(row[name] or "nan") if row[name] != "nan" else math.inf for name in _CURVE_COLUMNS)
+    if not math.isfinite(iteration) or math.isinf(loss) or math.isinf(dice):
+        raise ValueError(f"expected finite numbers or empty cells, got {dict(row)}")
+    return CurvePoint(
+        iteration=int(iteration),
+        train_dice_loss=None if math.isnan(loss) else loss,
+        validation_dice=None if math.isnan(dice) else dice,
+    )

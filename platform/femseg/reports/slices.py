@@ -1,0 +1,139 @@
+"""Which slices show a femur best, and how a slice is drawn in millimetres."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+from numpy.typing import NDArray
+
+from femseg.reports.evidence import CasePicture
+
+Plane = Literal["coronal", "axial"]
+ANNOTATION = "#F0E442"
+_MARGIN_MM = 18.0
+_HALO = "#000000"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Window:
+    """The part of a case that is worth showing: a box around its femur, and one slice of each plane.
+
+    Attributes:
+        box: index ranges along (z, y, x): all masks and a margin.
+        coronal_y, axial_z: indices inside the box of the slices with most annotated femur.
+    """
+
+    box: tuple[slice, slice, slice]
+    coronal_y: int
+    axial_z: int
+
+    def size_mm_zyx(self, spacing_mm_zyx: tuple[float, float, float]) -> tuple[float, float, float]:
+        """Edge lengths of the box."""
+        z, y, x = ((axis.stop - axis.start) * s for axis, s in zip(self.box, spacing_mm_zyx, strict=True))
+        return (z, y, x)
+
+    def cut(self, volume_zyx: NDArray[np.generic], plane: Plane) -> NDArray[np.generic]:
+        """One slice of a volume, cropped to the box: (Z, X) or (Y, X)."""
+        boxed = volume_zyx[self.box]
+        return boxed[:, self.coronal_y, :] if plane == "coronal" else boxed[self.axial_z]
+
+
+def window_on(case: CasePicture) -> Window:
+    """Frame a case; a case without any femur shows its whole volume through the middle."""
+    anything = np.logical_or.reduce([case.reference_zyx, *case.predicted_zyx.values()])
+    shown = case.reference_zyx if case.reference_zyx.any() else anything
+    z, y, x = (_range(anything, axis, case.spacing_mm_zyx[axis]) for axis in range(3))
+    boxed = shown[z, y, x]
+    middle = tuple(n // 2 for n in boxed.shape)
+    return Window(
+        box=(z, y, x),
+        coronal_y=int(boxed.sum(axis=(0, 2)).argmax()) if boxed.any() else middle[1],
+        axial_z=int(boxed.sum(axis=(1, 2)).argmax()) if boxed.any() else middle[0],
+    )
+
+
+def _range(mask: NDArray[np.bool_], axis: int, spacing_mm: float) -> slice:
+    filled = np.flatnonzero(mask.any(axis=tuple(other for other in range(3) if other != axis)))
+    if not filled.size:
+        return slice(0, mask.shape[axis])
+    margin = round(_MARGIN_MM / spacing_mm)
+    return slice(max(0, int(filled[0]) - margin), min(mask.shape[axis], int(filled[-1]) + 1 + margin))
+
+
+def extent_mm(
+    shape: tuple[int, ...], spacing_mm: tuple[float, float], plane: Plane
+) -> tuple[float, float, float, float]:
+    """Where a slice lies in millimetres: coronal with the head up, axial with the front of the body up."""
+    height, width = shape[0] * spacing_mm[0], shape[1] * spacing_mm[1]
+    return (0.0, width, 0.0, height) if plane == "coronal" else (0.0, width, height, 0.0)
+
+
+def in_plane_mm(spacing_mm_zyx: tuple[float, float, float], plane: Plane) -> tuple[float, float]:
+    """Row and column spacing of a slice."""
+    z, y, x = spacing_mm_zyx
+    return (z, x) if plane == "coronal" else (y, x)
+
+
+def draw_slice(axes: Axes, case: CasePicture, window: Window, volume_zyx: NDArray[np.generic], plane: Plane) -> None:
+    """Draw one slice in grey, true to scale; soft tissue dark, the brightest bone white."""
+    image = window.cut(volume_zyx, plane)
+    lowest, tissue, high = np.percentile(volume_zyx[window.box].astype(float), (0, 50, 99.8))
+    low = max(lowest, tissue - (high - tissue) / 4)
+    axes.imshow(
+        image,
+        cmap="gray",
+        vmin=low,
+        vmax=max(high, low + 1e-6),
+        origin="lower" if plane == "coronal" else "upper",
+        extent=extent_mm(image.shape, in_plane_mm(case.spacing_mm_zyx, plane), plane),
+        interpolation="bilinear",
+        aspect="equal",
+    )
+
+
+def draw_outline(
+    axes: Axes,
+    case: CasePicture,
+    window: Window,
+    mask_zyx: NDArray[np.bool_],
+    plane: Plane,
+    *,
+    colour: str,
+    width: float,
+) -> None:
+    """Draw the outline of a mask over a slice; nothing if the mask does not meet it."""
+    mask = window.cut(mask_zyx, plane)
+    if not mask.any():
+        return
+    rows_mm, columns_mm = in_plane_mm(case.spacing_mm_zyx, plane)
+    ringed = np.pad(mask.astype(float), 1)  # a mask that touches the frame still gets a closed outline
+    centres_y = (np.arange(ringed.shape[0]) - 0.5) * rows_mm
+    centres_x = (np.arange(ringed.shape[1]) - 0.5) * columns_mm
+    drawn = axes.contour(centres_x, centres_y, ringed, levels=[0.5], colors=[colour], linewidths=width)
+    drawn.set_path_effects([withStroke(linewidth=width + 1.4, foreground=_HALO, alpha=0.55)])
+
+
+def panel(made: Figure, left_in: float, top_in: float, width_in: float, height_in: float) -> Axes:
+    """Axes without ticks at a place in inches from the figure's upper left corner."""
+    width, height = made.get_size_inches()
+    axes = made.add_axes((left_in / width, 1 - (top_in + height_in) / height, width_in / width, height_in / height))
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    return axes
+
+
+def draw_scale_bar(axes: Axes) -> None:
+    """A bar of a round length at the lower left of a slice."""
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    length = max((n for n in (5, 10, 20, 50, 100) if n <= (right - left) * 0.45), default=5)
+    x, y = left + 0.06 * (right - left), bottom + 0.03 * (top - bottom)
+    axes.plot([x, x + length], [y, y], color="white", linewidth=2.2, solid_capstyle="butt")
+    words = axes.annotate(
+        f"{length} mm", (x + length / 2, y), (0, 3), textcoords="offset points", color="white", fontsize=8, ha="center"
+    )
+    words.set_path_effects([withStroke(linewidth=2, foreground=_HALO)])
