@@ -15,9 +15,12 @@ from femseg.cohorts.phantom.soft_tissue import (
     body_surface,
     paint_cartilage,
     paint_knee_tendons,
+    paint_pelvic_cavity,
     paint_soft_tissue,
     paint_table,
+    table_depth_mm,
 )
+from femseg.cohorts.phantom.texture import Texture
 from femseg.cohorts.phantom.vessels import paint_vessels
 from femseg.volumes.grid import VoxelGrid
 
@@ -46,28 +49,30 @@ def painted_leg(
     *,
     table_mm: float,
     with_nail: bool,
-    texture: Voxels,
+    texture: Texture,
     rng: np.random.Generator,
 ) -> Anatomy:
     """One leg with its half of the pelvis, on a grid whose origin is the middle between the femoral heads.
 
     Args:
-        texture: correlated field of mean 0 and deviation 1, shape of the grid: no tissue is uniform.
+        texture: of the same grid.
         rng: places the calcified plaques.
     """
     frame = leg_frame(patient, side, grid)
     hu_zyx = np.full(grid.shape_zyx, AIR_HU, np.float32)
-    paint_table(hu_zyx, frame, table_mm)
-    surface_mm = body_surface(frame)
+    behind_table_mm = table_depth_mm(frame, table_mm)
+    paint_table(hu_zyx, frame, behind_table_mm)
+    surface_mm = body_surface(frame, behind_table_mm)
     paint_soft_tissue(hu_zyx, frame, surface_mm, texture)
+    paint_pelvic_cavity(hu_zyx, frame)
     paint_knee_tendons(hu_zyx, frame)
     paint_vessels(hu_zyx, frame, rng)
 
     where = frame.where_femur(femur_box(patient))
-    femur = femur_voxels(frame, frame.femur[where], texture[where])
+    femur = femur_voxels(frame, frame.femur[where], texture.grain[where])
     paint_cartilage(hu_zyx[where], frame, frame.femur[where], femur.distance_mm)
     for bone in other_bones(frame):
-        interior_hu = bone.interior_hu + 40.0 * texture[bone.where]
+        interior_hu = bone.interior_hu + 40.0 * texture.grain[bone.where]
         _paint_bone(hu_zyx, frame, bone.where, bone.distance_mm, bone.cortex_mm, interior_hu)
     _paint_bone(hu_zyx, frame, where, femur.distance_mm, femur.cortex_mm, femur.interior_hu)
     if with_nail:

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from femseg.cohorts.phantom.study import PhantomStudy
 from femseg.durable import folder_written_durably, write_bytes_durably
@@ -77,9 +77,9 @@ def _write_series(study: PhantomStudy, series: _Series, stored_zyx: NDArray[np.i
         write_bytes_durably(folder / f"{series.kind}-{number + 1:04d}.dcm", buffer.getvalue())
 
 
-def _uid(study: PhantomStudy, *parts: str) -> str:
+def _uid(study: PhantomStudy, *parts: str) -> UID:
     """A UID under the UUID root (2.25), fixed by what the study is made from."""
-    return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join((study.fingerprint, *parts))).int}"
+    return UID(f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, '/'.join((study.fingerprint, *parts))).int}")
 
 
 def _about_the_patient(study: PhantomStudy) -> dict[str, object]:

@@ -95,7 +95,12 @@ def _shaft(patient: PhantomPatient, points: Points) -> Voxels:
         (0.52 * length, 1.06 * r), (0.72 * length, 1.02 * r), (top - 45.0, 1.15 * r), (top, 1.3 * r),
     )  # fmt: skip
     around = tube(points, shaft_centre(patient, height), (radius_lateral, radius_posterior))
-    return np.maximum(around, np.maximum(_LOWEST_SHAFT_MM - height, height - top - 6.0))
+    ridge_radii = (np.full_like(height, 0.4 * r), np.full_like(height, 0.6 * r))
+    lateral, posterior = shaft_centre(patient, height)
+    ridge = tube(points, (lateral, posterior + 0.62 * r), ridge_radii)  # the linea aspera
+    fades = 10.0 * np.clip(np.abs(height - 0.52 * length) / (0.22 * length) - 1.0, 0.0, None)
+    around = joined(around, ridge + fades, 4.0)
+    return np.asarray(np.maximum(around, np.maximum(_LOWEST_SHAFT_MM - height, height - top - 6.0)))
 
 
 def _with_hip(patient: PhantomPatient, points: Points, shaft: Voxels) -> Voxels:
@@ -129,8 +134,8 @@ def _cortex_mm(patient: PhantomPatient, height: Voxels) -> Voxels:
     thick, length, top = patient.cortex_mm, patient.femur_length_mm, neck_base(patient)[2]
     return along(
         height,
-        (10.0, 1.1), (55.0, 1.3), (95.0, 0.4 * thick), (0.36 * length, 0.85 * thick), (0.55 * length, thick),
-        (0.7 * length, 0.95 * thick), (top - 55.0, 0.7 * thick), (top - 10.0, 2.0), (top + 25.0, 1.3),
+        (10.0, 0.75), (50.0, 0.9), (95.0, 0.4 * thick), (0.36 * length, 0.85 * thick), (0.55 * length, thick),
+        (0.7 * length, 0.95 * thick), (top - 55.0, 0.7 * thick), (top - 10.0, 1.7), (top + 25.0, 0.85),
     )  # fmt: skip
 
 

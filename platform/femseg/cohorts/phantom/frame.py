@@ -36,7 +36,7 @@ class LegFrame:
 
     def where_femur(self, box: Box, margin_mm: float = 4.0) -> Where:
         """The voxels that hold a box of the femur's frame."""
-        corners = [self._in_hip(corner) for corner in product(*zip(*box, strict=True))]
+        corners = [self._in_hip((x, y, z)) for x, y, z in product(*zip(*box, strict=True))]
         low, high = np.min(corners, axis=0) - margin_mm, np.max(corners, axis=0) + margin_mm
         return self.where_hip((tuple(low.tolist()), tuple(high.tolist())))
 

@@ -20,4 +20,4 @@ def nail(frame: LegFrame, points: Points) -> Voxels:
     neck_screw = rod(points, (outward[0], outward[1], outward[2]), head, 4.6, 4.6)
     width = patient.condyle_width_mm
     locking = rod(points, (-0.36 * width, -4.0, 84.0), (0.36 * width, -4.0, 84.0), 2.6, 2.6)
-    return np.minimum(np.minimum(shaft, neck_screw), locking)
+    return np.asarray(np.minimum(np.minimum(shaft, neck_screw), locking))

@@ -29,7 +29,7 @@ def other_bones(frame: LegFrame) -> Iterator[BoneVoxels]:
         yield BoneVoxels(
             where=pelvis_where,
             distance_mm=_pelvis(patient, frame.hip[pelvis_where]),
-            cortex_mm=1.7,
+            cortex_mm=1.1,
             interior_hu=190.0 * strength,
         )
     for box, shape, cortex_mm, interior_hu in _at_the_knee(patient):
@@ -55,9 +55,9 @@ def _at_the_knee(
     patient: PhantomPatient,
 ) -> Iterator[tuple[Box, Callable[[PhantomPatient, Points], Voxels], Cortex, float]]:
     w = patient.condyle_width_mm
-    yield ((-0.3 * w, -62.0, 0.0), (0.36 * w, -25.0, 65.0)), patella, lambda _: 1.6, 240.0
+    yield ((-0.3 * w, -62.0, 0.0), (0.36 * w, -25.0, 65.0)), patella, lambda _: 1.1, 240.0
     yield ((-0.55 * w, -45.0, -250.0), (0.55 * w, 45.0, 12.0)), tibia, _tibia_cortex, 170.0
-    yield ((0.2 * w, 0.0, -250.0), (0.62 * w, 45.0, -8.0)), fibula, lambda _: 1.5, 80.0
+    yield ((0.2 * w, 0.0, -250.0), (0.62 * w, 45.0, -8.0)), fibula, lambda _: 1.3, 80.0
 
 
 def _pelvis(patient: PhantomPatient, points: Points) -> Voxels:
@@ -104,7 +104,7 @@ def tibia(patient: PhantomPatient, points: Points) -> Voxels:
 
 
 def _tibia_cortex(height: Voxels) -> Voxels:
-    return along(height, (-110.0, 5.0), (-70.0, 2.8), (-35.0, 1.3), (0.0, 1.2))
+    return along(height, (-110.0, 5.0), (-70.0, 2.8), (-35.0, 1.0), (0.0, 0.8))
 
 
 def fibula(patient: PhantomPatient, points: Points) -> Voxels:

@@ -18,21 +18,10 @@ _COARSE = 4  # shading is smooth: it is computed on every fourth pixel
 _STREAKS = 10
 
 
-def white_noise(rng: np.random.Generator, shape_zyx: tuple[int, int, int]) -> Voxels:
-    """Independent noise of mean 0 and deviation 1."""
-    return rng.standard_normal(shape_zyx, dtype=np.float32)
-
-
-def smooth_field(rng: np.random.Generator, grid: VoxelGrid, smooth_mm: float) -> Voxels:
-    """A random field of mean 0, deviation 1 and a correlation length of `smooth_mm`."""
-    sigmas = [smooth_mm / spacing for spacing in grid.spacing_mm_zyx]
-    field = ndimage.gaussian_filter(white_noise(rng, grid.shape_zyx), sigmas, mode="wrap", truncate=3.0)
-    kept = math.prod(2.0 * math.sqrt(math.pi) * max(sigma, 0.4) for sigma in sigmas)
-    return np.asarray(field * math.sqrt(kept), dtype=np.float32)
-
-
-def scanned(anatomy: Anatomy, acquisition: Acquisition, noise_hu: float, rng: np.random.Generator) -> Voxels:
-    """HU as the scanner reports them: whole numbers from -1024 to 3071 in float32, shape (Z, Y, X)."""
+def scanned(
+    anatomy: Anatomy, acquisition: Acquisition, noise_hu: float, rng: np.random.Generator
+) -> NDArray[np.float32]:
+    """HU as the scanner reports them: whole numbers from -1024 to 3071, shape (Z, Y, X)."""
     grid = acquisition.grid
     hu_zyx = anatomy.hu_zyx
     if acquisition.nail:
@@ -43,7 +32,7 @@ def scanned(anatomy: Anatomy, acquisition: Acquisition, noise_hu: float, rng: np
     hu_zyx += acquisition.noise * noise_hu * _correlated_noise(rng, grid, anatomy.body_zyx)
     if acquisition.nail:  # an overflowing CT number stays at the scale's end, whatever the blur
         hu_zyx[anatomy.hu_zyx > 2900.0] = HIGHEST_HU
-    return np.clip(np.rint(hu_zyx), LOWEST_HU, HIGHEST_HU).astype(np.float32)
+    return np.asarray(np.clip(np.rint(hu_zyx), LOWEST_HU, HIGHEST_HU), dtype=np.float32)
 
 
 def beam_hardening(hu_zyx: Voxels, body_zyx: NDArray[np.bool_], grid: VoxelGrid) -> Voxels:
@@ -56,17 +45,17 @@ def beam_hardening(hu_zyx: Voxels, body_zyx: NDArray[np.bool_], grid: VoxelGrid)
     coarse = body * (-0.10 * near_bone - 30.0 * (deep - 0.75))
     zoom = [fine / rough for fine, rough in zip(hu_zyx.shape, coarse.shape, strict=True)]
     shading = ndimage.zoom(coarse, zoom, order=1, mode="nearest", grid_mode=True)
-    return np.where(body_zyx, shading, np.float32(0.0))
+    return np.asarray(np.where(body_zyx, shading, np.float32(0.0)))
 
 
 def _correlated_noise(rng: np.random.Generator, grid: VoxelGrid, body_zyx: NDArray[np.bool_]) -> Voxels:
     """Noise of deviation 1 in the thinnest slice, up to 1.7 in the thickest; neighbouring pixels share some of it."""
-    noise = white_noise(rng, grid.shape_zyx)
+    noise = rng.standard_normal(grid.shape_zyx, dtype=np.float32)
     for axis in (1, 2):
         noise = ndimage.correlate1d(noise, _BINOMIAL, axis=axis, mode="wrap")
     noise *= 1.0 / float(np.sum(_BINOMIAL**2))  # each pass keeps that share of the variance
     filled = np.count_nonzero(body_zyx, axis=(1, 2)) / body_zyx[0].size
-    return noise * (1.0 + 0.7 * filled).astype(np.float32)[:, None, None]
+    return np.asarray(noise * (1.0 + 0.7 * filled).astype(np.float32)[:, None, None])
 
 
 def _streaks(hu_zyx: Voxels, rng: np.random.Generator) -> Voxels:

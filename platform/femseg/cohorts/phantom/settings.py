@@ -42,7 +42,7 @@ class PhantomSettings:
             raise ValueError(f"spacing_mm_zyx: expected three lengths of 0.4 to 8 mm, got {self.spacing_mm_zyx}")
         if not 170.0 <= self.field_of_view_mm <= 400.0:
             raise ValueError(
-                f"field_of_view_mm: expected 170 to 400 mm, so that the femur fits in-plane, got {self.field_of_view_mm}"
+                f"field_of_view_mm: expected 170 to 400 mm (the femur must fit), got {self.field_of_view_mm}"
             )
         if not 0.0 <= self.noise_hu <= 200.0 or not math.isfinite(self.noise_hu):
             raise ValueError(f"noise_hu: expected 0 to 200 HU, got {self.noise_hu}")

@@ -5,12 +5,13 @@ last bit: the same seed gives the same voxels on every machine, whatever its vec
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.interpolate import PchipInterpolator
 
-Voxels = NDArray[np.float32]
+Voxels = NDArray[np.floating[Any]]  # float32 at run time
 Vector = tuple[float, float, float]  # lateral, posterior, superior, in mm
 
 
@@ -51,14 +52,14 @@ def _squared(points: Points, centre: Vector, radii: Vector) -> Voxels:
 
 def ball(points: Points, centre: Vector, radius: float) -> Voxels:
     """A ball; exact."""
-    return np.sqrt(_squared(points, centre, (1.0, 1.0, 1.0))) - radius
+    return np.asarray(np.sqrt(_squared(points, centre, (1.0, 1.0, 1.0))) - radius)
 
 
 def ellipsoid(points: Points, centre: Vector, radii: Vector) -> Voxels:
     """An ellipsoid with its axes along the frame's; first-order distance, exact on the surface."""
     k = np.sqrt(_squared(points, centre, radii))
     gradient = np.sqrt(_squared(points, centre, (radii[0] ** 2, radii[1] ** 2, radii[2] ** 2)))
-    return k * (k - 1.0) / np.maximum(gradient, 1e-6)
+    return np.asarray(k * (k - 1.0) / np.maximum(gradient, 1e-6))
 
 
 def rod(points: Points, start: Vector, end: Vector, start_radius: float, end_radius: float) -> Voxels:
@@ -67,7 +68,7 @@ def rod(points: Points, start: Vector, end: Vector, start_radius: float, end_rad
     x, y, z = points.lateral_mm - start[0], points.posterior_mm - start[1], points.superior_mm - start[2]
     share = np.clip((x * axis[0] + y * axis[1] + z * axis[2]) / sum(a * a for a in axis), 0.0, 1.0)
     x, y, z = x - share * axis[0], y - share * axis[1], z - share * axis[2]
-    return np.sqrt(x * x + y * y + z * z) - (start_radius + share * (end_radius - start_radius))
+    return np.asarray(np.sqrt(x * x + y * y + z * z) - (start_radius + share * (end_radius - start_radius)))
 
 
 def tube(points: Points, centre: tuple[Voxels, Voxels], radii: tuple[Voxels, Voxels]) -> Voxels:
@@ -76,13 +77,13 @@ def tube(points: Points, centre: tuple[Voxels, Voxels], radii: tuple[Voxels, Vox
     scaled_x, scaled_y = x / radii[0], y / radii[1]
     k = np.sqrt(scaled_x * scaled_x + scaled_y * scaled_y)
     slope_x, slope_y = scaled_x / radii[0], scaled_y / radii[1]
-    return k * (k - 1.0) / np.maximum(np.sqrt(slope_x * slope_x + slope_y * slope_y), 1e-6)
+    return np.asarray(k * (k - 1.0) / np.maximum(np.sqrt(slope_x * slope_x + slope_y * slope_y), 1e-6))
 
 
 def joined(a: Voxels, b: Voxels, blend_mm: float) -> Voxels:
     """Both shapes as one, their seam rounded over `blend_mm`."""
     share = np.clip(0.5 + 0.5 * (b - a) / blend_mm, 0.0, 1.0)
-    return b + share * (a - b) - blend_mm * share * (1.0 - share)
+    return np.asarray(b + share * (a - b) - blend_mm * share * (1.0 - share))
 
 
 def carved(shape: Voxels, hollow: Voxels, blend_mm: float) -> Voxels:
@@ -92,7 +93,7 @@ def carved(shape: Voxels, hollow: Voxels, blend_mm: float) -> Voxels:
 
 def coverage(distance_mm: Voxels, edge_mm: float) -> Voxels:
     """Partial volume: the share of each voxel that the shape fills, falling from 1 to 0 over `edge_mm`."""
-    return np.clip(0.5 - distance_mm / edge_mm, 0.0, 1.0)
+    return np.asarray(np.clip(0.5 - distance_mm / edge_mm, 0.0, 1.0))
 
 
 def paint(hu_zyx: Voxels, share: Voxels, material_hu: Voxels | float) -> None:

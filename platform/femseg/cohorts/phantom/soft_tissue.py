@@ -5,14 +5,16 @@ import numpy as np
 from femseg.cohorts.phantom.femur import shaft_centre
 from femseg.cohorts.phantom.frame import LegFrame
 from femseg.cohorts.phantom.patient import PhantomPatient
-from femseg.cohorts.phantom.shapes import Points, Voxels, along, ball, coverage, joined, paint, rod, tube
+from femseg.cohorts.phantom.shapes import Points, Voxels, along, ball, coverage, ellipsoid, joined, paint, rod, tube
+from femseg.cohorts.phantom.texture import Texture
 
-SKIN_HU, FAT_HU, MUSCLE_HU, CARTILAGE_HU, TENDON_HU = 30.0, -100.0, 55.0, 95.0, 80.0
+SKIN_HU, FAT_HU, MUSCLE_HU, CARTILAGE_HU, TENDON_HU, BLADDER_HU = 30.0, -100.0, 55.0, 95.0, 80.0, 8.0
 TABLE_SHELL_HU, TABLE_FOAM_HU = 100.0, -880.0
 
 # Muscles of the thigh and hip as centre lines beside the shaft, at 0, 1/4, 1/2, 3/4 and 1 of the femur's length:
 # (lateral, posterior) in mm for the average thigh, and the radius within which each claims its ground.
 _ABSENT = -60.0
+_WANDER_MM = 3.0
 _MUSCLES: dict[str, tuple[tuple[tuple[float, float], ...], tuple[float, ...]]] = {
     "rectus femoris": (((0, -40), (0, -46), (0, -52), (-6, -54), (-12, -50)), (-8, 9, 14, 13, 8)),
     "vastus lateralis": (((40, -8), (36, -12), (40, -16), (40, -20), (34, -22)), (-4, 12, 20, 18, _ABSENT)),
@@ -33,8 +35,8 @@ _MUSCLES: dict[str, tuple[tuple[tuple[float, float], ...], tuple[float, ...]]] =
 }  # fmt: skip
 
 
-def body_surface(frame: LegFrame) -> Voxels:
-    """Distance to the skin: thigh, knee and calf joined to the trunk above; negative inside the body."""
+def body_surface(frame: LegFrame, behind_table_mm: Voxels) -> Voxels:
+    """Distance to the skin of leg and trunk, flat where they lie on the table; negative inside."""
     patient, points = frame.patient, frame.femur
     height, length, girth = points.superior_mm, patient.femur_length_mm, patient.girth
     lateral = along(height, (-90.0, 0.0), (0.0, 0.0), (0.4 * length, 9.0), (0.8 * length, 16.0), (length, 14.0))
@@ -48,7 +50,7 @@ def body_surface(frame: LegFrame) -> Voxels:
         (length, 92.0),
     )  # fmt: skip
     leg = tube(points, (lateral, posterior), (wide * girth, deep * girth))
-    return joined(leg, _trunk(patient, frame.hip), 25.0)
+    return np.asarray(np.maximum(joined(leg, _trunk(patient, frame.hip), 25.0), behind_table_mm))
 
 
 def _trunk(patient: PhantomPatient, hip: Points) -> Voxels:
@@ -58,32 +60,32 @@ def _trunk(patient: PhantomPatient, hip: Points) -> Voxels:
     wide = zero + (patient.hip_half_distance_mm + 94.0) * patient.girth
     deep = zero + 95.0 * patient.girth
     around = tube(hip, (zero - patient.hip_half_distance_mm, zero + 5.0), (wide, deep))
-    return np.maximum(around, -62.0 - height)
+    return np.asarray(np.maximum(around, -62.0 - height))
 
 
-def paint_soft_tissue(hu_zyx: Voxels, frame: LegFrame, surface_mm: Voxels, texture: Voxels) -> None:
-    """Skin, then fat, then muscle inside of the fascia; `texture` has mean 0 and deviation 1."""
+def paint_soft_tissue(hu_zyx: Voxels, frame: LegFrame, surface_mm: Voxels, texture: Texture) -> None:
+    """Skin, then fat, then muscle inside of the fascia, marbled with fat where the texture has it."""
     patient, edge = frame.patient, frame.edge_mm
     height, length = frame.femur.superior_mm, patient.femur_length_mm
     paint(hu_zyx, coverage(surface_mm, edge), SKIN_HU)
-    paint(hu_zyx, coverage(surface_mm + 2.0, edge), FAT_HU + 8.0 * texture)
+    paint(hu_zyx, coverage(surface_mm + 2.0, edge), FAT_HU + 8.0 * texture.grain)
     fat_mm = patient.fat_mm * along(
         height, (-60.0, 0.5), (0.0, 0.4), (0.3 * length, 0.75), (0.7 * length, 1.0), (length, 1.15)
     )
     in_fascia = coverage(surface_mm + 2.0 + fat_mm, 2.0 * edge)
     between_mm = along(height, (-60.0, 2.0), (0.0, 14.0), (0.1 * length, 9.0), (0.3 * length, 2.6), (0.8 * length, 2.2))
-    belly = coverage(between_mm - muscle_gap_mm(frame), 3.0)
-    paint(hu_zyx, in_fascia * belly, MUSCLE_HU + 9.0 * texture)
+    belly = coverage(between_mm - muscle_gap_mm(frame, texture), 3.0)
+    paint(hu_zyx, in_fascia * belly, MUSCLE_HU + 9.0 * texture.grain + 5.0 * texture.waves[0])
 
 
-def muscle_gap_mm(frame: LegFrame) -> Voxels:
+def muscle_gap_mm(frame: LegFrame, texture: Texture) -> Voxels:
     """How much nearer a voxel's own muscle is than the next one: about 0 where two muscles meet, in the fat between."""
     patient, points = frame.patient, frame.femur
     heights = [share * patient.femur_length_mm for share in (0.0, 0.25, 0.5, 0.75, 1.0)]
     centre = shaft_centre(patient, points.superior_mm)
-    shape = np.broadcast_shapes(points.lateral_mm.shape, points.posterior_mm.shape)
-    x, y = points.lateral_mm - centre[0], points.posterior_mm - centre[1]
-    nearest, second = np.full(shape, 1e6, np.float32), np.full(shape, 1e6, np.float32)
+    x = points.lateral_mm - centre[0] + _WANDER_MM * texture.waves[0]
+    y = points.posterior_mm - centre[1] + _WANDER_MM * texture.waves[1]
+    nearest, second = np.full_like(x, 1e6), np.full_like(x, 1e6)
     for line, radii in _MUSCLES.values():
         dx = x - patient.girth * along(points.superior_mm, *zip(heights, (at[0] for at in line), strict=True))
         dy = y - patient.girth * along(points.superior_mm, *zip(heights, (at[1] for at in line), strict=True))
@@ -119,9 +121,24 @@ def paint_knee_tendons(hu_zyx: Voxels, frame: LegFrame) -> None:
         paint(hu_zyx[where], coverage(rod(frame.femur[where], start, end, 5.0, 5.0), frame.edge_mm), TENDON_HU)
 
 
-def paint_table(hu_zyx: Voxels, frame: LegFrame, table_mm: float) -> None:
-    """A shallow trough of foam in a shell, behind the patient; painted first, the body then presses in."""
+def paint_pelvic_cavity(hu_zyx: Voxels, frame: LegFrame) -> None:
+    """The fat of the small pelvis and the bladder in it."""
+    half = frame.patient.hip_half_distance_mm
+    where = frame.where_hip(((-2.0 * half, -60.0, -30.0), (-30.0, 60.0, 150.0)))
+    points = frame.hip[where]
+    cavity = ellipsoid(points, (-half, 4.0, 55.0), (half - 40.0, 52.0, 78.0))
+    bladder = ellipsoid(points, (-half, -12.0, 14.0), (34.0, 26.0, 28.0))
+    paint(hu_zyx[where], coverage(cavity, 4.0), FAT_HU + 10.0)
+    paint(hu_zyx[where], coverage(bladder, frame.edge_mm), BLADDER_HU)
+
+
+def table_depth_mm(frame: LegFrame, table_mm: float) -> Voxels:
+    """How deep below the surface of the table, a shallow trough, a voxel lies; negative above."""
     from_midline = frame.hip.lateral_mm + frame.patient.hip_half_distance_mm
-    depth = frame.hip.posterior_mm - table_mm + from_midline * from_midline / 3000.0
-    paint(hu_zyx, coverage(-depth, frame.edge_mm), TABLE_SHELL_HU)
-    paint(hu_zyx, coverage(3.0 - depth, frame.edge_mm), TABLE_FOAM_HU)
+    return np.asarray(frame.hip.posterior_mm - table_mm + from_midline * from_midline / 3000.0)
+
+
+def paint_table(hu_zyx: Voxels, frame: LegFrame, behind_table_mm: Voxels) -> None:
+    """Foam in a thin shell."""
+    paint(hu_zyx, coverage(-behind_table_mm, frame.edge_mm), TABLE_SHELL_HU)
+    paint(hu_zyx, coverage(3.0 - behind_table_mm, frame.edge_mm), TABLE_FOAM_HU)

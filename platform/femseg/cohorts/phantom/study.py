@@ -10,8 +10,9 @@ from femseg.cohorts.case import CaseFacts
 from femseg.cohorts.phantom.acquisition import Acquisition, draw_acquisition
 from femseg.cohorts.phantom.anatomy import Anatomy, painted_leg
 from femseg.cohorts.phantom.patient import PhantomPatient, draw_patient
-from femseg.cohorts.phantom.scanner import scanned, smooth_field
+from femseg.cohorts.phantom.scanner import scanned
 from femseg.cohorts.phantom.settings import PhantomSettings
+from femseg.cohorts.phantom.texture import Texture
 from femseg.durable import sha256_of_json
 from femseg.settings import as_plain
 from femseg.volumes.volume import CtVolume, MaskVolume
@@ -75,7 +76,7 @@ def phantom_study(settings: PhantomSettings, index: int) -> PhantomStudy:
 
 def _anatomy(settings: PhantomSettings, index: int, patient: PhantomPatient, acquisition: Acquisition) -> Anatomy:
     rng = np.random.default_rng((settings.seed, index, _TISSUE_STREAM))
-    texture = smooth_field(rng, acquisition.grid, smooth_mm=2.5)
+    texture = Texture.drawn(rng, acquisition.grid)
 
     def leg(side: Literal["left", "right"], *, with_nail: bool) -> Anatomy:
         return painted_leg(

@@ -15,7 +15,7 @@ def paint_vessels(hu_zyx: Voxels, frame: LegFrame, rng: np.random.Generator) -> 
     artery = _artery(frame)
     for branch in _pieces([(x - 5.0, y + 9.5, z) for x, y, z in artery], 5.6, 5.0):
         _paint_branch(hu_zyx, frame, branch, 0.72 * patient.artery_hu)
-    arterial = [*_pieces(artery, 4.8, 3.4), *_deep_artery(frame), *_branches(frame, artery)]
+    arterial = [*_pieces(artery, 4.6, 3.2), *_deep_artery(frame), *_branches(frame, artery)]
     for branch in arterial:
         _paint_branch(hu_zyx, frame, branch, patient.artery_hu)
     _paint_plaques(hu_zyx, frame, artery, rng)
@@ -32,7 +32,7 @@ def _artery(frame: LegFrame) -> list[Vector]:
     ]  # fmt: skip
     course = [(head[0] - 26.0, head[1] - 24.0, length + 60.0), (head[0] - 8.0, head[1] - 36.0, head[2] + 8.0)]
     for share, medial, behind in beside_shaft:
-        lateral, posterior = (float(axis[0]) for axis in shaft_centre(patient, np.float32([share * length])))
+        lateral, posterior = (float(axis[0]) for axis in shaft_centre(patient, np.array([share * length])))
         course.append((lateral + medial, posterior + behind, share * length))
     return [*course, (0.0, 34.0, 0.14 * length), (2.0, 45.0, 26.0), (2.0, 43.0, -10.0), (0.0, 38.0, -120.0)]
 
@@ -48,7 +48,7 @@ def _deep_artery(frame: LegFrame) -> list[Branch]:
     length, r, base = patient.femur_length_mm, patient.shaft_radius_mm, neck_base(patient)
     course: list[Vector] = [(base[0] - 38.0, base[1] - 30.0, base[2] - 8.0)]
     for share, medial, behind in ((0.74, -1.25, 0.35), (0.64, -0.8, 1.05), (0.54, -0.25, 1.25), (0.44, 0.1, 1.2)):
-        lateral, posterior = (float(axis[0]) for axis in shaft_centre(patient, np.float32([share * length])))
+        lateral, posterior = (float(axis[0]) for axis in shaft_centre(patient, np.array([share * length])))
         course.append((lateral + medial * r, posterior + behind * r, share * length))
     return _pieces(course, 3.2, 1.8)
 
