@@ -14,10 +14,10 @@ def sentence(comparison: PairedComparison) -> str:
         )
     digits = metric.decimals
     means = (
-        f"mean {metric.heading} {after:.{digits}f} with {comparison.candidate} input "
-        f"against {before:.{digits}f} with {comparison.baseline}"
+        f"mean {metric.heading} {after:.{digits}f} with {input_name(comparison.candidate)} "
+        f"against {before:.{digits}f} with {input_name(comparison.baseline)}"
     )
-    count = f"{comparison.candidate} is better in {comparison.improved} of {comparison.n} cases"
+    count = f"better in {comparison.improved} of {comparison.n} cases"
     ties = f", equal in {comparison.tied}" if comparison.tied else ""
     return f"{_opening(comparison)}: {means} ({_evidence(comparison, metric)}); {count}{ties}.{_left_out(comparison)}"
 
@@ -25,7 +25,7 @@ def sentence(comparison: PairedComparison) -> str:
 def _opening(comparison: PairedComparison) -> str:
     match comparison.verdict:
         case "better" | "worse":
-            return f"{comparison.candidate.capitalize()} input is {comparison.verdict} here"
+            return f"{input_name(comparison.candidate).capitalize()} is {comparison.verdict} here"
         case "too few cases":
             return "Too few cases to tell"
         case "no difference shown":
@@ -51,6 +51,11 @@ def _left_out(comparison: PairedComparison) -> str:
     if not count:
         return ""
     return f" {count} case{'s' if count > 1 else ''} left out: a mask is empty there, so the metric is undefined."
+
+
+def input_name(mode: str) -> str:
+    """An input mode in a sentence."""
+    return "two-channel input" if mode == "both" else f"{mode} input"
 
 
 def signed(value: float | None, decimals: int) -> str:

@@ -12,7 +12,7 @@ from femseg.reports.style import VIEWER, figure, png, styled
 _PANEL_IN = 1.75  # of the widest case; all cases are drawn to one scale
 _GAP_IN = 0.1
 _GROUP_GAP_IN = 0.4
-_HEAD_IN = 0.95
+_HEAD_IN = 0.8
 _FOOT_IN = 0.55
 
 

@@ -22,7 +22,7 @@ def score_strips(
         threshold_hu: the threshold.
     """
     with styled(theme):
-        made = figure(12.4, 4.3)
+        made = figure(11.4, 4.1)
         panels = made.subplots(1, len(METRICS))
         for axes, metric in zip(panels, METRICS, strict=True):
             _draw_panel(axes, metric, scores, theme)

@@ -112,8 +112,10 @@ def draw_outline(
     ringed = np.pad(mask.astype(float), 1)  # a mask that touches the frame still gets a closed outline
     centres_y = (np.arange(ringed.shape[0]) - 0.5) * rows_mm
     centres_x = (np.arange(ringed.shape[1]) - 0.5) * columns_mm
+    frame = axes.axis()
     drawn = axes.contour(centres_x, centres_y, ringed, levels=[0.5], colors=[colour], linewidths=width)
     drawn.set_path_effects([withStroke(linewidth=width + 1.4, foreground=_HALO, alpha=0.55)])
+    axes.axis(frame)  # the ring would widen the view by a voxel
 
 
 def panel(made: Figure, left_in: float, top_in: float, width_in: float, height_in: float) -> Axes:

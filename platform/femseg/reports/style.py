@@ -71,8 +71,8 @@ def styled(theme: Theme) -> Iterator[None]:
 
 
 def figure(width_in: float, height_in: float, *, arranged: bool = True) -> Figure:
-    """An empty figure that arranges its axes itself unless told not to; no global state, so threads may draw at once."""
-    made = Figure(figsize=(width_in, height_in), layout="constrained" if arranged else "none", dpi=PIXELS_PER_INCH)
+    """An empty figure that arranges its axes itself unless told not to; free of pyplot's global state."""
+    made = Figure(figsize=(width_in, height_in), layout="constrained" if arranged else None, dpi=PIXELS_PER_INCH)
     FigureCanvasAgg(made)
     return made
 

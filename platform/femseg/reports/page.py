@@ -1,0 +1,109 @@
+"""One self-contained HTML page: no script, no request, readable on a phone, printable, light and dark."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from femseg.comparison.paired import PairedComparison
+from femseg.comparison.wording import sentence
+from femseg.metrics.definitions import METRICS, metric_named
+from femseg.metrics.scorecard import Grid, summary
+from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
+from femseg.reports.style import DARK, LIGHT
+from femseg.reports.table import (
+    GRID_TITLES,
+    headline,
+    headline_comparisons,
+    mean_and_spread,
+    reading_note,
+    table_rows,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageFigure:
+    """A figure of the page.
+
+    Attributes:
+        title, caption: what stands above and below it.
+        light: PNG for light pages and print; dark: for dark pages, the same for images on black.
+        is_image: slices on black, shown without the page's paper behind them.
+    """
+
+    title: str
+    caption: str
+    light: bytes
+    dark: bytes
+    is_image: bool
+
+
+def comparison_page(
+    evidence: ComparisonEvidence, comparisons: Sequence[PairedComparison], figures: Sequence[PageFigure]
+) -> str:
+    """The report as HTML. Text from outside is escaped; pictures are inlined."""
+    environment = Environment(
+        loader=PackageLoader("femseg.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
+    deciding = headline_comparisons(comparisons)
+    return environment.get_template("comparison.html.j2").render(
+        evidence=evidence,
+        answers=[(headline(c), sentence(c), c.verdict) for c in deciding],
+        tiles=_tiles(evidence),
+        tables=[(GRID_TITLES[grid], table_rows(evidence, comparisons, grid)) for grid in evidence.grids],
+        reading_note=reading_note(evidence),
+        figures=figures,
+        cases=_cases(evidence),
+        cases_grid=_cases_grid(evidence),
+        metrics=METRICS,
+        light_modes=LIGHT.mode_colours(evidence.modes),
+        dark_modes=DARK.mode_colours(evidence.modes),
+    )
+
+
+def _tiles(evidence: ComparisonEvidence) -> list[dict[str, str]]:
+    """The few numbers that stand at the top: mean Dice of each model and of the threshold."""
+    dice = metric_named(HEADLINE_METRIC)
+    means = {mode: summary(evidence.on_grid(mode, HEADLINE_GRID))[HEADLINE_GRID]["dice"] for mode in evidence.modes}
+    baseline = means[evidence.modes[0]]["mean"]
+    tiles = []
+    for mode, values in means.items():
+        mean, _, spread = mean_and_spread(values, dice).partition(" ")
+        gain = (values["mean"] - baseline) / baseline * 100 if baseline else 0.0
+        note = "" if mode == evidence.modes[0] else f"{gain:+.1f} % relative to {evidence.modes[0]}".replace("-", "−")
+        tiles.append({"mode": mode, "label": f"{mode} input", "mean": mean, "spread": spread, "note": note})
+    threshold = summary(evidence.threshold).get(HEADLINE_GRID)
+    if threshold:
+        mean, _, spread = mean_and_spread(threshold["dice"], dice).partition(" ")
+        label = f"plain threshold, {evidence.threshold_hu:g} HU"
+        note = "largest connected component, no learning"
+        tiles.append({"mode": "threshold", "label": label, "mean": mean, "spread": spread, "note": note})
+    return tiles
+
+
+def _cases_grid(evidence: ComparisonEvidence) -> Grid:
+    """The grid of the case table: the CT's own, where a mask is used, if it was measured there."""
+    return "native" if "native" in evidence.grids else HEADLINE_GRID
+
+
+def _cases(evidence: ComparisonEvidence) -> list[dict[str, Any]]:
+    """One row per test case, worst first."""
+    grid = _cases_grid(evidence)
+    by_mode: Mapping[str, Any] = {m: {r.case_id: r for r in evidence.on_grid(m, grid)} for m in evidence.modes}
+    threshold = {row.case_id: row for row in evidence.threshold if row.grid == grid}
+    return [
+        {
+            "case_id": case,
+            "scores": [(mode, by_mode[mode][case]) for mode in evidence.modes],
+            "threshold": threshold.get(case),
+        }
+        for case in evidence.cases_worst_first()
+        if all(case in rows for rows in by_mode.values())
+    ]
