@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from femseg.cohorts.array_settings import ArraySettings
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
-from femseg.cohorts.array_settings import ArraySettings
 from femseg.cohorts.store import ArrayKind, StoredArray, bytes_needed, write_array, write_index
 from femseg.door import door
 from femseg.durable import require_free_space
@@ -55,7 +55,7 @@ def main() -> None:
     ids = [case.case_id for case in manifest.cases]
     with ray_session():
         entries = map_cases(
-            work, manifest.cases, names=ids, task=f"{kind} arrays", cpus_per_case=settings.cpus_per_case
+            work, manifest.cases, names=ids, task=f"{kind} arrays", memory_bytes=memory_bytes(manifest.cases)
         )
     write_index(folder, kind, recipe, dict(zip(ids, entries, strict=True)))
 

@@ -10,7 +10,6 @@ from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_mask
 from femseg.cohorts.split import read_split
-from femseg.cohorts.store import ArrayStore
 from femseg.door import door
 from femseg.durable import write_bytes_durably, write_json_durably
 from femseg.inference.segment import femur_probability, onto_ct_grid

@@ -20,7 +20,7 @@ def test_an_error_on_the_way_leaves_what_was_there_before_and_nothing_else(tmp_p
     folder = tmp_path / "case"
     folder.mkdir()
     (folder / "a.bin").write_bytes(b"first")
-    with pytest.raises(KeyError), folder_written_durably(folder) as unfinished:  # noqa: PT012
+    with pytest.raises(KeyError), folder_written_durably(folder) as unfinished:
         write_bytes_durably(unfinished / "a.bin", b"second")
         raise KeyError("half-way")
     assert (folder / "a.bin").read_bytes() == b"first"

@@ -58,6 +58,8 @@ def segment(
     model: Annotated[
         str, typer.Option(help="A package folder, or a registered model such as models:/femseg@challenger.")
     ] = "models:/femseg@challenger",
+    series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a folder holds several.")] = None,
+    accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing mask file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -65,7 +67,15 @@ def segment(
     from femseg.cli.segment import segment_file
 
     with door(as_json=as_json):
-        segment_file(ct, output, model=model, overwrite=overwrite, as_json=as_json)
+        segment_file(
+            ct,
+            output,
+            model=model,
+            overwrite=overwrite,
+            accept_hu=accept_hu,
+            series=tuple(series or ()),
+            as_json=as_json,
+        )
 
 
 def main() -> None:

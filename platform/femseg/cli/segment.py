@@ -1,20 +1,59 @@
 """`femseg segment`: one CT in, a mask on its own grid out."""
 
 import json
+import secrets
 from pathlib import Path
-from typing import Any
 
+from femseg.cohorts.check import inspect_study
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.inference.segment import segment
 from femseg.networks.package import ModelPackage, load_package
 from femseg.volumes.files.mask_writing import write_mask
 
+_REGISTERED = "models:/"
+
 
 def load_model(model: str) -> ModelPackage:
     """A package folder, or a registered model by its `models:/` URI."""
-    if not model.startswith("models:/"):
+    if not model.startswith(_REGISTERED):
         return load_package(Path(model))
-    from femseg.services.registry import load_registered  # MLflow takes a second to load; a folder does not need it
+    from femseg.services.registry import load_registered  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking import connect
 
     return load_registered(connect()[0], model)
+
+
+def segment_file(
+    ct_path: Path, output: Path, *, model: str, overwrite: bool, accept_hu: bool, series: tuple[str, ...], as_json: bool
+) -> None:
+    """Check a CT, segment it and write the mask whole.
+
+    Raises: Refusal IF-08 (exit 2) if the output exists, or whatever is wrong with CT or model.
+    """
+    if output.exists() and not overwrite:
+        fault = Fault(
+            id="IF-08",
+            file=str(output),
+            problem="exists already",
+            fix="choose another name, or give --overwrite",
+            exit_code=ExitCode.USAGE,
+        )
+        raise Refusal(fault)
+    case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu)
+    package = load_model(model)
+    mask = segment(package, ct, name=str(ct_path)).mask
+    write_mask(output, mask)
+    result = {
+        "mask": str(output),
+        "femur_ml": float(mask.femur_zyx.sum()) * mask.grid.voxel_volume_mm3 / 1000.0,
+        "metal_ml": case.facts.metal_ml,
+        "model_sha256": package.sha256,
+        "input_mode": package.model["input_mode"],
+        "remarks": list(case.remarks),
+    }
+    if as_json:
+        print(json.dumps(result, indent=2))
+        return
+    print(f"{output}: femur {result['femur_ml']:.1f} ml, model {package.sha256[:12]} ({result['input_mode']} input)")
+    for remark in case.remarks:
+        print(f"remark {remark}")

@@ -18,8 +18,6 @@ from femseg.metrics.scorecard import GRIDS, CaseScore, Grid
 HEADLINE_METRIC = "dice"
 HEADLINE_GRID: Grid = "network"  # where the paper measures
 
-_CURVE_COLUMNS = ("iteration", "train_dice_loss", "validation_dice")
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurvePoint:
@@ -141,27 +139,29 @@ class ComparisonEvidence:
         return ends if len(cases) == 2 else {"worst": cases[0], "median": cases[len(cases) // 2], "best": cases[-1]}
 
 
-def read_curve(path: Path) -> tuple[CurvePoint, ...]:
-    """Read a training curve: CSV with columns iteration, train_dice_loss, validation_dice (others are passed over).
+def read_curve(folder: Path) -> tuple[CurvePoint, ...]:
+    """Read the curve that a training left: training.csv and, of the validated iterations, validation.csv.
 
-    Raises: Refusal (exit 4) that names the file if it is missing, torn, or holds what is no finite number.
+    Raises: Refusal (exit 4) that names the file if one is missing, torn, or holds what is no finite number.
     """
+    losses = _column(folder / "training.csv", "train_dice_loss")
+    dice = _column(folder / "validation.csv", "validation_dice")
+    return tuple(
+        CurvePoint(iteration=n, train_dice_loss=losses.get(n), validation_dice=dice.get(n))
+        for n in sorted(losses.keys() | dice.keys())
+    )
+
+
+def _column(path: Path, name: str) -> dict[int, float]:
+    """Iteration → value of one CSV column; iterations with an empty cell are absent."""
     try:
-        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
-        return tuple(_curve_point(row) for row in rows)
-    except (OSError, ValueError, KeyError, csv.Error) as error:
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
+        column = {int(row["iteration"]): float(row[name]) for row in rows if row[name] != ""}
+        if not all(math.isfinite(value) for value in column.values()):
+            raise ValueError(f"{name} is not finite everywhere")
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no training curve ({error!r})"
         fix = "run the `train` stage again (`dvc repro`), or `dvc pull`"
         fault = Fault(id="ST-02", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
         raise Refusal(fault) from error
-
-
-def _curve_point(row: Mapping[str, str | None]) -> CurvePoint:
-    iteration, loss, dice = (float(row[name] or "nan") if row[name] != "nan" else math.inf for name in _CURVE_COLUMNS)
-    if not math.isfinite(iteration) or math.isinf(loss) or math.isinf(dice):
-        raise ValueError(f"expected finite numbers or empty cells, got {dict(row)}")
-    return CurvePoint(
-        iteration=int(iteration),
-        train_dice_loss=None if math.isnan(loss) else loss,
-        validation_dice=None if math.isnan(dice) else dice,
-    )
+    return column

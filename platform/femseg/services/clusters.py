@@ -46,7 +46,11 @@ def require_resources(*, what: str, cpus: float = 1, gpus: float = 0, memory_byt
     Raises: Refusal CL-01 (exit 5) with what was asked for and what is present.
     """
     present: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    wanted = (("CPU", "CPUs", cpus, 1.0), ("GPU", "GPUs", gpus, 1.0), ("memory", "GiB of memory", memory_bytes, 2.0**30))
+    wanted = (
+        ("CPU", "CPUs", cpus, 1.0),
+        ("GPU", "GPUs", gpus, 1.0),
+        ("memory", "GiB of memory", memory_bytes, 2.0**30),
+    )
     for kind, unit, asked, scale in wanted:
         if asked > present.get(kind, 0.0):
             fault = Fault(

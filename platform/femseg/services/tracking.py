@@ -216,3 +216,9 @@ def log_dataset(client: MlflowClient, run_id: str, *, name: str, source: str, di
     )
     tag = InputTag(key="mlflow.data.context", value=context)
     client.log_inputs(run_id, datasets=[DatasetInput(dataset=entity, tags=[tag])])
+
+
+def find_run(client: MlflowClient, experiment_id: str, *, tag: str, value: str) -> str | None:
+    """The newest finished run that carries a tag, or None."""
+    runs = client.search_runs([experiment_id], f"tags.{tag} = '{value}' and attributes.status = 'FINISHED'")
+    return str(runs[0].info.run_id) if runs else None

@@ -91,19 +91,13 @@ def network_input(ct: CtVolume, recipe: InputRecipe, *, name: str = "CT") -> NDA
     return np.stack([channel(ct, recipe, mode, name=name) for mode in recipe.channels])
 
 
-def mask_on_network_grid(mask: MaskVolume, recipe: InputRecipe, *, name: str = "mask") -> NDArray[np.bool_]:
-    """The reference mask where the network's voxels lie: interpolated as 0 and 1, cut at 0.5.
+def sampled_mask(mask: MaskVolume, recipe: InputRecipe) -> NDArray[np.bool_]:
+    """A mask where the network's voxels lie: interpolated as 0 and 1, cut at 0.5; shape (Z, Y, X).
 
     Never anti-aliased: smoothing before the cut rounds a femur off (measured: 1 to 3 % of volume lost, at every shift
     of the grid), while sampling is right on average. Down-sampling by an even factor puts sample centres exactly on
     faces between voxels, where interpolation gives 0.5: counting all of these in gains 2 to 4 % of volume, leaving all
-    out loses as much. Centres are therefore shifted by a millionth of a voxel: of two opposite faces, one counts.
-
-    Args:
-        mask: any orientation, on the CT's grid.
-        name: the case, for refusals.
-    Returns: shape (Z, Y, X) on `network_grid(mask.grid, recipe)`.
-    Raises: Refusal (PP-04, exit 3) if the volume changes by more than 15 %.
+    out loses as much. Centres are therefore shifted by a millionth of a voxel, so that of two opposite faces one counts.
     """
     femur_zyx, grid = to_lps(mask.femur_zyx, mask.grid)
     share = resampled(
@@ -113,7 +107,19 @@ def mask_on_network_grid(mask: MaskVolume, recipe: InputRecipe, *, name: str = "
         anti_aliasing=False,
         shift=_TIE_SHIFT_VOXELS,
     )
-    on_network_grid = share >= 0.5
+    return np.asarray(share >= 0.5)
+
+
+def mask_on_network_grid(mask: MaskVolume, recipe: InputRecipe, *, name: str = "mask") -> NDArray[np.bool_]:
+    """The reference mask as the network's target: sampled, and refused if the grid is too coarse for it.
+
+    Args:
+        mask: any orientation, on the CT's grid.
+        name: the case, for refusals.
+    Returns: shape (Z, Y, X) on `network_grid(mask.grid, recipe)`.
+    Raises: Refusal (PP-04, exit 3) if the volume changes by more than 15 %.
+    """
+    on_network_grid = sampled_mask(mask, recipe)
     change = _volume_change(mask, on_network_grid)
     if abs(change) > _REFUSED_VOLUME_CHANGE:
         raise Refusal(

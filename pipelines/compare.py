@@ -1,0 +1,107 @@
+"""Stage `compare`: the paper's table and figures for this cohort, and what a plain threshold would have scored."""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
+from femseg.cohorts.reading import read_case_ct, read_case_mask
+from femseg.cohorts.split import Split, read_split
+from femseg.cohorts.store import ArrayStore
+from femseg.comparison.settings import CompareSettings
+from femseg.comparison.threshold_baseline import threshold_baseline
+from femseg.door import door
+from femseg.durable import read_json, sha256_of_file
+from femseg.metrics.scorecard import CaseScore, read_scores, score
+from femseg.progress import progress
+from femseg.reports.comparison import write_comparison_report
+from femseg.reports.evidence import CasePicture, ComparisonEvidence, read_curve
+from femseg.settings import read_section
+from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
+from femseg.volumes.volume import MaskVolume
+
+MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
+EVALUATED, TRAINED, MODELS, REPORTS = Path("results/evaluate"), Path("results/train"), Path("models"), Path("reports")
+
+
+def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: InputRecipe, hu: float) -> list[CaseScore]:
+    """What a plain threshold with largest component scores on the test cases, on both grids."""
+    root = cohort_root(manifest, MANIFEST)
+    scores = []
+    cases = [case for case in manifest.cases if case.case_id in case_ids]
+    with progress("threshold baseline", total=len(cases)) as advance:
+        for done, case in enumerate(cases, start=1):
+            reference = read_case_mask(case, root)
+            predicted = MaskVolume(
+                femur_zyx=threshold_baseline(read_case_ct(case, root).hu_zyx, threshold_hu=hu), grid=case.grid
+            )
+            pairs = {
+                "network": (sampled_mask(reference, recipe), sampled_mask(predicted, recipe)),
+                "native": (reference.femur_zyx, predicted.femur_zyx),
+            }
+            spacings = {"network": network_grid(case.grid, recipe).spacing_mm_zyx, "native": case.grid.spacing_mm_zyx}
+            for grid in ("network", "native"):
+                scores.append(score(*pairs[grid], spacings[grid], case_id=case.case_id, grid=grid))
+            advance(done, f"Dice {scores[-1].dice:.3f}")
+    return scores
+
+
+def picture(case_id: str, *, modes: list[str]) -> CasePicture:
+    """The arrays of one test case and what each model made of it."""
+    masks = ArrayStore.open(ARRAYS / "mask")
+    return CasePicture(
+        case_id=case_id,
+        spacing_mm_zyx=masks.entry(case_id).network_grid.spacing_mm_zyx,
+        ct_zyx=ArrayStore.open(ARRAYS / "raw").load(case_id),
+        gradient_zyx=ArrayStore.open(ARRAYS / "gradient").load(case_id),
+        reference_zyx=masks.load(case_id),
+        predicted_zyx={
+            mode: np.load(EVALUATED / mode / "network_grid" / f"{case_id}.npy", allow_pickle=False) for mode in modes
+        },
+    )
+
+
+def provenance(manifest: Manifest, split: Split, modes: list[str]) -> dict[str, str]:
+    """Where the report's numbers come from, by hashes."""
+    package = {mode: read_json(MODELS / mode / "model.json") for mode in modes}
+    training = {mode: package[mode]["training"]["train"] for mode in modes}
+    return {
+        "cases": str(len(manifest.cases)),
+        "manifest SHA-256": sha256_of_file(MANIFEST),
+        "split SHA-256": split.sha256,
+        **{f"model {mode} SHA-256": sha256_of_file(MODELS / mode / "MANIFEST.json") for mode in modes},
+        **{
+            f"training {mode}": f"learning rate {train['learning_rate']:g}, {train['max_iterations']} iterations"
+            for mode, train in training.items()
+        },
+        "software": ", ".join(f"{name} {version}" for name, version in package[modes[0]]["versions"].items()),
+    }
+
+
+def main() -> None:
+    """Read every mode's scores and curves; write reports/."""
+    settings = read_section(CompareSettings, "compare")
+    modes: list[str] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["input_modes"]
+    manifest, split = read_manifest(MANIFEST), read_split(SPLIT)
+    masks = ArrayStore.open(ARRAYS / "mask")
+    evidence = ComparisonEvidence(
+        cohort=settings.cohort_name,
+        split_sizes={part: len(getattr(split, part)) for part in ("train", "validation", "test")},
+        scores={mode: read_scores(EVALUATED / mode / "scores.csv") for mode in modes},
+        threshold=threshold_scores(manifest, split.test, masks.recipe, settings.threshold_hu),
+        threshold_hu=settings.threshold_hu,
+        curves={mode: read_curve(TRAINED / mode) for mode in modes},
+        provenance=provenance(manifest, split, modes),
+        confidence=settings.confidence,
+        resamples=settings.resamples,
+        seed=settings.seed,
+    )
+    write_comparison_report(evidence, REPORTS, load_picture=partial(picture, modes=modes))
+    print(f"report: {REPORTS / 'comparison.html'}")
+
+
+if __name__ == "__main__":
+    with door():
+        main()
