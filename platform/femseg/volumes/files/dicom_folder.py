@@ -27,12 +27,16 @@ class DicomScan:
     faults: tuple[Fault, ...]
     ignored: tuple[Path, ...]
 
-    def series(self) -> dict[str, list[SliceHeader]]:
-        """Slices by SeriesInstanceUID ("" where the tag is missing)."""
-        found: dict[str, list[SliceHeader]] = {}
-        for header in self.slices:
-            found.setdefault(header.series_uid, []).append(header)
-        return found
+
+def by_series(slices: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
+    """Slices by SeriesInstanceUID; those without one join the only series there is, or stand alone under ""."""
+    found: dict[str, list[SliceHeader]] = {}
+    for header in slices:
+        found.setdefault(header.series_uid, []).append(header)
+    if len(found) == 2 and "" in found:
+        nameless = found.pop("")
+        next(iter(found.values())).extend(nameless)
+    return found
 
 
 def files_below(folder: Path) -> list[Path]:

@@ -41,6 +41,16 @@ def axes(orientation: Sequence[float]) -> NDArray[np.float64]:
     return np.stack([row, np.cross(normal, row), normal], axis=1)
 
 
+def median_step_mm(slices: Sequence[SliceHeader]) -> str:
+    """How far apart slices of any kind lie, in words, for a table; "?" where they do not say."""
+    placed = [s for s in slices if s.position_mm_xyz and s.orientation == slices[0].orientation]
+    if len(placed) < 2 or placed[0].orientation is None:
+        return "? mm"
+    normal = axes(placed[0].orientation)[:, 2]
+    heights = np.unique([float(np.dot(s.position_mm_xyz or (), normal)) for s in placed])
+    return f"{np.median(np.diff(heights)):.3g} mm" if len(heights) > 1 else "0 mm"
+
+
 def stack_grid(slices: Sequence[SliceHeader]) -> VoxelGrid:
     """Grid of a regular, ordered stack. The slice spacing is the mean step along the normal."""
     first, last = slices[0], slices[-1]
