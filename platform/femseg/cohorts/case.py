@@ -3,32 +3,12 @@
 from dataclasses import dataclass
 from typing import Literal
 
+from femseg.volumes.files.source import HashedFile, Source
 from femseg.volumes.grid import VoxelGrid
 
+__all__ = ["Case", "CaseFacts", "Femur", "HashedFile", "Source"]
+
 Femur = Literal["all", "left", "right"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HashedFile:
-    """A source file and the SHA-256 of its bytes when it was checked. Paths are relative to the cohort's folder."""
-
-    path: str
-    sha256: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """The files that make one volume: a DICOM series in slice order, or a single volume file.
-
-    Attributes:
-        kind: how to read the files.
-        files: in reading order; for "dicom" first to last along the slice normal.
-        labels: mask only; the voxel values that are femur (empty: every non-zero value).
-    """
-
-    kind: Literal["dicom", "volume"]
-    files: tuple[HashedFile, ...]
-    labels: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,210 @@
+"""`femseg check`: every study of a folder, every fault in one pass; studies can be checked in parallel, one by one."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from femseg.cohorts import dicom_pairs, volume_pairs
+from femseg.cohorts.case import Case
+from femseg.cohorts.examination import examined
+from femseg.cohorts.identity import case_id, keyed_hash, patient_id
+from femseg.cohorts.settings import CohortSettings, CohortSource
+from femseg.cohorts.study import Adapter, PairedStudy, StudyFiles
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.volumes.files.dicom_folder import files_below, holds_dicom
+from femseg.volumes.volume import CtVolume
+
+ADAPTERS: Mapping[CohortSource, Adapter] = {
+    "phantom": dicom_pairs,  # phantoms are written as DICOM, so that the demo takes the road of real data
+    "dicom": dicom_pairs,
+    "volumes": volume_pairs,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedStudy:
+    """A study after its check: a case, or faults; neither where the folder held nothing like a study.
+
+    Attributes:
+        location: what the user knows the study by.
+        pixels_sha256: of the CT's values and size, to find one study under two names.
+    """
+
+    location: str
+    case: Case | None
+    faults: tuple[Fault, ...]
+    ignored: tuple[str, ...]
+    pixels_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedCohort:
+    """All that a check found. `cases` are usable whether or not other studies have faults.
+
+    Attributes:
+        cases: by ascending case id, file paths relative to the cohort's folder.
+        ignored: files that are neither CT nor mask.
+    """
+
+    cases: tuple[Case, ...]
+    faults: tuple[Fault, ...]
+    ignored: tuple[str, ...]
+
+    def refuse_faults(self) -> None:
+        """Raises: Refusal with every fault, if there is any."""
+        if self.faults:
+            raise Refusal(self.faults)
+
+
+def detected_source(folder: Path) -> CohortSource:
+    """ "dicom" if any file below is DICOM, else "volumes"."""
+    return "dicom" if holds_dicom(files_below(folder)) else "volumes"
+
+
+def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
+    """The studies below a folder, unread. Raises: Refusal if there is no such folder (exit 2) or no study (exit 3)."""
+    if not folder.is_dir():
+        fix = "set cohort.folder to the folder of your studies"
+        raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
+    found = ADAPTERS[settings.source].studies(folder)
+    if not found:
+        fix = "put each study into a folder of its own, or name another cohort.source"
+        raise Refusal(Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix))
+    return found
+
+
+def check_one(study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes) -> CheckedStudy:
+    """Check one study; what is wrong with it comes back as faults, never as an exception.
+
+    Args:
+        root: the cohort's folder, to which the case's file paths are made relative.
+        id_key: secret key of the case and patient ids.
+    """
+
+    def pseudonym(value: str) -> str:
+        return keyed_hash(value, key=id_key, purpose="message")
+
+    paired = ADAPTERS[settings.source].pair(study, settings, pseudonym)
+    return _checked(study, paired, settings, root, id_key)[0]
+
+
+def _checked(
+    study: StudyFiles, paired: PairedStudy, settings: CohortSettings, root: Path, id_key: bytes
+) -> tuple[CheckedStudy, CtVolume | None]:
+    outcome = CheckedStudy(
+        location=str(study.location), case=None, faults=paired.faults, ignored=tuple(map(str, paired.ignored))
+    )
+    if paired.ct is None or paired.faults:
+        return outcome, None
+    try:
+        found = examined(paired, paired.ct, settings)
+        if found.faults:
+            return replace(outcome, faults=found.faults), None
+        case = Case(
+            case_id=case_id(paired.case_key, key=id_key),
+            patient_id=patient_id(paired.patient_key, key=id_key),
+            ct=paired.ct.hashed(root),
+            mask=paired.mask.hashed(root, found.femur_labels) if paired.mask else None,
+            grid=found.ct.grid,
+            femur=settings.femur,
+            facts=found.facts,
+            remarks=(*paired.remarks, *paired.ct.remarks, *_of_mask(paired), *found.remarks),
+        )
+    except Refusal as refusal:
+        return replace(outcome, faults=refusal.faults), None
+    digest = hashlib.sha256(repr(found.ct.grid.shape_zyx).encode())
+    digest.update(found.ct.hu_zyx.data)
+    return replace(outcome, case=case, pixels_sha256=digest.hexdigest()), found.ct
+
+
+def _of_mask(paired: PairedStudy) -> tuple[str, ...]:
+    """The mask's remarks that its CT does not make anyway."""
+    if paired.mask is None or paired.ct is None:
+        return ()
+    return tuple(f"{remark} (mask)" for remark in paired.mask.remarks if remark not in paired.ct.remarks)
+
+
+def gathered(studies: Iterable[CheckedStudy]) -> CheckedCohort:
+    """Many checked studies as one cohort; a study that is there twice becomes a fault (IN-23)."""
+    cases: dict[str, Case] = {}
+    seen: dict[str, str] = {}
+    faults: list[Fault] = []
+    ignored: list[str] = []
+    for study in studies:
+        faults += study.faults
+        ignored += study.ignored
+        if study.case is None:
+            continue
+        twin = seen.get(study.case.case_id) or seen.get(study.pixels_sha256)
+        if twin is None:
+            cases[study.case.case_id] = study.case
+            seen[study.case.case_id] = seen[study.pixels_sha256] = study.location
+        else:
+            problem = f"is the same study as {twin}"
+            faults.append(Fault(id="IN-23", file=study.location, problem=problem, fix="remove one of the two"))
+    return CheckedCohort(cases=tuple(cases[key] for key in sorted(cases)), faults=tuple(faults), ignored=tuple(ignored))
+
+
+def check_cohort(
+    folder: Path,
+    settings: CohortSettings,
+    *,
+    id_key: bytes,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> CheckedCohort:
+    """Check every study below a folder, one after the other.
+
+    Args:
+        folder: the cohort's folder; the cases' file paths are relative to it.
+        id_key: secret key of the case and patient ids.
+        on_progress: called with the number of studies done and of all.
+    Raises: Refusal if there is no folder or no study; faults of studies are returned, not raised.
+    """
+    studies = studies_of(folder, settings)
+    checked = []
+    for done, study in enumerate(studies, start=1):
+        checked.append(check_one(study, settings, root=folder, id_key=id_key))
+        if on_progress is not None:
+            on_progress(done, len(studies))
+    cohort = gathered(checked)
+    if not cohort.cases and not cohort.faults:
+        fix = "name another folder, or another cohort.source"
+        nothing = Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix)
+        return replace(cohort, faults=(nothing,))
+    return cohort
+
+
+def inspect_study(
+    path: Path, *, id_key: bytes, series: tuple[str, ...] = (), accept_hu: bool = False
+) -> tuple[Case, CtVolume]:
+    """Check a single CT, given as a DICOM folder or a volume file, and read it; a mask beside it is left alone.
+
+    Raises: Refusal with every fault of the CT.
+    """
+    if not path.exists():
+        fix = "give a DICOM folder or a volume file"
+        raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
+    root = path if path.is_dir() else path.parent
+    study = StudyFiles(
+        name=path.name, location=path, folder=root, files=tuple(files_below(path)) if path.is_dir() else (path,)
+    )
+    dicom = holds_dicom(study.files)
+    settings = CohortSettings(
+        source="dicom" if dicom else "volumes", masks="ignored", series=series, accept_hu=accept_hu
+    )
+
+    def pseudonym(value: str) -> str:
+        return keyed_hash(value, key=id_key, purpose="message")
+
+    if dicom or path.is_dir():
+        paired = ADAPTERS[settings.source].pair(study, settings, pseudonym)
+    else:
+        paired = volume_pairs.single(study)
+    outcome, ct = _checked(study, paired, settings, root, id_key)
+    if outcome.faults:
+        raise Refusal(outcome.faults)
+    if outcome.case is None or ct is None:
+        fix = "give a DICOM folder or a volume file"
+        raise Refusal(Fault(id="IN-05", file=str(path), problem="holds no CT", fix=fix))
+    return outcome.case, ct

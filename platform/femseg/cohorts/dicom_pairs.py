@@ -1,0 +1,161 @@
+"""CT series with their masks, as DICOM folders.
+
+One folder for each study, files nested in it as they please:
+
+    <study>/…/*.dcm               the CT: one series (others: name yours in cohort.series)
+    <study>/mask/…/*.dcm          the mask: a series in a folder named mask, seg, segmentation or label,
+                                  or one whose SeriesDescription says so,
+    <study>/mask.nii.gz           or a volume file (.nii, .nii.gz, .nrrd, .mha) of such a name
+
+A folder that itself holds DICOM files, or a `ct` folder, is taken as one study.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.study import (
+    PairedStudy,
+    Pseudonym,
+    StudyFiles,
+    collected,
+    is_mask_path,
+    names_a_mask,
+    no_mask,
+    several,
+)
+from femseg.errors import Fault
+from femseg.volumes.files.dicom_folder import DicomScan, by_series, files_below, holds_dicom, scan_dicom
+from femseg.volumes.files.dicom_headers import SliceHeader
+from femseg.volumes.files.dicom_series import check_series, series_name
+from femseg.volumes.files.slice_stack import median_step_mm
+from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.files.volume_file import check_volume_file, volume_suffix
+
+Slices = Sequence[SliceHeader]
+
+
+def studies(folder: Path) -> list[StudyFiles]:
+    """Every folder below is a study, unless `folder` itself is one."""
+    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    if holds_dicom(path for path in entries if not path.is_dir()) or (folder / "ct").is_dir():
+        entries = [folder]
+    return [
+        StudyFiles(name=path.name, location=path, folder=path, files=tuple(files_below(path)))
+        for path in entries
+        if path.is_dir()
+    ]
+
+
+def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym) -> PairedStudy:
+    """Find the CT series and the mask of a study and check both."""
+    volume_files = [path for path in study.files if volume_suffix(path)]
+    scan = scan_dicom([path for path in study.files if not volume_suffix(path)])
+    if study.files and not (scan.slices or scan.faults or volume_files):
+        return PairedStudy(ignored=study.files)
+    faults = list(scan.faults)
+    ct_slices, mask_slices = _told_apart(scan.slices, study, settings)
+    headers, remarks = _chosen_ct(ct_slices, study, settings, faults)
+    ct = collected(lambda: check_series(headers, "ct", pseudonym), faults) if headers else None
+    mask, mask_files = None, []
+    if settings.masks != "ignored":
+        mask_files = [path for path in volume_files if is_mask_path(path, study, settings)]
+        mask = _mask(mask_slices, mask_files, study, settings, pseudonym, scan, faults)
+    unused = [*scan.ignored, *(other.path for other in scan.others), *(set(volume_files) - set(mask_files))]
+    first = headers[0] if headers else None
+    if first and not first.patient_id:
+        remarks.append("IN-06: no PatientID; the study's folder stands for the patient")
+    return PairedStudy(
+        ct=ct,
+        mask=mask,
+        case_key=f"{first.study_uid} {first.series_uid}" if first else study.name,
+        patient_key=first.patient_id if first and first.patient_id else study.name,
+        sex=_sex(first.sex) if first else None,
+        age_years=_age_years(first.age) if first else None,
+        side=_side(first.laterality) if first else None,
+        faults=tuple(faults),
+        remarks=tuple(remarks),
+        ignored=tuple(sorted(unused)),
+    )
+
+
+def _told_apart(
+    slices: Slices, study: StudyFiles, settings: CohortSettings
+) -> tuple[list[SliceHeader], list[SliceHeader]]:
+    """CT slices and mask slices: by the folder they lie in, else by what the series says of itself."""
+    masks = [header for header in slices if is_mask_path(header.path, study, settings)]
+    if not masks and not settings.mask:
+        masks = [header for header in slices if header.modality == "SEG" or names_a_mask(header.series_description)]
+    paths = {header.path for header in masks}
+    return [header for header in slices if header.path not in paths], masks
+
+
+def _chosen_ct(
+    slices: Slices, study: StudyFiles, settings: CohortSettings, faults: list[Fault]
+) -> tuple[list[SliceHeader], list[str]]:
+    """The one CT series (empty if there is no such one: a fault says so), and remarks."""
+    series = by_series(slices)
+    scouts = [uid for uid, found in series.items() if all("LOCALIZER" in header.image_type for header in found)]
+    if len(series) - len(scouts) == 1:
+        series = {uid: found for uid, found in series.items() if uid not in scouts}
+    else:
+        scouts = []
+    if len(series) > 1 and (wanted := series.keys() & set(settings.series)):
+        series = {uid: series[uid] for uid in wanted}
+    if len(series) > 1:
+        fix = f"choose one: --series {next(iter(series))} (cohort.series)"
+        faults.append(several(study, "CT series", [_row(found) for found in series.values()], fix))
+        return [], []
+    if not series:
+        if not faults:
+            problem = "holds no CT series"
+            fix = "put the CT's DICOM files into the study's folder"
+            faults.append(Fault(id="IN-05", file=str(study.location), problem=problem, fix=fix))
+        return [], []
+    return next(iter(series.values())), [f"IN-07: localizer series {uid} left out" for uid in scouts]
+
+
+def _row(slices: Slices) -> str:
+    """One line of IN-05's table: UID, description, count, spacing."""
+    step = median_step_mm(slices)
+    described = slices[0].series_description or "no description"
+    return f"{slices[0].series_uid or 'no UID'} ({described}, {len(slices)} images, {step} apart)"
+
+
+def _mask(
+    slices: Slices,
+    files: Sequence[Path],
+    study: StudyFiles,
+    settings: CohortSettings,
+    pseudonym: Pseudonym,
+    scan: DicomScan,
+    faults: list[Fault],
+) -> CheckedVolume | None:
+    series = list(by_series(slices).values())
+    if len(series) + len(files) > 1:
+        found = [*(series_name(one) for one in series), *map(str, files)]
+        faults.append(several(study, "masks", found, "name the one to use by cohort.mask"))
+        return None
+    if series:
+        return collected(lambda: check_series(series[0], "mask", pseudonym), faults)
+    if files:
+        return collected(lambda: check_volume_file(files[0], "mask"), faults)
+    if settings.masks == "required":
+        faults.append(no_mask(study, ", ".join(sorted({other.kind for other in scan.others}))))
+    return None
+
+
+def _sex(text: str) -> Literal["F", "M", "O"] | None:
+    return text if text in ("F", "M", "O") else None  # type: ignore[return-value]  # one of the three
+
+
+def _age_years(text: str) -> int | None:
+    """DICOM's age string, "043Y"; younger ages come in months, weeks or days."""
+    if len(text) != 4 or not text[:3].isdigit() or text[3] not in "YMWD":
+        return None
+    return int(text[:3]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[text[3]]
+
+
+def _side(text: str) -> Literal["left", "right"] | None:
+    return "left" if text == "L" else "right" if text == "R" else None

@@ -1,0 +1,131 @@
+"""One study under examination: its pixels read once, everything wrong and everything worth knowing written down."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from femseg.cohorts import facts
+from femseg.cohorts.case import CaseFacts, Femur
+from femseg.cohorts.femur_side import MaskPieces, ShownSide, middle_between, of_side, pieces_of, side_of_body
+from femseg.cohorts.mask_checks import (
+    density_faults,
+    grid_faults,
+    side_faults,
+    small_piece_remarks,
+    swapped_side_faults,
+    value_faults,
+)
+from femseg.cohorts.settings import CohortSettings, LabelMap
+from femseg.cohorts.study import PairedStudy
+from femseg.errors import Fault
+from femseg.volumes.files.plausible import finite_faults, hounsfield_faults
+from femseg.volumes.files.reading import of_labels, read_checked_ct, read_checked_labels
+from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.volume import CtVolume
+
+METAL_WORTH_A_WORD_ML = 0.1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examination:
+    """What a study's pixels showed.
+
+    Attributes:
+        ct: the CT as read.
+        femur_labels: values of the mask file that are the wanted femur.
+    """
+
+    ct: CtVolume
+    facts: CaseFacts
+    femur_labels: tuple[int, ...]
+    faults: tuple[Fault, ...]
+    remarks: tuple[str, ...]
+
+
+def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) -> Examination:
+    """Read the CT and the mask of a study whose headers hold, and check what only the pixels tell.
+
+    Raises: Refusal if a file cannot be read after all.
+    """
+    volume = read_checked_ct(ct)
+    file = str(_named(ct))
+    faults = finite_faults(volume.hu_zyx, file)
+    if not faults and not settings.accept_hu:
+        faults += hounsfield_faults(volume.hu_zyx, file)
+    known = CaseFacts(
+        side=study.side,
+        sex=study.sex,
+        age_years=study.age_years,
+        metal_ml=round(facts.metal_ml(volume.hu_zyx, volume.grid), 3),
+    )
+    remarks = []
+    if known.metal_ml >= METAL_WORTH_A_WORD_ML:
+        remarks.append(f"FACT: {known.metal_ml:.3g} ml of metal (above {facts.METAL_HU:.0f} HU)")
+    if study.mask is None:
+        if ends := facts.bone_cut_off(volume.hu_zyx, volume.grid):
+            remarks.append(f"FACT: bone is cut off by the field of view at its {' and '.join(ends)} end")
+        return Examination(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
+    labels = settings.labels.of_femur(settings.femur)
+    faults += grid_faults(volume.grid, study.mask.grid, str(_named(study.mask)))
+    if not faults:
+        known, mask_faults, mask_remarks = _mask_examined(volume, study.mask, known, settings)
+        faults += mask_faults
+        remarks += mask_remarks
+    else:
+        faults += value_faults(read_checked_labels(study.mask), settings.labels, str(_named(study.mask)))
+    return Examination(ct=volume, facts=known, femur_labels=labels, faults=tuple(faults), remarks=tuple(remarks))
+
+
+def _mask_examined(
+    ct: CtVolume, mask: CheckedVolume, known: CaseFacts, settings: CohortSettings
+) -> tuple[CaseFacts, list[Fault], list[str]]:
+    """Values, side and place of a mask that lies on the CT's grid; facts about the wanted femur."""
+    file, grid = str(_named(mask)), ct.grid
+    values = read_checked_labels(mask)
+    faults = value_faults(values, settings.labels, file)
+    faults += swapped_side_faults(values, settings.labels, grid, file)
+    if faults:
+        return known, faults, []
+    labelled = of_labels(values, settings.labels.of_femur(settings.femur))
+    if not labelled.any():
+        problem = f"holds no voxel of the {settings.femur} femur"
+        fix = "set cohort.femur to a side that is there, or drop the case"
+        return known, [Fault(id="IN-22", file=file, problem=problem, fix=fix)], []
+    parts = pieces_of(labelled, grid)
+    shown = (
+        _side_shown(values, parts, settings.labels, settings.femur)
+        or known.side
+        or side_of_body(parts, ct.hu_zyx, grid)
+    )
+    faults = side_faults(shown, settings.femur, file)
+    femur = of_side(labelled, parts, settings.femur)
+    faults += density_faults(ct.hu_zyx, femur, grid, file)
+    known = replace(
+        known,
+        side=shown if settings.femur == "all" else settings.femur,
+        cut_off=facts.cut_off(femur, grid),
+        femur_ml=round(float(np.count_nonzero(femur)) * grid.voxel_volume_mm3 / 1000, 3),
+    )
+    remarks = small_piece_remarks(parts)
+    if known.cut_off:
+        remarks.append(f"FACT: the femur is cut off by the field of view at its {' and '.join(known.cut_off)} end")
+    return known, faults, remarks
+
+
+def _side_shown(
+    values_zyx: NDArray[np.generic], parts: MaskPieces, labels: LabelMap, wanted: Femur
+) -> ShownSide | None:
+    """Side of what a mask shows, where its values or two far-apart femora tell."""
+    if wanted != "all" and (labels.left if wanted == "left" else labels.right):
+        return wanted
+    if not labels.femur and (labels.left or labels.right):
+        left, right = (bool(np.isin(values_zyx, list(side)).any()) for side in (labels.left, labels.right))
+        return "both" if left and right else "left" if left else "right"
+    return "both" if middle_between(parts) is not None else None
+
+
+def _named(volume: CheckedVolume) -> Path:
+    """What faults of a whole volume name: its file, or the folder of its slices."""
+    return volume.paths[0] if volume.kind == "volume" else volume.paths[0].parent

@@ -1,0 +1,116 @@
+"""Which femur is which: LPS coordinates grow towards the patient's left, so the left femur has the greater x."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from femseg.cohorts.case import Femur
+from femseg.volumes.grid import VoxelGrid
+
+Side = Literal["left", "right"]
+ShownSide = Literal["left", "right", "both"]
+
+LARGE_ML = 1.0
+APART_MM = 60.0  # the knees may touch, yet their centres, and those of whole femora, are farther apart than this
+_OFF_CENTRE_MM = 30.0
+_BODY_HU = -300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskPiece:
+    """One connected piece of a mask: its size and centre, and the box (in voxel indices) that it fills."""
+
+    number: int
+    volume_ml: float
+    centre_mm_xyz: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskPieces:
+    """A mask taken apart: the pieces, largest first, and who owns each voxel of the box round them all."""
+
+    pieces: tuple[MaskPiece, ...]
+    numbers_zyx: NDArray[np.int32]
+    box_zyx: tuple[slice, slice, slice]
+
+    @property
+    def large(self) -> tuple[MaskPiece, ...]:
+        """Pieces of more than 1 ml; all of them if none is."""
+        return tuple(piece for piece in self.pieces if piece.volume_ml > LARGE_ML) or self.pieces
+
+
+def box_of(mask_zyx: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:
+    """The smallest box of voxel indices that holds the whole mask; None if it is empty."""
+    spans = []
+    for axis in range(3):
+        others = tuple(k for k in range(3) if k != axis)
+        filled = np.flatnonzero(mask_zyx.any(axis=others))
+        if not filled.size:
+            return None
+        spans.append(slice(int(filled[0]), int(filled[-1]) + 1))
+    return spans[0], spans[1], spans[2]
+
+
+def pieces_of(mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> MaskPieces:
+    """Take a mask apart into pieces that touch at least by a corner."""
+    box = box_of(mask_zyx)
+    if box is None:
+        return MaskPieces(pieces=(), numbers_zyx=np.zeros((0, 0, 0), np.int32), box_zyx=(slice(0),) * 3)
+    numbers, count = ndimage.label(mask_zyx[box], structure=np.ones((3, 3, 3)), output=np.int32)
+    voxels = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
+    spans = ndimage.find_objects(numbers)
+    found = []
+    for number, (size, span) in enumerate(zip(voxels.tolist(), spans, strict=True), start=1):
+        inner = np.array(ndimage.center_of_mass(numbers[span] == number))
+        index = inner + [part.start for part in span] + [part.start for part in box]
+        x, y, z = grid.position_mm_xyz(tuple(index)).tolist()
+        found.append(MaskPiece(number=number, volume_ml=size * grid.voxel_volume_mm3 / 1000, centre_mm_xyz=(x, y, z)))
+    return MaskPieces(
+        pieces=tuple(sorted(found, key=lambda piece: (-piece.volume_ml, piece.number))),
+        numbers_zyx=numbers,
+        box_zyx=box,
+    )
+
+
+def middle_between(parts: MaskPieces) -> float | None:
+    """The LPS x between the two femora; None where the mask shows one (in however many fragments)."""
+    centres = sorted(piece.centre_mm_xyz[0] for piece in parts.large)
+    if len(centres) < 2:
+        return None
+    gaps = np.diff(centres)
+    widest = int(np.argmax(gaps))
+    return (centres[widest] + centres[widest + 1]) / 2 if gaps[widest] > APART_MM else None
+
+
+def side_of_body(parts: MaskPieces, ct_hu_zyx: NDArray[np.float32], grid: VoxelGrid) -> Side | None:
+    """Side of a single femur, told by its distance from the middle of the body; None where that is too small to tell.
+
+    The body is what is denser than -300 HU; in a scan of one leg the femur lies near its middle.
+    """
+    if not parts.large:
+        return None
+    step = max(1, round(4.0 / min(grid.spacing_mm_zyx)))
+    thin = ct_hu_zyx[::step, ::step, ::step] > _BODY_HU
+    if not thin.any():
+        return None
+    centre = np.argwhere(thin).mean(axis=0) * step
+    offset = parts.large[0].centre_mm_xyz[0] - float(grid.position_mm_xyz(tuple(centre))[0])
+    if abs(offset) < _OFF_CENTRE_MM:
+        return None
+    return "left" if offset > 0 else "right"
+
+
+def of_side(mask_zyx: NDArray[np.bool_], parts: MaskPieces, femur: Femur) -> NDArray[np.bool_]:
+    """The chosen femur of a mask that shows two; a mask that shows one femur, or "all", stays as it is."""
+    middle = middle_between(parts)
+    if femur == "all" or middle is None:
+        return mask_zyx
+    wanted = np.zeros(len(parts.pieces) + 1, bool)
+    for piece in parts.pieces:
+        wanted[piece.number] = (piece.centre_mm_xyz[0] > middle) == (femur == "left")
+    chosen = np.zeros_like(mask_zyx)
+    chosen[parts.box_zyx] = wanted[parts.numbers_zyx]
+    return chosen

@@ -1,0 +1,97 @@
+"""A folder of DICOM files: which are slices, which are broken, and what else lies beside them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from femseg.errors import Fault, Refusal
+from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
+
+_DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_BESIDE = ("readme", "license", "version", "lockfile", "dicomdir", "thumbs", "desktop")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DicomScan:
+    """The headers found among some files.
+
+    Attributes:
+        slices: every image, in no particular order.
+        others: DICOM objects without an image.
+        faults: one for each file that should be a slice and cannot be used.
+        ignored: files that are none of intake's business.
+    """
+
+    slices: tuple[SliceHeader, ...]
+    others: tuple[OtherObject, ...]
+    faults: tuple[Fault, ...]
+    ignored: tuple[Path, ...]
+
+
+def by_series(slices: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
+    """Slices by SeriesInstanceUID; those without one join the only series there is, or stand alone under ""."""
+    found: dict[str, list[SliceHeader]] = {}
+    for header in slices:
+        found.setdefault(header.series_uid, []).append(header)
+    if len(found) == 2 and "" in found:
+        nameless = found.pop("")
+        next(iter(found.values())).extend(nameless)
+    return found
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Every file below a folder in name order; hidden ones left out."""
+    found = (path for path in folder.rglob("*") if not path.is_dir())
+    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+
+
+def holds_dicom(files: Iterable[Path]) -> bool:
+    """Whether any of the files is DICOM, by its mark or its name."""
+    return any(path.suffix.lower() in _DICOM_SUFFIXES or _has_mark(path) for path in files)
+
+
+def scan_dicom(files: Sequence[Path]) -> DicomScan:
+    """Read the header of every file that is a DICOM slice or ought to be one; never drop one of those.
+
+    A file ought to be a slice if its name ends like a DICOM file's (.dcm, .dicom, .ima), or if it ends like that of a
+    proven DICOM file in the same folder (many archives use no suffix at all).
+    """
+    marked = {path for path in files if _has_mark(path)}
+    endings = {(path.parent, _ending(path)) for path in marked if not _lies_beside(path)}
+    slices: list[SliceHeader] = []
+    others: list[OtherObject] = []
+    faults: list[Fault] = []
+    ignored: list[Path] = []
+    for path in files:
+        expected = path.suffix.lower() in _DICOM_SUFFIXES or (path.parent, _ending(path)) in endings
+        if path not in marked and (_lies_beside(path) or not expected):
+            ignored.append(path)
+            continue
+        try:
+            header = read_slice_header(path)
+        except Refusal as refusal:
+            faults.extend(refusal.faults)
+            continue
+        if isinstance(header, OtherObject):
+            others.append(header)
+        else:
+            slices.append(header)
+    return DicomScan(slices=tuple(slices), others=tuple(others), faults=tuple(faults), ignored=tuple(ignored))
+
+
+def _lies_beside(path: Path) -> bool:
+    return path.stem.lower() in _BESIDE
+
+
+def _ending(path: Path) -> str:
+    """Suffix in lower case; names that are UIDs or numbers have none."""
+    suffix = path.suffix.lower()
+    return "" if suffix[1:].isdigit() else suffix
+
+
+def _has_mark(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(132)[128:] == b"DICM"
+    except OSError:
+        return False

@@ -1,0 +1,258 @@
+"""One DICOM series, checked as a whole: headers in, a regular stack with its grid out, or every fault at once."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+from pydicom.uid import UID
+
+from femseg.errors import Fault, Refusal
+from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader
+from femseg.volumes.files.plausible import size_faults
+from femseg.volumes.files.slice_stack import stack_grid, stacked
+from femseg.volumes.files.source import CheckedVolume
+
+LOCALIZERS_AT_MOST = 3
+_ORTHONORMAL = 1e-3
+_SAME_DIRECTION = 1e-3
+_SAME_SPACING = 1e-4  # relative; over 512 pixels still below a tenth of one
+
+Role = Literal["ct", "mask"]
+Pseudonym = Callable[[str], str]
+
+
+def series_name(slices: Sequence[SliceHeader]) -> str:
+    """The folder that a series lies in, as faults name it."""
+    folders = Counter(header.path.parent for header in slices)
+    return str(min(folders, key=lambda folder: (-folders[folder], str(folder))))
+
+
+def check_series(slices: Sequence[SliceHeader], role: Role, pseudonym: Pseudonym) -> CheckedVolume:
+    """Check one series' headers and put its files in order along the slice normal.
+
+    Args:
+        slices: all slices with one SeriesInstanceUID, in any order.
+        role: a mask may lack rescaling and be of any modality.
+        pseudonym: turns a patient's or study's identifier into a keyed hash, for messages.
+    Raises: Refusal with every fault found (IN-01, 02, 04, 06 … 10, 12, 13, 19; 03 and SC-13 for a CT).
+    """
+    slices = sorted(slices, key=lambda header: str(header.path))
+    series = series_name(slices)
+    faults = [*_mixed_identity(slices, series, pseudonym), *_unreadable_kind(slices, role)]
+    if role == "ct":
+        faults += _rescaling(slices)
+    missing = _missing_tags(slices)
+    if missing:
+        raise Refusal([*missing, *faults])
+    kept, remarks, odd = _without_localizers(slices, series)
+    stack = stacked(kept, series)
+    faults += [*odd, *_pixel_spacing(stack.slices), *stack.faults]
+    if not faults:
+        faults += size_faults(stack_grid(stack.slices), series)
+    if role == "ct":
+        short, unverified = _expected_count(slices, series)
+        faults += short
+        remarks += unverified
+    if faults:
+        raise Refusal(faults)
+    return CheckedVolume(
+        kind="dicom",
+        paths=tuple(header.path for header in stack.slices),
+        grid=stack_grid(stack.slices),
+        remarks=(*remarks, *stack.remarks),
+    )
+
+
+def _first(slices: Sequence[SliceHeader], wrong: Callable[[SliceHeader], bool]) -> tuple[SliceHeader, str] | None:
+    """The first slice with a fault, and how many share it."""
+    found = [header for header in slices if wrong(header)]
+    return (found[0], f"{len(found)} of {len(slices)} slices") if found else None
+
+
+def _missing_tags(slices: Sequence[SliceHeader]) -> list[Fault]:
+    """IN-13: tags without which a slice has no place in space."""
+    checks: list[tuple[str, Callable[[SliceHeader], bool]]] = [
+        ("SeriesInstanceUID (0020,000E)", lambda s: not s.series_uid),
+        ("ImagePositionPatient (0020,0032)", lambda s: s.position_mm_xyz is None),
+        ("ImageOrientationPatient (0020,0037)", lambda s: s.orientation is None),
+        ("PixelSpacing (0028,0030)", lambda s: s.spacing_mm_yx is None or min(s.spacing_mm_yx) <= 0),
+        ("Rows (0028,0010)", lambda s: not s.rows),
+        ("Columns (0028,0011)", lambda s: not s.columns),
+    ]
+    faults = []
+    for tag, wrong in checks:
+        if found := _first(slices, wrong):
+            problem = f"{tag} is missing or holds no usable number ({found[1]})"
+            fix = "export the series again with its full header"
+            faults.append(Fault(id="IN-13", file=str(found[0].path), problem=problem, fix=fix))
+    if found := _first(slices, lambda s: s.orientation is not None and not _orthonormal(s.orientation)):
+        cosines = ", ".join(f"{cosine:.4g}" for cosine in found[0].orientation or ())
+        problem = f"ImageOrientationPatient ({cosines}) is not two perpendicular unit vectors ({found[1]})"
+        fix = "export the series again with its true orientation"
+        faults.append(Fault(id="IN-13", file=str(found[0].path), problem=problem, fix=fix))
+    return faults
+
+
+def _orthonormal(orientation: Sequence[float]) -> bool:
+    vectors = np.array(orientation).reshape(2, 3)
+    return bool(np.abs(vectors @ vectors.T - np.eye(2)).max() < _ORTHONORMAL)
+
+
+def _mixed_identity(slices: Sequence[SliceHeader], series: str, pseudonym: Pseudonym) -> list[Fault]:
+    """IN-06: two patients, studies or frames of reference under one SeriesInstanceUID."""
+    faults = []
+    for tag, name in (
+        ("PatientID", "patient_id"),
+        ("StudyInstanceUID", "study_uid"),
+        ("FrameOfReferenceUID", "frame_of_reference_uid"),
+    ):
+        counts = Counter(str(getattr(header, name)) for header in slices)
+        if len(counts) > 1:
+            shown = ", ".join(f"{pseudonym(value) if value else 'none'} ({n} slices)" for value, n in counts.items())
+            problem = f"one series holds {len(counts)} values of {tag} (hashed: {shown})"
+            fix = "separate the studies into folders of their own"
+            faults.append(Fault(id="IN-06", file=series, problem=problem, fix=fix))
+    return faults
+
+
+def _unreadable_kind(slices: Sequence[SliceHeader], role: Role) -> list[Fault]:
+    """IN-12 and SC-13: what the voxels mean or how they are stored is not what we read."""
+    checks: list[tuple[str, Callable[[SliceHeader], bool], Callable[[SliceHeader], str], str]] = [
+        (
+            "IN-12",
+            lambda s: s.photometric != "MONOCHROME2",
+            lambda s: f"PhotometricInterpretation (0028,0004) is {s.photometric or 'missing'}, expected MONOCHROME2",
+            "export as MONOCHROME2",
+        ),
+        (
+            "IN-12",
+            lambda s: s.samples != 1 or s.frames != 1,
+            lambda s: f"holds {s.frames} frame(s) of {s.samples} sample(s) a pixel, expected 1 of 1",
+            "export as single-frame slices, or a DICOM-SEG as a volume file",
+        ),
+        (
+            "IN-12",
+            lambda s: s.transfer_syntax not in READABLE_SYNTAXES,
+            lambda s: f"TransferSyntaxUID (0002,0010) is {UID(s.transfer_syntax).name or 'missing'}",
+            "export as Explicit VR Little Endian",
+        ),
+    ]
+    if role == "ct":
+        checks += [
+            (
+                "IN-12",
+                lambda s: s.modality != "CT",
+                lambda s: f"Modality (0008,0060) is {s.modality or 'missing'}, expected CT",
+                "choose the CT series",
+            ),
+            (
+                "SC-13",
+                lambda s: s.burned_in or UID(s.sop_class).name.startswith("Secondary Capture"),
+                lambda s: "is a screenshot or has text burned into its pixels",
+                "export the original images; burned-in text can name the patient",
+            ),
+        ]
+    faults = []
+    for fault_id, wrong, problem, fix in checks:
+        if found := _first(slices, wrong):
+            faults.append(
+                Fault(id=fault_id, file=str(found[0].path), problem=f"{problem(found[0])} ({found[1]})", fix=fix)
+            )
+    return faults
+
+
+def _rescaling(slices: Sequence[SliceHeader]) -> list[Fault]:
+    """IN-10: without slope and intercept, numbers are not Hounsfield units."""
+    checks: list[tuple[str, Callable[[SliceHeader], bool]]] = [
+        ("RescaleSlope (0028,1053) is missing", lambda s: s.slope is None),
+        ("RescaleSlope (0028,1053) is 0", lambda s: s.slope == 0),
+        ("RescaleIntercept (0028,1052) is missing", lambda s: s.intercept is None),
+    ]
+    faults = []
+    for problem, wrong in checks:
+        if found := _first(slices, wrong):
+            fix = "export the series again with its rescaling to Hounsfield units"
+            faults.append(Fault(id="IN-10", file=str(found[0].path), problem=f"{problem} ({found[1]})", fix=fix))
+    return faults
+
+
+def _without_localizers(slices: Sequence[SliceHeader], series: str) -> tuple[list[SliceHeader], list[str], list[Fault]]:
+    """IN-07, IN-08: a few scouts beside a complete stack are dropped and recorded; any other odd slice is a fault.
+
+    A slice of another size but the stack's orientation counts as a scout only where it cannot be a part of the stack,
+    that is, where dropping it does not shorten the stack.
+    """
+    shapes: list[list[SliceHeader]] = []
+    for header in slices:
+        for group in shapes:
+            if _alike(group[0], header):
+                group.append(header)
+                break
+        else:
+            shapes.append([header])
+    kept = max(shapes, key=len)
+    odd = [header for group in shapes if group is not kept for header in group]
+    if not odd:
+        return kept, [], []
+    rest = stacked(kept, series)
+    droppable = len(odd) <= LOCALIZERS_AT_MOST and not rest.faults
+    if droppable and all(_is_scout(header, rest.slices) for header in odd):
+        names = ", ".join(header.path.name for header in odd)
+        return kept, [f"IN-07: {names} left out as localizer(s)"], []
+    return kept, [], [_odd_one(odd, kept[0])]
+
+
+def _odd_one(odd: Sequence[SliceHeader], usual: SliceHeader) -> Fault:
+    turned = [header for header in odd if not _same_orientation(header, usual)]
+    if turned:
+        problem = f"is oriented unlike the rest of its series ({len(turned)} such slices)"
+        return Fault(
+            id="IN-07", file=str(turned[0].path), problem=problem, fix="move localizers and reformats to another folder"
+        )
+    problem = (
+        f"has {odd[0].rows} rows × {odd[0].columns} columns, the series {usual.rows} × {usual.columns} "
+        f"({len(odd)} such slices)"
+    )
+    return Fault(id="IN-08", file=str(odd[0].path), problem=problem, fix="keep slices of one size in a series")
+
+
+def _alike(one: SliceHeader, other: SliceHeader) -> bool:
+    return (one.rows, one.columns) == (other.rows, other.columns) and _same_orientation(one, other)
+
+
+def _same_orientation(one: SliceHeader, other: SliceHeader) -> bool:
+    difference = np.array(one.orientation) - np.array(other.orientation)
+    return bool(np.abs(difference).max() < _SAME_DIRECTION)
+
+
+def _is_scout(header: SliceHeader, stack: Sequence[SliceHeader]) -> bool:
+    if "LOCALIZER" in header.image_type or not _same_orientation(header, stack[0]):
+        return True
+    height = stack_grid(stack).direction_xyz[2::3]
+    low, here, high = (float(np.dot(s.position_mm_xyz or (), height)) for s in (stack[0], header, stack[-1]))
+    return low <= here <= high
+
+
+def _pixel_spacing(slices: Sequence[SliceHeader]) -> list[Fault]:
+    """IN-08: PixelSpacing that changes along the stack."""
+    usual = slices[0].spacing_mm_yx or (1.0, 1.0)
+    found = _first(
+        slices, lambda s: not np.allclose(s.spacing_mm_yx or (0.0, 0.0), usual, rtol=_SAME_SPACING, atol=0.0)
+    )
+    if found is None:
+        return []
+    problem = f"PixelSpacing (0028,0030) is {found[0].spacing_mm_yx} mm, before it {usual} mm ({found[1]})"
+    return [Fault(id="IN-08", file=str(found[0].path), problem=problem, fix="keep slices of one spacing in a series")]
+
+
+def _expected_count(slices: Sequence[SliceHeader], series: str) -> tuple[list[Fault], list[str]]:
+    """IN-03: slices missing at an end show in nothing but a count."""
+    counts = {header.images_in_acquisition for header in slices} - {None, 0}
+    if not counts:
+        return [], ["IN-03: count of slices not verifiable"]
+    expected = max(count for count in counts if count)
+    if expected <= len(slices):
+        return [], []
+    problem = f"has {len(slices)} slices, ImagesInAcquisition (0020,1002) says {expected}"
+    return [Fault(id="IN-03", file=series, problem=problem, fix="send the whole series again")], []

@@ -1,0 +1,58 @@
+"""Which files make one volume, and what their headers promise once they have been checked."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from femseg.durable import sha256_of_file
+from femseg.volumes.grid import VoxelGrid
+
+FileKind = Literal["dicom", "volume"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HashedFile:
+    """A source file and the SHA-256 of its bytes when it was checked. Paths are relative to the cohort's folder."""
+
+    path: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The files that make one volume: a DICOM series in slice order, or a single volume file.
+
+    Attributes:
+        kind: how to read the files.
+        files: in reading order; for "dicom" first to last along the slice normal.
+        labels: mask only; the voxel values that are femur (empty: every non-zero value).
+    """
+
+    kind: FileKind
+    files: tuple[HashedFile, ...]
+    labels: tuple[int, ...] = ()
+
+    def paths(self, root: Path) -> tuple[Path, ...]:
+        """Where the files lie, given the cohort's folder."""
+        return tuple(root / file.path for file in self.files)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedVolume:
+    """A volume whose headers hold: its files in reading order and the grid on which its voxels lie.
+
+    Attributes:
+        remarks: what was tolerated or mended, each starting with its matrix id.
+    """
+
+    kind: FileKind
+    paths: tuple[Path, ...]
+    grid: VoxelGrid
+    remarks: tuple[str, ...] = ()
+
+    def hashed(self, root: Path, labels: tuple[int, ...] = ()) -> Source:
+        """The same files with their SHA-256, by paths relative to the cohort's folder."""
+        files = tuple(
+            HashedFile(path=path.relative_to(root).as_posix(), sha256=sha256_of_file(path)) for path in self.paths
+        )
+        return Source(kind=self.kind, files=files, labels=labels)
