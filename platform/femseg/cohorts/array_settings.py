@@ -1,6 +1,6 @@
 """How arrays are made from CTs: the `arrays:` section of params.yaml, shared by every input mode."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from femseg.cohorts.store import ArrayKind
 from femseg.volumes.intensity import Scaling
@@ -13,8 +13,8 @@ class ArraySettings:
 
     shape_zyx: tuple[int, int, int] = (512, 64, 64)
     anti_aliasing: bool = False
-    raw_scaling: Scaling = Scaling()
-    gradient_scaling: Scaling = Scaling()
+    raw_scaling: Scaling = field(default_factory=Scaling)
+    gradient_scaling: Scaling = field(default_factory=Scaling)
 
     def recipe(self, kind: ArrayKind) -> InputRecipe:
         """The recipe of one kind of array; that of masks holds only what masks depend on."""

@@ -112,9 +112,9 @@ def reading_note(evidence: ComparisonEvidence) -> str:
     few = len(evidence.cases_worst_first()) < _MANY_CASES
     return (
         f"Differences are paired by case, against {input_name(evidence.modes[0])}; intervals are "
-        f"{evidence.confidence * 100:g} % bootstrap intervals of the mean difference ({resamples} resamples of the cases, "
-        f"seed {evidence.seed}); p is of the two-sided Wilcoxon signed-rank test. The headline rests on Dice on the "
-        "network grid; the other rows are read beside it, their p-values not adjusted for their number. "
+        f"{evidence.confidence * 100:g} % bootstrap intervals of the mean difference ({resamples} resamples of the "
+        f"cases, seed {evidence.seed}); p is of the two-sided Wilcoxon signed-rank test. The headline rests on Dice "
+        "on the network grid; the other rows are read beside it, their p-values not adjusted for their number. "
         + ("With so few cases bootstrap intervals come out too narrow. " if few else "")
         + "Each input was trained once: how much another training run would differ is not covered."
     )

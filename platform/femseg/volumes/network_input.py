@@ -97,7 +97,7 @@ def sampled_mask(mask: MaskVolume, recipe: InputRecipe) -> NDArray[np.bool_]:
     Never anti-aliased: smoothing before the cut rounds a femur off (measured: 1 to 3 % of volume lost, at every shift
     of the grid), while sampling is right on average. Down-sampling by an even factor puts sample centres exactly on
     faces between voxels, where interpolation gives 0.5: counting all of these in gains 2 to 4 % of volume, leaving all
-    out loses as much. Centres are therefore shifted by a millionth of a voxel, so that of two opposite faces one counts.
+    out loses as much. Centres are therefore shifted by a millionth of a voxel: of two opposite faces one counts.
     """
     femur_zyx, grid = to_lps(mask.femur_zyx, mask.grid)
     share = resampled(
