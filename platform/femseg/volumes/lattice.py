@@ -14,13 +14,12 @@ def voxels_where_crossing(array_zyx: NDArray[Any], indices_zyx: IndicesZyx) -> N
 
     Args:
         array_zyx: any array or strided view, shape (Z, Y, X).
-        indices_zyx: ascending indices along each axis.
-    Returns: shape (len(z), len(y), len(x)); a view where all indices are without gaps, else a copy.
+        indices_zyx: along each axis.
+    Returns: shape (len(z), len(y), len(x)); a view where all indices follow one another, else a copy.
     """
     for axis, indices in enumerate(indices_zyx):
-        first, last = int(indices[0]), int(indices[-1])
-        if last - first + 1 == len(indices):
-            array_zyx = array_zyx[(slice(None),) * axis + (slice(first, last + 1),)]
+        if np.all(np.diff(indices) == 1):
+            array_zyx = array_zyx[(slice(None),) * axis + (slice(int(indices[0]), int(indices[-1]) + 1),)]
         else:
             array_zyx = array_zyx.take(indices, axis=axis)
     return array_zyx

@@ -9,7 +9,7 @@ from scipy.sparse import csr_array
 from femseg.volumes.lattice import IndicesZyx
 
 VoxelsWhere = Callable[[IndicesZyx], NDArray[np.float32]]
-_SLAB_SLICES = 32
+_SLAB_VOXELS = 1 << 18  # a few MiB of work at a time, so that it stays in the cache
 
 
 def axis_weights(n_in: int, n_out: int, *, anti_aliasing: bool, shift: float = 0.0) -> csr_array:
@@ -58,8 +58,9 @@ def resampled(
         w[:, touched] for w, touched in zip(weights, (slices, rows, columns), strict=True)
     )
     reduced = np.empty((len(slices), *shape_out_zyx[1:]))  # in-plane done, all touched slices
-    for first in range(0, len(slices), _SLAB_SLICES):
-        slab = voxels_where((slices[first : first + _SLAB_SLICES], rows, columns))
+    at_once = max(1, _SLAB_VOXELS // (len(rows) * len(columns)))
+    for first in range(0, len(slices), at_once):
+        slab = voxels_where((slices[first : first + at_once], rows, columns))
         for z, slice_yx in enumerate(slab, start=first):
             reduced[z] = (from_columns @ (from_rows @ slice_yx).T).T
     volume = from_slices @ reduced.reshape(len(slices), -1)
