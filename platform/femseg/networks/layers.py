@@ -1,10 +1,16 @@
-"""What stands between the V-Net's convolutions: normalisation and PReLU."""
+"""What stands between the V-Net's convolutions: normalisation and PReLU, both quick on channels-last features."""
 
-from typing import Literal, Protocol
+import math
+from typing import Any, Literal, Protocol
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 Normalisation = Literal["none", "instance", "group", "batch"]
+
+_ROW = 4096  # elements in a row of the view on which channels-last PReLU works
+_CHUNK_ROWS = 64  # rows taken at a time in its backward pass: 1 MiB in float32, which stays in a core's cache
 
 
 class NormalisationChoice(Protocol):
@@ -17,18 +23,84 @@ class NormalisationChoice(Protocol):
     def groups(self) -> int: ...
 
 
+def normalisation_layer(settings: NormalisationChoice, channels: int) -> nn.Module:
+    """The layer after a convolution of `channels` channels."""
+    if settings.normalisation == "none":
+        return nn.Identity()
+    if settings.normalisation == "instance":
+        return ChannelwiseNorm(channels)
+    if settings.normalisation == "group":
+        return nn.GroupNorm(settings.groups, channels)
+    return nn.BatchNorm3d(channels)
+
+
+class ChannelwiseNorm(nn.Module):
+    """Instance normalisation with a learned scale and shift per channel.
+
+    Each sample goes through batch normalisation by itself: PyTorch's InstanceNorm3d first copies channels-last features
+    into another layout, and its GroupNorm's channels-last backward pass takes fifteen times as long in bfloat16.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(channels))
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, Z, Y, X)
+        samples = [F.batch_norm(one, None, None, self.weight, self.bias, training=True) for one in x.split(1)]
+        return samples[0] if len(samples) == 1 else torch.cat(samples)
+
+
 class ChannelPReLU(nn.PReLU):
     """PReLU with one learned slope per channel."""
 
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, Z, Y, X)
+        wide = (
+            x.device.type == "cpu"
+            and x.is_contiguous(memory_format=torch.channels_last_3d)
+            and not torch.compiler.is_compiling()
+        )
+        if wide:
+            return _WidePReLU.apply(x, self.weight.to(x.dtype))  # type: ignore[no-any-return, no-untyped-call]
+        return F.prelu(x, self.weight)
 
-def normalisation_layer(settings: NormalisationChoice, channels: int) -> nn.Module:
-    """The layer after a convolution of `channels` channels.
 
-    Instance normalisation is group normalisation with one channel per group: PyTorch's own InstanceNorm3d would first
-    copy channels-last features into another memory layout.
+class _WidePReLU(torch.autograd.Function):
+    """PReLU of channels-last features on a CPU.
+
+    PyTorch's kernels walk channels-last features in runs of C elements, too short for vector instructions. Here several
+    voxels make one long row, with the slopes repeated along it, and the backward pass goes through the cache in pieces.
     """
-    if settings.normalisation == "none":
-        return nn.Identity()
-    if settings.normalisation == "batch":
-        return nn.BatchNorm3d(channels)
-    return nn.GroupNorm(channels if settings.normalisation == "instance" else settings.groups, channels)
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, slopes: Tensor) -> Tensor:
+        ctx.save_for_backward(x, slopes)
+        rows, row_slopes = _rows(x, slopes)
+        return _like(F.prelu(rows, row_slopes), x)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
+        x, slopes = ctx.saved_tensors
+        rows, row_slopes = _rows(x, slopes)
+        gradient_rows, _ = _rows(gradients[0].contiguous(memory_format=torch.channels_last_3d), slopes)
+        result_rows = torch.empty_like(rows)
+        slope_gradient = torch.zeros(rows.shape[1], dtype=torch.float32)
+        for piece, gradient, result in zip(
+            *(t.split(_CHUNK_ROWS) for t in (rows, gradient_rows, result_rows)), strict=True
+        ):
+            above = torch.ops.aten.threshold_backward(gradient, piece, 0)  # the gradient where x > 0, else 0
+            torch.lerp(above, gradient, row_slopes, out=result)
+            slope_gradient += (gradient - above).mul_(piece).sum(dim=0)
+        return _like(result_rows, x), slope_gradient.view(-1, len(slopes)).sum(dim=0).to(slopes.dtype)
+
+
+def _rows(x: Tensor, slopes: Tensor) -> tuple[Tensor, Tensor]:
+    """Channels-last features as rows of whole voxels without a copy, and the slopes as long as a row."""
+    voxels = x.permute(0, 2, 3, 4, 1).reshape(-1, len(slopes))
+    per_row = math.gcd(len(voxels), max(1, _ROW // len(slopes)))
+    return voxels.view(-1, per_row * len(slopes)), slopes.repeat(per_row)
+
+
+def _like(rows: Tensor, x: Tensor) -> Tensor:
+    batch, channels, *size = x.shape
+    return rows.view(batch, *size, channels).permute(0, 4, 1, 2, 3)

@@ -135,8 +135,8 @@ class Stage(nn.Module):
         convolution, normalisation, activation = layers[-1]
         y = normalisation(convolution(y))
         repeats = y.shape[1] // x.shape[1]  # 1 but for the first stage, which sees the input once per group of channels
-        residual = y + (x.repeat(1, repeats, 1, 1, 1) if repeats > 1 else x)
-        return activation(residual)  # type: ignore[no-any-return]  # ModuleList's elements are untyped
+        y += x.repeat(1, repeats, 1, 1, 1) if repeats > 1 else x
+        return activation(y)  # type: ignore[no-any-return]  # ModuleList's elements are untyped
 
 
 class CompressionStage(nn.Module):
