@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import sentence
+from femseg.comparison.wording import numbers
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
@@ -55,7 +55,7 @@ def comparison_page(
     deciding = headline_comparisons(comparisons)
     return environment.get_template("comparison.html.j2").render(
         evidence=evidence,
-        answers=[(headline(c), sentence(c), c.verdict) for c in deciding],
+        answers=[(headline(c), numbers(c), c.verdict) for c in deciding],
         tiles=_tiles(evidence),
         tables=[(GRID_TITLES[grid], table_rows(evidence, comparisons, grid)) for grid in evidence.grids],
         reading_note=reading_note(evidence),
