@@ -157,11 +157,16 @@ def read_curve(path: Path) -> tuple[CurvePoint, ...]:
 
 
 def _curve_point(row: Mapping[str, str | None]) -> CurvePoint:
-    iteration, loss, dice = (float(row[name] or "nan") if row[name] != "nan" else math.inf for name in _CURVE_COLUMNS)
-    if not math.isfinite(iteration) or math.isinf(loss) or math.isinf(dice):
-        raise ValueError(f"expected finite numbers or empty cells, got {dict(row)}")
-    return CurvePoint(
-        iteration=int(iteration),
-        train_dice_loss=None if math.isnan(loss) else loss,
-        validation_dice=None if math.isnan(dice) else dice,
-    )
+    iteration, loss, dice = (_finite_or_blank(row, name) for name in _CURVE_COLUMNS)
+    if iteration is None:
+        raise ValueError(f"iteration: expected a number, got none in {dict(row)}")
+    return CurvePoint(iteration=int(iteration), train_dice_loss=loss, validation_dice=dice)
+
+
+def _finite_or_blank(row: Mapping[str, str | None], name: str) -> float | None:
+    cell = row[name]
+    if cell == "":
+        return None
+    if cell is None or not math.isfinite(float(cell)):
+        raise ValueError(f"{name}: expected a finite number or an empty cell in {dict(row)}")
+    return float(cell)
