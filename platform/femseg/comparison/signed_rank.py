@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import PermutationMethod, rankdata, wilcoxon
 
-_ENUMERABLE = 13  # 2^13 sign patterns: all of them are tried, ties or not
 _TABULATED = 50  # exact distribution for differences without ties
+_ENUMERABLE = 13  # with ties, all 2^13 patterns of signs are tried
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,8 +30,7 @@ class SignedRank:
 def signed_rank(differences: NDArray[np.float64]) -> SignedRank:
     """Wilcoxon's test as he described it: zero differences are set aside, ties share their mean rank.
 
-    Exact up to 13 non-zero differences (every pattern of signs is tried) and up to 50 without ties; else the normal
-    approximation.
+    Exact up to 50 non-zero differences without ties and up to 13 with ties; else the normal approximation.
     """
     kept = differences[differences != 0]
     zeros = len(differences) - len(kept)
@@ -40,10 +39,10 @@ def signed_rank(differences: NDArray[np.float64]) -> SignedRank:
         reason = "no test: every difference is zero" if zeros else "no test: no pairs"
         return SignedRank(p_value=None, method=reason, smallest_p=None, rank_biserial=None)
     ties = len(np.unique(np.abs(kept))) < len(kept)
-    if len(kept) <= _ENUMERABLE:
-        name, method = "exact, all sign patterns", PermutationMethod(n_resamples=np.inf)
-    elif len(kept) <= _TABULATED and not ties:
+    if len(kept) <= _TABULATED and not ties:
         name, method = "exact", "exact"
+    elif len(kept) <= _ENUMERABLE:
+        name, method = "exact over all sign patterns", PermutationMethod(n_resamples=np.inf)
     else:
         name, method = "normal approximation", "approx"
     ranks = rankdata(np.abs(kept))

@@ -5,21 +5,25 @@ from femseg.metrics.definitions import Metric, metric_named
 
 
 def sentence(comparison: PairedComparison) -> str:
-    """What a paired comparison allows one to say, in plain words."""
+    """What a paired comparison allows one to say, in plain words: the verdict and its numbers."""
+    return f"{_opening(comparison)}. {numbers(comparison)}"
+
+
+def numbers(comparison: PairedComparison) -> str:
+    """The numbers of a comparison in one sentence."""
     metric = metric_named(comparison.metric)
     before, after = comparison.baseline_mean, comparison.candidate_mean
     if before is None or after is None:
         return (
             f"{metric.title}: no case has a value for both inputs, so nothing can be compared.{_left_out(comparison)}"
         )
-    digits = metric.decimals
     means = (
-        f"mean {metric.heading} {after:.{digits}f} with {input_name(comparison.candidate)} "
-        f"against {before:.{digits}f} with {input_name(comparison.baseline)}"
+        f"Mean {metric.heading} {after:.{metric.decimals}f} with {input_name(comparison.candidate)} "
+        f"against {before:.{metric.decimals}f} with {input_name(comparison.baseline)}"
     )
     count = f"better in {comparison.improved} of {comparison.n} cases"
     ties = f", equal in {comparison.tied}" if comparison.tied else ""
-    return f"{_opening(comparison)}: {means} ({_evidence(comparison, metric)}); {count}{ties}.{_left_out(comparison)}"
+    return f"{means} ({_evidence(comparison, metric)}); {count}{ties}.{_left_out(comparison)}"
 
 
 def _opening(comparison: PairedComparison) -> str:

@@ -106,7 +106,7 @@ def _figures(evidence: ComparisonEvidence, load_picture: LoadPicture) -> Mapping
         ),
         _OVERLAYS: PageFigure(
             title="Where they are right and wrong",
-            caption=f"{', '.join(cases).capitalize()} by Dice averaged over the inputs: annotation in yellow, "
+            caption=f"{', '.join(cases).capitalize()} by Dice averaged over the inputs: annotation in yellow, the "
             "prediction in colour over it, so yellow shows where they part. One scale for all; the slices with most "
             "annotated femur. Figure 5 of the paper.",
             light=outlined,

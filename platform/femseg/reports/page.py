@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import sentence
+from femseg.comparison.wording import input_name, numbers
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
@@ -55,7 +55,7 @@ def comparison_page(
     deciding = headline_comparisons(comparisons)
     return environment.get_template("comparison.html.j2").render(
         evidence=evidence,
-        answers=[(headline(c), sentence(c), c.verdict) for c in deciding],
+        answers=[(headline(c), numbers(c), c.verdict) for c in deciding],
         tiles=_tiles(evidence),
         tables=[(GRID_TITLES[grid], table_rows(evidence, comparisons, grid)) for grid in evidence.grids],
         reading_note=reading_note(evidence),
@@ -78,7 +78,7 @@ def _tiles(evidence: ComparisonEvidence) -> list[dict[str, str]]:
         mean, _, spread = mean_and_spread(values, dice).partition(" ")
         gain = (values["mean"] - baseline) / baseline * 100 if baseline else 0.0
         note = "" if mode == evidence.modes[0] else f"{gain:+.1f} % relative to {evidence.modes[0]}".replace("-", "−")
-        tiles.append({"mode": mode, "label": f"{mode} input", "mean": mean, "spread": spread, "note": note})
+        tiles.append({"mode": mode, "label": input_name(mode), "mean": mean, "spread": spread, "note": note})
     threshold = summary(evidence.threshold).get(HEADLINE_GRID)
     if threshold:
         mean, _, spread = mean_and_spread(threshold["dice"], dice).partition(" ")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import input_name, p_text, sentence, signed, span
+from femseg.comparison.wording import input_name, numbers, p_text, signed, span
 from femseg.metrics.definitions import METRICS, Metric
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
@@ -94,7 +94,7 @@ def markdown(evidence: ComparisonEvidence, comparisons: Sequence[PairedCompariso
     """The report as Markdown: verdict, a table per grid, links to the figures, provenance."""
     lines = [f"# Does the gradient help? {evidence.cohort}", ""]
     for comparison in headline_comparisons(comparisons):
-        lines += [f"**{headline(comparison)}.** {sentence(comparison)}", ""]
+        lines += [f"**{headline(comparison)}.** {numbers(comparison)}", ""]
     sizes = ", ".join(f"{count} {part}" for part, count in evidence.split_sizes.items())
     lines += [f"Cases: {sizes}. Mean ± standard deviation over the test cases. {reading_note(evidence)}", ""]
     for grid in evidence.grids:
@@ -112,9 +112,9 @@ def reading_note(evidence: ComparisonEvidence) -> str:
     few = len(evidence.cases_worst_first()) < _MANY_CASES
     return (
         f"Differences are paired by case, against {input_name(evidence.modes[0])}; intervals are "
-        f"{evidence.confidence * 100:g} % bootstrap intervals of the mean difference ({resamples} resamples of the "
-        f"cases, seed {evidence.seed}); p is of the two-sided Wilcoxon signed-rank test. The headline rests on Dice "
-        "on the network grid; the other rows are read beside it, their p-values not adjusted for their number. "
+        f"{evidence.confidence * 100:g} % bootstrap intervals of the mean difference ({resamples} resamples of cases, "
+        f"seed {evidence.seed}); p is of the two-sided Wilcoxon signed-rank test. The headline rests on Dice on the "
+        "network grid; the other rows are read beside it, their p-values not adjusted for their number. "
         + ("With so few cases bootstrap intervals come out too narrow. " if few else "")
         + "Each input was trained once: how much another training run would differ is not covered."
     )

@@ -1,0 +1,42 @@
+import numpy as np
+import pytest
+
+from femseg.comparison.bootstrap import mean_interval
+
+
+def interval(values, **changed):
+    return mean_interval(np.array(values, float), **({"confidence": 0.95, "resamples": 2000, "seed": 0} | changed))
+
+
+def test_the_interval_holds_the_mean_and_its_seed_fixes_it():
+    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02, 0.00, 0.04]
+    one = interval(values)
+    assert one.low < np.mean(values) < one.high
+    assert one == interval(values)
+    assert one.low != interval(values, seed=1).low
+    assert one.method == "BCa bootstrap, 2000 resamples of 8 cases, seed 0"
+
+
+def test_more_confidence_makes_it_wider():
+    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02]
+    narrow, wide = interval(values, confidence=0.8), interval(values, confidence=0.99)
+    assert wide.low < narrow.low < narrow.high < wide.high
+
+
+@pytest.mark.parametrize(
+    ("values", "reason"),
+    [
+        ([], "no interval: 0 cases, at least 3 needed"),
+        ([0.1, 0.2], "no interval: 2 cases, at least 3 needed"),
+        ([0.02] * 5, "no interval: the difference is 0.02 in every case"),
+    ],
+)
+def test_no_interval_is_made_up_where_there_is_no_spread_to_see(values, reason):
+    one = interval(values)
+    assert (one.low, one.high, one.method) == (None, None, reason)
+
+
+def test_an_interval_has_the_coverage_that_it_claims_within_reason():
+    rng = np.random.default_rng(5)
+    held = [one.low <= 0.0 <= one.high for one in (interval(rng.normal(size=25), resamples=300) for _ in range(120))]
+    assert 0.85 <= np.mean(held) <= 1.0

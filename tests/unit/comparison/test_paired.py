@@ -1,0 +1,120 @@
+import json
+
+import pytest
+
+from femseg.comparison.paired import paired_comparison
+from femseg.comparison.wording import numbers, p_text, sentence, signed
+from femseg.metrics.scorecard import CaseScore
+
+
+def scores(dice, grid="network"):
+    """One case per Dice; a Dice of 0 stands for an empty prediction, without distances."""
+    return [
+        CaseScore(
+            case_id=f"c{index:02d}",
+            grid=grid,
+            dice=value,
+            average_hausdorff_mm=1 - value if value else None,
+            average_surface_distance_mm=1 - value if value else None,
+            hausdorff_95_mm=10 * (1 - value) if value else None,
+            volume_similarity=value,
+            reference_volume_ml=300.0,
+            predicted_volume_ml=300.0,
+        )
+        for index, value in enumerate(dice)
+    ]
+
+
+def compared(raw, gradient, metric="dice", **changed):
+    return paired_comparison(scores(raw), scores(gradient), metric=metric, grid="network", resamples=1000, **changed)
+
+
+RAW = [0.90, 0.91, 0.92, 0.90, 0.88, 0.86, 0.93]
+BETTER = [0.92, 0.93, 0.95, 0.91, 0.90, 0.91, 0.945]
+
+
+def test_differences_are_candidate_minus_baseline_paired_by_case_not_by_order():
+    shuffled = paired_comparison(scores(RAW), scores(BETTER)[::-1], metric="dice", grid="network", resamples=1000)
+    assert shuffled == compared(RAW, BETTER)
+    assert shuffled.mean_difference == pytest.approx(sum(BETTER) / 7 - sum(RAW) / 7)
+
+
+def test_a_clear_gain_is_better_whether_the_metric_goes_up_or_down():
+    up, down = compared(RAW, BETTER), compared(RAW, BETTER, metric="hausdorff_95_mm")
+    assert up.mean_difference > 0 > down.mean_difference
+    assert up.verdict == down.verdict == "better"
+    assert (up.improved, up.worsened, up.tied) == (down.improved, down.worsened, down.tied) == (7, 0, 0)
+    assert compared(BETTER, RAW).verdict == compared(BETTER, RAW, metric="hausdorff_95_mm").verdict == "worse"
+
+
+def test_gains_and_losses_that_cancel_show_no_difference():
+    mixed = [r + d for r, d in zip(RAW, [0.01, -0.012, 0.02, -0.018, 0.005, -0.004, 0.003], strict=True)]
+    assert compared(RAW, mixed).verdict == "no difference shown"
+
+
+def test_five_cases_can_never_show_a_difference_and_the_sentence_says_so():
+    five = compared(RAW[:5], BETTER[:5])
+    assert five.verdict == "too few cases"
+    assert five.test.smallest_p == pytest.approx(2 / 32)
+    assert "Too few cases to tell" in sentence(five)
+    assert "p cannot fall below 0.0625" in sentence(five)
+
+
+def test_equal_scores_are_ties_even_when_their_last_bits_differ():
+    equal = compared([0.1 + 0.2, 0.5, 0.6], [0.3, 0.5, 0.6])
+    assert (equal.tied, equal.verdict) == (3, "no difference shown")
+    assert equal.test.p_value is None
+    assert "every difference is zero" in sentence(equal)
+
+
+def test_cases_with_an_empty_mask_are_left_out_by_name_and_said_so():
+    left_out = compared([0.0, *RAW], [0.9, *BETTER], metric="hausdorff_95_mm")
+    assert (left_out.n, left_out.undefined_pairs) == (7, ("c00",))
+    assert sentence(left_out).endswith("1 case left out: a mask is empty there, so the metric is undefined.")
+
+
+def test_nothing_to_compare_is_said_and_not_computed():
+    nothing = compared([0.0, 0.0], [0.9, 0.8], metric="average_hausdorff_mm")
+    assert (nothing.n, nothing.mean_difference, nothing.verdict) == (0, None, "too few cases")
+    assert "nothing can be compared. 2 cases left out" in sentence(nothing)
+
+
+def test_models_measured_on_different_cases_are_not_compared():
+    with pytest.raises(
+        ValueError, match=r"raw and gradient on the network grid: only one side has the cases \['c02'\]"
+    ):
+        paired_comparison(scores(RAW[:3]), scores(BETTER[:2]), metric="dice", grid="network")
+
+
+def test_a_case_that_stands_twice_is_refused():
+    with pytest.raises(ValueError, match="raw on the network grid: a case stands there twice"):
+        paired_comparison(scores(RAW) + scores(RAW), scores(RAW), metric="dice", grid="network")
+
+
+def test_rows_of_the_other_grid_are_passed_over():
+    both = scores(RAW) + scores([0.1] * 7, grid="native")
+    assert paired_comparison(
+        both, scores(BETTER) + scores([0.2] * 7, grid="native"), metric="dice", grid="network", resamples=1000
+    ) == compared(RAW, BETTER)
+
+
+def test_the_record_is_strict_json_even_where_values_are_missing():
+    for comparison in (compared(RAW, BETTER), compared([0.0], [0.5], metric="hausdorff_95_mm")):
+        json.dumps(comparison.as_plain(), allow_nan=False)
+
+
+def test_the_sentence_gives_means_difference_interval_p_and_counts():
+    text = sentence(compared(RAW, BETTER))
+    assert text.startswith("Gradient input is better here. Mean Dice (DSC) 0.924 with gradient input against 0.900")
+    assert "difference +0.024; 95 % interval +0.0" in text
+    assert "Wilcoxon p = 0.016" in text
+    assert text.endswith("better in 7 of 7 cases.")
+
+
+def test_two_channels_are_called_so():
+    assert "with two-channel input" in numbers(compared(RAW, BETTER, names=("raw", "both")))
+
+
+def test_numbers_are_printed_with_a_true_minus_and_p_never_as_zero():
+    assert (signed(-0.0123, 3), signed(0.5, 2), signed(None, 2)) == ("−0.012", "+0.50", "undefined")
+    assert [p_text(p) for p in (0.0004, 0.03125, 1.0)] == ["< 0.001", "= 0.031", "= 1"]

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+
+from femseg.errors import ExitCode, Refusal
+from femseg.reports.evidence import CasePicture, CurvePoint, read_curve
+from femseg.reports.learning_curves import running_mean
+from femseg.reports.slices import window_on
+
+
+def test_worst_median_and_best_case_are_chosen_by_mean_dice(evidence_of):
+    evidence, _ = evidence_of(cases=5)
+    dice = {row.case_id: [] for row in evidence.on_grid("raw", "network")}
+    for mode in evidence.modes:
+        for row in evidence.on_grid(mode, "network"):
+            dice[row.case_id].append(row.dice)
+    chosen = evidence.pictured_cases()
+    assert list(chosen) == ["worst", "median", "best"]
+    assert sum(dice[chosen["worst"]]) == min(map(sum, dice.values()))
+    assert sum(dice[chosen["best"]]) == max(map(sum, dice.values()))
+    assert len(set(chosen.values())) == 3
+
+
+@pytest.mark.parametrize(("cases", "labels"), [(1, ["only case"]), (2, ["worst", "best"])])
+def test_few_cases_are_not_shown_twice(evidence_of, cases, labels):
+    assert list(evidence_of(cases=cases)[0].pictured_cases()) == labels
+
+
+def test_evidence_without_test_scores_is_refused(evidence_of):
+    with pytest.raises(ValueError, match="expected test cases on the network grid for every input mode"):
+        evidence_of(grids=("native",))
+
+
+def test_every_candidate_is_compared_with_the_first_mode(evidence_of):
+    comparisons = evidence_of(("raw", "gradient", "both"), grids=("network",))[0].comparisons()
+    assert {(c.baseline, c.candidate) for c in comparisons} == {("raw", "gradient"), ("raw", "both")}
+    assert len(comparisons) == 2 * 5
+
+
+def test_a_curve_is_read_with_gaps_where_nothing_was_validated(tmp_path):
+    path = tmp_path / "raw.csv"
+    path.write_text("iteration,train_dice_loss,validation_dice,learning_rate\n1,0.5,,0.1\n2,,0.75,0.1\n")
+    assert read_curve(path) == (
+        CurvePoint(iteration=1, train_dice_loss=0.5, validation_dice=None),
+        CurvePoint(iteration=2, train_dice_loss=None, validation_dice=0.75),
+    )
+
+
+@pytest.mark.parametrize(
+    "content",
+    ["iteration,loss\n1,0.5\n", "{head}\n1,nan,\n", "{head}\n1,much,\n", "{head}\n1,0.5\n", "{head}\n,0.5,\n"],
+    ids=["other columns", "not finite", "no number", "row cut off", "no iteration"],
+)
+def test_a_torn_curve_is_refused_by_name(tmp_path, content):
+    head = "iteration,train_dice_loss,validation_dice"
+    (tmp_path / "raw.csv").write_text(content.replace("{head}", head))
+    with pytest.raises(Refusal, match=r"raw\.csv: is no training curve") as refused:
+        read_curve(tmp_path / "raw.csv")
+    assert refused.value.exit_code == ExitCode.INTEGRITY
+
+
+def test_a_missing_curve_is_refused_by_name(tmp_path):
+    with pytest.raises(Refusal, match=r"raw\.csv: is missing"):
+        read_curve(tmp_path / "raw.csv")
+
+
+def test_the_running_mean_keeps_a_constant_to_its_very_ends():
+    np.testing.assert_allclose(running_mean(np.full(9, 0.25), 4), 0.25)
+    np.testing.assert_allclose(running_mean(np.array([1.0, 2.0, 6.0]), 1), [1.0, 2.0, 6.0])
+    np.testing.assert_allclose(running_mean(np.array([0.0, 3.0, 6.0]), 3), [1.5, 3.0, 4.5])
+
+
+def test_arrays_that_are_not_of_one_shape_make_no_picture():
+    volume = np.zeros((3, 4, 5), np.float32)
+    with pytest.raises(ValueError, match=r"picture of c1: arrays of shape \(3, 4, 4\)"):
+        CasePicture(
+            case_id="c1",
+            spacing_mm_zyx=(1.0, 1.0, 1.0),
+            ct_zyx=volume,
+            gradient_zyx=volume,
+            reference_zyx=volume > 0,
+            predicted_zyx={"raw": volume[..., 1:] > 0},
+        )
+
+
+def framed(reference, predicted):
+    volume = np.zeros(reference.shape, np.float32)
+    return window_on(
+        CasePicture(
+            case_id="c",
+            spacing_mm_zyx=(9.0, 6.0, 18.0),
+            ct_zyx=volume,
+            gradient_zyx=volume,
+            reference_zyx=reference,
+            predicted_zyx={"raw": predicted},
+        )
+    )
+
+
+def test_the_window_holds_all_masks_and_a_margin_and_shows_the_fullest_slices():
+    reference, predicted = np.zeros((20, 20, 20), bool), np.zeros((20, 20, 20), bool)
+    reference[8, 8:10, 8] = reference[9, 9, 8:12] = True
+    predicted[12, 9, 9] = True
+    window = framed(reference, predicted)
+    # 18 mm are 2, 3 and 1 voxels
+    assert window.box == (slice(6, 15), slice(5, 13), slice(7, 13))
+    assert (window.axial_z + 6, window.coronal_y + 5) == (9, 9)
+
+
+def test_a_case_without_any_femur_is_shown_whole():
+    nothing = np.zeros((4, 6, 8), bool)
+    window = framed(nothing, nothing)
+    assert window.box == (slice(0, 4), slice(0, 6), slice(0, 8))
+    assert (window.axial_z, window.coronal_y) == (2, 3)
