@@ -86,13 +86,13 @@ def _shaft(patient: PhantomPatient, points: Points) -> Voxels:
     length, top = patient.femur_length_mm, neck_base(patient)[2]
     radius_lateral = along(
         height,
-        (20.0, 0.44 * width), (42.0, 0.40 * width), (64.0, 0.31 * width), (92.0, 1.55 * r), (0.34 * length, 1.12 * r),
-        (0.52 * length, r), (0.72 * length, 1.06 * r), (top - 45.0, 1.22 * r), (top, 1.5 * r),
+        (20.0, 0.43 * width), (40.0, 0.38 * width), (62.0, 0.285 * width), (92.0, 1.42 * r), (0.34 * length, 1.12 * r),
+        (0.52 * length, r), (0.72 * length, 1.06 * r), (top - 45.0, 1.18 * r), (top, 1.4 * r),
     )  # fmt: skip
     radius_posterior = along(
         height,
-        (20.0, 0.30 * width), (50.0, 0.27 * width), (85.0, 1.35 * r), (0.34 * length, 1.1 * r),
-        (0.52 * length, 1.06 * r), (0.72 * length, 1.02 * r), (top - 45.0, 1.15 * r), (top, 1.3 * r),
+        (20.0, 0.28 * width), (48.0, 0.24 * width), (85.0, 1.26 * r), (0.34 * length, 1.1 * r),
+        (0.52 * length, 1.06 * r), (0.72 * length, 1.02 * r), (top - 45.0, 1.1 * r), (top, 1.22 * r),
     )  # fmt: skip
     around = tube(points, shaft_centre(patient, height), (radius_lateral, radius_posterior))
     ridge_radii = (np.full_like(height, 0.4 * r), np.full_like(height, 0.6 * r))
@@ -106,7 +106,7 @@ def _shaft(patient: PhantomPatient, points: Points) -> Voxels:
 def _with_hip(patient: PhantomPatient, points: Points, shaft: Voxels) -> Voxels:
     s = patient.head_radius_mm / 24.0
     head, base = head_centre(patient), neck_base(patient)
-    neck = rod(points, base, head, 16.5 * s, 15.0 * s)
+    neck = rod(points, base, head, 15.5 * s, 14.0 * s)
     greater = ellipsoid(points, (base[0] + 13.0 * s, base[1] + 7.0 * s, base[2] + 3.0), (15.0 * s, 20.0 * s, 30.0 * s))
     lesser = ellipsoid(
         points, (base[0] - 15.0 * s, base[1] + 13.0 * s, base[2] - 40.0 * s), (10.0 * s, 10.0 * s, 15.0 * s)

@@ -9,6 +9,7 @@ from scipy import ndimage
 from femseg.cohorts.phantom.acquisition import Acquisition
 from femseg.cohorts.phantom.anatomy import Anatomy
 from femseg.cohorts.phantom.shapes import Voxels
+from femseg.cohorts.phantom.texture import enlarged
 from femseg.volumes.grid import VoxelGrid
 
 LOWEST_HU, HIGHEST_HU = -1024.0, 3071.0
@@ -43,8 +44,7 @@ def beam_hardening(hu_zyx: Voxels, body_zyx: NDArray[np.bool_], grid: VoxelGrid)
     near_bone = ndimage.gaussian_filter(excess, (1.0, 18.0 / pixel_mm[0], 18.0 / pixel_mm[1]), mode="nearest")
     deep = ndimage.gaussian_filter(body, (1.0, 40.0 / pixel_mm[0], 40.0 / pixel_mm[1]), mode="nearest")
     coarse = body * (-0.10 * near_bone - 30.0 * (deep - 0.75))
-    zoom = [fine / rough for fine, rough in zip(hu_zyx.shape, coarse.shape, strict=True)]
-    shading = ndimage.zoom(coarse, zoom, order=1, mode="nearest", grid_mode=True)
+    shading = enlarged(coarse, hu_zyx.shape)
     return np.asarray(np.where(body_zyx, shading, np.float32(0.0)))
 
 

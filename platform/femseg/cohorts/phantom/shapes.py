@@ -1,7 +1,7 @@
 """Shapes as functions: about how far a point lies outside (positive) or inside (negative) of a shape, in mm.
 
-All arrays are float32. Only additions, products, divisions and square roots touch voxels, which IEEE 754 fixes to the
-last bit: the same seed gives the same voxels on every machine, whatever its vector units make of `exp` or `sin`.
+All arrays are float32. Only additions, products, divisions and square roots touch voxels here, which IEEE 754 fixes to
+the last bit: the mask cannot depend on what a machine's vector units make of `exp` or `sin`.
 """
 
 from dataclasses import dataclass
