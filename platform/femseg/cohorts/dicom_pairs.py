@@ -21,6 +21,7 @@ from femseg.cohorts.study import (
     StudyFiles,
     collected,
     is_mask_path,
+    mask_by_convention,
     names_a_mask,
     no_mask,
     several,
@@ -87,8 +88,8 @@ def _told_apart(
     masks = [header for header in slices if is_mask_path(header.path, study, settings)]
     if not masks and not settings.mask:
         masks = [header for header in slices if header.modality == "SEG" or names_a_mask(header.series_description)]
-    paths = {header.path for header in masks}
-    return [header for header in slices if header.path not in paths], masks
+    kept_out = {header.path for header in masks}
+    return [h for h in slices if h.path not in kept_out and not mask_by_convention(h.path, study)], masks
 
 
 def _chosen_ct(

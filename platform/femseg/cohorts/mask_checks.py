@@ -39,7 +39,7 @@ def grid_faults(ct: VoxelGrid, mask: VoxelGrid, file: str) -> list[Fault]:
 
 
 def _row(numbers: Sequence[float]) -> str:
-    return "(" + ", ".join(f"{number:.6g}" for number in numbers) + ")"
+    return "(" + ", ".join(f"{number + 0.0:.6g}" for number in numbers) + ")"
 
 
 def value_faults(values_zyx: NDArray[np.generic], labels: LabelMap, file: str) -> list[Fault]:

@@ -65,7 +65,6 @@ class SliceHeader:
         spacing_mm_yx: PixelSpacing: between rows, between columns.
         position_mm_xyz: ImagePositionPatient, the centre of the first pixel.
         orientation: ImageOrientationPatient: direction of a row, then of a column.
-        encapsulated: whether the pixels are compressed.
         pixel_offset: where the pixels' bytes start in the file.
     """
 
@@ -95,7 +94,6 @@ class SliceHeader:
     orientation: tuple[float, ...] | None
     slope: float | None
     intercept: float | None
-    encapsulated: bool
     pixel_offset: int
 
 
@@ -154,7 +152,7 @@ def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObjec
     shorts = {name: _short(dataset, tag, syntax) for name, tag in _SHORTS.items()}
     implicit = syntax == IMPLICIT_VR
     if syntax not in READABLE_SYNTAXES:
-        return _header(path, text, shorts, str(syntax), False, 0)  # refused later, once for the whole series
+        return _header(path, text, shorts, str(syntax), 0)  # refused later, once for the whole series
     element = stream.read(8 if implicit else 12)
     if len(element) < (8 if implicit else 12):
         kind = UID(text["SOPClassUID"]).name
@@ -163,17 +161,17 @@ def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObjec
         raise unreadable(path, f"ends after {size} bytes, before its pixel data")
     (length,) = struct.unpack_from(">I" if syntax == BIG_ENDIAN else "<I", element, len(element) - 4)
     offset = stream.tell()
-    header = _header(path, text, shorts, str(syntax), length == _UNDEFINED_LENGTH, offset)
-    if length == _UNDEFINED_LENGTH:
+    header = _header(path, text, shorts, str(syntax), offset)
+    if (length == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
+        raise unreadable(path, f"says {syntax.name}, yet its pixels are stored otherwise")
+    if syntax.is_encapsulated:
         _check_fragments(path, stream, offset, size)
     else:
         _check_length(header, length, size)
     return header
 
 
-def _header(
-    path: Path, text: dict[str, str], shorts: dict[str, int | None], syntax: str, encapsulated: bool, offset: int
-) -> SliceHeader:
+def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syntax: str, offset: int) -> SliceHeader:
     slope, intercept = _numbers(text["RescaleSlope"], 1), _numbers(text["RescaleIntercept"], 1)
     frames, count = _numbers(text["NumberOfFrames"], 1), _numbers(text["ImagesInAcquisition"], 1)
     return SliceHeader(
@@ -203,7 +201,6 @@ def _header(
         orientation=_numbers(text["ImageOrientationPatient"], 6),
         slope=slope[0] if slope else None,
         intercept=intercept[0] if intercept else None,
-        encapsulated=encapsulated,
         pixel_offset=offset,
     )
 

@@ -1,0 +1,31 @@
+"""The `cohort:` section."""
+
+import pytest
+
+from femseg.cohorts.settings import CohortSettings, LabelMap
+from femseg.errors import Refusal
+from femseg.settings import checked
+
+
+def test_a_section_of_plain_values_becomes_settings():
+    given = {"source": "dicom", "folder": "data/source", "femur": "left", "labels": {"left": [1], "right": [2]}}
+    settings = checked(CohortSettings, given, where="cohort")
+    assert settings.labels == LabelMap(left=(1,), right=(2,))
+    assert settings.labels.of_femur(settings.femur) == (1,)
+    assert settings.labels.of_femur("all") == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"source": "pacs"}, "cohort.source"),
+        ({"femur": "middle"}, "cohort.femur"),
+        ({"mask": "../other"}, "mask: expected a name inside"),
+        ({"labels": {"femur": [1], "other": [1]}}, "labels: expected different values"),
+        ({"labels": {"femur": [0]}}, "labels: expected different values"),
+        ({"masks": "maybe"}, "cohort.masks"),
+    ],
+)
+def test_wrong_settings_are_refused_by_key(given, says):
+    with pytest.raises(Refusal, match=says):
+        checked(CohortSettings, given, where="cohort")

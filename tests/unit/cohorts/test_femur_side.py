@@ -1,0 +1,72 @@
+"""Left and right in LPS coordinates, whatever way the array runs."""
+
+import numpy as np
+import pytest
+
+from femseg.cohorts.examination import _side_shown
+from femseg.cohorts.femur_side import middle_between, of_side, pieces_of, side_of_body
+from femseg.cohorts.settings import LabelMap
+from femseg.volumes.grid import VoxelGrid
+
+SHAPE = (12, 20, 50)
+LPS = VoxelGrid(shape_zyx=SHAPE, spacing_mm_zyx=(5.0, 5.0, 5.0))
+RAS = VoxelGrid(shape_zyx=SHAPE, spacing_mm_zyx=(5.0, 5.0, 5.0), direction_xyz=(-1.0, 0, 0, 0, -1.0, 0, 0, 0, 1.0))
+
+
+def two_femora() -> np.ndarray:
+    """One femur at low x indices, a larger one at high x indices with a loose fragment beside it."""
+    mask = np.zeros(SHAPE, bool)
+    mask[2:10, 5:10, 5:9] = True
+    mask[2:10, 5:10, 38:43] = True
+    mask[2:4, 12:14, 36:38] = True
+    return mask
+
+
+def test_the_left_femur_has_the_greater_x_of_patient_space():
+    mask = two_femora()
+    parts = pieces_of(mask, LPS)
+    left, right = of_side(mask, parts, "left"), of_side(mask, parts, "right")
+    assert left[:, :, 30:].any()
+    assert not left[:, :, :30].any()
+    np.testing.assert_array_equal(left | right, mask)
+    assert not (left & right).any()
+    parts = pieces_of(mask, RAS)  # x indices now run to the patient's right
+    np.testing.assert_array_equal(of_side(mask, parts, "left"), right)
+
+
+def test_pieces_are_measured_in_millilitres_and_placed_in_millimetres():
+    pieces = pieces_of(two_femora(), LPS).pieces
+    assert [piece.volume_ml for piece in pieces] == pytest.approx([25.0, 20.0, 1.0])
+    assert pieces[0].centre_mm_xyz == pytest.approx((200.0, 35.0, 27.5))
+
+
+def test_all_and_single_femora_stay_as_they_are_even_in_fragments():
+    mask = two_femora()
+    assert of_side(mask, pieces_of(mask, LPS), "all") is mask
+    mask[:, :, :30] = False
+    parts = pieces_of(mask, LPS)
+    assert middle_between(parts) is None
+    assert of_side(mask, parts, "right") is mask
+
+
+def test_an_empty_mask_has_no_pieces():
+    parts = pieces_of(np.zeros(SHAPE, bool), LPS)
+    assert parts.pieces == ()
+    assert middle_between(parts) is None
+
+
+@pytest.mark.parametrize(("span", "side"), [(slice(5, 9), "right"), (slice(38, 43), "left"), (slice(23, 27), None)])
+def test_a_single_femur_is_sided_by_its_distance_from_the_middle_of_the_body(span, side):
+    ct = np.full(SHAPE, -1000, np.float32)
+    ct[:, 2:18, 2:48] = 40
+    mask = np.zeros(SHAPE, bool)
+    mask[2:10, 5:10, span] = True
+    assert side_of_body(pieces_of(mask, LPS), ct, LPS) == side
+
+
+def test_labels_tell_the_side_before_the_place_does():
+    values = two_femora().astype(np.uint8)
+    parts = pieces_of(values > 0, LPS)
+    assert _side_shown(values, parts, LabelMap(right=(1,)), "all") == "right"
+    assert _side_shown(values, parts, LabelMap(left=(1,), right=(2,)), "left") == "left"
+    assert _side_shown(values, parts, LabelMap(), "all") == "both"
