@@ -23,16 +23,17 @@ def ray_session(*, cpus: int | None = None, dashboard: bool = False) -> Iterator
         cpus: cores of a private session; all available ones by default. A cluster that exists keeps its own size.
         dashboard: start one in a private session; Ray Train asks it for the state of its actors.
     """
+    logging.getLogger("ray").setLevel(logging.ERROR)  # its warnings speak of its own set-up
     address = os.environ.get("RAY_ADDRESS")
     if address:
-        ray.init(address=address, log_to_driver=True, logging_level=logging.WARNING)
+        ray.init(address=address, log_to_driver=True, logging_level=logging.ERROR)
     else:
         ray.init(
             address="local",
             num_cpus=cpus or available_cpus(),
             include_dashboard=dashboard,
             log_to_driver=True,
-            logging_level=logging.WARNING,
+            logging_level=logging.ERROR,
         )
     try:
         yield
