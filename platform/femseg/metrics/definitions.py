@@ -54,7 +54,7 @@ METRICS: tuple[Metric, ...] = (
         higher_is_better=False,
         decimals=3,
         definition="Mean distance from every voxel of one mask to the nearest voxel of the other; the larger of both "
-        "directions. Shared voxels count with distance 0, so it is smaller than a mean over the surface.",
+        "directions. Shared voxels count with distance 0, so it is as a rule smaller than a mean over the surface.",
         when_empty=_NO_DISTANCE,
         source="Taha & Hanbury 2015, BMC Med Imaging 15:29",
     ),

@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 
 from femseg.metrics.nearest import distances_to_nearest_mm
 
@@ -10,18 +11,31 @@ def brute_force(from_voxels, to_voxels):
     return np.linalg.norm(here[:, None] - there[None], axis=2).min(axis=1)
 
 
-def test_few_voxels_close_by_and_many_far_away_both_get_exact_distances():
-    rng = np.random.default_rng(3)
-    shape = (14, 15, 16)
-    target = np.zeros(shape, bool)
-    target[2:4, 2:4, 2:4] = True
-    few = np.zeros(shape, bool)
-    few[4, 4, 4] = few[1, 2, 2] = True  # stays with the tree
-    many = rng.random(shape) > 0.5  # goes to the distance transform
-    for from_voxels in (few, many):
-        np.testing.assert_allclose(
-            distances_to_nearest_mm(from_voxels, target, SPACING), brute_force(from_voxels, target), rtol=1e-12
-        )
+def voxels(*indices_zyx, shape=(14, 15, 16)):
+    mask = np.zeros(shape, bool)
+    for index in indices_zyx:
+        mask[index] = True
+    return mask
+
+
+BLOCK = voxels((slice(2, 4), slice(2, 4), slice(2, 4)))
+ANYWHERE = np.random.default_rng(3).random(BLOCK.shape) > 0.5
+
+
+@pytest.mark.parametrize(
+    "from_voxels",
+    [voxels((4, 4, 4), (1, 2, 2)), voxels((4, 4, 4), (13, 14, 15), (0, 0, 9)), ANYWHERE, voxels()],
+    ids=["neighbours", "a few far away", "many far away", "none"],
+)
+def test_distances_are_exact_however_many_and_however_far(from_voxels):
+    ours = distances_to_nearest_mm(from_voxels, BLOCK, SPACING)
+    np.testing.assert_allclose(ours, brute_force(from_voxels, BLOCK), rtol=1e-12)
+
+
+def test_scattered_targets_are_found_in_every_direction():
+    np.testing.assert_allclose(
+        distances_to_nearest_mm(BLOCK, ANYWHERE & ~BLOCK, SPACING), brute_force(BLOCK, ANYWHERE & ~BLOCK), rtol=1e-12
+    )
 
 
 def test_a_voxel_that_is_in_both_sets_is_at_distance_zero():
