@@ -10,7 +10,7 @@ from femseg.cohorts.case import Case
 from femseg.cohorts.examination import examined
 from femseg.cohorts.identity import case_id, keyed_hash, patient_id
 from femseg.cohorts.settings import CohortSettings, CohortSource
-from femseg.cohorts.study import Adapter, PairedStudy, StudyFiles
+from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
 from femseg.volumes.volume import CtVolume
@@ -82,11 +82,12 @@ def check_one(study: StudyFiles, settings: CohortSettings, *, root: Path, id_key
         id_key: secret key of the case and patient ids.
     """
 
-    def pseudonym(value: str) -> str:
-        return keyed_hash(value, key=id_key, purpose="message")
-
-    paired = ADAPTERS[settings.source].pair(study, settings, pseudonym)
+    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key))
     return _checked(study, paired, settings, root, id_key)[0]
+
+
+def _pseudonym(id_key: bytes) -> Pseudonym:
+    return lambda identifier: keyed_hash(identifier, key=id_key, purpose="message")
 
 
 def _checked(
@@ -194,11 +195,8 @@ def inspect_study(
         source="dicom" if dicom else "volumes", masks="ignored", series=series, accept_hu=accept_hu
     )
 
-    def pseudonym(value: str) -> str:
-        return keyed_hash(value, key=id_key, purpose="message")
-
     if dicom or path.is_dir():
-        paired = ADAPTERS[settings.source].pair(study, settings, pseudonym)
+        paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key))
     else:
         paired = volume_pairs.single(study)
     outcome, ct = _checked(study, paired, settings, root, id_key)

@@ -8,14 +8,17 @@ import hashlib
 import math
 import os
 import struct
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from pydicom import config
 from pydicom.dataset import FileDataset
 from pydicom.filereader import read_partial
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
+from pydicom.valuerep import STANDARD_VR
 
 from femseg.errors import Fault, Refusal
 
@@ -110,6 +113,11 @@ def unreadable(path: Path, problem: str, fix: str = "copy the file again from it
     return Refusal(Fault(id="IN-14", file=str(path), problem=problem, fix=fix))
 
 
+def uid_name(uid: str) -> str:
+    """What the standard calls a UID; the UID itself where it is not in the standard."""
+    return UID(uid, validation_mode=config.IGNORE).name
+
+
 def read_slice_header(path: Path) -> SliceHeader | OtherObject:
     """Read one DICOM file's header and check that every byte of its pixels is there.
 
@@ -138,40 +146,53 @@ def read_slice_header(path: Path) -> SliceHeader | OtherObject:
 
 
 def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObject:
-    def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        return tag in _PIXEL_TAGS
-
-    try:
-        dataset = read_partial(stream, stop_when=at_pixels, specific_tags=_TAGS)
-        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")))
-        text = {name: _text(dataset, tag) for name, tag in _TEXT.items()}
-    except OSError:
-        raise
-    except Exception as error:  # pydicom meets a broken header with any of a dozen exception types
-        raise unreadable(path, f"has a broken header ({type(error).__name__}: {error})") from None
+    dataset, syntax = _dataset(path, stream)
+    text = {name: _text(dataset, tag) for name, tag in _TEXT.items()}
     shorts = {name: _short(dataset, tag, syntax) for name, tag in _SHORTS.items()}
-    implicit = syntax == IMPLICIT_VR
     if syntax not in READABLE_SYNTAXES:
-        return _header(path, text, shorts, str(syntax), 0)  # refused later, once for the whole series
-    element = stream.read(8 if implicit else 12)
-    if len(element) < (8 if implicit else 12):
-        kind = UID(text["SOPClassUID"]).name
-        if text["SOPClassUID"] and not kind.endswith("Image Storage"):
+        return _header(path, text, shorts, syntax, 0)  # refused later, once for the whole series
+    lead = 8 if syntax == IMPLICIT_VR else 12  # tag, perhaps type, length
+    element = stream.read(lead)
+    if len(element) < lead:
+        kind = uid_name(text["SOPClassUID"])  # the UID itself where it is not in the standard: cut short, perhaps
+        if kind != text["SOPClassUID"] and not kind.endswith("Image Storage"):
             return OtherObject(path=path, kind=kind)
         raise unreadable(path, f"ends after {size} bytes, before its pixel data")
-    (length,) = struct.unpack_from(">I" if syntax == BIG_ENDIAN else "<I", element, len(element) - 4)
-    offset = stream.tell()
-    header = _header(path, text, shorts, str(syntax), offset)
+    (length,) = struct.unpack_from(">I" if syntax == BIG_ENDIAN else "<I", element, lead - 4)
+    header = _header(path, text, shorts, syntax, stream.tell())
     if (length == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
         raise unreadable(path, f"says {syntax.name}, yet its pixels are stored otherwise")
     if syntax.is_encapsulated:
-        _check_fragments(path, stream, offset, size)
+        _check_fragments(header, stream, size)
     else:
         _check_length(header, length, size)
     return header
 
 
-def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syntax: str, offset: int) -> SliceHeader:
+def _dataset(path: Path, stream: BinaryIO) -> tuple[FileDataset, UID]:
+    """All our tags up to the pixels, where the stream then stands, and the transfer syntax."""
+
+    def at_pixels(tag: BaseTag, _vr: str | None, _length: int) -> bool:
+        return tag in _PIXEL_TAGS
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what matters is judged here, in our words
+            dataset = read_partial(stream, stop_when=at_pixels, specific_tags=_TAGS)
+        syntax = UID(str(dataset.file_meta.get("TransferSyntaxUID", "")), validation_mode=config.IGNORE)
+        odd = {element.VR for element in (*dataset.file_meta.values(), *dataset.values())} - STANDARD_VR - {None}
+    except OSError:
+        raise
+    except Exception as error:  # pydicom meets a broken header with any of a dozen exception types
+        raise unreadable(path, f"has a broken header ({type(error).__name__}: {error})") from None
+    if odd:  # GDCM answers a type that does not exist by reserving 700 MB
+        raise unreadable(path, f"has a broken header (value representation {', '.join(sorted(map(repr, odd)))})")
+    if syntax.name == str(syntax):
+        raise unreadable(path, f"has no TransferSyntaxUID of the standard ('{syntax}')")
+    return dataset, syntax
+
+
+def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syntax: UID, offset: int) -> SliceHeader:
     slope, intercept = _numbers(text["RescaleSlope"], 1), _numbers(text["RescaleIntercept"], 1)
     frames, count = _numbers(text["NumberOfFrames"], 1), _numbers(text["ImagesInAcquisition"], 1)
     return SliceHeader(
@@ -187,7 +208,7 @@ def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syn
         modality=text["Modality"],
         series_description=text["SeriesDescription"],
         image_type=tuple(part.strip() for part in text["ImageType"].split("\\")),
-        transfer_syntax=syntax,
+        transfer_syntax=str(syntax),
         photometric=text["PhotometricInterpretation"],
         burned_in=text["BurnedInAnnotation"] == "YES",
         rows=shorts["Rows"],
@@ -248,9 +269,9 @@ def _check_length(header: SliceHeader, length: int, size: int) -> None:
         )
 
 
-def _check_fragments(path: Path, stream: BinaryIO, offset: int, size: int) -> None:
+def _check_fragments(header: SliceHeader, stream: BinaryIO, size: int) -> None:
     """Walk the items of compressed pixel data (always little-endian) up to their delimiter."""
-    position = offset
+    position = header.pixel_offset
     while position + 8 <= size:
         stream.seek(position)
         group, element, length = struct.unpack("<HHI", stream.read(8))
@@ -259,7 +280,7 @@ def _check_fragments(path: Path, stream: BinaryIO, offset: int, size: int) -> No
         if (group, element) != _ITEM:
             break
         position += 8 + length
-    raise unreadable(path, f"is cut short: its compressed pixel data do not end within {size} bytes")
+    raise unreadable(header.path, f"is cut short: its compressed pixel data do not end within {size} bytes")
 
 
 def pixel_digest(header: SliceHeader) -> str:

@@ -5,10 +5,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
-from pydicom.uid import UID
 
 from femseg.errors import Fault, Refusal
-from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader
+from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, uid_name
 from femseg.volumes.files.plausible import size_faults
 from femseg.volumes.files.slice_stack import stack_grid, stacked
 from femseg.volumes.files.source import CheckedVolume
@@ -134,7 +133,7 @@ def _unreadable_kind(slices: Sequence[SliceHeader], role: Role) -> list[Fault]:
         (
             "IN-12",
             lambda s: s.transfer_syntax not in READABLE_SYNTAXES,
-            lambda s: f"TransferSyntaxUID (0002,0010) is {UID(s.transfer_syntax).name or 'missing'}",
+            lambda s: f"TransferSyntaxUID (0002,0010) is {uid_name(s.transfer_syntax) or 'missing'}",
             "export as Explicit VR Little Endian",
         ),
     ]
@@ -148,7 +147,7 @@ def _unreadable_kind(slices: Sequence[SliceHeader], role: Role) -> list[Fault]:
             ),
             (
                 "SC-13",
-                lambda s: s.burned_in or UID(s.sop_class).name.startswith("Secondary Capture"),
+                lambda s: s.burned_in or uid_name(s.sop_class).startswith("Secondary Capture"),
                 lambda s: "is a screenshot or has text burned into its pixels",
                 "export the original images; burned-in text can name the patient",
             ),

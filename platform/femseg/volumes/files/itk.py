@@ -1,5 +1,6 @@
 """SimpleITK, kept quiet and honest: its warnings are caught, its errors become refusals, its voxels are not copied."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,8 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from femseg.errors import ExitCode, Fault, Refusal
+
+_ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
 
 
 class _Caught(sitk.LoggerBase):
@@ -36,6 +39,7 @@ def itk_reading(file: str) -> Iterator[list[str]]:
         yield caught.lines
     except RuntimeError as error:
         said = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
+        said = _ADDRESS.sub("", said)
         raise Refusal(
             Fault(
                 id="IN-16",

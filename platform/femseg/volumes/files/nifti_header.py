@@ -66,7 +66,7 @@ def parse_nifti_header(raw: bytes, path: Path) -> NiftiHeader:
 
     faults = []
     used = dim[1 : 1 + max(0, min(dim[0], 7))]
-    if len(used) < 3 or min(used) < 1 or any(n != 1 for n in used[3:]):
+    if not 3 <= dim[0] <= 7 or min(used) < 1 or any(n != 1 for n in used[3:]):
         faults.append(refused(f"dim is {dim}, expected three sizes of at least 1", "store one 3-D volume per file"))
     else:
         faults += voxel_count_faults(used[:3], str(path))

@@ -79,8 +79,13 @@ def _series(paths: Sequence[Path]) -> sitk.Image:
     reader.SetImageIO("GDCMImageIO")
     reader.SetFileNames([str(path) for path in paths])
     reader.SetOutputPixelType(sitk.sitkFloat32)
-    with itk_reading(str(paths[0].parent)):
-        image: sitk.Image = reader.Execute()
+    try:
+        with itk_reading(str(paths[0].parent)):
+            image: sitk.Image = reader.Execute()
+    except Refusal:
+        for path in paths:  # ITK does not say which slice it was; one of these may
+            _file(path, sitk.sitkFloat32)
+        raise
     return image
 
 
