@@ -61,7 +61,10 @@ def main() -> None:
             scores += evaluate_case(by_id[case_id], package, cases, cohort_root(manifest, MANIFEST), folder)
             advance(done, f"Dice {scores[-2].dice:.3f}")
     write_scores(folder / "scores.csv", scores)
-    write_json_durably(folder / "metrics.json", summary(scores))
+    statistics = summary(scores)
+    write_json_durably(folder / "summary.json", statistics)
+    means = {grid: {name: row["mean"] for name, row in rows.items()} for grid, rows in statistics.items()}
+    write_json_durably(folder / "metrics.json", means)
 
 
 if __name__ == "__main__":

@@ -49,7 +49,7 @@ def training_run(client: MlflowClient, experiment_id: str, input_mode: str, pack
 
 def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: ModelPackage) -> None:
     """Test metrics, report, figures, lineage and dataset inputs on the run."""
-    for grid, metrics in read_json(EVALUATED / input_mode / "metrics.json").items():
+    for grid, metrics in read_json(EVALUATED / input_mode / "summary.json").items():
         for metric, values in metrics.items():
             for statistic, value in values.items():
                 if isinstance(value, int | float):

@@ -14,7 +14,7 @@ from femseg.promotion.lineage import lineage, software_versions
 from femseg.services.clusters import ray_session
 from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status
 from femseg.services.training import train_on_ray
-from femseg.services.training_job import TrainingJob, fit_job, training_job
+from femseg.services.training_job import TrainingJob, fit_job, is_complete, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
 from femseg.training.session import FitResult, Surroundings
@@ -107,8 +107,11 @@ def main() -> None:
     with run_with_true_status(client, run_id):
         for name, source in (("inputs", inputs), ("masks", MASKS), ("split", SPLIT)):
             log_dataset(client, run_id, name=name, source=str(source), digest=job.fingerprint[name], context="training")
-        with ray_session(dashboard=True):
-            train_on_ray(job, title=f"train {input_mode}")
+        if is_complete(job):
+            print(f"train {input_mode}: already complete")
+        else:
+            with ray_session(dashboard=True):
+                train_on_ray(job, title=f"train {input_mode}")
         model, curves = Path("models") / input_mode, Path("results/train") / input_mode
         result, package_sha256 = write_outputs(job, input_mode, inputs, model, curves)
         client.set_tag(run_id, "package_sha256", package_sha256)

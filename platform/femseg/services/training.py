@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import ray.train
-from ray.train import ScalingConfig
+from ray.train import LoggingConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
 from ray.train.v2.api.config import FailureConfig, RunConfig
 from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
@@ -142,6 +142,7 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
             run_config=RunConfig(  # type: ignore[arg-type]  # its annotation still names the older class
                 name=attempt,
                 storage_path=storage,
+                logging_config=LoggingConfig(log_level="ERROR"),
                 failure_config=FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),
             ),
         )

@@ -12,6 +12,7 @@ from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
 from femseg.services.tracking import tracking_uri
 from femseg.settings import as_plain
+from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.session import FitResult, Surroundings, fit
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import StoredCases
@@ -98,3 +99,9 @@ def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResu
         surroundings=surroundings,
     )
     return network, result
+
+
+def is_complete(job: TrainingJob) -> bool:
+    """Whether the run folder holds a finished run: starting it again would train nothing (TR-16)."""
+    newest = newest_good_checkpoint(Path(job.run_folder), lambda line: None)
+    return newest is not None and bool(newest.state["finished"])
