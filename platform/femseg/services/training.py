@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import ray
 import ray.train
 from ray.train import LoggingConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
@@ -117,6 +118,14 @@ def _failure(error: TrainingFailedError, job: TrainingJob) -> Refusal:
     )
 
 
+def _share(workers: int, use_gpu: bool) -> dict[str, float]:
+    """What one worker gets: a GPU and a core, or on CPUs an even share of the cores, which are its threads."""
+    if use_gpu:
+        return {"GPU": 1, "CPU": 1}
+    cores: float = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
+    return {"CPU": max(1, int(cores // workers))}
+
+
 def train_on_ray(job: TrainingJob, *, title: str) -> None:
     """Run a job data-parallel on the Ray session at hand. Returns when the run is complete.
 
@@ -137,7 +146,9 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
         trainer = TorchTrainer(
             _rank,
             train_loop_config={"job": as_plain(job), "attempt": attempt},
-            scaling_config=ScalingConfig(num_workers=workers, use_gpu=use_gpu),
+            scaling_config=ScalingConfig(
+                num_workers=workers, use_gpu=use_gpu, resources_per_worker=_share(workers, use_gpu)
+            ),
             torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
             run_config=RunConfig(  # type: ignore[arg-type]  # its annotation still names the older class
                 name=attempt,
