@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +19,7 @@ from femseg.training.loop import StepReport, build_optimizer, learning_rate_at, 
 from femseg.training.run_state import Run, commit, resumed_run
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings
-from femseg.training.validation import ValidationScore, validation_score
-
-_VALIDATED = ("validation_dice", "validation_soft_dice")
+from femseg.training.validation import validation_score
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,9 +102,9 @@ def fit(
         )
         with closing(batches), _journal(folder, run, around) as append, _memory_refused(optimisation, around):
             for step in steps:
-                score = _advance(run, step, network, cases_validation, settings, optimisation, around)
+                _advance(run, step, network, cases_validation, settings, optimisation, around)
                 append(run.rows[-1])
-                _record(run, score, settings, around)
+                _record(run, around)
                 stopping = any_rank(around.stop_requested(), around.device)
                 if run.finished or stopping or step.iteration % settings.checkpoint_every == 0:
                     commit(run, network, optimizer, folder, fingerprint, settings, around)
@@ -133,7 +131,7 @@ def _advance(
     settings: TrainSettings,
     optimisation: OptimisationSettings,
     around: Surroundings,
-) -> ValidationScore | None:
+) -> None:
     """Take a step into the run; validate when it is time."""
     run.iteration, run.refused_in_a_row = step.iteration, step.refused_in_a_row
     run.finished = step.iteration == settings.max_iterations
@@ -164,20 +162,19 @@ def _advance(
             validation_soft_dice=_finite(score.soft_dice) if score else None,
         )
     )
-    return score
 
 
 def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _record(run: Run, score: ValidationScore | None, settings: TrainSettings, around: Surroundings) -> None:
+def _record(run: Run, around: Surroundings) -> None:
+    """Tell recorder and progress of the newest row, on rank 0."""
     if around.rank != 0:
         return
     row = run.rows[-1]
-    for name in ("train_dice_loss", "learning_rate", "seconds", "samples_per_second", *_VALIDATED):
-        value = getattr(row, name)
-        if value is not None:
+    for name, value in asdict(row).items():
+        if name != "iteration" and value is not None:
             around.recorder.metric(name, value, step=row.iteration)
     loss = "not finite" if row.train_dice_loss is None else f"{row.train_dice_loss:.4f}"
     best = f", validation Dice {run.best_dice:.3f}" if run.best_iteration else ""
