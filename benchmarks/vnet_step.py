@@ -1,0 +1,121 @@
+"""One training step of our V-Net against MONAI's on the same tensor.
+
+    python benchmarks/vnet_step.py --output benchmarks/results/vnet_step.json
+
+Every variant makes a step (forward, soft Dice, backward, Adam) in turn, A B C A B C ..., so that whatever else the
+machine does meets all of them; medians and their ratios are what counts, not seconds. The networks are not the same:
+ours has 21 convolutions of 5 × 5 × 5 (1, 2, 3, 3, 3 down; 3, 3, 2, 1 up) and the normalisation that is named; MONAI's
+has 16 (1, 1, 2, 3, 2 down; 2, 2, 1, 1 up; 1 at the end), batch normalisation and channel dropout.
+"""
+
+import argparse
+import json
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from monai.networks.nets import VNet as MonaiVNet
+from torch import nn
+
+from femseg.durable import write_json_durably
+from femseg.networks.vnet import VNet, VNetSettings, foreground_probability
+from femseg.training.losses import soft_dice_loss
+
+Shape = tuple[int, int, int]
+
+
+def our_network(normalisation: str) -> nn.Module:
+    return VNet(VNetSettings(normalisation=normalisation), input_channels=1)  # type: ignore[arg-type]
+
+
+def monai_network() -> nn.Module:
+    return MonaiVNet(spatial_dims=3, in_channels=1, out_channels=2)
+
+
+def step_of(network: nn.Module, shape_zyx: Shape, *, bfloat16: bool, channels_last: bool) -> Callable[[], float]:
+    """A function that makes one training step and returns its seconds."""
+    layout = torch.channels_last_3d if channels_last else torch.contiguous_format
+    network.to(memory_format=layout)
+    generator = torch.Generator().manual_seed(0)
+    volume = torch.rand(1, 1, *shape_zyx, generator=generator).contiguous(memory_format=layout)
+    target = (torch.rand(1, *shape_zyx, generator=generator) > 0.5).float()
+    ours = isinstance(network, VNet)
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-4, fused=ours or None)
+
+    def step() -> float:
+        started = time.perf_counter()
+        optimizer.zero_grad(set_to_none=True)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bfloat16):
+            logits = network(volume)
+        soft_dice_loss(foreground_probability(logits), target).backward()
+        optimizer.step()
+        return time.perf_counter() - started
+
+    return step
+
+
+def variants(shape_zyx: Shape) -> dict[str, Callable[[], float]]:
+    """Name to step function."""
+    steps = {}
+    for precision in ("fp32", "bf16"):
+        bfloat16 = precision == "bf16"
+        for name, network, channels_last in (
+            ("ours none", our_network("none"), True),
+            ("ours instance", our_network("instance"), True),
+            ("monai", monai_network(), True),
+            ("monai", monai_network(), False),
+        ):
+            layout = "channels-last" if channels_last else "contiguous"
+            steps[f"{name} {precision} {layout}"] = step_of(
+                network, shape_zyx, bfloat16=bfloat16, channels_last=channels_last
+            )
+    return steps
+
+
+def measured(shape_zyx: Shape, repeats: int) -> dict[str, object]:
+    torch.manual_seed(0)
+    steps = variants(shape_zyx)
+    seconds: dict[str, list[float]] = {name: [] for name in steps}
+    for number in range(repeats + 1):  # the first round warms up
+        for name, step in steps.items():
+            taken = step()
+            if number:
+                seconds[name].append(taken)
+        print(f"round {number} of {repeats}", flush=True)
+    median = {name: statistics.median(values) for name, values in seconds.items()}
+    base = "monai fp32 contiguous"  # as MONAI comes
+    same = {
+        f"{name} {precision}": value / min(v for n, v in median.items() if n.startswith(f"monai {precision}"))
+        for precision in ("fp32", "bf16")
+        for name in ("ours none", "ours instance")
+        for value in [median[f"{name} {precision} channels-last"]]
+    }
+    return {
+        "shape_bczyx": [1, 1, *shape_zyx],
+        "repeats": repeats,
+        "machine": {"cpus": os.cpu_count(), "threads": torch.get_num_threads(), "load": os.getloadavg()[0]},
+        "versions": {"torch": torch.__version__, "python": platform.python_version()},
+        "median_seconds": median,
+        f"ratio_to_{base.replace(' ', '_')}": {name: value / median[base] for name, value in median.items()},
+        "ratio_to_monai_in_the_same_precision_and_its_faster_layout": same,
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shape", type=int, nargs=3, default=(256, 64, 64), metavar=("Z", "Y", "X"))
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    result = measured(tuple(arguments.shape), arguments.repeats)
+    print(json.dumps(result, indent=2))
+    if arguments.output:
+        write_json_durably(arguments.output, result)
+
+
+if __name__ == "__main__":
+    main()

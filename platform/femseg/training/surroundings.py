@@ -1,0 +1,36 @@
+"""Where a worker trains and who watches."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from femseg.training.recorder import NoRecorder, Recorder
+from femseg.training.validation import ValidationScore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """Where a worker runs and who watches; nothing here changes the result.
+
+    Attributes:
+        rank, world_size: of this worker.
+        device: of the network.
+        recorder: keeps the curves; called on rank 0 only.
+        progress: called on rank 0 with iterations done and a note.
+        say: takes a line for the log, such as a checkpoint that was set aside.
+        wrap: prepares the network for data-parallel training; the wrapped network shares its weights.
+        on_validation: called on every rank after each validation; "stop" ends the run early, on all ranks.
+        stop_requested: asked on every rank at each iteration; True commits a checkpoint and leaves with exit code 75.
+    """
+
+    rank: int = 0
+    world_size: int = 1
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+    recorder: Recorder = field(default_factory=NoRecorder)
+    progress: Callable[[int, str], None] = lambda done, note: None
+    say: Callable[[str], None] = print
+    wrap: Callable[[nn.Module], nn.Module] = lambda network: network
+    on_validation: Callable[[ValidationScore], str | None] = lambda score: None
+    stop_requested: Callable[[], bool] = lambda: False

@@ -1,0 +1,82 @@
+import pytest
+import torch
+
+from femseg.training.batches import global_batch, share_of_rank, training_batches
+from femseg.training.settings import AugmentationSettings
+
+AUGMENTED = AugmentationSettings(enabled=True)
+
+
+def test_every_epoch_holds_every_case_once_and_orders_them_anew():
+    case_ids = [f"case-{n}" for n in range(5)]
+    drawn = [c for i in range(1, 6) for c in global_batch(case_ids, seed=1, iteration=i, batch_size=3)]
+    epochs = [drawn[:5], drawn[5:10], drawn[10:15]]
+    assert all(sorted(epoch) == case_ids for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_the_order_depends_on_the_seed_but_not_on_how_the_cases_were_listed():
+    case_ids = [f"case-{n}" for n in range(9)]
+    batch = global_batch(case_ids, seed=1, iteration=4, batch_size=2)
+    assert batch == global_batch(case_ids[::-1], seed=1, iteration=4, batch_size=2)
+    assert any(batch != global_batch(case_ids, seed=s, iteration=4, batch_size=2) for s in (2, 3, 4))
+
+
+def batches_of(spheres, *, rank, world_size, first=1):
+    cases = spheres.SphereCases(range(5))
+    return list(
+        training_batches(
+            cases,
+            batch_size=4,
+            augmentation=AUGMENTED,
+            seed=2,
+            first_iteration=first,
+            last_iteration=6,
+            positions=share_of_rank(4, rank=rank, world_size=world_size),
+        )
+    )
+
+
+def test_tr_12_the_global_batch_is_the_same_bits_for_one_two_and_four_workers(spheres):
+    alone = batches_of(spheres, rank=0, world_size=1)
+    for world_size in (2, 4):
+        shares = [batches_of(spheres, rank=rank, world_size=world_size) for rank in range(world_size)]
+        for whole, *parts in zip(alone, *shares, strict=True):
+            assert {part.case_ids for part in parts} == {whole.case_ids}
+            assert torch.equal(torch.cat([part.input_bczyx for part in parts]), whole.input_bczyx)
+            assert torch.equal(torch.cat([part.target_bzyx for part in parts]), whole.target_bzyx)
+
+
+def test_batches_from_a_later_iteration_on_are_those_of_a_run_from_the_start(spheres):
+    later = batches_of(spheres, rank=0, world_size=1, first=4)
+    for a, b in zip(later, batches_of(spheres, rank=0, world_size=1)[3:], strict=True):
+        assert a.iteration == b.iteration
+        assert torch.equal(a.input_bczyx, b.input_bczyx)
+
+
+def test_shares_that_would_differ_between_workers_are_refused():
+    with pytest.raises(ValueError, match=r"batch_size: expected a multiple of 2 workers × 1 micro-batches .*, got 3"):
+        share_of_rank(3, rank=0, world_size=2)
+    with pytest.raises(ValueError, match="2 micro-batches"):
+        share_of_rank(2, rank=0, world_size=2, micro_batches=2)
+
+
+def test_no_training_cases_and_mismatched_shapes_are_refused(spheres):
+    with pytest.raises(ValueError, match="no training cases"):
+        global_batch([], seed=0, iteration=1, batch_size=2)
+
+    class Crooked(spheres.SphereCases):
+        def input_czyx(self, case_id):
+            return super().input_czyx(case_id)[:, 1:]
+
+    batches = training_batches(
+        Crooked([1]),
+        batch_size=1,
+        augmentation=AugmentationSettings(),
+        seed=0,
+        first_iteration=1,
+        last_iteration=1,
+        positions=range(1),
+    )
+    with pytest.raises(ValueError, match=r"case sphere-001: input of shape .* do not match"):
+        next(batches)

@@ -1,0 +1,120 @@
+import random
+
+import pytest
+import torch
+
+from femseg.errors import ExitCode, Refusal
+from femseg.training.checkpoint import (
+    checkpoint_folder,
+    discard_old_checkpoints,
+    newest_good_checkpoint,
+    read_checkpoint,
+    refuse_other_run,
+    write_checkpoint,
+)
+
+
+def written(folder, *iterations):
+    for iteration in iterations:
+        write_checkpoint(
+            folder, iteration, {"network": {"w": torch.full((64,), float(iteration))}, "n": 1}, {"lr": 1e-4}
+        )
+
+
+def newest(folder):
+    said = []
+    return newest_good_checkpoint(folder, said.append), said
+
+
+def cut(path, part):
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+
+
+def test_a_checkpoint_comes_back_whole(tmp_path):
+    written(tmp_path, 5)
+    checkpoint, said = newest(tmp_path)
+    assert (checkpoint.iteration, checkpoint.fingerprint, said) == (5, {"lr": 1e-4}, [])
+    assert torch.equal(checkpoint.state["network"]["w"], torch.full((64,), 5.0))
+
+
+def test_an_empty_folder_holds_no_checkpoint(tmp_path):
+    assert newest(tmp_path / "nothing") == (None, [])
+
+
+@pytest.mark.parametrize("part", [0, 0.01, 0.5, 0.99])
+@pytest.mark.parametrize("name", ["state.pt", "COMMIT"])
+def test_tr_03_a_torn_newest_one_is_named_set_aside_and_the_one_before_it_used(tmp_path, name, part):
+    written(tmp_path, 5, 10)
+    cut(checkpoint_folder(tmp_path, 10) / name, part)
+    checkpoint, said = newest(tmp_path)
+    assert checkpoint.iteration == 5
+    assert len(said) == 1
+    assert said[0].startswith("warning TR-03: ")
+    assert "step-000010" in said[0]
+    assert (tmp_path / "step-000010.corrupt" / name).exists()
+    assert newest(tmp_path)[1] == []
+
+
+def test_tr_03_exit_4_if_there_were_checkpoints_and_none_is_good_and_again_at_the_next_try(tmp_path):
+    written(tmp_path, 5)
+    cut(checkpoint_folder(tmp_path, 5) / "state.pt", 0.5)
+    for _ in range(2):
+        with pytest.raises(Refusal, match=r"none of the 1 checkpoints") as refused:
+            newest(tmp_path)
+        assert refused.value.exit_code == ExitCode.INTEGRITY
+
+
+def test_a_save_that_was_interrupted_before_its_commit_never_counted(tmp_path):
+    written(tmp_path, 5, 10)
+    (checkpoint_folder(tmp_path, 10) / "COMMIT").unlink()
+    checkpoint, said = newest(tmp_path)
+    assert (checkpoint.iteration, said) == (5, [])
+    written(tmp_path, 10)
+    assert newest(tmp_path)[0].iteration == 10
+
+
+def test_any_flipped_bit_of_state_or_commit_is_detected(tmp_path):
+    written(tmp_path, 5)
+    dice = random.Random(0)
+    for name in ("state.pt", "COMMIT"):
+        path = checkpoint_folder(tmp_path, 5) / name
+        good = path.read_bytes()
+        for _ in range(60):
+            place = dice.randrange(len(good))
+            path.write_bytes(good[:place] + bytes([good[place] ^ 1 << dice.randrange(8)]) + good[place + 1 :])
+            with pytest.raises(Refusal, match=name) as refused:
+                read_checkpoint(tmp_path, 5)
+            assert refused.value.exit_code == ExitCode.INTEGRITY
+        path.write_bytes(good)
+    assert read_checkpoint(tmp_path, 5).iteration == 5
+
+
+def test_tr_11_another_runs_checkpoint_is_refused_with_every_differing_key(tmp_path):
+    fingerprint = {"train": {"learning_rate": 1e-4, "seed": 1}, "data": "aa"}
+    write_checkpoint(tmp_path, 5, {"n": 1}, fingerprint)
+    checkpoint, _ = newest(tmp_path)
+    refuse_other_run(checkpoint, {"train": {"learning_rate": 1e-4, "seed": 1}, "data": "aa"}, tmp_path)
+    with pytest.raises(Refusal) as refused:
+        refuse_other_run(checkpoint, {"train": {"learning_rate": 3e-4, "seed": 1}, "code": "bb"}, tmp_path)
+    assert refused.value.exit_code == ExitCode.USAGE
+    assert (
+        "(code: absent there, bb now; data: aa there, absent now; train.learning_rate: 0.0001 there, 0.0003 now)"
+        in str(refused.value)
+    )
+
+
+def test_st_07_retention_keeps_the_newest_and_the_best(tmp_path):
+    written(tmp_path, 5, 10, 15, 20)
+    discard_old_checkpoints(tmp_path, newest=2, also_keep={5})
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000005", "step-000015", "step-000020"]
+
+
+def test_a_checkpoint_that_carries_code_is_not_run(tmp_path):
+    class Payload:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "executed"), "w"))
+
+    write_checkpoint(tmp_path, 5, {"payload": Payload()}, {})
+    with pytest.raises(Exception, match="Weights only load failed"):
+        read_checkpoint(tmp_path, 5)
+    assert not (tmp_path / "executed").exists()
