@@ -48,7 +48,8 @@ def check(
     from femseg.cli.check import check_folder
 
     with door(as_json=as_json):
-        raise typer.Exit(check_folder(folder, source=source, masks=masks, as_json=as_json))
+        code = check_folder(folder, source=source, masks=masks, as_json=as_json)
+    raise typer.Exit(code)
 
 
 @app.command()

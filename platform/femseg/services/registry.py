@@ -100,13 +100,14 @@ def load_registered(client: MlflowClient, uri: str) -> ModelPackage:
         registered (exit 4).
     """
     name, _, alias = uri.removeprefix(_SCHEME).partition("@")
+    mlflow.set_tracking_uri(tracking_uri())  # a logged model is looked up there, whatever the client's own address
     try:
         if alias:
             version = client.get_model_version_by_alias(name, alias)
         else:
             name, _, number = name.partition("/")
             version = client.get_model_version(name, number)
-        stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.source, tracking_uri=tracking_uri()))
+        stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.source))
     except (MlflowException, OSError) as error:
         problem = f"the registry at hand has no such model ({type(error).__name__})"
         fix = "register one with `make register` after `dvc repro` or `dvc pull`, or give a package folder"
