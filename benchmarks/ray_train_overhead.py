@@ -23,8 +23,8 @@ from femseg.networks.vnet import VNetSettings
 from femseg.services.clusters import ray_session
 from femseg.services.training import train_on_ray
 from femseg.services.training_job import TrainingJob, fit_job, training_job
-from femseg.training.session import Surroundings
 from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.surroundings import Surroundings
 from femseg.volumes.grid import VoxelGrid
 
 

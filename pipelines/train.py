@@ -4,10 +4,12 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.door import door
 from femseg.durable import read_json, sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.inference.verdict import training_range
 from femseg.networks.package import write_package
 from femseg.networks.vnet import VNetSettings
 from femseg.promotion.lineage import lineage, software_versions
@@ -17,8 +19,9 @@ from femseg.services.training import train_on_ray
 from femseg.services.training_job import TrainingJob, fit_job, is_complete, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
-from femseg.training.session import FitResult, Surroundings
+from femseg.training.session import FitResult
 from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.surroundings import Surroundings
 
 MASKS, SPLIT, MANIFEST = Path("data/arrays/mask"), Path("data/split.json"), Path("data/cohort/manifest.json")
 BEST = Path("results/search/best.json")
@@ -59,6 +62,7 @@ def described_job(input_mode: str, inputs: Path) -> TrainingJob:
 def write_outputs(job: TrainingJob, input_mode: str, inputs: Path, model: Path, curves: Path) -> tuple[FitResult, str]:
     """The package and the curves of a complete run; returns its result and the package's SHA-256."""
     network, result = fit_job(job, Surroundings(say=lambda line: None))
+    store = ArrayStore.open(inputs)
     settings = {"train": as_plain(job.train), "optimisation": as_plain(job.optimisation)}
     sources = ["data/cohort", inputs.as_posix(), MASKS.as_posix(), SPLIT.as_posix(), BEST.as_posix()]
     hashes = {key: job.fingerprint[key] for key in ("inputs", "masks", "split", "code")}
@@ -67,9 +71,10 @@ def write_outputs(job: TrainingJob, input_mode: str, inputs: Path, model: Path, 
         network,
         model={
             "input_mode": input_mode,
-            "input_recipe": as_plain(ArrayStore.open(inputs).recipe),
+            "input_recipe": as_plain(store.recipe),
             "metrics": {"validation_dice": result.validation_dice, "best_iteration": result.best_iteration},
             "training": settings,
+            "training_range": training_range(store.entry(case).ct_grid for case in read_split(SPLIT).train),
             "versions": software_versions(),
         },
         lineage=lineage(

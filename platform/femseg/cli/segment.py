@@ -7,6 +7,7 @@ from pathlib import Path
 from femseg.cohorts.check import inspect_study
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.inference.segment import segment
+from femseg.inference.verdict import verdict
 from femseg.networks.package import ModelPackage, load_package
 from femseg.volumes.files.mask_writing import write_mask
 
@@ -42,6 +43,7 @@ def segment_file(
     case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu)
     package = load_model(model)
     mask = segment(package, ct, name=str(ct_path)).mask
+    reasons = verdict(mask, package.model)
     write_mask(output, mask)
     result = {
         "mask": str(output),
@@ -49,11 +51,14 @@ def segment_file(
         "metal_ml": case.facts.metal_ml,
         "model_sha256": package.sha256,
         "input_mode": package.model["input_mode"],
+        "qc": "review" if reasons else "usable",
+        "reasons": list(reasons),
         "remarks": list(case.remarks),
     }
     if as_json:
         print(json.dumps(result, indent=2))
         return
     print(f"{output}: femur {result['femur_ml']:.1f} ml, model {package.sha256[:12]} ({result['input_mode']} input)")
-    for remark in case.remarks:
-        print(f"remark {remark}")
+    for remark in (*case.remarks, *reasons):
+        print(f"  {remark}")
+    print("  qc: review this mask before use" if reasons else "  qc: usable")

@@ -18,7 +18,7 @@ from femseg.services.training_job import TrainingJob, fit_job
 from femseg.settings import as_plain, checked
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.halving import SearchSettings, Trial, TrialResult, first_trials, survivors, usable
-from femseg.training.session import Surroundings
+from femseg.training.surroundings import Surroundings
 from femseg.training.validation import ValidationScore
 
 

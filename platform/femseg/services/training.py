@@ -24,7 +24,7 @@ from femseg.services.tracking import MlflowRecorder, connect
 from femseg.services.training_job import TrainingJob, fit_job
 from femseg.settings import as_plain, checked
 from femseg.training.recorder import NoRecorder
-from femseg.training.session import Surroundings
+from femseg.training.surroundings import Surroundings
 
 _STOP, _REFUSED = "stop", "refused"
 _RETRIES = 3

@@ -13,9 +13,10 @@ from femseg.promotion.lineage import code_sha256
 from femseg.services.tracking import tracking_uri
 from femseg.settings import as_plain
 from femseg.training.checkpoint import newest_good_checkpoint
-from femseg.training.session import FitResult, Surroundings, fit
+from femseg.training.session import FitResult, fit
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import StoredCases
+from femseg.training.surroundings import Surroundings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,71 @@
+"""Reasons to look at a mask before anyone uses it: a plausible-looking wrong mask is the worst that can happen."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.orientation import lps_grid, to_lps
+from femseg.volumes.volume import MaskVolume
+
+_PLAUSIBLE_ML = (50.0, 1500.0)
+_LARGE_PIECE_ML = 5.0
+_SLACK = 0.1  # beyond what training saw, as a fraction of it
+_AXES = ("z", "y", "x")
+
+
+def training_range(grids: Iterable[VoxelGrid]) -> dict[str, list[list[float]]]:
+    """What a model was trained on, as least and greatest value by axis (z, y, x): goes into its package."""
+    upright = [lps_grid(grid) for grid in grids]
+    values = {
+        "spacing_mm_zyx": np.array([grid.spacing_mm_zyx for grid in upright]),
+        "extent_mm_zyx": np.array([grid.extent_mm_zyx for grid in upright]),
+    }
+    return {name: [rows.min(axis=0).tolist(), rows.max(axis=0).tolist()] for name, rows in values.items()}
+
+
+def outside_training(grid: VoxelGrid, seen: Mapping[str, Sequence[Sequence[float]]]) -> tuple[str, ...]:
+    """How a CT differs from what the model was trained on (IF-04), one sentence each."""
+    upright, found = lps_grid(grid), []
+    for name, words in (("spacing_mm_zyx", "spacing"), ("extent_mm_zyx", "field of view")):
+        least, most = seen[name]
+        for axis, value, low, high in zip(_AXES, getattr(upright, name), least, most, strict=True):
+            if not low * (1 - _SLACK) <= value <= high * (1 + _SLACK):
+                found.append(f"IF-04 {words} along {axis} is {value:.3g} mm, trained on {low:.3g} to {high:.3g} mm")
+    return tuple(found)
+
+
+def reasons_to_review(mask: MaskVolume) -> tuple[str, ...]:
+    """What a femur mask should not be (IF-03): empty, too small or large, in pieces, at the edge."""
+    femur_zyx, grid = to_lps(mask.femur_zyx, mask.grid)
+    voxel_ml = grid.voxel_volume_mm3 / 1000.0
+    volume_ml = float(np.count_nonzero(femur_zyx)) * voxel_ml
+    if volume_ml == 0.0:
+        return ("IF-03 the mask is empty",)
+    reasons = []
+    low, high = _PLAUSIBLE_ML
+    if not low <= volume_ml <= high:
+        reasons.append(f"IF-03 the mask is {volume_ml:.0f} ml, a femur is {low:.0f} to {high:.0f} ml")
+    pieces = _large_pieces(femur_zyx, voxel_ml)
+    if pieces > 1:
+        reasons.append(f"IF-03 the mask has {pieces} pieces of {_LARGE_PIECE_ML:.0f} ml or more")
+    for axis, (first, last) in enumerate((("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))):
+        for end, index in ((first, 0), (last, -1)):
+            if femur_zyx.take(index, axis=axis).any():
+                reasons.append(f"IF-03 the mask touches the {end} end of the volume")
+    return tuple(reasons)
+
+
+def _large_pieces(femur_zyx: NDArray[np.bool_], voxel_ml: float) -> int:
+    labels, _ = ndimage.label(femur_zyx)
+    sizes_ml = np.bincount(labels.ravel())[1:] * voxel_ml
+    return int(np.count_nonzero(sizes_ml >= _LARGE_PIECE_ML))
+
+
+def verdict(mask: MaskVolume, model: Mapping[str, Any]) -> tuple[str, ...]:
+    """All reasons to review a mask that a packaged model made; none means "usable"."""
+    seen = model.get("training_range")
+    return (*(outside_training(mask.grid, seen) if seen else ()), *reasons_to_review(mask))

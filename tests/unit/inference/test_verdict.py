@@ -1,0 +1,67 @@
+"""When a mask asks to be looked at."""
+
+import numpy as np
+import pytest
+
+from femseg.inference.verdict import outside_training, reasons_to_review, training_range, verdict
+from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.volume import MaskVolume
+
+GRID = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 2.0, 2.0))
+FEMUR = (slice(5, 55), slice(15, 25), slice(15, 25))  # 200 × 20 × 20 mm = 80 ml
+
+
+def mask_of(*boxes, grid: VoxelGrid = GRID) -> MaskVolume:
+    femur_zyx = np.zeros(grid.shape_zyx, np.bool_)
+    for box in boxes:
+        femur_zyx[box] = True
+    return MaskVolume(femur_zyx=femur_zyx, grid=grid)
+
+
+def test_a_single_plausible_piece_inside_the_volume_needs_no_review():
+    assert reasons_to_review(mask_of(FEMUR)) == ()
+
+
+@pytest.mark.parametrize(
+    ("boxes", "words"),
+    [
+        ([], "empty"),
+        ([(slice(20, 24), slice(15, 25), slice(15, 25))], "6 ml, a femur is 50 to 1500 ml"),
+        ([FEMUR, (slice(5, 55), slice(30, 33), slice(5, 15))], "2 pieces"),
+        ([(slice(0, 50), slice(15, 25), slice(15, 25))], "inferior end"),
+        ([(slice(10, 60), slice(15, 25), slice(15, 25))], "superior end"),
+        ([(slice(5, 55), slice(0, 10), slice(15, 25))], "anterior end"),
+        ([(slice(5, 55), slice(15, 25), slice(30, 40))], "left end"),
+    ],
+    ids=["IF-03-empty", "IF-03-small", "IF-03-pieces", "IF-03-inferior", "IF-03-superior", "IF-03-front", "IF-03-left"],
+)
+def test_what_a_femur_should_not_be_is_said(boxes, words):
+    assert any(words in reason for reason in reasons_to_review(mask_of(*boxes)))
+
+
+def test_crumbs_are_no_pieces():
+    assert reasons_to_review(mask_of(FEMUR, (30, 30, 30))) == ()
+
+
+def test_ends_are_named_in_the_patient_not_in_the_array():
+    upside_down = VoxelGrid(
+        shape_zyx=GRID.shape_zyx,
+        spacing_mm_zyx=GRID.spacing_mm_zyx,
+        direction_xyz=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.0),
+    )
+    at_first_slice = mask_of((slice(0, 50), slice(15, 25), slice(15, 25)), grid=upside_down)
+    assert [r for r in reasons_to_review(at_first_slice) if "touches" in r] == [
+        "IF-03 the mask touches the superior end of the volume"
+    ]
+
+
+def test_a_ct_unlike_those_of_the_training_is_said_with_numbers():  # IF-04
+    seen = training_range([GRID, GRID.resized((50, 40, 40))])
+    assert outside_training(GRID, seen) == ()
+    finer = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 0.5, 0.5))
+    assert outside_training(finer, seen)[0] == "IF-04 spacing along y is 0.5 mm, trained on 2 to 2 mm"
+    assert "IF-04 field of view along x is 20 mm, trained on 80 to 80 mm" in outside_training(finer, seen)
+
+
+def test_a_model_without_a_training_range_is_judged_by_the_mask_alone():
+    assert verdict(mask_of(FEMUR), {}) == ()
