@@ -79,8 +79,8 @@ def written_durably(path: Path, *, check: Callable[[Path], None] | None = None) 
 def folder_written_durably(folder: Path) -> Iterator[Path]:
     """Give a temporary folder beside `folder`; once the block has filled it, it takes the final name, whole.
 
-    Files are to be written into it by this module's functions, which make each of them durable. An earlier folder of
-    that name is replaced; on any error it stays and nothing else is left.
+    Files that must survive a power cut are to be written into it by this module's functions. An earlier folder of that
+    name is replaced; on any error it stays and nothing else is left.
 
     Raises: Refusal (exit 5) when the disk is full or unwritable.
     """

@@ -1,6 +1,5 @@
 """A phantom study as DICOM, the way an annotated clinical study arrives: a CT series and a mask series beside it."""
 
-import io
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
 
 from femseg.cohorts.phantom.study import PhantomStudy
-from femseg.durable import folder_written_durably, write_bytes_durably
+from femseg.durable import folder_written_durably
 
 _INTERCEPT_HU = -1024
 _MAKER = "femseg phantom"
@@ -58,23 +57,30 @@ def write_phantom_study(study: PhantomStudy, folder: Path) -> None:
 
 
 def _write_series(study: PhantomStudy, series: _Series, stored_zyx: NDArray[np.int16], folder: Path) -> None:
+    # Files are not synced one by one: the folder takes its name when all are written, and intake hashes each of them.
+    folder.mkdir()
+    dataset = _series_header(study, series)
     for number, stored_yx in enumerate(stored_zyx):
         instance_uid = _uid(study, series.kind, str(number))
-        slice_ = _about_the_patient(study) | _about_the_series(study, series) | _geometry(study, number)
-        dataset = Dataset()
-        for keyword, value in slice_.items():
+        for keyword, value in _geometry(study, number).items():
             setattr(dataset, keyword, value)
-        dataset.SOPClassUID, dataset.SOPInstanceUID = CTImageStorage, instance_uid
+        dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = instance_uid
         dataset.set_pixel_data(np.ascontiguousarray(stored_yx), "MONOCHROME2", 16, generate_instance_uid=False)
-        dataset.file_meta = FileMetaDataset()
-        dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
-        dataset.file_meta.MediaStorageSOPInstanceUID = instance_uid
-        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        dataset.file_meta.ImplementationClassUID = _uid(study, "implementation")
-        dataset.file_meta.ImplementationVersionName = "FEMSEG_PHANTOM"
-        buffer = io.BytesIO()
-        dataset.save_as(buffer, enforce_file_format=True)
-        write_bytes_durably(folder / f"{series.kind}-{number + 1:04d}.dcm", buffer.getvalue())
+        dataset.save_as(folder / f"{series.kind}-{number + 1:04d}.dcm", enforce_file_format=True)
+
+
+def _series_header(study: PhantomStudy, series: _Series) -> Dataset:
+    """What all slices of a series have in common."""
+    dataset = Dataset()
+    for keyword, value in (_about_the_patient(study) | _about_the_series(study, series)).items():
+        setattr(dataset, keyword, value)
+    dataset.SOPClassUID = CTImageStorage
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.MediaStorageSOPClassUID = CTImageStorage
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.ImplementationClassUID = _uid(study, "implementation")
+    dataset.file_meta.ImplementationVersionName = "FEMSEG_PHANTOM"
+    return dataset
 
 
 def _uid(study: PhantomStudy, *parts: str) -> UID:
