@@ -26,7 +26,7 @@ from femseg.settings import as_plain, checked
 from femseg.training.recorder import NoRecorder
 from femseg.training.surroundings import Surroundings
 
-_STOP, _REFUSED = "stop", "refused"
+_STOP, _REFUSED, _MESSAGES = "stop", "refused", "messages.log"
 _RETRIES = 3
 _COLLECTIVE_TIMEOUT_S = 120
 
@@ -46,6 +46,7 @@ def _rank(plain: dict[str, Any]) -> None:
         world_size=context.get_world_size(),
         device=get_device(),
         recorder=recorder or NoRecorder(),
+        say=lambda line: _append(Path(job.run_folder) / _MESSAGES, line),
         wrap=prepare_model,
         stop_requested=stop.exists,
     )
@@ -57,6 +58,11 @@ def _rank(plain: dict[str, Any]) -> None:
     finally:
         if recorder:
             recorder.flush()
+
+
+def _append(path: Path, line: str) -> None:
+    with path.open("a", encoding="utf-8") as stream:
+        stream.write(line + "\n")
 
 
 @contextmanager
@@ -81,12 +87,20 @@ def _stop_file_on_signal(path: Path) -> Iterator[None]:
 
 @contextmanager
 def _watched(job: TrainingJob, title: str) -> Iterator[None]:
-    """Show how far rank 0's journal has come while the block runs."""
-    journal, ended = Path(job.run_folder) / "curve.jsonl", threading.Event()
+    """Show how far rank 0's journal has come, and what the workers have to say, while the block runs."""
+    journal, messages = Path(job.run_folder) / "curve.jsonl", Path(job.run_folder) / _MESSAGES
+    messages.unlink(missing_ok=True)
+    ended = threading.Event()
 
     def watch() -> None:
+        said, last = 0, False
         with progress(title, total=job.train.max_iterations) as advance:
-            while not ended.wait(1.0):
+            while not last:
+                last = ended.wait(1.0)
+                lines = messages.read_text(encoding="utf-8").splitlines() if messages.exists() else []
+                for line in lines[said:]:
+                    print(line, flush=True)
+                said = len(lines)
                 done = journal.read_bytes().count(b"\n") if journal.exists() else 0
                 if done:
                     advance(done, "")
