@@ -5,7 +5,7 @@
 Every variant makes a step (forward, soft Dice, backward, Adam) in turn, A B C A B C ..., so that whatever else the
 machine does meets all of them; medians and their ratios are what counts, not seconds. "ours" has MONAI's convolutions
 (1, 1, 2, 3, 2 down; 2, 2, 1, 1 up; MONAI makes one more, 5 × 5 × 5 to two channels, at the end, and has batch
-normalisation and channel dropout). "ours paper" has Milletari's (1, 2, 3, 3, 3 down; 3, 3, 2, 1 up): 1.4 times the work.
+normalisation and channel dropout). "ours paper" has Milletari's (1, 2, 3, 3, 3 down; 3, 3, 2, 1 up), 1.4 × the work.
 """
 
 import argparse
