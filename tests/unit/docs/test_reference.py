@@ -1,0 +1,109 @@
+"""The reference says what the code says: settings, fault ids, exit codes, metrics, files."""
+
+import ast
+import json
+import re
+
+import pytest
+import yaml
+from documentation import PAGES, ROOT
+
+from femseg.cohorts.array_settings import ArraySettings
+from femseg.cohorts.phantom import PhantomSettings
+from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.split import SplitSettings
+from femseg.comparison.settings import CompareSettings
+from femseg.errors import ExitCode
+from femseg.metrics.definitions import METRICS
+from femseg.networks.vnet import VNetSettings
+from femseg.settings import as_plain
+from femseg.training.halving import SearchSettings
+from femseg.training.settings import OptimisationSettings, TrainSettings
+
+REFERENCE = ROOT / "docs/reference"
+SECTIONS = {
+    "cohort": CohortSettings(),
+    "phantom": PhantomSettings(),
+    "arrays": ArraySettings(),
+    "split": SplitSettings(),
+    "network": VNetSettings(),
+    "optimisation": OptimisationSettings(),
+    "search": SearchSettings(),
+    "train": TrainSettings(),
+    "compare": CompareSettings(),
+}
+
+
+def flat(plain: dict, where: str = "") -> dict:
+    pairs: dict = {}
+    for key, value in plain.items():
+        pairs |= flat(value, f"{where}{key}.") if isinstance(value, dict) else {f"{where}{key}": value}
+    return pairs
+
+
+def rows_of(page: str) -> dict[str, str]:
+    """First column, without back-ticks, to the second of every table row that begins with code or a number."""
+    text = (REFERENCE / page).read_text(encoding="utf-8")
+    return dict(re.findall(r"^\| `?([\w.-]+)`? \| `?(.+?)`? \|", text, re.MULTILINE))
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_every_setting_stands_in_the_reference_with_its_default(section):
+    described = {key: value for key, value in rows_of("settings.md").items() if key.startswith(f"{section}.")}
+    assert {key: json.loads(value) for key, value in described.items()} == flat(
+        as_plain(SECTIONS[section]), f"{section}."
+    )
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "params.paper.yaml"])
+def test_every_key_of_a_settings_file_stands_in_the_reference(file):
+    document = yaml.safe_load((ROOT / file).read_text())
+    assert document.pop("input_modes") == ["raw", "gradient"]
+    assert set(flat(document)) <= set(rows_of("settings.md"))
+
+
+def fault_ids_in_code() -> set[str]:
+    """Ids of faults, and those with which a remark begins."""
+    found = set()
+    for file in [*(ROOT / "platform/femseg").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]:
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                found |= set(re.findall(r"^([A-Z]{2,3}-\d\d)(?:$|: | femur)", node.value))
+    return found
+
+
+def test_every_fault_id_of_the_code_stands_in_the_reference_and_no_other():
+    listed = {key for key in rows_of("exit-codes-and-faults.md") if re.fullmatch(r"[A-Z]+-\d+", key)}
+    assert listed == fault_ids_in_code()
+
+
+def test_fault_ids_named_elsewhere_stand_in_the_reference():
+    listed = set(rows_of("exit-codes-and-faults.md"))
+    named = {i for page in PAGES for i in re.findall(r"`([A-Z]{2,3}-\d\d)`", page.read_text(encoding="utf-8"))}
+    assert named - listed == set()
+
+
+def test_every_exit_code_stands_in_the_reference():
+    assert {str(int(code)) for code in ExitCode} <= rows_of("exit-codes-and-faults.md").keys()
+
+
+@pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)
+def test_a_metrics_own_words_stand_in_the_reference(metric):
+    page = (REFERENCE / "metrics.md").read_text(encoding="utf-8")
+    missing = [
+        words
+        for words in (f"## {metric.heading}", f"`{metric.name}`", metric.definition, metric.when_empty, metric.source)
+        if words not in page
+    ]
+    assert missing == []
+
+
+def test_every_out_of_the_pipeline_stands_in_the_files_reference():
+    page = (REFERENCE / "files.md").read_text(encoding="utf-8")
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    outs = [
+        out.replace("${item.mode}", "<mode>")
+        for stage in stages.values()
+        for out in [*stage["outs"], *stage.get("metrics", [])]
+    ]
+    assert [out for out in outs if f"`{out}`" not in page] == []
