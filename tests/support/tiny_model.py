@@ -30,6 +30,10 @@ def write_tiny_package(folder: Path, *, seed: int = 0) -> str:
         "input_recipe": as_plain(RECIPE),
         "metrics": {"validation_dice": 0.5, "best_iteration": 2},
         "training": {"train": {"seed": seed}},
+        "training_range": {
+            "spacing_mm_zyx": [[4.0, 3.0, 2.5], [4.0, 3.0, 2.5]],
+            "extent_mm_zyx": [[50.0, 60.0, 60.0], [60.0, 80.0, 80.0]],
+        },
         "versions": {},
     }
     return write_package(folder, VNet(TINY_NETWORK, 1), model=model, lineage={"dvc_md5": {}, "seed": seed})
