@@ -16,7 +16,7 @@ from femseg.promotion.lineage import lineage, software_versions
 from femseg.services.clusters import ray_session
 from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status
 from femseg.services.training import train_on_ray
-from femseg.services.training_job import TrainingJob, fit_job, is_complete, training_job
+from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
 from femseg.training.session import FitResult
@@ -119,6 +119,7 @@ def main() -> None:
                 train_on_ray(job, title=f"train {input_mode}")
         model, curves = Path("models") / input_mode, Path("results/train") / input_mode
         result, package_sha256 = write_outputs(job, input_mode, inputs, model, curves)
+        record_curve(client, job)
         client.set_tag(run_id, "package_sha256", package_sha256)
         client.log_metric(run_id, "best_validation_dice", result.validation_dice, step=result.best_iteration)
     print(f"{input_mode}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")

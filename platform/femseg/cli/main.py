@@ -42,13 +42,24 @@ def check(
     folder: Annotated[Path, typer.Argument(help="Folder with one study per sub-folder, or pairs of volume files.")],
     source: Annotated[str, typer.Option(help="dicom, volumes, or auto: look and decide.")] = "auto",
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether each study must have a mask.")] = True,
+    mask: Annotated[str, typer.Option(help="The mask's file or folder in each study, if it has no usual name.")] = "",
+    series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a study holds several.")] = None,
+    accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Check every study before anyone trains on it: all faults of all studies, in one pass."""
     from femseg.cli.check import check_folder
 
     with door(as_json=as_json):
-        code = check_folder(folder, source=source, masks=masks, as_json=as_json)
+        code = check_folder(
+            folder,
+            source=source,
+            masks=masks,
+            mask=mask,
+            series=tuple(series or ()),
+            accept_hu=accept_hu,
+            as_json=as_json,
+        )
     raise typer.Exit(code)
 
 

@@ -9,7 +9,7 @@ from femseg.errors import ExitCode, Fault, Refusal
 from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict
 from femseg.networks.package import ModelPackage, load_package
-from femseg.volumes.files.mask_writing import write_mask
+from femseg.volumes.files.mask_writing import require_mask_suffix, write_mask
 
 _REGISTERED = "models:/"
 
@@ -31,6 +31,7 @@ def segment_file(
 
     Raises: Refusal IF-08 (exit 2) if the output exists, or whatever is wrong with CT or model.
     """
+    require_mask_suffix(output)  # before minutes of work, not after
     if output.exists() and not overwrite:
         fault = Fault(
             id="IF-08",

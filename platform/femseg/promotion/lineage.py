@@ -18,7 +18,10 @@ def git_state(repository: Path) -> dict[str, Any]:
     """The commit, and whether tracked files differed from it; None where there is no git."""
 
     def git(*words: str) -> str | None:
-        done = subprocess.run(["git", *words], cwd=repository, capture_output=True, text=True, check=False)
+        try:
+            done = subprocess.run(["git", *words], cwd=repository, capture_output=True, text=True, check=False)
+        except FileNotFoundError:  # no git on this machine
+            return None
         return done.stdout.strip() if done.returncode == 0 else None
 
     status = git("status", "--porcelain", "--untracked-files=no")

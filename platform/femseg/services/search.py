@@ -14,12 +14,20 @@ from ray import tune
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.clusters import require_resources
 from femseg.services.tracking import MlflowRecorder, connect, end_run
-from femseg.services.training_job import TrainingJob, fit_job
+from femseg.services.training_job import TrainingJob, fit_job, record_curve
 from femseg.settings import as_plain, checked
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.halving import SearchSettings, Trial, TrialResult, first_trials, survivors, usable
 from femseg.training.surroundings import Surroundings
 from femseg.training.validation import ValidationScore
+
+_STOPPED = Fault(
+    id="SE-01",
+    file="search",
+    problem="was asked to stop; trials that have ended keep their results",
+    fix="run the same command again to go on",
+    exit_code=ExitCode.RESUMABLE,
+)
 
 
 class _Rung:
@@ -115,29 +123,46 @@ def search_on_ray(
 
     Args:
         job_of: the training job of a trial, its MLflow run made already. Its `max_iterations` is the last rung.
-    Raises: Refusal SE-04 (exit 7) if more trials failed than `allow_failed`, or all of an input mode; CL-01 (exit 5).
+    Raises: Refusal SE-04 (exit 7) if more trials failed than `allow_failed`, or all of an input mode; SE-01 (75) if it
+        was stopped by a signal; CL-01 (exit 5).
     """
     trials = first_trials(settings, input_modes)
     jobs = {trial.trial_id: job_of(trial) for trial in trials}
     require_resources(what="search", cpus=1, gpus=max(int(job.train.use_gpu) for job in jobs.values()))
+    try:
+        results = _halved(jobs, trials, settings, say)
+    except (KeyboardInterrupt, SystemExit):
+        for job in jobs.values():
+            end_run(client, job.mlflow_run_id, "KILLED")
+        raise Refusal(_STOPPED) from None
+    for result in results:
+        _close_run(client, jobs[result.trial.trial_id], result)
+    _refuse_failures(results, settings, input_modes)
+    return results
+
+
+def _halved(
+    jobs: Mapping[str, TrainingJob], trials: Sequence[Trial], settings: SearchSettings, say: Callable[[str], None]
+) -> list[TrialResult]:
+    """Rung after rung, the better trials go on; every trial's latest result."""
     latest: dict[str, TrialResult] = {}
     for number, last_iteration in enumerate(settings.rungs, start=1):
         say(f"search, rung {number} of {len(settings.rungs)}: {len(trials)} trials to iteration {last_iteration}")
         results = _run_rung(jobs, trials, last_iteration)
         latest |= {result.trial.trial_id: result for result in results}
         trials = survivors(results, keep=settings.keep)
-    results = [latest[trial_id] for trial_id in sorted(latest)]
-    for result in results:
-        _close_run(client, jobs[result.trial.trial_id].mlflow_run_id, result)
-    _refuse_failures(results, settings, input_modes)
-    return results
+    return [latest[trial_id] for trial_id in sorted(latest)]
 
 
-def _close_run(client: MlflowClient, run_id: str, result: TrialResult) -> None:
+def _close_run(client: MlflowClient, job: TrainingJob, result: TrialResult) -> None:
+    run_id = job.mlflow_run_id
     if result.failure:
         client.set_tag(run_id, "failure", result.failure)
     elif result.validation_dice is not None:
-        client.log_metric(run_id, "best_validation_dice", result.validation_dice, step=result.iterations)
+        record_curve(client, job)
+        MlflowRecorder(client, run_id, batch=1).metric(
+            "best_validation_dice", result.validation_dice, step=result.iterations
+        )
     end_run(client, run_id, "FINISHED" if usable(result) else "FAILED")
 
 

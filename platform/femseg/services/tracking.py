@@ -8,17 +8,21 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from sqlalchemy.exc import SQLAlchemyError
 
 from femseg.durable import read_json, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
 
 EXPERIMENT = "femseg"
 _SQLITE = "sqlite:///"
+_ANSWER_WITHIN_S = 5.0
 
 
 def tracking_uri() -> str:
@@ -43,6 +47,8 @@ def tracking_uri() -> str:
 
 def _with_schema(uri: str) -> MlflowClient:
     """A client whose store is ready: a fresh SQLite schema is made by one process, the others wait for it."""
+    if urlsplit(uri).scheme in ("http", "https"):
+        _require_answer(uri)
     if not uri.startswith(_SQLITE):
         return MlflowClient(uri)
     database = Path(uri.removeprefix(_SQLITE))
@@ -52,6 +58,15 @@ def _with_schema(uri: str) -> MlflowClient:
         client = MlflowClient(uri)
         client.search_experiments(max_results=1)  # the first query makes the schema
         return client
+
+
+def _require_answer(uri: str) -> None:
+    """Ask a server once whether it is there: MLflow's own client asks for minutes. Raises: OSError."""
+    try:
+        with urlopen(f"{redacted(uri).rstrip('/')}/health", timeout=_ANSWER_WITHIN_S):
+            pass
+    except HTTPError:
+        pass  # an answer, if not the expected one
 
 
 def connect(uri: str | None = None) -> tuple[MlflowClient, str]:
@@ -64,14 +79,8 @@ def connect(uri: str | None = None) -> tuple[MlflowClient, str]:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
     try:
         client = _with_schema(uri)
-        experiment = client.get_experiment_by_name(EXPERIMENT)
-        if experiment is not None:
-            return client, experiment.experiment_id
-        location = None
-        if uri.startswith(_SQLITE):
-            location = (Path(uri.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
-        return client, client.create_experiment(EXPERIMENT, artifact_location=location)
-    except (MlflowException, OSError) as error:
+        return client, _experiment_id(client, uri)
+    except (MlflowException, SQLAlchemyError, OSError) as error:
         fault = Fault(
             id="TK-01",
             file=redacted(uri),
@@ -80,6 +89,23 @@ def connect(uri: str | None = None) -> tuple[MlflowClient, str]:
             exit_code=ExitCode.SERVICE_DOWN,
         )
         raise Refusal(fault) from error
+
+
+def _experiment_id(client: MlflowClient, uri: str) -> str:
+    """The id of femseg's experiment, made if need be; of several processes that make it at once all get the same."""
+    known = client.get_experiment_by_name(EXPERIMENT)
+    if known is not None:
+        return str(known.experiment_id)
+    location = None
+    if uri.startswith(_SQLITE):
+        location = (Path(uri.removeprefix(_SQLITE)).parent / "artifacts").as_uri()
+    try:
+        return str(client.create_experiment(EXPERIMENT, artifact_location=location))
+    except MlflowException:
+        known = client.get_experiment_by_name(EXPERIMENT)
+        if known is None:
+            raise
+        return str(known.experiment_id)
 
 
 def redacted(uri: str) -> str:
@@ -91,14 +117,15 @@ def redacted(uri: str) -> str:
 class MlflowRecorder:
     """A `Recorder` that writes finite metrics to one MLflow run in batches, each step of a curve once.
 
-    A run that is resumed brings its curve along: steps that the store already holds are not sent again.
+    A run that is resumed brings its curve along: steps that the store already holds are not sent again. What waited to
+    be sent when a run was killed is missing, until `training_job.record_curve` sends the whole curve once more.
     """
 
     def __init__(self, client: MlflowClient, run_id: str, *, batch: int = 50, seconds: float = 2.0) -> None:
         self._client, self.run_id = client, run_id
         self._batch, self._seconds = batch, seconds
         self._waiting: list[Metric] = []
-        self._last_step: dict[str, int] = {}
+        self._steps: dict[str, set[int]] = {}
         self._sent_at = time.monotonic()
 
     def metric(self, name: str, value: float, *, step: int) -> None:
@@ -106,18 +133,17 @@ class MlflowRecorder:
         if not math.isfinite(value):
             self._client.set_tag(self.run_id, f"not_finite.{name}", f"{value} at step {step}")
             return
-        if step <= self._known_step(name):
+        if step in self._known_steps(name):
             return
-        self._last_step[name] = step
+        self._steps[name].add(step)
         self._waiting.append(Metric(name, float(value), int(time.time() * 1000), step))
         if len(self._waiting) >= self._batch or time.monotonic() - self._sent_at > self._seconds:
             self.flush()
 
-    def _known_step(self, name: str) -> int:
-        if name not in self._last_step:
-            history = self._client.get_metric_history(self.run_id, name)
-            self._last_step[name] = max((point.step for point in history), default=-1)
-        return self._last_step[name]
+    def _known_steps(self, name: str) -> set[int]:
+        if name not in self._steps:
+            self._steps[name] = {point.step for point in self._client.get_metric_history(self.run_id, name)}
+        return self._steps[name]
 
     def flush(self) -> None:
         """Send what waits."""

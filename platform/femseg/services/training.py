@@ -6,6 +6,7 @@ import tempfile
 import threading
 import uuid
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ import ray.train
 from ray.train import LoggingConfig, ScalingConfig
 from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
 from ray.train.v2.api.config import FailureConfig, RunConfig
-from ray.train.v2.api.exceptions import TrainingFailedError, WorkerGroupError
+from ray.train.v2.api.exceptions import TrainingFailedError
 
+from femseg.durable import read_json, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import progress
 from femseg.services.clusters import require_resources
@@ -26,7 +28,7 @@ from femseg.settings import as_plain, checked
 from femseg.training.recorder import NoRecorder
 from femseg.training.surroundings import Surroundings
 
-_STOP, _REFUSED, _MESSAGES = "stop", "refused", "messages.log"
+_STOP, _MESSAGES = "stop", "messages.log"
 _RETRIES = 3
 _COLLECTIVE_TIMEOUT_S = 120
 
@@ -34,15 +36,16 @@ _COLLECTIVE_TIMEOUT_S = 120
 def _rank(plain: dict[str, Any]) -> None:
     """A Ray Train worker."""
     job = checked(TrainingJob, plain["job"], where="job", file="training job")
-    refused = Path(job.run_folder) / f"{_REFUSED}-{plain['attempt']}"
-    if refused.exists():
-        return  # another rank has refused for a stated reason; trying again would not change it
+    refusals = Path(plain["refusals"])
+    if any(refusals.iterdir()):
+        return  # a rank has refused for a stated reason; trying again would not change it
     context = ray.train.get_context()
-    records = context.get_world_rank() == 0 and bool(job.mlflow_run_id)
+    rank = context.get_world_rank()
+    records = rank == 0 and bool(job.mlflow_run_id)
     recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id) if records else None
     stop = Path(job.run_folder) / _STOP
     surroundings = Surroundings(
-        rank=context.get_world_rank(),
+        rank=rank,
         world_size=context.get_world_size(),
         device=get_device(),
         recorder=recorder or NoRecorder(),
@@ -52,9 +55,10 @@ def _rank(plain: dict[str, Any]) -> None:
     )
     try:
         fit_job(job, surroundings)
-    except Refusal:
-        refused.touch()
-        raise
+    except Refusal as refusal:
+        write_json_durably(refusals / f"rank-{rank}.json", [fault.as_dict() for fault in refusal.faults])
+        if refusal.exit_code != ExitCode.RESUMABLE:
+            raise  # Ray must free the ranks that wait for this one; a stop is agreed on, and all return
     finally:
         if recorder:
             recorder.flush()
@@ -114,12 +118,15 @@ def _watched(job: TrainingJob, title: str) -> Iterator[None]:
         watcher.join(timeout=5)
 
 
-def _failure(error: TrainingFailedError, job: TrainingJob) -> Refusal:
-    """The refusal that a rank gave, or that the retries are spent (TR-15)."""
-    failures = error.worker_failures if isinstance(error, WorkerGroupError) else {}
-    refusals = [failure for failure in failures.values() if isinstance(failure, Refusal)]
-    if refusals:
-        return refusals[0]
+def _refusal(folder: Path) -> Refusal | None:
+    """What the ranks refused, each fault once; that another rank refused is worth saying only if nothing else is."""
+    plain = [fault for file in sorted(folder.glob("rank-*.json")) for fault in read_json(file)]
+    faults = [Fault(**{**fault, "exit_code": ExitCode(fault["exit_code"])}) for fault in plain]
+    reasons = [fault for fault in faults if fault.id != "TR-08"] or faults
+    return Refusal(list(dict.fromkeys(reasons))) if faults else None
+
+
+def _retries_spent(error: TrainingFailedError, job: TrainingJob) -> Refusal:
     words = " ".join(str(error).split())[-300:]
     return Refusal(
         Fault(
@@ -149,31 +156,36 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
     """
     workers, use_gpu = job.train.workers, job.train.use_gpu
     require_resources(what=title, cpus=workers, gpus=workers if use_gpu else 0)
-    folder, attempt = Path(job.run_folder), uuid.uuid4().hex
+    folder = Path(job.run_folder)
     folder.mkdir(parents=True, exist_ok=True)
     os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", str(_COLLECTIVE_TIMEOUT_S))
     with (
         tempfile.TemporaryDirectory(prefix="ray-", dir=folder) as storage,
+        tempfile.TemporaryDirectory(prefix="refusals-", dir=folder) as refusals,
         _stop_file_on_signal(folder / _STOP),
         _watched(job, title),
+        ThreadPoolExecutor(1) as beside,  # on the main thread Ray would put its own handler of SIGINT over ours
     ):
         trainer = TorchTrainer(
             _rank,
-            train_loop_config={"job": as_plain(job), "attempt": attempt},
+            train_loop_config={"job": as_plain(job), "refusals": refusals},
             scaling_config=ScalingConfig(
                 num_workers=workers, use_gpu=use_gpu, resources_per_worker=_share(workers, use_gpu)
             ),
             torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
             run_config=RunConfig(  # type: ignore[arg-type]  # its annotation still names the older class
-                name=attempt,
+                name=uuid.uuid4().hex,
                 storage_path=storage,
                 logging_config=LoggingConfig(log_level="ERROR"),
                 failure_config=FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),
             ),
         )
+        failed = None
         try:
-            trainer.fit()
+            beside.submit(trainer.fit).result()
         except TrainingFailedError as error:
-            raise _failure(error, job) from None
-        finally:
-            (folder / f"{_REFUSED}-{attempt}").unlink(missing_ok=True)
+            failed = error
+        if refusal := _refusal(Path(refusals)):
+            raise refusal
+        if failed:
+            raise _retries_spent(failed, job) from None

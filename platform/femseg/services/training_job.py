@@ -1,18 +1,20 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import torch
+from mlflow.tracking import MlflowClient
 
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.durable import sha256_of_json
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
-from femseg.services.tracking import tracking_uri
+from femseg.services.tracking import MlflowRecorder, tracking_uri
 from femseg.settings import as_plain
 from femseg.training.checkpoint import newest_good_checkpoint
+from femseg.training.curves import rows_from_plain
 from femseg.training.session import FitResult, fit
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import StoredCases
@@ -106,3 +108,17 @@ def is_complete(job: TrainingJob) -> bool:
     """Whether the run folder holds a finished run: starting it again would train nothing (TR-16)."""
     newest = newest_good_checkpoint(Path(job.run_folder), lambda line: None)
     return newest is not None and bool(newest.state["finished"])
+
+
+def record_curve(client: MlflowClient, job: TrainingJob) -> None:
+    """Send every point of the run's newest checkpoint that its MLflow run does not hold yet.
+
+    These are the points that waited to be sent when a worker was killed after the checkpoint.
+    """
+    newest = newest_good_checkpoint(Path(job.run_folder), lambda line: None)
+    recorder = MlflowRecorder(client, job.mlflow_run_id)
+    for row in rows_from_plain(newest.state["rows"]) if newest else ():
+        for name, value in asdict(row).items():
+            if name != "iteration" and value is not None:
+                recorder.metric(name, value, step=row.iteration)
+    recorder.flush()

@@ -1,0 +1,130 @@
+"""`femseg check`: every fault of every study in one pass, as text and as JSON, with the right exit code."""
+
+import json
+import os
+from pathlib import Path
+
+import pydicom
+import pytest
+from study_maker import write_dicom_study, write_volume_study
+from typer.testing import CliRunner
+
+from femseg.cli.main import app
+
+REAL_DATA = Path(os.environ.get("FEMSEG_REAL_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
+PELVIS = REAL_DATA / "pelvis_ct"
+
+
+@pytest.fixture
+def check(monkeypatch):
+    monkeypatch.delenv("FEMSEG_DEBUG", raising=False)
+    return lambda *words: CliRunner().invoke(app, ["check", *map(str, words)])
+
+
+def without_slice_7(datasets):
+    del datasets[7]
+
+
+@pytest.fixture
+def mixed(tmp_path):
+    """One good study and two bad ones, each bad in a way of its own."""
+    write_dicom_study(tmp_path / "good", patient="A")
+    write_dicom_study(tmp_path / "gap", patient="B", seed=1, ct=without_slice_7)
+    torn = write_dicom_study(tmp_path / "torn", patient="C", seed=2) / "ct" / "slice-003.dcm"
+    torn.write_bytes(torn.read_bytes()[:500])
+    return tmp_path
+
+
+def test_a_good_folder_is_a_table_and_exit_0(check, tmp_path):
+    write_dicom_study(tmp_path / "one")
+    done = check(tmp_path)
+    assert done.exit_code == 0, done.output
+    assert "14 × 24 × 26" in done.stdout
+    assert "1 case(s) accepted, 0 fault(s)" in done.stdout
+    assert "check: 1 of 1" in done.stderr
+
+
+def test_all_faults_are_listed_in_one_pass_IN_27(check, mixed):
+    done = check(mixed)
+    assert done.exit_code == 3, done.output
+    faults = [line for line in done.stdout.splitlines() if line.startswith("error ")]
+    assert all(". Fix: " in line for line in faults)
+    assert {"gap", "torn"} == {name for name in ("good", "gap", "torn") if any(f"/{name}" in line for line in faults)}
+    assert f"1 case(s) accepted, {len(faults)} fault(s)" in done.stdout
+    assert "check: 3 of 3" in done.stderr
+    assert "Traceback" not in done.output
+    assert "Doe" not in done.output
+
+
+def test_json_says_the_same(check, mixed):
+    done = check(mixed, "--json")
+    assert done.exit_code == 3
+    said = json.loads(done.stdout)
+    assert len(said["cases"]) == 1
+    assert [str(fault["id"]) for fault in said["faults"]] == [
+        line.split()[1].rstrip(":") for line in check(mixed).stdout.splitlines() if line.startswith("error ")
+    ]
+    assert {fault["exit_code"] for fault in said["faults"]} == {3}
+    assert all(fault["fix"] for fault in said["faults"])
+
+
+def test_a_mask_of_another_name_is_named(check, tmp_path):
+    (write_volume_study(tmp_path / "one") / "mask.nii.gz").rename(tmp_path / "one" / "femur_by_hand.nii.gz")
+    assert check(tmp_path).exit_code == 3
+    done = check(tmp_path, "--mask", "femur_by_hand.nii.gz")
+    assert done.exit_code == 0, done.output
+    assert "12.6" in done.stdout
+
+
+def test_a_ct_without_mask_is_accepted_where_none_is_wanted(check, tmp_path):
+    (write_volume_study(tmp_path / "one") / "mask.nii.gz").unlink()
+    assert check(tmp_path).exit_code == 3
+    assert check(tmp_path, "--no-masks").exit_code == 0
+
+
+def test_of_several_series_the_named_one_is_taken_IN_05(check, tmp_path):
+    study = write_dicom_study(tmp_path / "one")
+    write_dicom_study(tmp_path / "other", seed=4)
+    for place, file in enumerate((tmp_path / "other" / "ct").iterdir()):
+        file.rename(study / "ct" / f"other-{place}.dcm")
+    for file in (tmp_path / "other" / "mask").iterdir():
+        file.unlink()
+    for folder in (tmp_path / "other" / "mask", tmp_path / "other" / "ct", tmp_path / "other"):
+        folder.rmdir()
+    refused = check(tmp_path)
+    assert refused.exit_code == 3
+    assert "IN-05" in refused.stdout
+    uid = pydicom.dcmread(study / "ct" / "slice-000.dcm").SeriesInstanceUID
+    done = check(tmp_path, "--series", uid)
+    assert done.exit_code == 0, done.output
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["/no/such/folder"], "is no folder"),
+        (["{folder}", "--source", "nifti"], "expected dicom, volumes or auto"),
+        (["{folder}", "--mask", "../mask.nii.gz"], "expected a name inside the study's folder"),
+    ],
+)
+def test_a_wrong_word_is_one_line_and_exit_2(check, tmp_path, words, says):
+    done = check(*(word.format(folder=tmp_path) for word in words))
+    assert done.exit_code == 2
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("error CFG-01: ")
+    assert says in line
+
+
+def test_an_empty_folder_is_refused(check, tmp_path):
+    done = check(tmp_path)
+    assert done.exit_code == 3
+    assert "holds no study" in done.output
+
+
+@pytest.mark.skipif(not PELVIS.is_dir(), reason=f"no real data: {PELVIS} is absent (FEMSEG_REAL_DATA)")
+def test_a_real_ct_is_accepted_with_its_metal_and_the_end_at_which_it_is_cut_off(check):
+    done = check(PELVIS, "--mask", "labels/example_seg_femur_left.nii.gz", "--json")
+    assert done.exit_code == 0, done.output
+    (case,) = json.loads(done.stdout)["cases"]
+    assert case["metal_ml"] > 5
+    assert case["cut_off"] == ["inferior"]

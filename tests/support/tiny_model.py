@@ -1,0 +1,39 @@
+"""A network of a few thousand weights, and a package of it."""
+
+from pathlib import Path
+
+import torch
+
+from femseg.networks.package import write_package
+from femseg.networks.vnet import VNet, VNetSettings
+from femseg.settings import as_plain
+from femseg.volumes.intensity import Scaling
+from femseg.volumes.network_input import InputRecipe
+
+TINY_NETWORK = VNetSettings(
+    base_channels=4,
+    strides=((2, 2, 2), (2, 2, 2)),
+    convolutions_down=(1, 1, 1),
+    convolutions_up=(1, 1),
+    kernel_size=3,
+)
+RECIPE = InputRecipe(
+    input_mode="raw", shape_zyx=(16, 16, 16), raw_scaling=Scaling(kind="window", low=-200.0, high=1200.0)
+)
+
+
+def write_tiny_package(folder: Path, *, seed: int = 0) -> str:
+    """A package with the weights that a seed draws; returns its SHA-256."""
+    torch.manual_seed(seed)
+    model = {
+        "input_mode": "raw",
+        "input_recipe": as_plain(RECIPE),
+        "metrics": {"validation_dice": 0.5, "best_iteration": 2},
+        "training": {"train": {"seed": seed}},
+        "training_range": {
+            "spacing_mm_zyx": [[4.0, 3.0, 2.5], [4.0, 3.0, 2.5]],
+            "extent_mm_zyx": [[50.0, 60.0, 60.0], [60.0, 80.0, 80.0]],
+        },
+        "versions": {},
+    }
+    return write_package(folder, VNet(TINY_NETWORK, 1), model=model, lineage={"dvc_md5": {}, "seed": seed})

@@ -1,0 +1,42 @@
+"""The command line answers at once, and loads what is heavy only where it is needed."""
+
+import subprocess
+import sys
+import time
+
+import pytest
+
+HEAVY = ("torch", "ray", "mlflow", "SimpleITK", "scipy", "pydicom", "matplotlib")
+CODE = """
+import sys
+sys.argv = ["femseg", *{words!r}]
+from femseg.cli.main import main
+try:
+    main()
+except SystemExit as left:
+    print(left.code, *sorted({heavy!r} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize("words", [["--help"], ["--version"], ["check", "--help"], ["segment", "--help"]], ids=" ".join)
+def test_help_is_quick_and_loads_nothing_heavy(words):
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-c", CODE.format(words=words, heavy=set(HEAVY))], capture_output=True, text=True
+    )
+    assert done.stderr.split() == ["0"], done.stderr
+    assert "femseg" in done.stdout
+    assert time.monotonic() - started < 10  # half a second where nobody else computes
+
+
+def test_no_command_prints_the_help_and_an_unknown_option_says_so():
+    def femseg(*words):
+        return subprocess.run(
+            [sys.executable, "-c", "from femseg.cli.main import main; main()", *words], capture_output=True, text=True
+        )
+
+    bare, odd = femseg(), femseg("check", "--what")
+    assert "check" in bare.stdout + bare.stderr
+    assert odd.returncode == 2
+    assert "--what" in odd.stderr
+    assert "Traceback" not in odd.stderr
