@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import ray
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import progress
@@ -63,6 +63,9 @@ def map_cases(
             index = order[ready]
             try:
                 outcome = ray.get(ready)
+            except RayTaskError as error:  # the function's own error: a fault of femseg, not of the case
+                words = f"{type(error.cause).__name__}: {error.cause}"
+                raise RuntimeError(f"{task}, {names[index]}: {words}") from error
             except RayError as error:
                 outcome = _crash(names[index], error)
             if isinstance(outcome, Refusal):

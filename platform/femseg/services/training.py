@@ -5,7 +5,8 @@ import signal
 import tempfile
 import threading
 import uuid
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +36,7 @@ _COLLECTIVE_TIMEOUT_S = 120
 
 def _rank(plain: dict[str, Any]) -> None:
     """A Ray Train worker."""
+    warnings.filterwarnings("ignore", message="Grad strides do not match")  # kernels of one voxel have no one layout
     job = checked(TrainingJob, plain["job"], where="job", file="training job")
     refusals = Path(plain["refusals"])
     if any(refusals.iterdir()):
@@ -139,12 +141,18 @@ def _retries_spent(error: TrainingFailedError, job: TrainingJob) -> Refusal:
     )
 
 
+def cores_for_each(workers: int, cores_of_nodes: Sequence[int]) -> int:
+    """The most cores that every worker can have, each worker on one node; Ray would wait for ever for more."""
+    even = sum(cores_of_nodes) // workers
+    return next((n for n in range(even, 1, -1) if sum(cores // n for cores in cores_of_nodes) >= workers), 1)
+
+
 def _share(workers: int, use_gpu: bool) -> dict[str, float]:
     """What one worker gets: a GPU and a core, or on CPUs an even share of the cores, which are its threads."""
     if use_gpu:
         return {"GPU": 1, "CPU": 1}
-    cores: float = ray.cluster_resources()["CPU"]  # type: ignore[no-untyped-call]
-    return {"CPU": max(1, int(cores // workers))}
+    nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return {"CPU": cores_for_each(workers, [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]])}
 
 
 def train_on_ray(job: TrainingJob, *, title: str) -> None:

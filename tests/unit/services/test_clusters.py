@@ -1,0 +1,29 @@
+"""What a cluster is asked for."""
+
+import pytest
+
+from femseg.services.clusters import available_cpus
+from femseg.services.training import cores_for_each
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # Ray warns of itself
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores_of_nodes", "cores"),
+    [
+        (1, [2], 2),
+        (2, [2], 1),
+        (2, [16], 8),
+        (3, [8, 8], 4),  # an even share of 5 would leave the third worker without a node
+        (4, [8, 8], 4),
+        (2, [1, 15], 7),
+        (5, [2, 3], 1),
+    ],
+)
+def test_every_worker_fits_on_a_node_with_as_many_cores_as_can_be(workers, cores_of_nodes, cores):
+    assert cores_for_each(workers, cores_of_nodes) == cores
+    assert sum(node // cores for node in cores_of_nodes) >= workers
+
+
+def test_at_least_one_core_is_there():
+    assert available_cpus() >= 1
