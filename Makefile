@@ -47,6 +47,13 @@ lint: $(VENV)/.dev
 format: $(VENV)/.dev
 	ruff check --fix . ; ruff format .
 
+bench: $(VENV)/.dev
+	python benchmarks/vnet_step.py --output benchmarks/results/vnet_step.json
+	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
+	python benchmarks/surface_metrics.py --output benchmarks/results/surface_metrics.json
+	python benchmarks/arrays_large_ct.py --output benchmarks/results/arrays_large_ct.json
+	python benchmarks/demo_repro.py --output benchmarks/results/demo_repro.json
+
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
 	build/constraints/bin/python -m pip install --quiet --editable '.[dev]'

@@ -90,15 +90,15 @@ def measured(repeats: int) -> dict[str, dict[str, float]]:
 def main() -> None:
     """Print the results, and write them where asked."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--json", type=Path)
+    parser.add_argument("--output", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", DeprecationWarning)  # surface-distance calls old scipy names
     results = measured(arguments.repeats)
     text = json.dumps({"shape_zyx": SHAPE_ZYX, "spacing_mm_zyx": SPACING_MM_ZYX, "pairs": results}, indent=2)
     print(text)
-    if arguments.json:
-        arguments.json.write_text(text + "\n")
+    if arguments.output:
+        arguments.output.write_text(text + "\n")
 
 
 if __name__ == "__main__":

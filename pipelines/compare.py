@@ -1,15 +1,16 @@
 """Stage `compare`: the paper's table and figures for this cohort, and what a plain threshold would have scored."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-import yaml
 
 from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.split import Split, read_split
 from femseg.cohorts.store import ArrayStore
+from femseg.comparison.input_modes import read_input_modes
 from femseg.comparison.settings import CompareSettings
 from femseg.comparison.threshold_baseline import threshold_baseline
 from femseg.door import door
@@ -48,7 +49,7 @@ def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: Inpu
     return scores
 
 
-def picture(case_id: str, *, modes: list[str]) -> CasePicture:
+def picture(case_id: str, *, modes: Sequence[str]) -> CasePicture:
     """The arrays of one test case and what each model made of it."""
     masks = ArrayStore.open(ARRAYS / "mask")
     return CasePicture(
@@ -63,7 +64,7 @@ def picture(case_id: str, *, modes: list[str]) -> CasePicture:
     )
 
 
-def provenance(manifest: Manifest, split: Split, modes: list[str]) -> dict[str, str]:
+def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[str, str]:
     """Where the report's numbers come from, by hashes."""
     package = {mode: read_json(MODELS / mode / "model.json") for mode in modes}
     training = {mode: package[mode]["training"]["train"] for mode in modes}
@@ -83,7 +84,7 @@ def provenance(manifest: Manifest, split: Split, modes: list[str]) -> dict[str, 
 def main() -> None:
     """Read every mode's scores and curves; write reports/."""
     settings = read_section(CompareSettings, "compare")
-    modes: list[str] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["input_modes"]
+    modes = read_input_modes()
     manifest, split = read_manifest(MANIFEST), read_split(SPLIT)
     masks = ArrayStore.open(ARRAYS / "mask")
     evidence = ComparisonEvidence(

@@ -6,9 +6,9 @@ empty registry runs this once more (`make register`).
 
 from pathlib import Path
 
-import yaml
 from mlflow.tracking import MlflowClient
 
+from femseg.comparison.input_modes import read_input_modes
 from femseg.door import door
 from femseg.durable import read_json, write_json_durably
 from femseg.networks.package import ModelPackage, load_package
@@ -63,7 +63,7 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
 
 def main() -> None:
     """Read models/ and reports/; write results/registration.json and the registry."""
-    modes: list[str] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["input_modes"]
+    modes = read_input_modes()
     packages = {mode: load_package(MODELS / mode) for mode in modes}
     dice = {mode: float(package.model["metrics"]["validation_dice"]) for mode, package in packages.items()}
     candidate = best_by_validation(dice)

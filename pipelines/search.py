@@ -6,8 +6,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
-import yaml
-
+from femseg.comparison.input_modes import read_input_modes
 from femseg.door import door
 from femseg.durable import sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.networks.vnet import VNetSettings
@@ -70,7 +69,7 @@ def write_results(results: list[TrialResult], settings: SearchSettings) -> None:
 def main() -> None:
     """Read `search` of params.yaml; write results/search."""
     settings = read_section(SearchSettings, "search")
-    input_modes: list[str] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["input_modes"]
+    input_modes = read_input_modes()
     if not settings.enabled:
         write_results([], settings)
         print("search is disabled (search.enabled)")
@@ -89,7 +88,7 @@ def main() -> None:
         experiment_id,
         folder=parent_folder,
         name="search",
-        params={"search": as_plain(settings), "input_modes": input_modes},
+        params={"search": as_plain(settings), "input_modes": list(input_modes)},
         tags={"stage": "search"},
     )
 

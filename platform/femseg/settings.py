@@ -28,6 +28,18 @@ def _unknown_keys(settings: Any, given: Any, where: str) -> list[str]:
     return unknown
 
 
+def _path_in(given: Any, location: tuple[int | str, ...]) -> list[str]:
+    """The part of pydantic's error location that is in the data; what follows names a member of a union."""
+    path: list[str] = []
+    for part in location:
+        is_key = isinstance(given, dict)
+        if not is_key and not (isinstance(given, list) and isinstance(part, int)):
+            break
+        path.append(str(part))
+        given = given.get(part) if is_key else given[part] if int(part) < len(given) else None
+    return path
+
+
 def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path | str = "params.yaml") -> Settings:
     """Turn plain data into a frozen settings dataclass.
 
@@ -40,13 +52,16 @@ def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path
     try:
         settings = TypeAdapter(settings_type).validate_json(json.dumps(given), strict=True)
     except ValidationError as error:
-        faults = []
+        messages: dict[str, list[str]] = {}
         for item in error.errors(include_url=False):
-            key = ".".join([where, *(str(part) for part in item["loc"])])
+            key = ".".join([where, *_path_in(given, item["loc"])])
             hint = "; PyYAML reads 1e-4 as text, write 1.0e-4" if isinstance(item["input"], str) else ""
-            message = item["msg"].removeprefix("Value error, ")
-            found = "" if isinstance(item["input"], dict) else f", got {item['input']!r}"
-            faults.append(_usage_fault(file, f"{key}: {message}{found}{hint}", "correct this setting"))
+            found = "" if isinstance(item["input"], dict) else f", got {item['input']!r}{hint}"
+            messages.setdefault(f"{key}: {{}}{found}", []).append(item["msg"].removeprefix("Value error, "))
+        faults = [
+            _usage_fault(file, words.replace("{}", ", or: ".join(reasons), 1), "correct this setting")
+            for words, reasons in messages.items()
+        ]
         raise Refusal(faults) from None
     except TypeError as error:
         raise Refusal(_usage_fault(file, f"{where}: {error}", "use plain YAML values")) from None

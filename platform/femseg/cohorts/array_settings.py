@@ -9,7 +9,7 @@ from femseg.volumes.network_input import InputRecipe
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArraySettings:
-    """The part of an input recipe that does not depend on the input mode; see `InputRecipe`."""
+    """What every input mode's recipe has in common; see `InputRecipe`."""
 
     shape_zyx: tuple[int, int, int] = (512, 64, 64)
     anti_aliasing: bool = False

@@ -67,7 +67,11 @@ def register_package(
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
         client.create_registered_model(MODEL_NAME, description="Femur in CT: V-Net packages made by femseg")
     version = client.create_model_version(
-        MODEL_NAME, source=source, run_id=run_id, tags={**tags, "package_sha256": package.sha256}
+        MODEL_NAME,
+        source=source,
+        run_id=run_id,
+        tags={**tags, "package_sha256": package.sha256},
+        model_id=source.removeprefix(_SCHEME),  # a server insists on it
     )
     client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version.version)
     return Registration(version=int(version.version), run_id=run_id, already_there=False)

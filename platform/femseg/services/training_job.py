@@ -9,10 +9,12 @@ from mlflow.tracking import MlflowClient
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.durable import sha256_of_json
+from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
 from femseg.services.tracking import MlflowRecorder, tracking_uri
 from femseg.settings import as_plain
+from femseg.training.batches import share_of_rank
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.curves import rows_from_plain
 from femseg.training.session import FitResult, fit
@@ -60,10 +62,13 @@ def training_job(
 
     Args:
         train: with a number as learning rate.
-    Raises: Refusal (exit 4) if an array store or the split is not whole.
+    Raises: Refusal (exit 4) if an array store or the split is not whole; CFG-02 (exit 2) if the batch cannot be shared
+        by the workers, or the network cannot halve the arrays' sizes.
     """
+    store = ArrayStore.open(inputs)
+    _refuse_what_does_not_fit(store.recipe.shape_zyx, network, optimisation, train)
     fingerprint = {
-        "inputs": ArrayStore.open(inputs).sha256,
+        "inputs": store.sha256,
         "masks": ArrayStore.open(masks).sha256,
         "split": read_split(split).sha256,
         "network": sha256_of_json(as_plain(network)),
@@ -82,6 +87,21 @@ def training_job(
         tracking_uri=tracking_uri(),
         fingerprint=fingerprint,
     )
+
+
+def _refuse_what_does_not_fit(
+    shape_zyx: tuple[int, int, int], network: VNetSettings, optimisation: OptimisationSettings, train: TrainSettings
+) -> None:
+    """Settings that are right one by one but not together, before a worker meets them."""
+    try:
+        network.bottom_shape(shape_zyx)
+        share_of_rank(
+            optimisation.batch_size, rank=0, world_size=train.workers, micro_batches=optimisation.gradient_accumulation
+        )
+    except ValueError as error:
+        fix = "change one of these settings in params.yaml"
+        fault = Fault(id="CFG-02", file="params.yaml", problem=str(error), fix=fix, exit_code=ExitCode.USAGE)
+        raise Refusal(fault) from None
 
 
 def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResult]:

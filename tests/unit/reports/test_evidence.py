@@ -36,10 +36,16 @@ def test_every_candidate_is_compared_with_the_first_mode(evidence_of):
     assert len(comparisons) == 2 * 5
 
 
+def curve_in(folder, *, training="iteration,train_dice_loss\n1,0.5\n", validation="iteration,validation_dice\n"):
+    (folder / "training.csv").write_text(training)
+    (folder / "validation.csv").write_text(validation)
+    return folder
+
+
 def test_a_curve_is_read_with_gaps_where_nothing_was_validated(tmp_path):
-    path = tmp_path / "raw.csv"
-    path.write_text("iteration,train_dice_loss,validation_dice,learning_rate\n1,0.5,,0.1\n2,,0.75,0.1\n")
-    assert read_curve(path) == (
+    training = "iteration,train_dice_loss,learning_rate\n1,0.5,0.1\n2,,0.1\n"
+    validation = "iteration,validation_dice,validation_soft_dice\n2,0.75,0.7\n"
+    assert read_curve(curve_in(tmp_path, training=training, validation=validation)) == (
         CurvePoint(iteration=1, train_dice_loss=0.5, validation_dice=None),
         CurvePoint(iteration=2, train_dice_loss=None, validation_dice=0.75),
     )
@@ -47,20 +53,20 @@ def test_a_curve_is_read_with_gaps_where_nothing_was_validated(tmp_path):
 
 @pytest.mark.parametrize(
     "content",
-    ["iteration,loss\n1,0.5\n", "{head}\n1,nan,\n", "{head}\n1,much,\n", "{head}\n1,0.5\n", "{head}\n,0.5,\n"],
+    ["iteration,loss\n1,0.5\n", "{head}\n1,nan\n", "{head}\n1,much\n", "{head}\n1\n", "{head}\n,0.5\n"],
     ids=["other columns", "not finite", "no number", "row cut off", "no iteration"],
 )
 def test_a_torn_curve_is_refused_by_name(tmp_path, content):
-    head = "iteration,train_dice_loss,validation_dice"
-    (tmp_path / "raw.csv").write_text(content.replace("{head}", head))
-    with pytest.raises(Refusal, match=r"raw\.csv: is no training curve") as refused:
-        read_curve(tmp_path / "raw.csv")
+    torn = content.replace("{head}", "iteration,train_dice_loss")
+    with pytest.raises(Refusal, match=r"training\.csv: is no training curve") as refused:
+        read_curve(curve_in(tmp_path, training=torn))
     assert refused.value.exit_code == ExitCode.INTEGRITY
 
 
 def test_a_missing_curve_is_refused_by_name(tmp_path):
-    with pytest.raises(Refusal, match=r"raw\.csv: is missing"):
-        read_curve(tmp_path / "raw.csv")
+    (curve_in(tmp_path) / "validation.csv").unlink()
+    with pytest.raises(Refusal, match=r"validation\.csv: is missing"):
+        read_curve(tmp_path)
 
 
 def test_the_running_mean_keeps_a_constant_to_its_very_ends():

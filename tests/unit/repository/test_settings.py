@@ -1,6 +1,7 @@
 """Settings are checked once, at the door, and every wrong key is named."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import pytest
 
@@ -56,3 +57,16 @@ def test_a_params_file_that_is_missing_broken_or_without_the_section_is_refused(
     with pytest.raises(Refusal, match=r"params\.yaml") as refused:
         read_section(Example, "train", file=path)
     assert refused.value.exit_code == ExitCode.USAGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Either:
+    rate: float | Literal["search"] = "search"
+
+
+def test_a_value_that_fits_no_member_of_a_union_is_one_line_under_its_own_key():
+    with pytest.raises(Refusal) as refused:
+        checked(Either, {"rate": "3e-4"}, where="train")
+    (fault,) = refused.value.faults
+    assert fault.problem.startswith("train.rate: ")
+    assert "got '3e-4'; PyYAML reads 1e-4 as text" in fault.problem
