@@ -4,11 +4,13 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
+
+from femseg.durable import sha256_of_file
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -80,3 +82,18 @@ def copy_of_the_working_tree(project: Path) -> Path:
     run(project, "git", "add", "--all")
     run(project, "git", "commit", "--quiet", "--message", "Tiny project")
     return project
+
+
+def outs(project: Path) -> list[str]:
+    """What dvc.lock says the pipeline has made."""
+    stages = yaml.safe_load((project / "dvc.lock").read_text())["stages"]
+    return sorted(out["path"] for stage in stages.values() for out in stage["outs"])
+
+
+def hashes(project: Path, paths: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of every file at or below these paths."""
+    files: list[Path] = []
+    for path in paths:
+        at = project / path
+        files += [file for file in at.rglob("*") if file.is_file()] if at.is_dir() else [at]
+    return {file.relative_to(project).as_posix(): sha256_of_file(file) for file in files}

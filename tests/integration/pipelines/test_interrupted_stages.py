@@ -1,0 +1,105 @@
+"""A stage that is killed and run again leaves the bytes of one that was not."""
+
+import json
+import shutil
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from mlflow.tracking import MlflowClient
+from processes import ended, kill_tree, start, wait_until
+from tiny_project import changed, environment, hashes, run
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
+
+
+def started(project: Path, *command: str):
+    return start(command, env=environment(project), cwd=project, log=project / "log.txt")
+
+
+def test_arrays_killed_on_the_way_come_out_the_same_PP_06(copy):
+    arrays = copy / "data/arrays/raw"
+    before = hashes(copy, ["data/arrays/raw"])
+    shutil.rmtree(arrays)
+    process = started(copy, "python", "-m", "pipelines.arrays", "--kind", "raw")
+    wait_until(lambda: any(arrays.glob("*.npy")), process, copy / "log.txt", 120)
+    kill_tree(process)
+    assert not (arrays / "index.json").exists()
+    refused = run(copy, "python", "-m", "pipelines.search", rc=4)
+    assert "data/arrays/raw/index.json" in refused.stderr
+    run(copy, "python", "-m", "pipelines.arrays", "--kind", "raw")
+    assert hashes(copy, ["data/arrays/raw"]) == before
+
+
+def test_masks_are_arrays_of_the_same_stage(copy):
+    before = hashes(copy, ["data/arrays/mask"])
+    shutil.rmtree(copy / "data/arrays/mask")
+    run(copy, "dvc", "checkout", "data/arrays/mask")
+    assert hashes(copy, ["data/arrays/mask"]) == before
+
+
+@pytest.mark.slow
+def test_training_under_dvc_killed_on_the_way_goes_on_from_its_checkpoint_TR_02(copy):
+    changed(copy / "params.yaml", {"train": {"max_iterations": 150, "learning_rate": 0.003}})
+    run(copy, "dvc", "repro", "train@raw")
+    (folder,) = [f for f in (copy / "runs/train").glob("raw-*") if (f / "step-000150").is_dir()]
+    uninterrupted = hashes(copy, ["models/raw", "results/train/raw"])
+    shutil.rmtree(folder)
+    process = started(copy, "dvc", "repro", "--force", "--single-item", "train@raw")
+    wait_until(lambda: any(folder.glob("step-*/COMMIT")), process, copy / "log.txt", 180)
+    kill_tree(process)
+    reached = max(int(path.parent.name.removeprefix("step-")) for path in folder.glob("step-*/COMMIT"))
+    assert 0 < reached < 150
+    done = run(copy, "dvc", "repro", "--force", "--single-item", "train@raw")
+    assert f"going on after iteration {reached}" in done.stdout + done.stderr
+    assert hashes(copy, ["models/raw", "results/train/raw"]) == uninterrupted
+
+
+@pytest.mark.slow
+def test_a_search_killed_then_interrupted_gives_the_table_of_one_that_was_not_SE_01(copy):
+    changed(copy / "params.yaml", {"search": {"trials_per_mode": 2, "rungs": [40, 80]}})
+    run(copy, "python", "-m", "pipelines.search")
+    table = hashes(copy, ["results/search"])
+    shutil.rmtree(copy / "runs/search")
+    journals = lambda: sum(f.read_bytes().count(b"\n") for f in (copy / "runs/search").rglob("curve.jsonl"))  # noqa: E731
+
+    process = started(copy, "python", "-m", "pipelines.search")
+    wait_until(lambda: journals() > 60, process, copy / "log.txt", 180)
+    kill_tree(process)
+    process = started(copy, "python", "-m", "pipelines.search")
+    wait_until(lambda: journals() > 130, process, copy / "log.txt", 180)
+    process.send_signal(signal.SIGINT)
+    assert ended(process, copy / "log.txt", 60) == 75
+    assert "error SE-01" in (copy / "log.txt").read_text()
+    client = MlflowClient(f"sqlite:///{copy}/mlruns/mlflow.db")
+    memories = list((copy / "runs/search").rglob("mlflow_run.json"))
+    run_ids = [json.loads(memory.read_text())["run_id"] for memory in memories]
+    assert {client.get_run(run_id).info.status for run_id in run_ids} == {"KILLED"}
+
+    run(copy, "python", "-m", "pipelines.search")
+    assert hashes(copy, ["results/search"]) == table
+    assert {client.get_run(run_id).info.status for run_id in run_ids} == {"FINISHED"}
+    for run_id in run_ids:
+        steps = Counter(point.step for point in client.get_metric_history(run_id, "train_dice_loss"))
+        assert set(steps.values()) <= {1}
+
+
+@pytest.mark.slow
+def test_training_forced_anew_from_nothing_gives_the_same_bytes(copy):
+    before = hashes(copy, ["models/raw", "results/train/raw"])
+    shutil.rmtree(copy / "runs")
+    run(copy, "dvc", "repro", "--force", "--single-item", "train@raw")
+    assert hashes(copy, ["models/raw", "results/train/raw"]) == before
+
+
+@pytest.mark.slow
+def test_an_experiment_of_other_settings_is_compared_with_the_first(copy):
+    run(copy, "git", "add", "--all")
+    run(copy, "git", "commit", "--quiet", "--message", "Run the pipeline")
+    run(copy, "dvc", "exp", "run", "--name", "longer", "-S", "train.max_iterations=15", timeout_s=580)
+    assert "longer" in run(copy, "dvc", "exp", "show", "--csv").stdout
+    params = json.loads(run(copy, "dvc", "params", "diff", "--json").stdout)
+    assert params["params.yaml"]["train.max_iterations"] == {"old": 10, "new": 15, "diff": 5}
+    metrics = json.loads(run(copy, "dvc", "metrics", "diff", "--json").stdout)["diff"]
+    assert any("native.dice" in names for names in metrics.values())
