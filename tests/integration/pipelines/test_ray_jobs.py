@@ -1,6 +1,5 @@
 """Stages as jobs of a Ray cluster that stays up, with token authentication, as docs/how-to/submit-ray-jobs.md says."""
 
-import os
 import secrets
 import shutil
 import socket
@@ -82,4 +81,4 @@ def test_without_the_token_no_job_runs_CL_08(cluster, copy, tmp_path):
     assert done.returncode != 0
     assert "401" in done.stdout + done.stderr or "Unauthorized" in done.stdout + done.stderr
     assert not (tmp_path / "was-here").exists()
-    assert oct(os.stat(Path(cluster["HOME"]) / ".ray" / "auth_token").st_mode & 0o777) == "0o600"
+    assert (Path(cluster["HOME"]) / ".ray" / "auth_token").stat().st_mode & 0o777 == 0o600
