@@ -64,7 +64,7 @@ def _rank(plain: dict[str, Any]) -> None:
             raise  # Ray must free the ranks that wait for this one; a stop is agreed on, and all return
     finally:
         if recorder:
-            recorder.flush()
+            recorder.offer()  # what it does not take, `record_curve` sends when all is done
 
 
 def _append(path: Path, line: str) -> None:
