@@ -11,6 +11,7 @@ from femseg.door import door
 from femseg.durable import sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.networks.vnet import VNetSettings
 from femseg.services.clusters import ray_session
+from femseg.services.run_folder import claimed
 from femseg.services.search import search_on_ray
 from femseg.services.tracking import connect, resumable_run, run_with_true_status
 from femseg.services.training_job import TrainingJob, training_job
@@ -66,6 +67,7 @@ def write_results(results: list[TrialResult], settings: SearchSettings) -> None:
     write_json_durably(RESULTS / "best.json", {"enabled": settings.enabled, "best": best, "overall": overall})
 
 
+<<<<<<< HEAD
 def main() -> None:
     """Read `search` of params.yaml; write results/search."""
     settings = read_section(SearchSettings, "search")
@@ -75,25 +77,29 @@ def main() -> None:
         print("search is disabled (search.enabled)")
         return
     folder = Path("runs/search")
+=======
+def search_folder(settings: SearchSettings, input_modes: list[str]) -> Path:
+    """Where this search keeps its trials; other settings, data or code get another folder."""
+    runs = Path("runs/search")
+    any_trial = trial_job(Trial(trial_id="", input_mode=input_modes[0], learning_rate=1e-3), settings, runs)
+    return runs / f"search-{sha256_of_json([as_plain(settings), as_plain(any_trial)])[:12]}"
+
+
+def tracked_search(settings: SearchSettings, input_modes: list[str], folder: Path) -> list[TrialResult]:
+    """Search as one MLflow run with a nested run for each trial; write results/search."""
+>>>>>>> proof
     client, experiment_id = connect()
-    key = sha256_of_json(
-        [
-            as_plain(settings),
-            as_plain(trial_job(Trial(trial_id="", input_mode=input_modes[0], learning_rate=1e-3), settings, folder)),
-        ]
-    )
-    parent_folder = folder / f"search-{key[:12]}"
     parent = resumable_run(
         client,
         experiment_id,
-        folder=parent_folder,
+        folder=folder,
         name="search",
         params={"search": as_plain(settings), "input_modes": list(input_modes)},
         tags={"stage": "search"},
     )
 
     def job_of(trial: Trial) -> TrainingJob:
-        job = trial_job(trial, settings, parent_folder)
+        job = trial_job(trial, settings, folder)
         run_id = resumable_run(
             client,
             experiment_id,
@@ -109,6 +115,20 @@ def main() -> None:
         results = search_on_ray(settings, input_modes, job_of, client)
         write_results(results, settings)
         client.log_artifact(parent, str(RESULTS / "trials.csv"))
+    return results
+
+
+def main() -> None:
+    """Read `search` of params.yaml; write results/search."""
+    settings = read_section(SearchSettings, "search")
+    input_modes: list[str] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["input_modes"]
+    if not settings.enabled:
+        write_results([], settings)
+        print("search is disabled (search.enabled)")
+        return
+    folder = search_folder(settings, input_modes)
+    with claimed(folder, fault_id="SE-07"):
+        results = tracked_search(settings, input_modes, folder)
     for mode, result in best_per_mode(results).items():
         print(f"{mode}: learning rate {result.trial.learning_rate:g}, validation Dice {result.validation_dice:.4f}")
 

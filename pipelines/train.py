@@ -14,6 +14,7 @@ from femseg.networks.package import write_package
 from femseg.networks.vnet import VNetSettings
 from femseg.promotion.lineage import lineage, software_versions
 from femseg.services.clusters import ray_session
+from femseg.services.run_folder import claimed
 from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status
 from femseg.services.training import train_on_ray
 from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
@@ -87,13 +88,8 @@ def write_outputs(job: TrainingJob, input_mode: str, inputs: Path, model: Path, 
     return result, package_sha256
 
 
-def main() -> None:
-    """Read `train`, `network` and `optimisation`; write models/<mode> and results/train/<mode>."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description=__doc__)
-    parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
-    input_mode: str = parser.parse_args().input_mode
-    inputs = Path("data/arrays") / input_mode
-    job = described_job(input_mode, inputs)
+def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResult:
+    """Train, or find it done, as one MLflow run that ends with a true status; write the outputs."""
     client, experiment_id = connect(job.tracking_uri)
     run_id = resumable_run(
         client,
@@ -122,6 +118,18 @@ def main() -> None:
         record_curve(client, job)
         client.set_tag(run_id, "package_sha256", package_sha256)
         client.log_metric(run_id, "best_validation_dice", result.validation_dice, step=result.best_iteration)
+    return result
+
+
+def main() -> None:
+    """Read `train`, `network` and `optimisation`; write models/<mode> and results/train/<mode>."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description=__doc__)
+    parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
+    input_mode: str = parser.parse_args().input_mode
+    inputs = Path("data/arrays") / input_mode
+    job = described_job(input_mode, inputs)
+    with claimed(Path(job.run_folder)):
+        result = tracked_training(job, input_mode, inputs)
     print(f"{input_mode}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
 
 

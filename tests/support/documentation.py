@@ -21,4 +21,5 @@ def command_lines(page: Path) -> list[str]:
     blocks = [body for kind, body in _FENCED.findall(text) if kind == "bash"]
     lines = [part for body in blocks for line in body.splitlines() for part in line.split("&&")]
     lines += _INLINE.findall(_FENCED.sub("", text))
-    return [line.split(" #")[0].strip() for line in lines]
+    lines = [line.split(" #")[0].strip() for line in lines]
+    return [line.rstrip('"') if line.count('"') % 2 else line for line in lines]  # the end of bash -c "… && …"

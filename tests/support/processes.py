@@ -57,7 +57,9 @@ def ended(process: subprocess.Popen[bytes], log: Path, timeout_s: float) -> int:
 
 
 def kill_tree(process: subprocess.Popen[bytes]) -> None:
-    """kill -9 of a process and all that it started."""
+    """kill -9 of a process and all that it started; it is stopped first, to start and write nothing meanwhile."""
+    with suppress(ProcessLookupError):
+        process.send_signal(signal.SIGSTOP)
     below = descendants(process.pid)
     for pid in (process.pid, *below):
         with suppress(ProcessLookupError):

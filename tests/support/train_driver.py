@@ -13,6 +13,7 @@ from tiny_model import TINY_NETWORK
 from femseg.door import door
 from femseg.durable import sha256_of_json, write_json_durably
 from femseg.services.clusters import ray_session
+from femseg.services.run_folder import claimed
 from femseg.services.tracking import connect, resumable_run, run_with_true_status
 from femseg.services.training import train_on_ray
 from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
@@ -50,6 +51,18 @@ def outcome(job: TrainingJob) -> dict[str, object]:
     }
 
 
+def tracked(job: TrainingJob, runs: Path) -> None:
+    client, experiment_id = connect()
+    run_id = resumable_run(client, experiment_id, folder=Path(job.run_folder), name="train-raw", params={})
+    job = replace(job, mlflow_run_id=run_id)
+    with run_with_true_status(client, run_id):
+        if not is_complete(job):
+            with ray_session(cpus=2, dashboard=True):
+                train_on_ray(job, title="train raw")
+        write_json_durably(runs / "outcome.json", outcome(job))
+        record_curve(client, job)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("store", type=Path)
@@ -61,15 +74,8 @@ def main() -> None:
     if words.alone:
         write_json_durably(words.runs / "outcome.json", outcome(job))
         return
-    client, experiment_id = connect()
-    run_id = resumable_run(client, experiment_id, folder=Path(job.run_folder), name="train-raw", params={})
-    job = replace(job, mlflow_run_id=run_id)
-    with run_with_true_status(client, run_id):
-        if not is_complete(job):
-            with ray_session(cpus=2, dashboard=True):
-                train_on_ray(job, title="train raw")
-        write_json_durably(words.runs / "outcome.json", outcome(job))
-        record_curve(client, job)
+    with claimed(Path(job.run_folder)):
+        tracked(job, words.runs)
     print(json.dumps({"done": True}))
 
 

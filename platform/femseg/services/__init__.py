@@ -11,6 +11,7 @@ SILENCE = {
     "RAY_TRAIN_ENABLE_PRINT_PATCH": "0",  # otherwise each worker's print comes out twice
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",  # report() waits for the controller's poll: 2 s each by default
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_AIR_NEW_OUTPUT": "0",  # the old output obeys verbose=0
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own makes an interrupted search look like a finished one
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",

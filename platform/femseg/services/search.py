@@ -68,7 +68,7 @@ def _trained_to(job: TrainingJob, last_iteration: int) -> float:
             return rung.best_dice
         raise
     finally:
-        recorder.flush()
+        recorder.offer()
 
 
 def _trial(config: dict[str, Any]) -> None:

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.parse import urlsplit
@@ -23,6 +23,7 @@ from femseg.errors import ExitCode, Fault, Refusal
 EXPERIMENT = "femseg"
 _SQLITE = "sqlite:///"
 _ANSWER_WITHIN_S = 5.0
+_POINTS_A_REQUEST = 1000  # MLflow takes no more
 
 
 def tracking_uri() -> str:
@@ -81,14 +82,19 @@ def connect(uri: str | None = None) -> tuple[MlflowClient, str]:
         client = _with_schema(uri)
         return client, _experiment_id(client, uri)
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        fault = Fault(
+        raise _no_answer(uri, error) from error
+
+
+def _no_answer(uri: str, error: Exception) -> Refusal:
+    return Refusal(
+        Fault(
             id="TK-01",
             file=redacted(uri),
             problem=f"the tracking store does not answer ({type(error).__name__})",
             fix="start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local store",
             exit_code=ExitCode.SERVICE_DOWN,
         )
-        raise Refusal(fault) from error
+    )
 
 
 def _experiment_id(client: MlflowClient, uri: str) -> str:
@@ -121,12 +127,15 @@ class MlflowRecorder:
     be sent when a run was killed is missing, until `training_job.record_curve` sends the whole curve once more.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, *, batch: int = 50, seconds: float = 2.0) -> None:
+    def __init__(
+        self, client: MlflowClient, run_id: str, *, batch: int = 50, seconds: float = 2.0, pause_s: float = 60.0
+    ) -> None:
         self._client, self.run_id = client, run_id
-        self._batch, self._seconds = batch, seconds
+        self._batch, self._seconds, self._pause_s = batch, seconds, pause_s
         self._waiting: list[Metric] = []
         self._steps: dict[str, set[int]] = {}
         self._sent_at = time.monotonic()
+        self._not_before = 0.0
 
     def metric(self, name: str, value: float, *, step: int) -> None:
         """Record one point; a value that is not finite becomes a tag that says so, never a number."""
@@ -138,18 +147,28 @@ class MlflowRecorder:
         self._steps[name].add(step)
         self._waiting.append(Metric(name, float(value), int(time.time() * 1000), step))
         if len(self._waiting) >= self._batch or time.monotonic() - self._sent_at > self._seconds:
-            self.flush()
+            self.offer()
 
     def _known_steps(self, name: str) -> set[int]:
         if name not in self._steps:
             self._steps[name] = {point.step for point in self._client.get_metric_history(self.run_id, name)}
         return self._steps[name]
 
+    def offer(self) -> None:
+        """Send what waits if the store takes it; otherwise it waits on, and training with it not at all (TK-02)."""
+        if time.monotonic() < self._not_before:
+            return
+        try:
+            self.flush()
+        except MlflowException:
+            self._not_before = time.monotonic() + self._pause_s
+
     def flush(self) -> None:
-        """Send what waits."""
-        if self._waiting:
-            self._client.log_batch(self.run_id, metrics=self._waiting)
-        self._waiting, self._sent_at = [], time.monotonic()
+        """Send what waits. Raises: MlflowException if the store does not take it."""
+        while self._waiting:
+            self._client.log_batch(self.run_id, metrics=self._waiting[:_POINTS_A_REQUEST])
+            del self._waiting[:_POINTS_A_REQUEST]
+        self._sent_at = time.monotonic()
 
 
 def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
@@ -184,17 +203,23 @@ def end_run(client: MlflowClient, run_id: str, status: str) -> None:
 
 @contextmanager
 def run_with_true_status(client: MlflowClient, run_id: str) -> Iterator[None]:
-    """Close the run by how its block ended: FINISHED, KILLED (stopped by a signal, resumable) or FAILED."""
+    """Close the run by how its block ended: FINISHED, KILLED (stopped by a signal, resumable) or FAILED.
+
+    Raises: Refusal TK-01 (exit 6) if the store went away meanwhile; the same command sends the rest once it is back.
+    """
     try:
         yield
+        end_run(client, run_id, "FINISHED")
     except BaseException as error:
         stopped = isinstance(error, KeyboardInterrupt | SystemExit) or (
             isinstance(error, Refusal) and error.exit_code == ExitCode.RESUMABLE
         )
-        client.set_tag(run_id, "end_reason", f"{type(error).__name__}: {error}"[:500])
-        end_run(client, run_id, "KILLED" if stopped else "FAILED")
+        with suppress(MlflowException):
+            client.set_tag(run_id, "end_reason", f"{type(error).__name__}: {error}"[:500])
+            end_run(client, run_id, "KILLED" if stopped else "FAILED")
+        if isinstance(error, MlflowException):
+            raise _no_answer(client.tracking_uri, error) from error
         raise
-    end_run(client, run_id, "FINISHED")
 
 
 def resumable_run(

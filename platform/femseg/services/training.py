@@ -1,6 +1,7 @@
 """Ray Train round `training.session.fit`: the same code on one CPU and on many GPUs."""
 
 import os
+import shutil
 import signal
 import tempfile
 import threading
@@ -63,7 +64,7 @@ def _rank(plain: dict[str, Any]) -> None:
             raise  # Ray must free the ranks that wait for this one; a stop is agreed on, and all return
     finally:
         if recorder:
-            recorder.flush()
+            recorder.offer()  # what it does not take, `record_curve` sends when all is done
 
 
 def _append(path: Path, line: str) -> None:
@@ -166,6 +167,8 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
     require_resources(what=title, cpus=workers, gpus=workers if use_gpu else 0)
     folder = Path(job.run_folder)
     folder.mkdir(parents=True, exist_ok=True)
+    for leftover in (*folder.glob("ray-*"), *folder.glob("refusals-*")):  # of a driver that was killed
+        shutil.rmtree(leftover, ignore_errors=True)
     os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", str(_COLLECTIVE_TIMEOUT_S))
     with (
         tempfile.TemporaryDirectory(prefix="ray-", dir=folder) as storage,

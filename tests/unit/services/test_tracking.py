@@ -3,12 +3,14 @@
 import math
 import os
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from femseg.errors import ExitCode, Fault, Refusal
@@ -99,6 +101,62 @@ def test_a_resumed_run_sends_each_step_once_and_fills_gaps(store, run_id):
             recorder.metric("loss", step / 8, step=step)
         recorder.flush()
     assert sorted(history(client, run_id, "loss")) == [(step, step / 8) for step in range(1, 9)]
+
+
+@pytest.fixture
+def refusing(store):
+    """A switch: the store's table of metrics is out of reach, or back."""
+    database = store[0].tracking_uri.removeprefix("sqlite:///")
+
+    def switch(away: bool) -> None:
+        old, new = ("metrics", "metrics_away") if away else ("metrics_away", "metrics")
+        with closing(sqlite3.connect(database)) as connection, connection:
+            connection.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+    return switch
+
+
+def test_training_goes_on_while_the_store_is_out_of_reach_and_no_point_is_lost_TK_02(store, run_id, refusing):
+    client, _ = store
+    recorder = MlflowRecorder(client, run_id, batch=2, pause_s=0)
+    recorder.metric("loss", 0.0, step=0)
+    refusing(True)
+    for step in range(1, 5):
+        recorder.metric("loss", float(step), step=step)
+    with pytest.raises(MlflowException):
+        recorder.flush()
+    refusing(False)
+    recorder.flush()
+    assert history(client, run_id, "loss") == [(step, float(step)) for step in range(5)]
+
+
+def test_a_store_that_refused_is_left_alone_for_a_while(store, run_id, refusing):
+    client, _ = store
+    recorder = MlflowRecorder(client, run_id, batch=1, pause_s=60)
+    recorder.metric("loss", 0.0, step=0)
+    refusing(True)
+    recorder.metric("loss", 1.0, step=1)
+    refusing(False)
+    recorder.metric("loss", 2.0, step=2)
+    assert history(client, run_id, "loss") == [(0, 0.0)]
+    recorder.flush()
+    assert history(client, run_id, "loss") == [(0, 0.0), (1, 1.0), (2, 2.0)]
+
+
+def test_more_points_than_a_request_holds_are_sent_in_several(store, run_id):
+    client, _ = store
+    recorder = MlflowRecorder(client, run_id, batch=5000, seconds=60)
+    for step in range(2100):
+        recorder.metric("loss", float(step), step=step)
+    recorder.flush()
+    assert len(history(client, run_id, "loss")) == 2100
+
+
+def test_a_store_that_is_gone_at_the_end_is_refused_TK_01(store, run_id):
+    client, _ = store
+    with pytest.raises(Refusal) as refused, run_with_true_status(client, run_id):
+        raise MlflowException("connection lost")
+    assert refused.value.exit_code == ExitCode.SERVICE_DOWN
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
