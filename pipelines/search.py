@@ -3,6 +3,7 @@
 import csv
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -67,27 +68,15 @@ def write_results(results: list[TrialResult], settings: SearchSettings) -> None:
     write_json_durably(RESULTS / "best.json", {"enabled": settings.enabled, "best": best, "overall": overall})
 
 
-<<<<<<< HEAD
-def main() -> None:
-    """Read `search` of params.yaml; write results/search."""
-    settings = read_section(SearchSettings, "search")
-    input_modes = read_input_modes()
-    if not settings.enabled:
-        write_results([], settings)
-        print("search is disabled (search.enabled)")
-        return
-    folder = Path("runs/search")
-=======
-def search_folder(settings: SearchSettings, input_modes: list[str]) -> Path:
+def search_folder(settings: SearchSettings, input_modes: Sequence[str]) -> Path:
     """Where this search keeps its trials; other settings, data or code get another folder."""
     runs = Path("runs/search")
     any_trial = trial_job(Trial(trial_id="", input_mode=input_modes[0], learning_rate=1e-3), settings, runs)
     return runs / f"search-{sha256_of_json([as_plain(settings), as_plain(any_trial)])[:12]}"
 
 
-def tracked_search(settings: SearchSettings, input_modes: list[str], folder: Path) -> list[TrialResult]:
+def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder: Path) -> list[TrialResult]:
     """Search as one MLflow run with a nested run for each trial; write results/search."""
->>>>>>> proof
     client, experiment_id = connect()
     parent = resumable_run(
         client,
@@ -121,7 +110,7 @@ def tracked_search(settings: SearchSettings, input_modes: list[str], folder: Pat
 def main() -> None:
     """Read `search` of params.yaml; write results/search."""
     settings = read_section(SearchSettings, "search")
-    input_modes: list[str] = yaml.safe_load(Path("params.yaml").read_text(encoding="utf-8"))["input_modes"]
+    input_modes = read_input_modes()
     if not settings.enabled:
         write_results([], settings)
         print("search is disabled (search.enabled)")
