@@ -10,7 +10,7 @@ from mlflow.tracking import MlflowClient
 
 from femseg.comparison.input_modes import read_input_modes
 from femseg.door import door
-from femseg.durable import read_json, write_json_durably
+from femseg.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
 from femseg.networks.package import ModelPackage, load_package
 from femseg.promotion.candidate import best_by_validation
 from femseg.reports.evidence import read_curve
@@ -48,7 +48,11 @@ def training_run(client: MlflowClient, experiment_id: str, input_mode: str, pack
 
 
 def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: ModelPackage) -> None:
-    """Test metrics, report, figures, lineage and dataset inputs on the run."""
+    """Test metrics, report, figures, lineage and dataset inputs on the run; what is there already is not sent again."""
+    files = [EVALUATED / input_mode / "summary.json", *sorted(p for p in REPORTS.rglob("*") if p.is_file())]
+    evidence_sha256 = sha256_of_json({path.as_posix(): sha256_of_file(path) for path in files})
+    if client.get_run(run_id).data.tags.get("evidence_sha256") == evidence_sha256:
+        return
     for grid, metrics in read_json(EVALUATED / input_mode / "summary.json").items():
         for metric, values in metrics.items():
             for statistic, value in values.items():
@@ -59,6 +63,7 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
     client.log_dict(run_id, package.lineage, "lineage.json")
     client.log_artifact(run_id, str(EVALUATED / input_mode / "scores.csv"), "evaluation")
     client.log_artifacts(run_id, str(REPORTS), "report")
+    client.set_tag(run_id, "evidence_sha256", evidence_sha256)
 
 
 def main() -> None:
@@ -70,6 +75,7 @@ def main() -> None:
     package = packages[candidate.input_mode]
     client, experiment_id = connect()
     run_id = training_run(client, experiment_id, candidate.input_mode, package)
+    log_evidence(client, run_id, candidate.input_mode, package)
     registration = register_package(
         client,
         MODELS / candidate.input_mode,
@@ -77,8 +83,6 @@ def main() -> None:
         tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
         input_channels=package.network.input_channels,
     )
-    if not registration.already_there:
-        log_evidence(client, run_id, candidate.input_mode, package)
     record = {
         "model": MODEL_NAME,
         "alias": CHALLENGER,

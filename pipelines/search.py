@@ -13,7 +13,7 @@ from femseg.durable import sha256_of_json, write_bytes_durably, write_json_durab
 from femseg.networks.vnet import VNetSettings
 from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
-from femseg.services.search import search_on_ray
+from femseg.services.search import refuse_failures, search_on_ray
 from femseg.services.tracking import connect, resumable_run, run_with_true_status
 from femseg.services.training_job import TrainingJob, training_job
 from femseg.settings import as_plain, read_section
@@ -104,6 +104,7 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder:
         results = search_on_ray(settings, input_modes, job_of, client)
         write_results(results, settings)
         client.log_artifact(parent, str(RESULTS / "trials.csv"))
+        refuse_failures(results, settings, input_modes)
     return results
 
 

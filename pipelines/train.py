@@ -4,6 +4,7 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from femseg.cohorts.manifest import Manifest, read_manifest
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.door import door
@@ -45,9 +46,27 @@ def learning_rate(settings: TrainSettings, input_mode: str) -> float:
     return float(found["learning_rate"])
 
 
+def refuse_one_sided(manifest: Manifest) -> None:
+    """A left femur mirrored is a right one: where one side is the foreground, mirroring would teach a wrong label."""
+    sides = sorted({case.femur for case in manifest.cases} - {"all"})
+    if sides:
+        fault = Fault(
+            id="CFG-02",
+            file="params.yaml",
+            problem=f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone",
+            fix="set it to false, or cohort.femur to all",
+            exit_code=ExitCode.USAGE,
+        )
+        raise Refusal(fault)
+
+
 def described_job(input_mode: str, inputs: Path) -> TrainingJob:
     """The job that params.yaml, the arrays, the split and the search describe."""
     train = read_section(TrainSettings, "train")
+    optimisation = read_section(OptimisationSettings, "optimisation")
+    augmentation = optimisation.augmentation
+    if augmentation.enabled and augmentation.mirror_left_right:
+        refuse_one_sided(read_manifest(MANIFEST))
     return training_job(
         inputs=inputs,
         masks=MASKS,
@@ -55,7 +74,7 @@ def described_job(input_mode: str, inputs: Path) -> TrainingJob:
         runs=Path("runs/train"),
         name=input_mode,
         network=read_section(VNetSettings, "network"),
-        optimisation=read_section(OptimisationSettings, "optimisation"),
+        optimisation=optimisation,
         train=replace(train, learning_rate=learning_rate(train, input_mode)),
     )
 

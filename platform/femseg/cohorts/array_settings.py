@@ -17,13 +17,13 @@ class ArraySettings:
     gradient_scaling: Scaling = field(default_factory=Scaling)
 
     def recipe(self, kind: ArrayKind) -> InputRecipe:
-        """The recipe of one kind of array; that of masks holds only what masks depend on."""
+        """The recipe of one kind of array; it holds only what these arrays depend on."""
         if kind == "mask":
             return InputRecipe(input_mode="raw", shape_zyx=self.shape_zyx)
         return InputRecipe(
             input_mode=kind,
             shape_zyx=self.shape_zyx,
             anti_aliasing=self.anti_aliasing,
-            raw_scaling=self.raw_scaling,
-            gradient_scaling=self.gradient_scaling,
+            raw_scaling=Scaling() if kind == "gradient" else self.raw_scaling,
+            gradient_scaling=Scaling() if kind == "raw" else self.gradient_scaling,
         )

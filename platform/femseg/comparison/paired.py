@@ -12,8 +12,6 @@ from femseg.comparison.signed_rank import SignedRank, signed_rank
 from femseg.metrics.definitions import metric_named
 from femseg.metrics.scorecard import CaseScore, Grid
 
-SIGNIFICANCE = 0.05
-
 Verdict = Literal["better", "worse", "no difference shown", "too few cases"]
 
 
@@ -30,7 +28,7 @@ class PairedComparison:
         interval: bootstrap interval of the mean difference, and how it was made or why there is none.
         test: Wilcoxon signed-rank test, and how it was made or why there is none.
         improved, worsened, tied: number of pairs in which the candidate is better, worse, equal.
-        verdict: what the numbers allow one to say, at the 5 % level, for this metric alone.
+        verdict: what the numbers allow one to say for this metric alone, at the level that belongs to the interval.
     """
 
     metric: str
@@ -72,7 +70,7 @@ def paired_comparison(
         metric: a name of `METRICS`.
         grid: "network" or "native".
         names: what to call baseline and candidate.
-        confidence, resamples, seed: of the bootstrap interval.
+        confidence, resamples, seed: of the bootstrap interval; the test's level is 1 - confidence.
     Raises: ValueError if the two sides were not measured on the same cases, or a case stands twice.
     """
     kind = metric_named(metric)
@@ -101,7 +99,7 @@ def paired_comparison(
         improved=int((gains > 0).sum()),
         worsened=int((gains < 0).sum()),
         tied=int((gains == 0).sum()),
-        verdict=_verdict(gains, interval, test),
+        verdict=_verdict(gains, interval, test, level=1.0 - confidence),
     )
 
 
@@ -113,11 +111,11 @@ def _by_case(scores: Sequence[CaseScore], grid: Grid, name: str) -> Mapping[str,
     return by_case
 
 
-def _verdict(gains: NDArray[np.float64], interval: Interval, test: SignedRank) -> Verdict:
+def _verdict(gains: NDArray[np.float64], interval: Interval, test: SignedRank, *, level: float) -> Verdict:
     """A difference is shown when the test and the interval both say so, and say the same."""
-    if not len(gains) or (test.smallest_p is not None and test.smallest_p > SIGNIFICANCE):
+    if not len(gains) or (test.smallest_p is not None and test.smallest_p > level):
         return "too few cases"
     low, high = interval.low, interval.high
-    if test.p_value is None or test.p_value >= SIGNIFICANCE or low is None or high is None or low <= 0 <= high:
+    if test.p_value is None or test.p_value >= level or low is None or high is None or low <= 0 <= high:
         return "no difference shown"
     return "better" if gains.mean() > 0 else "worse"

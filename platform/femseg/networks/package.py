@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import shutil
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,7 +10,7 @@ import torch
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
-from femseg.durable import sha256_of_json, write_bytes_durably, write_json_durably
+from femseg.durable import folder_written_durably, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal, printable
 from femseg.networks.vnet import VNet, VNetSettings
 
@@ -52,23 +50,14 @@ def write_package(folder: Path, network: VNet, *, model: dict[str, Any], lineage
     if broken:
         raise ValueError(f"weights that are not finite make no package: {', '.join(broken)}")
     architecture = {"settings": network.settings.as_plain(), "input_channels": network.input_channels}
-    made = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.part")
-    old = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}.old")
-    try:
+    with folder_written_durably(folder) as made:
         files = {
             _WEIGHTS: write_bytes_durably(made / _WEIGHTS, tensors_to_bytes(weights)),
             _MODEL: write_json_durably(made / _MODEL, {**model, "architecture": architecture}),
             _LINEAGE: write_json_durably(made / _LINEAGE, lineage),
         }
         manifest = {"files": files, "sha256_of_files": sha256_of_json(files)}
-        sha256 = write_json_durably(made / _MANIFEST, manifest)
-        if folder.exists():
-            folder.rename(old)
-        made.rename(folder)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
-    return sha256
+        return write_json_durably(made / _MANIFEST, manifest)
 
 
 def load_package(folder: Path) -> ModelPackage:

@@ -15,7 +15,10 @@ _PACKAGES = ("torch", "numpy", "SimpleITK", "ray", "mlflow", "dvc")
 
 
 def git_state(repository: Path) -> dict[str, Any]:
-    """The commit, and whether tracked files differed from it; None where there is no git."""
+    """The commit, and whether tracked files differed from it; None where there is no git.
+
+    dvc.lock does not count: DVC writes it after every stage, and what it says stands in the lineage by itself.
+    """
 
     def git(*words: str) -> str | None:
         try:
@@ -24,7 +27,7 @@ def git_state(repository: Path) -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    status = git("status", "--porcelain", "--untracked-files=no")
+    status = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock")
     return {"commit": git("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
 
 

@@ -123,8 +123,8 @@ def search_on_ray(
 
     Args:
         job_of: the training job of a trial, its MLflow run made already. Its `max_iterations` is the last rung.
-    Raises: Refusal SE-04 (exit 7) if more trials failed than `allow_failed`, or all of an input mode; SE-01 (75) if it
-        was stopped by a signal; CL-01 (exit 5).
+    Raises: Refusal SE-01 (exit 75) if it was stopped by a signal; CL-01 (exit 5). Failed trials are results like
+        others: `refuse_failures` judges them.
     """
     trials = first_trials(settings, input_modes)
     jobs = {trial.trial_id: job_of(trial) for trial in trials}
@@ -137,7 +137,6 @@ def search_on_ray(
         raise Refusal(_STOPPED) from None
     for result in results:
         _close_run(client, jobs[result.trial.trial_id], result)
-    _refuse_failures(results, settings, input_modes)
     return results
 
 
@@ -151,6 +150,8 @@ def _halved(
         results = _run_rung(jobs, trials, last_iteration)
         latest |= {result.trial.trial_id: result for result in results}
         trials = survivors(results, keep=settings.keep)
+        if not trials:
+            break
     return [latest[trial_id] for trial_id in sorted(latest)]
 
 
@@ -166,7 +167,8 @@ def _close_run(client: MlflowClient, job: TrainingJob, result: TrialResult) -> N
     end_run(client, run_id, "FINISHED" if usable(result) else "FAILED")
 
 
-def _refuse_failures(results: Sequence[TrialResult], settings: SearchSettings, input_modes: Sequence[str]) -> None:
+def refuse_failures(results: Sequence[TrialResult], settings: SearchSettings, input_modes: Sequence[str]) -> None:
+    """Raises: Refusal SE-04 (exit 7) if more trials failed than `allow_failed`, or all of an input mode."""
     failed = [result for result in results if not usable(result)]
     barren = [m for m in input_modes if not any(usable(r) for r in results if r.trial.input_mode == m)]
     if len(failed) <= settings.allow_failed and not barren:

@@ -126,7 +126,7 @@ def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResu
 
 def is_complete(job: TrainingJob) -> bool:
     """Whether the run folder holds a finished run: starting it again would train nothing (TR-16)."""
-    newest = newest_good_checkpoint(Path(job.run_folder), lambda line: None)
+    newest = newest_good_checkpoint(Path(job.run_folder), print)
     return newest is not None and bool(newest.state["finished"])
 
 
@@ -135,7 +135,7 @@ def record_curve(client: MlflowClient, job: TrainingJob) -> None:
 
     These are the points that waited to be sent when a worker was killed after the checkpoint.
     """
-    newest = newest_good_checkpoint(Path(job.run_folder), lambda line: None)
+    newest = newest_good_checkpoint(Path(job.run_folder), print)
     recorder = MlflowRecorder(client, job.mlflow_run_id)
     for row in rows_from_plain(newest.state["rows"]) if newest else ():
         for name, value in asdict(row).items():

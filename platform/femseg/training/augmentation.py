@@ -20,7 +20,7 @@ class Change:
         rotation_rad_zyx: about the z, y and x axis.
         scale: above 1 enlarges.
         translation_zyx: as a fraction of the volume's edges.
-        mirrored: axes z, y, x that are flipped.
+        mirrored: flipped left to right.
         noise_sd: of Gaussian noise drawn from `noise_seed`.
         contrast: factor on the distance from each channel's mean.
         brightness: added after that.
@@ -29,7 +29,7 @@ class Change:
     rotation_rad_zyx: Triple = (0.0, 0.0, 0.0)
     scale: float = 1.0
     translation_zyx: Triple = (0.0, 0.0, 0.0)
-    mirrored: tuple[bool, bool, bool] = (False, False, False)
+    mirrored: bool = False
     noise_sd: float = 0.0
     noise_seed: int = 0
     contrast: float = 1.0
@@ -42,13 +42,12 @@ def drawn_change(settings: AugmentationSettings, generator: np.random.Generator)
     rotation = generator.uniform(-angle, angle, 3).tolist()
     log_scale, log_contrast = generator.uniform(-1, 1, 2) * np.log1p([settings.scale, settings.contrast])
     translation = generator.uniform(-settings.translation, settings.translation, 3).tolist()
-    coins = generator.random(3) < 0.5
-    mirrored = tuple(bool(coin) and axis in settings.mirror_axes for axis, coin in zip("zyx", coins, strict=True))
+    coin = bool(generator.random() < 0.5)
     return Change(
         rotation_rad_zyx=tuple(rotation),
         scale=float(np.exp(log_scale)),
         translation_zyx=tuple(translation),
-        mirrored=mirrored,  # type: ignore[arg-type]  # three, one for each axis
+        mirrored=coin and settings.mirror_left_right,
         noise_sd=generator.uniform(0.0, settings.noise_sd),
         noise_seed=int(generator.integers(2**31)),
         contrast=float(np.exp(log_contrast)),
@@ -81,7 +80,7 @@ def _sampling_matrix(change: Change, shape_zyx: tuple[int, ...], spacing_mm_zyx:
     half_extent_mm_xyz = 0.5 * np.array(shape_zyx[::-1]) * np.array(spacing_mm_zyx[::-1])
     about_z, about_y, about_x = change.rotation_rad_zyx
     turn = _rotation(about_x, 1, 2) @ _rotation(about_y, 0, 2) @ _rotation(about_z, 0, 1)
-    flip = np.diag([-1.0 if mirrored else 1.0 for mirrored in change.mirrored[::-1]])
+    flip = np.diag([-1.0 if change.mirrored else 1.0, 1.0, 1.0])
     linear_mm = turn @ flip / change.scale
     linear = linear_mm * half_extent_mm_xyz[None, :] / half_extent_mm_xyz[:, None]
     offset = -2.0 * np.array(change.translation_zyx[::-1])  # the edge is 2 long in these coordinates

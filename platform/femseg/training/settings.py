@@ -5,8 +5,6 @@ from typing import Literal
 
 from femseg.training.losses import DiceDenominator
 
-Axis = Literal["z", "y", "x"]
-
 
 def _at_least(name: str, value: float, least: float) -> None:
     if not value >= least:
@@ -30,8 +28,8 @@ class AugmentationSettings:
         noise_sd: largest standard deviation of added Gaussian noise, in units of the 0..1 input.
         contrast: 0.2 multiplies the distance from the mean by a factor between 1/1.2 and 1.2.
         brightness: largest shift, in units of the 0..1 input.
-        mirror_axes: axes that may be mirrored with probability one half. "x" (left-right) is right only where a cohort
-            mixes sides or both femora are one foreground; "z" and "y" never occur in patients.
+        mirror_left_right: mirror half of the samples along x, the one axis along which patients come mirrored; right
+            only where both sides are one foreground (`cohort.femur: all`).
     """
 
     enabled: bool = False
@@ -41,13 +39,11 @@ class AugmentationSettings:
     noise_sd: float = 0.03
     contrast: float = 0.2
     brightness: float = 0.05
-    mirror_axes: tuple[Axis, ...] = ()
+    mirror_left_right: bool = False
 
     def __post_init__(self) -> None:
         for name in ("rotation_degrees", "scale", "translation", "noise_sd", "contrast", "brightness"):
             _at_least(name, getattr(self, name), 0)
-        if any(axis not in ("z", "y", "x") for axis in self.mirror_axes):
-            raise ValueError(f"mirror_axes: expected some of z, y, x, got {self.mirror_axes}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ from tiny_store import SPLIT, write_tiny_store
 
 from femseg.errors import ExitCode, Refusal
 from femseg.services.clusters import ray_session
-from femseg.services.search import search_on_ray
+from femseg.services.search import refuse_failures, search_on_ray
 from femseg.services.tracking import connect, resumable_run, start_run
 from femseg.services.training_job import TrainingJob, training_job
 from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
@@ -147,7 +147,7 @@ def test_a_failed_trial_is_recorded_and_never_best_SE_03_SE_04(finished, new_sea
     (store / "broken" / f"{SPLIT.train[0]}.npy").write_bytes(content)
     search = new_search("broken", store=store, broken=("raw-00",))
 
-    results = search.results(allow_failed=1, rungs=(2,))
+    results = search.results(rungs=(2,))
     failed = next(r for r in results if r.trial.trial_id == "raw-00")
     assert failed.validation_dice is None
     assert f"{SPLIT.train[0]}.npy" in failed.failure
@@ -155,8 +155,9 @@ def test_a_failed_trial_is_recorded_and_never_best_SE_03_SE_04(finished, new_sea
     assert search.run_of("raw-00").info.status == "FAILED"
     assert f"{SPLIT.train[0]}.npy" in search.run_of("raw-00").data.tags["failure"]
 
+    refuse_failures(results, replace(SETTINGS, allow_failed=1), MODES)
     with pytest.raises(Refusal) as refused:
-        search.results(allow_failed=0, rungs=(2,))
+        refuse_failures(results, SETTINGS, MODES)
     assert refused.value.exit_code == ExitCode.TRAINING_FAILED
     (fault,) = refused.value.faults
     assert (fault.id, fault.file) == ("SE-04", "raw-00")
@@ -166,7 +167,8 @@ def test_a_mode_whose_trials_all_fail_is_refused_whatever_is_allowed_SE_04(finis
     before, _ = finished
     search = new_search("barren", store=before.folder.parent / "broken-store", broken=("raw-00", "raw-01"))
     assert (search.store / "broken").is_dir()
+    results = search.results(rungs=(2, 4))
     with pytest.raises(Refusal) as refused:
-        search.results(allow_failed=4, rungs=(2,))
+        refuse_failures(results, replace(SETTINGS, allow_failed=4), MODES)
     assert {fault.file for fault in refused.value.faults} == {"raw-00", "raw-01"}
     assert [search.run_of(trial).info.status for trial in ("raw-00", "gradient-00")] == ["FAILED", "FINISHED"]

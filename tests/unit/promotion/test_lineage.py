@@ -29,6 +29,17 @@ def test_the_commit_is_known_and_whether_the_tree_differs_from_it(repository):
     assert git_state(repository) == {"commit": commit, "modified": True}
 
 
+def test_a_committed_dvc_lock_that_dvc_rewrites_is_no_change_of_the_code(repository):
+    (repository / "dvc.lock").write_text("stages: {}\n")
+    for words in (
+        ["add", "dvc.lock"],
+        ["-c", "user.name=T", "-c", "user.email=t@example.org", "commit", "-qm", "Lock"],
+    ):
+        subprocess.run(["git", *words], cwd=repository, check=True)
+    (repository / "dvc.lock").write_text("stages: {split: {}}\n")
+    assert git_state(repository)["modified"] is False
+
+
 def test_without_git_the_commit_is_unknown_not_wrong(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     assert git_state(tmp_path) == {"commit": None, "modified": None}

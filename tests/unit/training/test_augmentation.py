@@ -47,9 +47,9 @@ def test_translation_moves_by_the_stated_fraction_towards_higher_indices():
     assert overlap(shifted, ball(centre_mm=(8.0, 0.0, 0.0), half_axes_mm=(5.0, 5.0, 5.0))) > 0.95
 
 
-def test_mirroring_an_axis_flips_input_and_mask_along_it_alone():
+def test_mirroring_flips_input_and_mask_left_to_right_alone():
     mask = ball(centre_mm=(4.0, 2.0, 6.0), half_axes_mm=(4.0, 4.0, 4.0))
-    volume, flipped = moved(mask, Change(mirrored=(False, False, True)))
+    volume, flipped = moved(mask, Change(mirrored=True))
     assert torch.equal(flipped, mask.flip(2))
     torch.testing.assert_close(volume[0], mask.flip(2), atol=1e-4, rtol=0)
 
@@ -64,9 +64,11 @@ def test_intensity_changes_leave_the_mask_alone_and_do_what_they_say():
 
 
 def test_drawn_changes_stay_within_the_settings_and_mirror_only_where_allowed():
-    settings = AugmentationSettings(enabled=True, mirror_axes=("x",))
+    settings = AugmentationSettings(enabled=True, mirror_left_right=True)
     changes = [drawn_change(settings, np.random.default_rng([1, n])) for n in range(200)]
     assert max(abs(a) for c in changes for a in c.rotation_rad_zyx) <= math.radians(settings.rotation_degrees)
     assert all(1 / 1.1 <= c.scale <= 1.1 and 1 / 1.2 <= c.contrast <= 1.2 for c in changes)
-    assert {c.mirrored for c in changes} == {(False, False, False), (False, False, True)}
+    assert {c.mirrored for c in changes} == {False, True}
     assert drawn_change(settings, np.random.default_rng([1, 7])) == changes[7]
+    never = AugmentationSettings(enabled=True)
+    assert not any(drawn_change(never, np.random.default_rng([1, n])).mirrored for n in range(50))

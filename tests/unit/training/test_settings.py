@@ -18,7 +18,6 @@ from femseg.training.settings import AugmentationSettings, OptimisationSettings,
         (OptimisationSettings, {"batch_size": 0}, "batch_size"),
         (OptimisationSettings, {"batch_size": 4, "gradient_accumulation": 3}, "divisor of batch_size"),
         (AugmentationSettings, {"noise_sd": -0.1}, "noise_sd"),
-        (AugmentationSettings, {"mirror_axes": ("left",)}, "mirror_axes"),
     ],
 )
 def test_settings_out_of_range_are_refused_by_key(kind, values, message):
