@@ -7,7 +7,7 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -64,12 +64,15 @@ def _refuse_misplaced(path: Path, problem: str) -> NoReturn:
 
 
 @contextmanager
-def written_durably(path: Path, *, check: Callable[[Path], None] | None = None) -> Iterator[Path]:
+def written_durably(
+    path: Path, *, check: Callable[[Path], None] | None = None, keep_earlier: bool = False
+) -> Iterator[Path]:
     """Give a temporary path beside `path`; once the block has written it, make it durable under its final name.
 
     Args:
         path: final name; its folder is made if need be. The temporary name keeps its suffixes.
         check: called with the temporary path after fsync; it reads back and raises to refuse.
+        keep_earlier: leave a file that has the final name by then, also one of another process, as it is.
     Raises: Refusal (exit 5) when the disk is full or unwritable, (exit 2) when `path` is a folder or its folder cannot
         be one. On any error no file is left under either name and an earlier file under the final name stays as it was.
     """
@@ -83,7 +86,11 @@ def written_durably(path: Path, *, check: Callable[[Path], None] | None = None) 
         _fsync(temporary)
         if check is not None:
             check(temporary)
-        temporary.replace(path)
+        if keep_earlier:
+            with suppress(FileExistsError):
+                os.link(temporary, path)  # unlike a rename, never over what is there
+        else:
+            temporary.replace(path)
         _fsync(path.parent)
     except OSError as error:
         _refuse_if_unwritable(path, error)
