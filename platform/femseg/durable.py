@@ -7,9 +7,9 @@ import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from femseg.errors import ExitCode, Fault, Refusal
 
@@ -48,17 +48,37 @@ def _refuse_if_unwritable(path: Path, error: OSError) -> None:
         ) from error
 
 
+def _make_place(path: Path) -> None:
+    """Make the folder that `path` is to lie in. Raises: Refusal (exit 5 or 2) where there is no such place."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        _refuse_if_unwritable(path, error)
+        _refuse_misplaced(path, error.strerror)
+
+
+def _refuse_misplaced(path: Path, problem: str) -> NoReturn:
+    fix = "choose another place; nothing was written"
+    problem = f"cannot be written there: {problem}"
+    raise Refusal(Fault(id="ST-06", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+
+
 @contextmanager
-def written_durably(path: Path, *, check: Callable[[Path], None] | None = None) -> Iterator[Path]:
+def written_durably(
+    path: Path, *, check: Callable[[Path], None] | None = None, keep_earlier: bool = False
+) -> Iterator[Path]:
     """Give a temporary path beside `path`; once the block has written it, make it durable under its final name.
 
     Args:
         path: final name; its folder is made if need be. The temporary name keeps its suffixes.
         check: called with the temporary path after fsync; it reads back and raises to refuse.
-    Raises: Refusal (exit 5) when the disk is full or unwritable. On any error no file is left under either name
-        and an earlier file under the final name stays as it was.
+        keep_earlier: leave a file that has the final name by then, also one of another process, as it is.
+    Raises: Refusal (exit 5) when the disk is full or unwritable, (exit 2) when `path` is a folder or its folder cannot
+        be one. On any error no file is left under either name and an earlier file under the final name stays as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_place(path)
+    if path.is_dir():
+        _refuse_misplaced(path, os.strerror(errno.EISDIR))
     suffixes = "".join(path.suffixes[-2:])
     temporary = path.parent / f".{uuid.uuid4().hex}.part{suffixes}"
     try:
@@ -66,7 +86,11 @@ def written_durably(path: Path, *, check: Callable[[Path], None] | None = None) 
         _fsync(temporary)
         if check is not None:
             check(temporary)
-        temporary.replace(path)
+        if keep_earlier:
+            with suppress(FileExistsError):
+                os.link(temporary, path)  # unlike a rename, never over what is there
+        else:
+            temporary.replace(path)
         _fsync(path.parent)
     except OSError as error:
         _refuse_if_unwritable(path, error)
@@ -82,11 +106,12 @@ def folder_written_durably(folder: Path) -> Iterator[Path]:
     Files that must survive a power cut are to be written into it by this module's functions. An earlier folder of that
     name is replaced; on any error it stays and nothing else is left.
 
-    Raises: Refusal (exit 5) when the disk is full or unwritable.
+    Raises: Refusal (exit 5) when the disk is full or unwritable, (exit 2) when there cannot be a folder at this place.
     """
+    _make_place(folder)
     temporary, replaced = (folder.parent / f".{uuid.uuid4().hex}.{kind}" for kind in ("part", "old"))
     try:
-        temporary.mkdir(parents=True)
+        temporary.mkdir()
         yield temporary
         if folder.exists():
             folder.rename(replaced)

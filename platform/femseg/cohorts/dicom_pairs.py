@@ -63,6 +63,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym) -> P
     if settings.masks != "ignored":
         mask_files = [path for path in volume_files if is_mask_path(path, study, settings)]
         mask = _mask(mask_slices, mask_files, study, settings, pseudonym, scan, faults)
+        faults += _of_another_ct(headers, mask_slices, pseudonym)
     unused = [*scan.ignored, *(other.path for other in scan.others), *(set(volume_files) - set(mask_files))]
     first = headers[0] if headers else None
     if first and not first.patient_id:
@@ -145,6 +146,25 @@ def _mask(
     if settings.masks == "required":
         faults.append(no_mask(study, ", ".join(sorted({other.kind for other in scan.others}))))
     return None
+
+
+def _of_another_ct(ct: Slices, mask: Slices, pseudonym: Pseudonym) -> list[Fault]:
+    """IN-06: a mask series that names another patient, or another frame of reference, than the CT does.
+
+    A mask of another patient may well lie on an equal grid, where no comparison of geometry finds it.
+    """
+    if not ct or not mask:
+        return []
+    faults = []
+    for tag, name in (("PatientID", "patient_id"), ("FrameOfReferenceUID", "frame_of_reference_uid")):
+        theirs = {getattr(header, name) for header in ct} - {""}
+        ours = {getattr(header, name) for header in mask} - {""}
+        if theirs and (strange := ours - theirs):
+            found, expected = (", ".join(sorted(map(pseudonym, values))) for values in (strange, theirs))
+            problem = f"mask of another CT: its {tag} is {found}, the CT's is {expected} (hashed)"
+            fix = "take the mask that was drawn on this CT"
+            faults.append(Fault(id="IN-06", file=series_name(mask), problem=problem, fix=fix))
+    return faults
 
 
 def _sex(text: str) -> Literal["F", "M", "O"] | None:

@@ -6,9 +6,13 @@ Without the key, an id cannot be turned back by trying every short PatientID (FA
 import contextlib
 import hashlib
 import hmac
-import os
 import secrets
 from pathlib import Path
+
+from femseg.durable import written_durably
+from femseg.errors import ExitCode, Fault, Refusal
+
+KEY_BYTES_AT_LEAST = 32
 
 
 def keyed_hash(value: str, *, key: bytes, purpose: str) -> str:
@@ -30,11 +34,18 @@ def cohort_key(path: Path = Path(".femseg/case-ids.key")) -> bytes:
     """The secret that this repository's case ids are made with; made on first use, readable by its owner alone.
 
     Whoever shares arrays without this file shares no way back to a patient; who loses it gets new ids next time.
+
+    Raises: Refusal (exit 4) if the key is too short to be a secret.
     """
     if not path.exists():
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with os.fdopen(handle, "wb") as stream:
-                stream.write(secrets.token_hex(32).encode())
-    return path.read_bytes()
+        with contextlib.suppress(OSError):  # what hinders it is said by the writing
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with written_durably(path, keep_earlier=True) as temporary:
+            temporary.touch(mode=0o600)
+            temporary.write_bytes(secrets.token_hex(32).encode())
+    key = path.read_bytes()
+    if len(key) < KEY_BYTES_AT_LEAST:
+        problem = f"holds {len(key)} bytes; a key of case ids has {KEY_BYTES_AT_LEAST} or more"
+        fix = "put back your copy of the key; if there is none, remove the file (all case ids will change)"
+        raise Refusal(Fault(id="SC-12", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+    return key

@@ -45,15 +45,6 @@ class VoxelGrid:
             direction_xyz=image.GetDirection(),
         )
 
-    @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Self:
-        """The inverse of `as_plain`."""
-        return cls(**{name: tuple(value) for name, value in plain.items()})
-
-    def as_plain(self) -> dict[str, list[float]]:
-        """JSON values; floats survive the round trip exactly."""
-        return {name: list(getattr(self, name)) for name in self.__slots__}
-
     def image(self, array_zyx: NDArray[Any]) -> sitk.Image:
         """A SimpleITK image of these voxels on this grid. Raises: ValueError if the shapes disagree."""
         if array_zyx.shape != self.shape_zyx:

@@ -203,7 +203,7 @@ def test_hashed_ids_stand_for_patients_in_messages_IN_06(tmp_path):
 
 
 def test_several_series_are_shown_in_a_table_and_one_can_be_chosen_IN_05(tmp_path):
-    study = write_dicom_study(tmp_path / "study")
+    study = write_dicom_study(tmp_path / "study", mask=all_with("FrameOfReferenceUID", ""))
     second = ct_slices()
     for dataset in second:
         dataset.SeriesDescription, dataset.ImagesInAcquisition = "Sharp kernel", 14
@@ -266,7 +266,8 @@ def encapsulated(datasets: list[Dataset]) -> None:
 
 
 def test_a_transfer_syntax_that_is_not_read_is_named_once_IN_12(tmp_path):
-    study, datasets = write_dicom_study(tmp_path / "study"), ct_slices()
+    study = write_dicom_study(tmp_path / "study", mask=all_with("FrameOfReferenceUID", ""))
+    datasets = ct_slices()
     encapsulated(datasets)
     write_series(study / "ct", datasets, syntax=MPEG2MPML)
     faults = check(tmp_path).faults
@@ -326,6 +327,20 @@ WRONG_MASKS = [
 def test_a_mask_series_with_a_fault_is_refused_in_one_line(tmp_path, change, fault_id, says):
     study = write_dicom_study(tmp_path / "study", mask=change)
     assert_one_line_refusal(check(tmp_path).faults, fault_id, str(study / "mask"), *says)
+
+
+@pytest.mark.parametrize("tag", ["PatientID", "FrameOfReferenceUID"])
+def test_a_mask_of_another_patient_or_frame_on_an_equal_grid_is_refused_by_hashed_ids_IN_06(tmp_path, tag):
+    study = write_dicom_study(tmp_path / "study", mask=all_with(tag, "1.2.3.999"))
+    (fault,) = check(tmp_path).faults
+    assert_one_line_refusal((fault,), "IN-06", str(study / "mask"), f"its {tag} is", "(hashed)")
+    assert not {"1.2.3.999", "PATIENT-7"} & set(str(fault).replace(",", " ").split())
+
+
+@pytest.mark.parametrize("tag", ["PatientID", "FrameOfReferenceUID"])
+def test_a_mask_that_leaves_out_whose_it_is_is_taken_IN_06(tmp_path, tag):
+    write_dicom_study(tmp_path / "study", mask=all_with(tag, ""))
+    assert not check(tmp_path).faults
 
 
 def test_a_mask_with_fewer_slices_is_refused_with_both_sizes_IN_20(tmp_path):

@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from femseg.durable import read_json, sha256_of_file, write_bytes_durably, write_json_durably, written_durably
+from femseg.durable import (
+    folder_written_durably,
+    read_json,
+    sha256_of_file,
+    write_bytes_durably,
+    write_json_durably,
+    written_durably,
+)
 from femseg.errors import ExitCode, Refusal
 
 
@@ -51,6 +58,35 @@ def test_a_killed_block_leaves_nothing_under_the_final_name(tmp_path):
         temporary.write_bytes(b"half")
         raise KeyboardInterrupt
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("writer", [written_durably, folder_written_durably])
+def test_a_file_where_a_folder_is_meant_is_a_wrong_argument_and_exit_2(tmp_path, writer):
+    (tmp_path / "file").write_bytes(b"mine")
+    path = tmp_path / "file" / "deeper" / "a.bin"
+    with pytest.raises(Refusal, match="Not a directory") as refused, writer(path):
+        raise AssertionError("nothing can be written there")
+    assert refused.value.exit_code == ExitCode.USAGE
+    assert str(path) in str(refused.value)
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_a_folder_where_a_file_is_meant_is_a_wrong_argument_and_exit_2(tmp_path):
+    with pytest.raises(Refusal, match="Is a directory") as refused:
+        write_bytes_durably(tmp_path, b"new")
+    assert refused.value.exit_code == ExitCode.USAGE
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_on_a_full_disk_is_exit_5(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "mkdir", full)
+        with pytest.raises(Refusal) as refused:
+            write_bytes_durably(tmp_path / "new" / "a.bin", b"new")
+    assert refused.value.exit_code == ExitCode.RESOURCE
 
 
 def test_json_refuses_nan_and_round_trips(tmp_path):
