@@ -101,5 +101,8 @@ def test_an_experiment_of_other_settings_is_compared_with_the_first(copy):
     assert "longer" in run(copy, "dvc", "exp", "show", "--csv").stdout
     params = json.loads(run(copy, "dvc", "params", "diff", "--json").stdout)
     assert params["params.yaml"]["train.max_iterations"] == {"old": 10, "new": 15, "diff": 5}
-    metrics = json.loads(run(copy, "dvc", "metrics", "diff", "--json").stdout)["diff"]
-    assert any("native.dice" in names for names in metrics.values())
+    metrics = json.loads(run(copy, "dvc", "metrics", "diff", "--json").stdout)
+    for mode in ("raw", "gradient"):
+        dice = metrics[f"results/evaluate/{mode}/metrics.json"]["native.dice"]
+        assert 0 <= dice["old"] <= 1
+        assert dice["diff"] == pytest.approx(dice["new"] - dice["old"])
