@@ -14,7 +14,7 @@ from femseg.networks.vnet import VNetSettings
 from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
 from femseg.services.search import refuse_failures, search_on_ray
-from femseg.services.tracking import connect, resumable_run, run_with_true_status
+from femseg.services.tracking import connect, resumable_run, run_with_true_status, stage_tags
 from femseg.services.training_job import TrainingJob, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
@@ -84,7 +84,7 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder:
         folder=folder,
         name="search",
         params={"search": as_plain(settings), "input_modes": list(input_modes)},
-        tags={"stage": "search"},
+        tags=stage_tags("search"),
     )
 
     def job_of(trial: Trial) -> TrainingJob:
@@ -95,7 +95,7 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder:
             folder=Path(job.run_folder),
             name=trial.trial_id,
             params={"input_mode": trial.input_mode, "learning_rate": trial.learning_rate},
-            tags={"stage": "search", "input_mode": trial.input_mode},
+            tags=stage_tags("search", input_mode=trial.input_mode),
             parent_run_id=parent,
         )
         return replace(job, mlflow_run_id=run_id)

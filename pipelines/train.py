@@ -16,7 +16,7 @@ from femseg.networks.vnet import VNetSettings
 from femseg.promotion.lineage import lineage, software_versions
 from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
-from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status
+from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status, stage_tags
 from femseg.services.training import train_on_ray
 from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
 from femseg.settings import as_plain, read_section
@@ -121,7 +121,7 @@ def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResu
             "network": as_plain(job.network),
             "optimisation": as_plain(job.optimisation),
         },
-        tags={"stage": "train", "input_mode": input_mode},
+        tags=stage_tags("train", input_mode=input_mode),
     )
     job = replace(job, mlflow_run_id=run_id)
     with run_with_true_status(client, run_id):

@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from femseg.durable import read_json, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.promotion.lineage import git_state
 
 EXPERIMENT = "femseg"
 _SQLITE = "sqlite:///"
@@ -178,6 +179,20 @@ def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
         name = f"{prefix}{key}"
         pairs |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: str(value)}
     return pairs
+
+
+def stage_tags(stage: str, **more: str) -> dict[str, str]:
+    """Tags of a run of a pipeline stage: which one, of which code, of which DVC experiment."""
+    state = git_state(Path())
+    found = {
+        "stage": stage,
+        "mlflow.source.name": f"python -m pipelines.{stage}",
+        "mlflow.source.git.commit": state["commit"],
+        "git_modified": None if state["modified"] is None else str(state["modified"]).lower(),
+        "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
+        **more,
+    }
+    return {name: value for name, value in found.items() if value}
 
 
 def start_run(
