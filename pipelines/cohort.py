@@ -11,7 +11,6 @@ from femseg.cohorts.manifest import Manifest, write_manifest
 from femseg.cohorts.phantom import PhantomSettings, phantom_study, write_phantom_study
 from femseg.cohorts.settings import CohortSettings
 from femseg.door import door
-from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.case_tasks import map_cases
 from femseg.services.clusters import ray_session
 from femseg.settings import read_section
@@ -28,10 +27,6 @@ def make_phantom(index: int, *, settings: PhantomSettings, folder: Path) -> None
 def main() -> None:
     """Read `cohort` and `phantom` of params.yaml; write data/cohort."""
     settings = read_section(CohortSettings, "cohort")
-    if settings.masks != "required":
-        problem = f"cohort.masks is '{settings.masks}', but nothing can be trained without masks"
-        fix = "set it to required; `femseg check --no-masks` looks at CTs alone"
-        raise Refusal(Fault(id="CFG-02", file="params.yaml", problem=problem, fix=fix, exit_code=ExitCode.USAGE))
     COHORT.mkdir(parents=True, exist_ok=True)
     with ray_session():
         if settings.source == "phantom":

@@ -3,7 +3,6 @@
 import json
 import secrets
 from pathlib import Path
-from typing import Literal
 
 from femseg.cohorts.check import check_cohort, detected_source, studies_of
 from femseg.cohorts.check_report import report_json, report_text
@@ -26,12 +25,10 @@ def check_folder(
         raise _usage("--source", f"expected dicom, volumes or auto, got '{source}'", "choose one of them")
     if not folder.is_dir():
         raise _usage(str(folder), "is no folder", "give the folder that holds the studies")
-    wanted: Literal["required", "ignored"] = "required" if masks else "ignored"
     try:
         settings = CohortSettings(
             source=_SOURCES.get(source) or detected_source(folder),
             folder=str(folder),
-            masks=wanted,
             mask=mask,
             series=series,
             accept_hu=accept_hu,
@@ -40,7 +37,11 @@ def check_folder(
         raise _usage("--mask", str(error), "name the mask by its path inside each study's folder") from None
     with progress("check", total=len(studies_of(folder, settings))) as advance:
         cohort = check_cohort(
-            folder, settings, id_key=secrets.token_bytes(32), on_progress=lambda done, total: advance(done, "")
+            folder,
+            settings,
+            id_key=secrets.token_bytes(32),
+            masks="required" if masks else "ignored",
+            on_progress=lambda done, _: advance(done, ""),
         )
     print(json.dumps(report_json(cohort), indent=2) if as_json else report_text(cohort))
     return int(Refusal(cohort.faults).exit_code) if cohort.faults else 0

@@ -9,7 +9,7 @@ from femseg.cohorts import dicom_pairs, volume_pairs
 from femseg.cohorts.case import Case
 from femseg.cohorts.examination import examined
 from femseg.cohorts.identity import case_id, keyed_hash, patient_id
-from femseg.cohorts.settings import CohortSettings, CohortSource
+from femseg.cohorts.settings import CohortSettings, CohortSource, MaskUse
 from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
@@ -74,15 +74,17 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
     return found
 
 
-def check_one(study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes) -> CheckedStudy:
+def check_one(
+    study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes, masks: MaskUse = "required"
+) -> CheckedStudy:
     """Check one study; what is wrong with it comes back as faults, never as an exception.
 
     Args:
         root: the cohort's folder, to which the case's file paths are made relative.
         id_key: secret key of the case and patient ids.
+        masks: whether the study must have a mask, or its CT alone is looked at.
     """
-
-    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key))
+    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks)
     return _checked(study, paired, settings, root, id_key)[0]
 
 
@@ -152,6 +154,7 @@ def check_cohort(
     settings: CohortSettings,
     *,
     id_key: bytes,
+    masks: MaskUse = "required",
     on_progress: Callable[[int, int], None] | None = None,
 ) -> CheckedCohort:
     """Check every study below a folder, one after the other.
@@ -159,13 +162,14 @@ def check_cohort(
     Args:
         folder: the cohort's folder; the cases' file paths are relative to it.
         id_key: secret key of the case and patient ids.
+        masks: whether every study must have a mask, or CTs alone are looked at.
         on_progress: called with the number of studies done and of all.
     Raises: Refusal if there is no folder or no study; faults of studies are returned, not raised.
     """
     studies = studies_of(folder, settings)
     checked = []
     for done, study in enumerate(studies, start=1):
-        checked.append(check_one(study, settings, root=folder, id_key=id_key))
+        checked.append(check_one(study, settings, root=folder, id_key=id_key, masks=masks))
         if on_progress is not None:
             on_progress(done, len(studies))
     cohort = gathered(checked)
@@ -191,12 +195,9 @@ def inspect_study(
         name=path.name, location=path, folder=root, files=tuple(files_below(path)) if path.is_dir() else (path,)
     )
     dicom = holds_dicom(study.files)
-    settings = CohortSettings(
-        source="dicom" if dicom else "volumes", masks="ignored", series=series, accept_hu=accept_hu
-    )
-
+    settings = CohortSettings(source="dicom" if dicom else "volumes", series=series, accept_hu=accept_hu)
     if dicom or path.is_dir():
-        paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key))
+        paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), "ignored")
     else:
         paired = volume_pairs.single(study)
     outcome, ct = _checked(study, paired, settings, root, id_key)

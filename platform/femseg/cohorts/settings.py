@@ -6,6 +6,7 @@ from typing import Literal
 from femseg.cohorts.case import Femur
 
 CohortSource = Literal["phantom", "dicom", "volumes"]
+MaskUse = Literal["required", "ignored"]  # a study without mask is refused, as for training; or CTs alone are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +56,6 @@ class CohortSettings:
         labels: what the values of a mask mean.
         mask: name of the mask's file or folder inside each study, where it has none of the usual names.
         series: SeriesInstanceUIDs to prefer in studies that hold several.
-        masks: "required" refuses a study without mask, as training must; "ignored" looks at CTs alone.
         accept_hu: take Hounsfield units as they are, however odd.
     """
 
@@ -65,7 +65,6 @@ class CohortSettings:
     labels: LabelMap = field(default_factory=LabelMap)
     mask: str = ""
     series: tuple[str, ...] = ()
-    masks: Literal["required", "optional", "ignored"] = "required"
     accept_hu: bool = False
 
     def __post_init__(self) -> None:
