@@ -69,9 +69,13 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
         raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
     found = ADAPTERS[settings.source].studies(folder)
     if not found:
-        fix = "put each study into a folder of its own, or name another cohort.source"
-        raise Refusal(Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix))
+        raise Refusal(_no_study(folder, settings))
     return found
+
+
+def _no_study(folder: Path, settings: CohortSettings) -> Fault:
+    fix = "put each study into a folder of its own, or name another folder or cohort.source"
+    return Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix)
 
 
 def check_one(
@@ -128,8 +132,11 @@ def _of_mask(paired: PairedStudy) -> tuple[str, ...]:
     return tuple(f"{remark} (mask)" for remark in paired.mask.remarks if remark not in paired.ct.remarks)
 
 
-def gathered(studies: Iterable[CheckedStudy]) -> CheckedCohort:
-    """Many checked studies as one cohort; a study that is there twice becomes a fault (IN-23)."""
+def gathered(studies: Iterable[CheckedStudy], folder: Path, settings: CohortSettings) -> CheckedCohort:
+    """Many checked studies of a folder as one cohort.
+
+    A study that is there twice becomes a fault (IN-23), and so does a cohort without any study (IN-05).
+    """
     cases: dict[str, Case] = {}
     seen: dict[str, str] = {}
     faults: list[Fault] = []
@@ -146,6 +153,8 @@ def gathered(studies: Iterable[CheckedStudy]) -> CheckedCohort:
         else:
             problem = f"is the same study as {twin}"
             faults.append(Fault(id="IN-23", file=study.location, problem=problem, fix="remove one of the two"))
+    if not cases and not faults:
+        faults.append(_no_study(folder, settings))
     return CheckedCohort(cases=tuple(cases[key] for key in sorted(cases)), faults=tuple(faults), ignored=tuple(ignored))
 
 
@@ -164,7 +173,7 @@ def check_cohort(
         id_key: secret key of the case and patient ids.
         masks: whether every study must have a mask, or CTs alone are looked at.
         on_progress: called with the number of studies done and of all.
-    Raises: Refusal if there is no folder or no study; faults of studies are returned, not raised.
+    Raises: Refusal if there is no folder, or nothing in it; faults of studies are returned, not raised.
     """
     studies = studies_of(folder, settings)
     checked = []
@@ -172,12 +181,7 @@ def check_cohort(
         checked.append(check_one(study, settings, root=folder, id_key=id_key, masks=masks))
         if on_progress is not None:
             on_progress(done, len(studies))
-    cohort = gathered(checked)
-    if not cohort.cases and not cohort.faults:
-        fix = "name another folder, or another cohort.source"
-        nothing = Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix)
-        return replace(cohort, faults=(nothing,))
-    return cohort
+    return gathered(checked, folder, settings)
 
 
 def inspect_study(

@@ -5,6 +5,7 @@ from typing import Any
 
 from femseg.cohorts.case import Case
 from femseg.cohorts.check import CheckedCohort
+from femseg.errors import printable
 
 _HEADINGS = ("case", "voxels (z, y, x)", "spacing mm", "side", "femur ml", "metal ml", "cut off at")
 _IGNORED_SHOWN = 5
@@ -42,6 +43,13 @@ def _remarks(cases: Sequence[Case]) -> list[str]:
     return lines
 
 
+def ignored_text(cohort: CheckedCohort) -> str:
+    """One line: how many files were neither CT nor mask, and the first of them."""
+    more = len(cohort.ignored) - _IGNORED_SHOWN
+    shown = ", ".join(cohort.ignored[:_IGNORED_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"ignored {len(cohort.ignored)} file(s): {printable(shown)}"
+
+
 def report_text(cohort: CheckedCohort) -> str:
     """Cases as a table, remarks, ignored files; then one line for each fault, as on stderr."""
     lines = []
@@ -50,9 +58,7 @@ def report_text(cohort: CheckedCohort) -> str:
     if remarks := _remarks(cohort.cases):
         lines += ["", "remarks", *remarks]
     if cohort.ignored:
-        more = len(cohort.ignored) - _IGNORED_SHOWN
-        shown = ", ".join(cohort.ignored[:_IGNORED_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        lines += ["", f"ignored {len(cohort.ignored)} file(s): {shown}"]
+        lines += ["", ignored_text(cohort)]
     summary = f"{len(cohort.cases)} case(s) accepted, {len(cohort.faults)} fault(s)"
     return "\n".join([*lines, "", summary, *map(str, cohort.faults)]).lstrip("\n")
 
