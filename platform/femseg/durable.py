@@ -54,7 +54,7 @@ def _make_place(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         _refuse_if_unwritable(path, error)
-        _refuse_misplaced(path, error.strerror)
+        _refuse_misplaced(path, str(error.strerror))
 
 
 def _refuse_misplaced(path: Path, problem: str) -> NoReturn:
