@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from femseg.cohorts.check import check_one, gathered, studies_of
+from femseg.cohorts.check_memory import check_memory_bytes
 from femseg.cohorts.check_report import ignored_text
 from femseg.cohorts.identity import cohort_key
 from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
@@ -46,7 +47,8 @@ def main() -> None:
         studies = studies_of(folder.absolute(), settings)
         check = partial(check_one, settings=settings, root=folder.absolute(), id_key=id_key)
         names = [str(study.location) for study in studies]
-        checked = map_cases(check, studies, names=names, task="check studies")
+        memory = max(map(check_memory_bytes, studies))
+        checked = map_cases(check, studies, names=names, task="check studies", memory_bytes=memory)
     cohort = gathered(checked, folder, settings)
     if cohort.ignored:
         print(ignored_text(cohort))
