@@ -89,6 +89,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
         case_key=study.name,
         patient_key=study.name,
         faults=tuple(faults),
+        remarks=("IN-06: volume files hold no PatientID; each study counts as its own patient",),
         ignored=tuple(path for path in study.files if path not in used),
     )
 

@@ -51,6 +51,15 @@ def test_a_pair_comes_back_voxel_by_voxel(tmp_path, suffix):
     assert case.grid.origin_mm_xyz == pytest.approx(ORIGIN_XYZ)
 
 
+def test_without_patient_ids_it_is_said_that_each_study_counts_as_its_own_patient_IN_06(tmp_path):
+    for seed, name in enumerate(("anna before", "anna after")):
+        write_volume_study(tmp_path / name, seed=seed)
+    before, after = check(tmp_path).cases
+    assert before.patient_id != after.patient_id
+    for case in (before, after):
+        assert case.remarks == ("IN-06: volume files hold no PatientID; each study counts as its own patient",)
+
+
 @pytest.mark.parametrize(
     ("ct", "mask"),
     [
