@@ -115,6 +115,7 @@ def _checked(
             mask=paired.mask.hashed(root, found.femur_labels) if paired.mask else None,
             grid=found.ct.grid,
             femur=settings.femur,
+            side_by_place=settings.side_by_place,
             facts=found.facts,
             remarks=(*paired.remarks, *paired.ct.remarks, *_of_mask(paired), *found.remarks),
         )

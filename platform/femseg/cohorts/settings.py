@@ -38,11 +38,13 @@ class LabelMap:
         """Values that make up the wanted femur; the side of plain `femur` values is told by their place."""
         if not self.known:
             return (1,)
-        if femur == "left":
-            return self.left or self.femur
-        if femur == "right":
-            return self.right or self.femur
-        return (*self.femur, *self.left, *self.right)
+        if femur == "all":
+            return (*self.femur, *self.left, *self.right)
+        return self.of_side(femur) or self.femur
+
+    def of_side(self, side: Literal["left", "right"]) -> tuple[int, ...]:
+        """Values that say themselves which side they are."""
+        return self.left if side == "left" else self.right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,3 +74,8 @@ class CohortSettings:
             raise ValueError("folder: expected a folder's path, got ''")
         if self.mask.startswith("/") or ".." in self.mask.split("/"):
             raise ValueError(f"mask: expected a name inside the study's folder, got {self.mask!r}")
+
+    @property
+    def side_by_place(self) -> bool:
+        """Whether only its place tells the wanted femur from the other."""
+        return self.femur != "all" and not self.labels.of_side(self.femur)

@@ -1,6 +1,7 @@
 """CTs and masks as volume files: what is accepted, and what is refused by the contract."""
 
 import gzip
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from study_maker import (
 
 from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source, inspect_study
 from femseg.cohorts.reading import read_case_ct, read_case_mask
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, LabelMap
 from femseg.errors import ExitCode, Refusal
 
 
@@ -319,3 +320,16 @@ def test_a_changed_file_is_refused_by_name_before_use_with_exit_4(tmp_path):
     with pytest.raises(Refusal, match="No such file"):
         read_case_ct(case, tmp_path)
     assert read_case_mask(case, tmp_path).femur_zyx.any()
+
+
+def test_a_displaced_fragment_stays_where_the_value_tells_the_side_and_goes_where_only_its_place_does(tmp_path):
+    femur = femur_mask((14, 24, 60))
+    fragment = np.zeros_like(femur)
+    fragment[4:10, 8:14, 50:54] = True
+    write_nifti(tmp_path / "study" / "ct.nii.gz", ct_hu(femur | fragment))
+    write_nifti(tmp_path / "study" / "mask.nii.gz", (femur | fragment).astype(np.uint8))
+    for labels, expected in ((LabelMap(right=(1,), left=(2,)), femur | fragment), (LabelMap(femur=(1,)), femur)):
+        (case,) = check(tmp_path, femur="right", labels=labels).cases
+        np.testing.assert_array_equal(read_case_mask(case, tmp_path).femur_zyx, expected)
+        assert case.facts.femur_ml == pytest.approx(expected.sum() * math.prod(SPACING_ZYX) / 1000)
+        assert case.facts.side == "right"
