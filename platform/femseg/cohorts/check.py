@@ -1,7 +1,7 @@
 """`femseg check`: every study of a folder, every fault in one pass; studies can be checked in parallel, one by one."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -165,7 +165,7 @@ def check_cohort(
     *,
     id_key: bytes,
     masks: MaskUse = "required",
-    on_progress: Callable[[int, int], None] | None = None,
+    watched: Callable[[Sequence[StudyFiles]], Iterable[StudyFiles]] = iter,
 ) -> CheckedCohort:
     """Check every study below a folder, one after the other.
 
@@ -173,15 +173,13 @@ def check_cohort(
         folder: the cohort's folder; the cases' file paths are relative to it.
         id_key: secret key of the case and patient ids.
         masks: whether every study must have a mask, or CTs alone are looked at.
-        on_progress: called with the number of studies done and of all.
+        watched: hands the studies on one by one, to show how far the check has come.
     Raises: Refusal if there is no folder, or nothing in it; faults of studies are returned, not raised.
     """
-    studies = studies_of(folder, settings)
-    checked = []
-    for done, study in enumerate(studies, start=1):
-        checked.append(check_one(study, settings, root=folder, id_key=id_key, masks=masks))
-        if on_progress is not None:
-            on_progress(done, len(studies))
+    checked = [
+        check_one(study, settings, root=folder, id_key=id_key, masks=masks)
+        for study in watched(studies_of(folder, settings))
+    ]
     return gathered(checked, folder, settings)
 
 

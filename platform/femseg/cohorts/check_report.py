@@ -1,4 +1,4 @@
-"""What `femseg check` says: a table of the cases, then the faults; as text and as JSON values."""
+"""What `femseg check` reports: a table of the cases as text; all of it, faults included, as JSON values."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -51,7 +51,7 @@ def ignored_text(cohort: CheckedCohort) -> str:
 
 
 def report_text(cohort: CheckedCohort) -> str:
-    """Cases as a table, remarks, ignored files; then one line for each fault, as on stderr."""
+    """Cases as a table, remarks, ignored files, and how many faults there are; their lines go to stderr."""
     lines = []
     if cohort.cases:
         lines += _table([_HEADINGS, *map(_row, cohort.cases)])
@@ -60,7 +60,7 @@ def report_text(cohort: CheckedCohort) -> str:
     if cohort.ignored:
         lines += ["", ignored_text(cohort)]
     summary = f"{len(cohort.cases)} case(s) accepted, {len(cohort.faults)} fault(s)"
-    return "\n".join([*lines, "", summary, *map(str, cohort.faults)]).lstrip("\n")
+    return "\n".join([*lines, "", summary]).lstrip("\n")
 
 
 def report_json(cohort: CheckedCohort) -> dict[str, Any]:
