@@ -1,17 +1,17 @@
 """Stage `cohort`: every study checked before its pixels are used; leaves the manifest, and the phantoms themselves."""
 
-import os
 import shutil
 from functools import partial
 from pathlib import Path
 
 from femseg.cohorts.check import check_one, gathered, studies_of
+from femseg.cohorts.check_memory import check_memory_bytes
+from femseg.cohorts.check_report import ignored_text
 from femseg.cohorts.identity import cohort_key
-from femseg.cohorts.manifest import Manifest, write_manifest
+from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
 from femseg.cohorts.phantom import PhantomSettings, phantom_study, write_phantom_study
 from femseg.cohorts.settings import CohortSettings
 from femseg.door import door
-from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.case_tasks import map_cases
 from femseg.services.clusters import ray_session
 from femseg.settings import read_section
@@ -25,30 +25,36 @@ def make_phantom(index: int, *, settings: PhantomSettings, folder: Path) -> None
     write_phantom_study(phantom_study(settings, index), folder / f"phantom-{index:03d}")
 
 
+def phantoms(folder: Path) -> None:
+    """Make the phantom cohort of `phantom` in params.yaml; an earlier one is removed."""
+    settings = read_section(PhantomSettings, "phantom")
+    shutil.rmtree(folder, ignore_errors=True)
+    names = [f"phantom-{index:03d}" for index in range(settings.patients)]
+    work = partial(make_phantom, settings=settings, folder=folder)
+    map_cases(work, range(settings.patients), names=names, task="phantoms")
+
+
 def main() -> None:
     """Read `cohort` and `phantom` of params.yaml; write data/cohort."""
     settings = read_section(CohortSettings, "cohort")
-    if settings.masks != "required":
-        problem = f"cohort.masks is '{settings.masks}', but nothing can be trained without masks"
-        fix = "set it to required; `femseg check --no-masks` looks at CTs alone"
-        raise Refusal(Fault(id="CFG-02", file="params.yaml", problem=problem, fix=fix, exit_code=ExitCode.USAGE))
     COHORT.mkdir(parents=True, exist_ok=True)
+    is_phantom = settings.source == "phantom"
+    folder = COHORT / "studies" if is_phantom else Path(settings.folder)
+    id_key = PHANTOM_KEY if is_phantom else cohort_key()
     with ray_session():
-        if settings.source == "phantom":
-            phantom = read_section(PhantomSettings, "phantom")
-            folder, id_key = (COHORT / "studies").absolute(), PHANTOM_KEY
-            shutil.rmtree(folder, ignore_errors=True)
-            names = [f"phantom-{index:03d}" for index in range(phantom.patients)]
-            work = partial(make_phantom, settings=phantom, folder=folder)
-            map_cases(work, range(phantom.patients), names=names, task="phantoms")
-        else:
-            folder, id_key = Path(settings.folder).absolute(), cohort_key()
-        studies = studies_of(folder, settings)
+        if is_phantom:
+            phantoms(folder.absolute())
+        studies = studies_of(folder.absolute(), settings)
+        check = partial(check_one, settings=settings, root=folder.absolute(), id_key=id_key)
         names = [str(study.location) for study in studies]
-        check = partial(check_one, settings=settings, root=folder, id_key=id_key)
-        cohort = gathered(map_cases(check, studies, names=names, task="check studies"))
+        memory = max(map(check_memory_bytes, studies))
+        checked = map_cases(check, studies, names=names, task="check studies", memory_bytes=memory)
+    cohort = gathered(checked, folder, settings)
+    if cohort.ignored:
+        print(ignored_text(cohort))
     cohort.refuse_faults()
-    write_manifest(Manifest(root=os.path.relpath(folder, COHORT), cases=cohort.cases), COHORT / "manifest.json")
+    manifest = COHORT / "manifest.json"
+    write_manifest(Manifest(root=recorded_root(folder, manifest), cases=cohort.cases), manifest)
     print(f"{len(cohort.cases)} cases checked")
 
 

@@ -40,7 +40,12 @@ def common(
 @app.command()
 def check(
     folder: Annotated[Path, typer.Argument(help="Folder with one study per sub-folder, or pairs of volume files.")],
-    source: Annotated[str, typer.Option(help="dicom, volumes, or auto: look and decide.")] = "auto",
+    params: Annotated[
+        Path | None, typer.Option(help="A params.yaml: check by its `cohort` settings; FOLDER replaces cohort.folder.")
+    ] = None,
+    source: Annotated[
+        str, typer.Option(help="dicom, volumes, or auto: look and decide. [default: as --params says, else auto]")
+    ] = "",
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether each study must have a mask.")] = True,
     mask: Annotated[str, typer.Option(help="The mask's file or folder in each study, if it has no usual name.")] = "",
     series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a study holds several.")] = None,
@@ -48,18 +53,11 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Check every study before anyone trains on it: all faults of all studies, in one pass."""
-    from femseg.cli.check import check_folder
+    from femseg.cli.check import CheckOptions, check_folder
 
+    options = CheckOptions(params=params, source=source, mask=mask, series=tuple(series or ()), accept_hu=accept_hu)
     with door(as_json=as_json):
-        code = check_folder(
-            folder,
-            source=source,
-            masks=masks,
-            mask=mask,
-            series=tuple(series or ()),
-            accept_hu=accept_hu,
-            as_json=as_json,
-        )
+        code = check_folder(folder, options, masks=masks, as_json=as_json)
     raise typer.Exit(code)
 
 

@@ -38,6 +38,7 @@ class Case:
         patient_id: keyed hash of the patient; the split is by this.
         grid: the CT's own grid as read.
         femur: which femur of the scan the mask stands for.
+        side_by_place: the mask's values do not tell that femur from the other; where it lies does.
         remarks: warnings and mends of intake, each starting with its matrix id.
     """
 
@@ -47,5 +48,6 @@ class Case:
     mask: Source | None
     grid: VoxelGrid
     femur: Femur = "all"
+    side_by_place: bool = False
     facts: CaseFacts = CaseFacts()
     remarks: tuple[str, ...] = ()

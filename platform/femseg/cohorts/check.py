@@ -1,7 +1,7 @@
 """`femseg check`: every study of a folder, every fault in one pass; studies can be checked in parallel, one by one."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from femseg.cohorts import dicom_pairs, volume_pairs
 from femseg.cohorts.case import Case
 from femseg.cohorts.examination import examined
 from femseg.cohorts.identity import case_id, keyed_hash, patient_id
-from femseg.cohorts.settings import CohortSettings, CohortSource
+from femseg.cohorts.settings import CohortSettings, CohortSource, MaskUse
 from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
@@ -69,20 +69,26 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
         raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
     found = ADAPTERS[settings.source].studies(folder)
     if not found:
-        fix = "put each study into a folder of its own, or name another cohort.source"
-        raise Refusal(Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix))
+        raise Refusal(_no_study(folder, settings))
     return found
 
 
-def check_one(study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes) -> CheckedStudy:
+def _no_study(folder: Path, settings: CohortSettings) -> Fault:
+    fix = "put each study into a folder of its own, or name another folder or cohort.source"
+    return Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix)
+
+
+def check_one(
+    study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes, masks: MaskUse = "required"
+) -> CheckedStudy:
     """Check one study; what is wrong with it comes back as faults, never as an exception.
 
     Args:
         root: the cohort's folder, to which the case's file paths are made relative.
         id_key: secret key of the case and patient ids.
+        masks: whether the study must have a mask, or its CT alone is looked at.
     """
-
-    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key))
+    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks)
     return _checked(study, paired, settings, root, id_key)[0]
 
 
@@ -109,6 +115,7 @@ def _checked(
             mask=paired.mask.hashed(root, found.femur_labels) if paired.mask else None,
             grid=found.ct.grid,
             femur=settings.femur,
+            side_by_place=settings.side_by_place,
             facts=found.facts,
             remarks=(*paired.remarks, *paired.ct.remarks, *_of_mask(paired), *found.remarks),
         )
@@ -126,8 +133,11 @@ def _of_mask(paired: PairedStudy) -> tuple[str, ...]:
     return tuple(f"{remark} (mask)" for remark in paired.mask.remarks if remark not in paired.ct.remarks)
 
 
-def gathered(studies: Iterable[CheckedStudy]) -> CheckedCohort:
-    """Many checked studies as one cohort; a study that is there twice becomes a fault (IN-23)."""
+def gathered(studies: Iterable[CheckedStudy], folder: Path, settings: CohortSettings) -> CheckedCohort:
+    """Many checked studies of a folder as one cohort.
+
+    A study that is there twice becomes a fault (IN-23), and so does a cohort without any study (IN-05).
+    """
     cases: dict[str, Case] = {}
     seen: dict[str, str] = {}
     faults: list[Fault] = []
@@ -144,6 +154,8 @@ def gathered(studies: Iterable[CheckedStudy]) -> CheckedCohort:
         else:
             problem = f"is the same study as {twin}"
             faults.append(Fault(id="IN-23", file=study.location, problem=problem, fix="remove one of the two"))
+    if not cases and not faults:
+        faults.append(_no_study(folder, settings))
     return CheckedCohort(cases=tuple(cases[key] for key in sorted(cases)), faults=tuple(faults), ignored=tuple(ignored))
 
 
@@ -152,28 +164,23 @@ def check_cohort(
     settings: CohortSettings,
     *,
     id_key: bytes,
-    on_progress: Callable[[int, int], None] | None = None,
+    masks: MaskUse = "required",
+    watched: Callable[[Sequence[StudyFiles]], Iterable[StudyFiles]] = iter,
 ) -> CheckedCohort:
     """Check every study below a folder, one after the other.
 
     Args:
         folder: the cohort's folder; the cases' file paths are relative to it.
         id_key: secret key of the case and patient ids.
-        on_progress: called with the number of studies done and of all.
-    Raises: Refusal if there is no folder or no study; faults of studies are returned, not raised.
+        masks: whether every study must have a mask, or CTs alone are looked at.
+        watched: hands the studies on one by one, to show how far the check has come.
+    Raises: Refusal if there is no folder, or nothing in it; faults of studies are returned, not raised.
     """
-    studies = studies_of(folder, settings)
-    checked = []
-    for done, study in enumerate(studies, start=1):
-        checked.append(check_one(study, settings, root=folder, id_key=id_key))
-        if on_progress is not None:
-            on_progress(done, len(studies))
-    cohort = gathered(checked)
-    if not cohort.cases and not cohort.faults:
-        fix = "name another folder, or another cohort.source"
-        nothing = Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix)
-        return replace(cohort, faults=(nothing,))
-    return cohort
+    checked = [
+        check_one(study, settings, root=folder, id_key=id_key, masks=masks)
+        for study in watched(studies_of(folder, settings))
+    ]
+    return gathered(checked, folder, settings)
 
 
 def inspect_study(
@@ -191,12 +198,9 @@ def inspect_study(
         name=path.name, location=path, folder=root, files=tuple(files_below(path)) if path.is_dir() else (path,)
     )
     dicom = holds_dicom(study.files)
-    settings = CohortSettings(
-        source="dicom" if dicom else "volumes", masks="ignored", series=series, accept_hu=accept_hu
-    )
-
+    settings = CohortSettings(source="dicom" if dicom else "volumes", series=series, accept_hu=accept_hu)
     if dicom or path.is_dir():
-        paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key))
+        paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), "ignored")
     else:
         paired = volume_pairs.single(study)
     outcome, ct = _checked(study, paired, settings, root, id_key)

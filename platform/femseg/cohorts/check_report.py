@@ -1,10 +1,11 @@
-"""What `femseg check` says: a table of the cases, then the faults; as text and as JSON values."""
+"""What `femseg check` reports: a table of the cases as text; all of it, faults included, as JSON values."""
 
 from collections.abc import Sequence
 from typing import Any
 
 from femseg.cohorts.case import Case
 from femseg.cohorts.check import CheckedCohort
+from femseg.errors import printable
 
 _HEADINGS = ("case", "voxels (z, y, x)", "spacing mm", "side", "femur ml", "metal ml", "cut off at")
 _IGNORED_SHOWN = 5
@@ -42,19 +43,24 @@ def _remarks(cases: Sequence[Case]) -> list[str]:
     return lines
 
 
+def ignored_text(cohort: CheckedCohort) -> str:
+    """One line: how many files were neither CT nor mask, and the first of them."""
+    more = len(cohort.ignored) - _IGNORED_SHOWN
+    shown = ", ".join(cohort.ignored[:_IGNORED_SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return f"ignored {len(cohort.ignored)} file(s): {printable(shown)}"
+
+
 def report_text(cohort: CheckedCohort) -> str:
-    """Cases as a table, remarks, ignored files; then one line for each fault, as on stderr."""
+    """Cases as a table, remarks, ignored files, and how many faults there are; their lines go to stderr."""
     lines = []
     if cohort.cases:
         lines += _table([_HEADINGS, *map(_row, cohort.cases)])
     if remarks := _remarks(cohort.cases):
         lines += ["", "remarks", *remarks]
     if cohort.ignored:
-        more = len(cohort.ignored) - _IGNORED_SHOWN
-        shown = ", ".join(cohort.ignored[:_IGNORED_SHOWN]) + (f" and {more} more" if more > 0 else "")
-        lines += ["", f"ignored {len(cohort.ignored)} file(s): {shown}"]
+        lines += ["", ignored_text(cohort)]
     summary = f"{len(cohort.cases)} case(s) accepted, {len(cohort.faults)} fault(s)"
-    return "\n".join([*lines, "", summary, *map(str, cohort.faults)]).lstrip("\n")
+    return "\n".join([*lines, "", summary]).lstrip("\n")
 
 
 def report_json(cohort: CheckedCohort) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, MaskUse
 from femseg.cohorts.study import (
     PairedStudy,
     Pseudonym,
@@ -49,7 +49,7 @@ def studies(folder: Path) -> list[StudyFiles]:
     ]
 
 
-def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym) -> PairedStudy:
+def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, masks: MaskUse) -> PairedStudy:
     """Find the CT series and the mask of a study and check both."""
     volume_files = [path for path in study.files if volume_suffix(path)]
     scan = scan_dicom([path for path in study.files if not volume_suffix(path)])
@@ -60,7 +60,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym) -> P
     headers, remarks = _chosen_ct(ct_slices, study, settings, faults)
     ct = collected(lambda: check_series(headers, "ct", pseudonym), faults) if headers else None
     mask, mask_files = None, []
-    if settings.masks != "ignored":
+    if masks == "required":
         mask_files = [path for path in volume_files if is_mask_path(path, study, settings)]
         mask = _mask(mask_slices, mask_files, study, settings, pseudonym, scan, faults)
         faults += _of_another_ct(headers, mask_slices, pseudonym)
@@ -143,8 +143,7 @@ def _mask(
         return collected(lambda: check_series(series[0], "mask", pseudonym), faults)
     if files:
         return collected(lambda: check_volume_file(files[0], "mask"), faults)
-    if settings.masks == "required":
-        faults.append(no_mask(study, ", ".join(sorted({other.kind for other in scan.others}))))
+    faults.append(no_mask(study, ", ".join(sorted({other.kind for other in scan.others}))))
     return None
 
 

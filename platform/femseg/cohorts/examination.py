@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts import facts
-from femseg.cohorts.case import CaseFacts, Femur
+from femseg.cohorts.case import CaseFacts
 from femseg.cohorts.femur_side import MaskPieces, ShownSide, middle_between, of_side, pieces_of, side_of_body
 from femseg.cohorts.mask_checks import (
     density_faults,
@@ -17,7 +17,7 @@ from femseg.cohorts.mask_checks import (
     swapped_side_faults,
     value_faults,
 )
-from femseg.cohorts.settings import CohortSettings, LabelMap
+from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.study import PairedStudy
 from femseg.errors import Fault
 from femseg.volumes.files.plausible import finite_faults, hounsfield_faults
@@ -94,13 +94,9 @@ def _mask_examined(
         fix = "set cohort.femur to a side that is there, or drop the case"
         return known, [Fault(id="IN-22", file=file, problem=problem, fix=fix)], []
     parts = pieces_of(labelled, grid)
-    shown = (
-        _side_shown(values, parts, settings.labels, settings.femur)
-        or known.side
-        or side_of_body(parts, ct.hu_zyx, grid)
-    )
+    shown = _side_shown(values, parts, settings) or known.side or side_of_body(parts, ct.hu_zyx, grid)
     faults = side_faults(shown, settings.femur, file)
-    femur = of_side(labelled, parts, settings.femur)
+    femur = of_side(labelled, parts, settings.femur) if settings.side_by_place else labelled
     faults += density_faults(ct.hu_zyx, femur, grid, file)
     known = replace(
         known,
@@ -114,12 +110,11 @@ def _mask_examined(
     return known, faults, remarks
 
 
-def _side_shown(
-    values_zyx: NDArray[np.generic], parts: MaskPieces, labels: LabelMap, wanted: Femur
-) -> ShownSide | None:
+def _side_shown(values_zyx: NDArray[np.generic], parts: MaskPieces, settings: CohortSettings) -> ShownSide | None:
     """Side of what a mask shows, where its values or two far-apart femora tell."""
-    if wanted != "all" and (labels.left if wanted == "left" else labels.right):
-        return wanted
+    labels = settings.labels
+    if settings.femur != "all" and not settings.side_by_place:
+        return settings.femur
     if not labels.femur and (labels.left or labels.right):
         left, right = (bool(np.isin(values_zyx, list(side)).any()) for side in (labels.left, labels.right))
         return "both" if left and right else "left" if left else "right"

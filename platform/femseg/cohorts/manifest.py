@@ -1,5 +1,6 @@
 """The checked manifest of a cohort: `manifest.json`, written by the stage `cohort` and read by every later one."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +49,14 @@ def read_manifest(path: Path) -> Manifest:
         )
         raise Refusal(fault)
     return checked(Manifest, plain, where="manifest", file=path)
+
+
+def recorded_root(folder: Path, manifest_path: Path) -> str:
+    """How a manifest names the cohort's folder: an absolute path as it is, any other from the manifest's own folder.
+
+    So the manifest is the same, byte for byte, wherever the repository lies.
+    """
+    return str(folder) if folder.is_absolute() else os.path.relpath(folder, manifest_path.parent)
 
 
 def cohort_root(manifest: Manifest, manifest_path: Path) -> Path:

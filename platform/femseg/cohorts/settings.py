@@ -6,6 +6,7 @@ from typing import Literal
 from femseg.cohorts.case import Femur
 
 CohortSource = Literal["phantom", "dicom", "volumes"]
+MaskUse = Literal["required", "ignored"]  # a study without mask is refused, as for training; or CTs alone are looked at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,11 +38,13 @@ class LabelMap:
         """Values that make up the wanted femur; the side of plain `femur` values is told by their place."""
         if not self.known:
             return (1,)
-        if femur == "left":
-            return self.left or self.femur
-        if femur == "right":
-            return self.right or self.femur
-        return (*self.femur, *self.left, *self.right)
+        if femur == "all":
+            return (*self.femur, *self.left, *self.right)
+        return self.of_side(femur) or self.femur
+
+    def of_side(self, side: Literal["left", "right"]) -> tuple[int, ...]:
+        """Values that say themselves which side they are."""
+        return self.left if side == "left" else self.right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,6 @@ class CohortSettings:
         labels: what the values of a mask mean.
         mask: name of the mask's file or folder inside each study, where it has none of the usual names.
         series: SeriesInstanceUIDs to prefer in studies that hold several.
-        masks: "required" refuses a study without mask, as training must; "ignored" looks at CTs alone.
         accept_hu: take Hounsfield units as they are, however odd.
     """
 
@@ -65,7 +67,6 @@ class CohortSettings:
     labels: LabelMap = field(default_factory=LabelMap)
     mask: str = ""
     series: tuple[str, ...] = ()
-    masks: Literal["required", "optional", "ignored"] = "required"
     accept_hu: bool = False
 
     def __post_init__(self) -> None:
@@ -73,3 +74,8 @@ class CohortSettings:
             raise ValueError("folder: expected a folder's path, got ''")
         if self.mask.startswith("/") or ".." in self.mask.split("/"):
             raise ValueError(f"mask: expected a name inside the study's folder, got {self.mask!r}")
+
+    @property
+    def side_by_place(self) -> bool:
+        """Whether only its place tells the wanted femur from the other."""
+        return self.femur != "all" and not self.labels.of_side(self.femur)

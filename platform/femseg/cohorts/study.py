@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, MaskUse
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.source import CheckedVolume
 from femseg.volumes.files.volume_file import volume_stem, volume_suffix
@@ -68,7 +68,7 @@ class Adapter(Protocol):
     def studies(self, folder: Path) -> list[StudyFiles]:
         """Every study below a folder, by name."""
 
-    def pair(self, study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym) -> PairedStudy:
+    def pair(self, study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, masks: MaskUse) -> PairedStudy:
         """Find a study's CT and mask and check their headers; never raises for what is wrong with the files."""
 
 

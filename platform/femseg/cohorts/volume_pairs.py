@@ -18,7 +18,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, MaskUse
 from femseg.cohorts.study import (
     PairedStudy,
     Pseudonym,
@@ -67,7 +67,7 @@ def _study(folder: Path) -> StudyFiles:
     return StudyFiles(name=folder.name, location=folder, folder=folder, files=tuple(files_below(folder)))
 
 
-def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym) -> PairedStudy:
+def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, masks: MaskUse) -> PairedStudy:
     """Find the CT and the mask of a study and check both."""
     volumes = [path for path in study.files if volume_suffix(path)]
     foreign = [path for path in study.files if path.name.lower().endswith(FOREIGN_SUFFIXES)]
@@ -78,17 +78,18 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym) -> P
         if not study.files:
             faults.append(_no_ct(study, "is an empty folder"))
         return PairedStudy(faults=tuple(faults), ignored=tuple(path for path in study.files if path not in foreign))
-    masks = [path for path in volumes if is_mask_path(path, study, settings)]
-    ct_file = _ct_file([p for p in volumes if p not in masks and not mask_by_convention(p, study)], study, faults)
+    mask_files = [path for path in volumes if is_mask_path(path, study, settings)]
+    ct_file = _ct_file([p for p in volumes if p not in mask_files and not mask_by_convention(p, study)], study, faults)
     ct = collected(lambda: check_volume_file(ct_file, "ct"), faults) if ct_file else None
-    mask = None if settings.masks == "ignored" else _mask(masks, study, settings, faults)
-    used = {ct_file, *masks}
+    mask = _mask(mask_files, study, faults) if masks == "required" else None
+    used = {ct_file, *mask_files}
     return PairedStudy(
         ct=ct,
         mask=mask,
         case_key=study.name,
         patient_key=study.name,
         faults=tuple(faults),
+        remarks=("IN-06: volume files hold no PatientID; each study counts as its own patient",),
         ignored=tuple(path for path in study.files if path not in used),
     )
 
@@ -109,15 +110,13 @@ def _ct_file(candidates: Sequence[Path], study: StudyFiles, faults: list[Fault])
     return None
 
 
-def _mask(
-    masks: Sequence[Path], study: StudyFiles, settings: CohortSettings, faults: list[Fault]
-) -> CheckedVolume | None:
+def _mask(masks: Sequence[Path], study: StudyFiles, faults: list[Fault]) -> CheckedVolume | None:
     if len(masks) == 1:
         return collected(lambda: check_volume_file(masks[0], "mask"), faults)
     if masks:
         found = [str(path.relative_to(study.folder)) for path in masks]
         faults.append(several(study, "masks", found, f"name the one to use: --mask {found[0]} (cohort.mask)"))
-    elif settings.masks == "required":
+    else:
         faults.append(no_mask(study))
     return None
 

@@ -4,9 +4,11 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
-from study_maker import write_dicom_study, write_volume_study
+import yaml
+from study_maker import femur_mask, write_dicom_study, write_nifti, write_volume_study
 from typer.testing import CliRunner
 
 from femseg.cli.main import app
@@ -47,7 +49,8 @@ def test_a_good_folder_is_a_table_and_exit_0(check, tmp_path):
 def test_all_faults_are_listed_in_one_pass_IN_27(check, mixed):
     done = check(mixed)
     assert done.exit_code == 3, done.output
-    faults = [line for line in done.stdout.splitlines() if line.startswith("error ")]
+    faults = [line for line in done.stderr.splitlines() if line.startswith("error ")]
+    assert "error " not in done.stdout
     assert all(". Fix: " in line for line in faults)
     assert {"gap", "torn"} == {name for name in ("good", "gap", "torn") if any(f"/{name}" in line for line in faults)}
     assert f"1 case(s) accepted, {len(faults)} fault(s)" in done.stdout
@@ -62,7 +65,7 @@ def test_json_says_the_same(check, mixed):
     said = json.loads(done.stdout)
     assert len(said["cases"]) == 1
     assert [str(fault["id"]) for fault in said["faults"]] == [
-        line.split()[1].rstrip(":") for line in check(mixed).stdout.splitlines() if line.startswith("error ")
+        line.split()[1].rstrip(":") for line in done.stderr.splitlines() if line.startswith("error ")
     ]
     assert {fault["exit_code"] for fault in said["faults"]} == {3}
     assert all(fault["fix"] for fault in said["faults"])
@@ -74,6 +77,21 @@ def test_a_mask_of_another_name_is_named(check, tmp_path):
     done = check(tmp_path, "--mask", "femur_by_hand.nii.gz")
     assert done.exit_code == 0, done.output
     assert "12.6" in done.stdout
+
+
+def test_labels_femur_and_mask_come_from_a_params_file_and_the_command_line_goes_over_it(check, tmp_path):
+    study, params = write_volume_study(tmp_path / "studies" / "one"), tmp_path / "params.yaml"
+    write_nifti(study / "by_hand.nii.gz", femur_mask().astype(np.uint8) * 3)
+    (study / "mask.nii.gz").unlink()
+    cohort = {"source": "dicom", "folder": "elsewhere", "mask": "by_hand.nii.gz", "femur": "left"}
+    params.write_text(yaml.safe_dump({"cohort": cohort | {"labels": {"left": [3], "right": [4]}}}))
+    assert "holds 0, 3, expected 0 and 1" in check(tmp_path / "studies", "--mask", "by_hand.nii.gz").stderr
+    assert "(dicom)" in check(tmp_path / "studies" / "one", "--params", params).stderr
+    done = check(tmp_path / "studies", "--params", params, "--source", "auto", "--json")
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["cases"][0]["side"] == "left"
+    refused = check(tmp_path / "studies", "--params", params, "--source", "volumes", "--mask", "absent.nii.gz")
+    assert "IN-22" in refused.stderr
 
 
 def test_a_ct_without_mask_is_accepted_where_none_is_wanted(check, tmp_path):
@@ -93,7 +111,7 @@ def test_of_several_series_the_named_one_is_taken_IN_05(check, tmp_path):
         folder.rmdir()
     refused = check(tmp_path)
     assert refused.exit_code == 3
-    assert "IN-05" in refused.stdout
+    assert "IN-05" in refused.stderr
     uid = pydicom.dcmread(study / "ct" / "slice-000.dcm").SeriesInstanceUID
     done = check(tmp_path, "--series", uid)
     assert done.exit_code == 0, done.output
@@ -104,11 +122,15 @@ def test_of_several_series_the_named_one_is_taken_IN_05(check, tmp_path):
     [
         (["/no/such/folder"], "is no folder"),
         (["{folder}", "--source", "nifti"], "expected dicom, volumes or auto"),
+        (["{folder}", "--params", "/no/such/params.yaml"], "is no file"),
+        (["{folder}", "--params", "{wrong}"], "cohort.femur"),
         (["{folder}", "--mask", "../mask.nii.gz"], "expected a name inside the study's folder"),
     ],
 )
 def test_a_wrong_word_is_one_line_and_exit_2(check, tmp_path, words, says):
-    done = check(*(word.format(folder=tmp_path) for word in words))
+    wrong = tmp_path / "params.yaml"
+    wrong.write_text("cohort: {femur: middle}")
+    done = check(*(word.format(folder=tmp_path, wrong=wrong) for word in words))
     assert done.exit_code == 2
     (line,) = done.stderr.splitlines()
     assert line.startswith("error CFG-01: ")

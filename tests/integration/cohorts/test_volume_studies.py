@@ -1,6 +1,7 @@
 """CTs and masks as volume files: what is accepted, and what is refused by the contract."""
 
 import gzip
+import math
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from study_maker import (
 
 from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source, inspect_study
 from femseg.cohorts.reading import read_case_ct, read_case_mask
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, LabelMap
 from femseg.errors import ExitCode, Refusal
 
 
@@ -49,6 +50,15 @@ def test_a_pair_comes_back_voxel_by_voxel(tmp_path, suffix):
     assert ct.grid == case.grid
     assert case.grid.spacing_mm_zyx == pytest.approx(SPACING_ZYX)
     assert case.grid.origin_mm_xyz == pytest.approx(ORIGIN_XYZ)
+
+
+def test_without_patient_ids_it_is_said_that_each_study_counts_as_its_own_patient_IN_06(tmp_path):
+    for seed, name in enumerate(("anna before", "anna after")):
+        write_volume_study(tmp_path / name, seed=seed)
+    before, after = check(tmp_path).cases
+    assert before.patient_id != after.patient_id
+    for case in (before, after):
+        assert case.remarks == ("IN-06: volume files hold no PatientID; each study counts as its own patient",)
 
 
 @pytest.mark.parametrize(
@@ -310,3 +320,16 @@ def test_a_changed_file_is_refused_by_name_before_use_with_exit_4(tmp_path):
     with pytest.raises(Refusal, match="No such file"):
         read_case_ct(case, tmp_path)
     assert read_case_mask(case, tmp_path).femur_zyx.any()
+
+
+def test_a_displaced_fragment_stays_where_the_value_tells_the_side_and_goes_where_only_its_place_does(tmp_path):
+    femur = femur_mask((14, 24, 60))
+    fragment = np.zeros_like(femur)
+    fragment[4:10, 8:14, 50:54] = True
+    write_nifti(tmp_path / "study" / "ct.nii.gz", ct_hu(femur | fragment))
+    write_nifti(tmp_path / "study" / "mask.nii.gz", (femur | fragment).astype(np.uint8))
+    for labels, expected in ((LabelMap(right=(1,), left=(2,)), femur | fragment), (LabelMap(femur=(1,)), femur)):
+        (case,) = check(tmp_path, femur="right", labels=labels).cases
+        np.testing.assert_array_equal(read_case_mask(case, tmp_path).femur_zyx, expected)
+        assert case.facts.femur_ml == pytest.approx(expected.sum() * math.prod(SPACING_ZYX) / 1000)
+        assert case.facts.side == "right"

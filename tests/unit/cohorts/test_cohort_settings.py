@@ -23,7 +23,7 @@ def test_a_section_of_plain_values_becomes_settings():
         ({"mask": "../other"}, "mask: expected a name inside"),
         ({"labels": {"femur": [1], "other": [1]}}, "labels: expected different values"),
         ({"labels": {"femur": [0]}}, "labels: expected different values"),
-        ({"masks": "maybe"}, "cohort.masks"),
+        ({"masks": "ignored"}, "cohort.masks: unknown setting"),
     ],
 )
 def test_wrong_settings_are_refused_by_key(given, says):
