@@ -166,7 +166,7 @@ def read_json(path: Path) -> Any:
     """Read JSON that one of our own stages wrote; a missing or torn file is refused with its name (exit 4)."""
     try:
         return json.loads(path.read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no readable JSON ({error})"
         fault = Fault(
             id="ST-02",

@@ -63,7 +63,7 @@ def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path
             for words, reasons in messages.items()
         ]
         raise Refusal(faults) from None
-    except TypeError as error:
+    except (TypeError, ValueError, RecursionError) as error:
         raise Refusal(_usage_fault(file, f"{where}: {error}", "use plain YAML values")) from None
     unknown = _unknown_keys(settings, given, where)
     if unknown:
@@ -79,11 +79,14 @@ def read_section(settings_type: type[Settings], section: str, *, file: Path = Pa
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise Refusal(_usage_fault(file, "no such file", "run from the repository's root")) from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise Refusal(_usage_fault(file, f"cannot be read: {error.strerror}", "give a YAML file")) from None
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise Refusal(_usage_fault(file, f"is no valid YAML ({' '.join(str(error).split())})", "correct it")) from None
     if not isinstance(document, dict) or section not in document:
         raise Refusal(_usage_fault(file, f"section '{section}' is missing", f"add `{section}:`"))
-    return checked(settings_type, document[section] or {}, where=section, file=file)
+    given = {} if document[section] is None else document[section]
+    return checked(settings_type, given, where=section, file=file)
 
 
 def as_plain(settings: Any) -> Any:

@@ -24,6 +24,20 @@ def load_model(model: str) -> ModelPackage:
     return load_registered(connect()[0], model)
 
 
+def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None:
+    try:
+        there = output.exists() or output.is_symlink()
+        problem, fix = "exists already", "choose another name, or give --overwrite"
+        if there and ct_path.exists() and output.exists() and output.samefile(ct_path):
+            problem, fix, overwrite = "is the CT itself", "choose another name; a mask never replaces its CT", False
+        elif output.is_dir():
+            problem, fix, overwrite = "is a folder", "give a file name", False
+    except OSError as error:
+        there, problem, fix, overwrite = True, f"is no usable name: {error.strerror}", "choose another name", False
+    if there and not overwrite:
+        raise Refusal(Fault(id="IF-08", file=str(output), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+
+
 def segment_file(
     ct_path: Path, output: Path, *, model: str, overwrite: bool, accept_hu: bool, series: tuple[str, ...], as_json: bool
 ) -> None:
@@ -32,15 +46,7 @@ def segment_file(
     Raises: Refusal IF-08 (exit 2) if the output exists, or whatever is wrong with CT or model.
     """
     require_mask_suffix(output)  # before minutes of work, not after
-    if output.exists() and not overwrite:
-        fault = Fault(
-            id="IF-08",
-            file=str(output),
-            problem="exists already",
-            fix="choose another name, or give --overwrite",
-            exit_code=ExitCode.USAGE,
-        )
-        raise Refusal(fault)
+    _require_free_place(output, ct_path, overwrite=overwrite)
     case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu)
     package = load_model(model)
     mask = segment(package, ct, name=str(ct_path)).mask

@@ -1,5 +1,6 @@
 """One case of a cohort: which files, on which grid, and what is known about it."""
 
+import re
 from dataclasses import dataclass
 from typing import Literal
 
@@ -8,6 +9,7 @@ from femseg.volumes.grid import VoxelGrid
 
 __all__ = ["Case", "CaseFacts", "Femur", "HashedFile", "Source"]
 
+_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 Femur = Literal["all", "left", "right"]
 
 
@@ -51,3 +53,8 @@ class Case:
     side_by_place: bool = False
     facts: CaseFacts = CaseFacts()
     remarks: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("case_id", "patient_id"):
+            if not _ID.fullmatch(getattr(self, name)):
+                raise ValueError(f"{name}: expected letters, digits, '-' and '_', got {getattr(self, name)!r}")

@@ -206,6 +206,9 @@ def inspect_study(
     outcome, ct = _checked(study, paired, settings, root, id_key)
     if outcome.faults:
         raise Refusal(outcome.faults)
+    if series and dicom and not any(uid in paired.case_key.split() for uid in series):
+        problem, fix = f"holds no CT series {', '.join(series)}", "give the SeriesInstanceUID of one that it holds"
+        raise Refusal(Fault(id="IN-05", file=str(path), problem=problem, fix=fix))
     if outcome.case is None or ct is None:
         fix = "give a DICOM folder or a volume file"
         raise Refusal(Fault(id="IN-05", file=str(path), problem="holds no CT", fix=fix))

@@ -48,7 +48,12 @@ def read_manifest(path: Path) -> Manifest:
             exit_code=ExitCode.INTEGRITY,
         )
         raise Refusal(fault)
-    return checked(Manifest, plain, where="manifest", file=path)
+    try:
+        return checked(Manifest, plain, where="manifest", file=path)
+    except Refusal as refusal:
+        problem, fix = refusal.faults[0].problem, "run `dvc repro cohort`"
+        fault = Fault(id="ST-02", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
+        raise Refusal(fault) from None
 
 
 def recorded_root(folder: Path, manifest_path: Path) -> str:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
@@ -15,6 +17,7 @@ from femseg.errors import ExitCode, Fault, Refusal, printable
 from femseg.networks.vnet import VNet, VNetSettings
 
 _WEIGHTS, _MODEL, _LINEAGE, _MANIFEST = "weights.safetensors", "model.json", "lineage.json", "MANIFEST.json"
+_MOST_VOXELS = 2**28  # 512 × 512 × 1024: a whole CT at full resolution
 _HASHED = (_WEIGHTS, _MODEL, _LINEAGE)
 
 
@@ -66,17 +69,20 @@ def load_package(folder: Path) -> ModelPackage:
     Raises: Refusal (RG-07, exit 4) naming the file that is missing, altered or does not belong there.
     """
     content = _verified(folder)
-    model, lineage = json.loads(content[_MODEL]), json.loads(content[_LINEAGE])
-    weights = tensors_from_bytes(content[_WEIGHTS])
     try:
+        model, lineage = json.loads(content[_MODEL]), json.loads(content[_LINEAGE])
+        weights = tensors_from_bytes(content[_WEIGHTS])
         architecture = model["architecture"]
         with torch.device("meta"):
             network = VNet(VNetSettings.from_plain(architecture["settings"]), architecture["input_channels"])
+        if "input_recipe" in model:
+            _compare_recipe(model, network)
         wanted = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
         if wanted != {name: (value.shape, value.dtype) for name, value in weights.items()}:
             raise ValueError("names, shapes or types of the weights differ from the architecture's")
-    except (KeyError, TypeError, ValueError) as error:
-        raise _refusal(folder / _MODEL, f"does not describe the weights beside it ({error})") from None
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError) as error:
+        words = f"{type(error).__name__}: {error}"
+        raise _refusal(folder / _MODEL, f"does not describe the weights beside it ({words})") from None
     network.load_state_dict(weights, assign=True)
     return ModelPackage(
         network=network.eval(),
@@ -84,6 +90,19 @@ def load_package(folder: Path) -> ModelPackage:
         lineage=lineage,
         sha256=hashlib.sha256(content[_MANIFEST]).hexdigest(),
     )
+
+
+def _compare_recipe(model: dict[str, Any], network: VNet) -> None:
+    """Raises: ValueError if the input recipe is not one for this network."""
+    recipe = model["input_recipe"]
+    if model["input_mode"] != recipe["input_mode"]:
+        raise ValueError(f"input_mode {model['input_mode']!r}, but its recipe's is {recipe['input_mode']!r}")
+    channels = 2 if recipe["input_mode"] == "both" else 1
+    if channels != network.input_channels:
+        raise ValueError(f"the recipe makes {channels} channels, the network takes {network.input_channels}")
+    if math.prod(recipe["shape_zyx"]) > _MOST_VOXELS:
+        raise ValueError(f"a network grid of {recipe['shape_zyx']} is beyond {_MOST_VOXELS} voxels")
+    network.settings.bottom_shape(tuple(recipe["shape_zyx"]))
 
 
 def _verified(folder: Path) -> dict[str, bytes]:
@@ -101,7 +120,7 @@ def _verified(folder: Path) -> dict[str, bytes]:
         files = manifest["files"]
         intact = sha256_of_json(files) == manifest["sha256_of_files"] and sorted(files) == sorted(_HASHED)
         intact = intact and content[_MANIFEST] == (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         intact = False
     if not intact:
         raise _refusal(folder / _MANIFEST, "its own hash does not hold")

@@ -49,6 +49,8 @@ class VNetSettings:
             )
         if min(self.convolutions_down + self.convolutions_up) < 1:
             raise ValueError("convolutions_down, convolutions_up: expected at least 1 convolution in every stage")
+        if self.base_channels > 1024 or max(self.convolutions_down + self.convolutions_up) > 100:
+            raise ValueError("base_channels, convolutions: expected at most 1024 channels and 100 convolutions a stage")
         if self.kernel_size < 1 or self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size: expected an odd number, got {self.kernel_size}")
         if self.normalisation not in ("none", "instance", "group", "batch"):

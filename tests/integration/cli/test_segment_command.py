@@ -144,3 +144,25 @@ def test_a_real_ct_is_segmented_on_its_own_grid(segment, tmp_path):
     said = json.loads(done.stdout)
     assert said["metal_ml"] > 5
     assert any("IF-04" in reason for reason in said["reasons"])
+
+
+def test_the_ct_itself_is_never_replaced_even_with_overwrite(segment, ct):
+    before = ct.read_bytes()
+    done = segment(ct, ct, "--overwrite")
+    assert done.exit_code == 2
+    assert "is the CT itself" in done.stderr
+    assert ct.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "says"), [("a" * 300 + ".nii", "no usable name"), ("folder.nii", "is a folder")])
+def test_a_name_that_cannot_be_written_is_refused_before_the_work(segment, ct, tmp_path, name, says):
+    (tmp_path / "folder.nii").mkdir()
+    done = segment(ct, tmp_path / name, "--overwrite")
+    assert (done.exit_code, says in done.stderr) == (2, True), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_a_series_that_the_study_does_not_hold_is_refused(segment, tmp_path):
+    write_dicom_study(tmp_path / "study")
+    done = segment(tmp_path / "study", tmp_path / "mask.nii.gz", "--series", "1.2.3.4")
+    assert_refused(done, tmp_path / "mask.nii.gz", 3, "holds no CT series 1.2.3.4")

@@ -1,8 +1,10 @@
+import json
 import random
 
 import pytest
 import torch
 
+from femseg.durable import sha256_of_file, sha256_of_json, write_json_durably
 from femseg.errors import ExitCode, Refusal
 from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet, VNetSettings
@@ -10,7 +12,8 @@ from femseg.networks.vnet import VNet, VNetSettings
 SETTINGS = VNetSettings(
     base_channels=2, strides=((1, 2, 2),), convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=3
 )
-MODEL = {"input_recipe": {"input_mode": "gradient", "shape_zyx": [8, 8, 8]}, "metrics": {"validation_dice": 0.9}}
+RECIPE = {"input_mode": "gradient", "shape_zyx": [8, 8, 8]}
+MODEL = {"input_mode": "gradient", "input_recipe": RECIPE, "metrics": {"validation_dice": 0.9}}
 LINEAGE = {"git_commit": "abc", "seed": 1}
 
 
@@ -85,3 +88,51 @@ def test_weights_that_are_not_finite_make_no_package(tmp_path, network):
     with pytest.raises(ValueError, match=r"not finite make no package: last\.bias"):
         write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
     assert not list(tmp_path.iterdir())
+
+
+def signed_anew(folder, name: str, content: bytes) -> None:
+    """What somebody does who changes a file and knows how the manifest is made."""
+    (folder / name).write_bytes(content)
+    files = {f: sha256_of_file(folder / f) for f in ("weights.safetensors", "model.json", "lineage.json")}
+    write_json_durably(folder / "MANIFEST.json", {"files": files, "sha256_of_files": sha256_of_json(files)})
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.json", b"{"),
+        ("model.json", b"[" * 100_000),
+        ("model.json", b"\xff"),
+        ("lineage.json", b"no json"),
+        ("weights.safetensors", b""),
+        ("weights.safetensors", b"junk" * 100),
+    ],
+    ids=["cut", "deep", "no text", "lineage", "empty", "junk"],
+)
+def test_rg_07_a_file_that_cannot_be_read_is_refused_though_its_hash_holds(tmp_path, network, name, content):
+    write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
+    signed_anew(tmp_path / "model", name, content)
+    with pytest.raises(Refusal) as refused:
+        load_package(tmp_path / "model")
+    assert refused.value.exit_code == ExitCode.INTEGRITY
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"input_mode": "raw"},
+        {"input_recipe": RECIPE | {"shape_zyx": [2**20, 2**20, 8]}},
+        {"input_recipe": RECIPE | {"shape_zyx": [8, 7, 8]}},
+        {"input_mode": "both", "input_recipe": RECIPE | {"input_mode": "both"}},
+        {"architecture": {"settings": 7, "input_channels": 1}},
+        {"architecture": {"settings": {"base_channels": 2**62}, "input_channels": 1}},
+    ],
+    ids=["other mode", "huge grid", "indivisible grid", "channels", "no settings", "huge network"],
+)
+def test_rg_07_a_description_that_does_not_fit_the_network_is_refused(tmp_path, network, change):
+    write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
+    model = json.loads((tmp_path / "model" / "model.json").read_text())
+    signed_anew(tmp_path / "model", "model.json", json.dumps(model | change).encode())
+    with pytest.raises(Refusal, match=r"RG-07: .*model\.json") as refused:
+        load_package(tmp_path / "model")
+    assert refused.value.exit_code == ExitCode.INTEGRITY

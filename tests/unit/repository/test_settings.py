@@ -49,7 +49,7 @@ def test_wrong_settings_are_refused_naming_key_and_value(given, words):
     assert all(word in str(refused.value) for word in words), str(refused.value)
 
 
-@pytest.mark.parametrize("text", [None, "train: [", "other: {}", "- 1"])
+@pytest.mark.parametrize("text", [None, "train: [", "other: {}", "- 1", "train: 0", "train: &a [*a]", "[" * 5000])
 def test_a_params_file_that_is_missing_broken_or_without_the_section_is_refused(tmp_path, text):
     path = tmp_path / "params.yaml"
     if text is not None:
@@ -70,3 +70,8 @@ def test_a_value_that_fits_no_member_of_a_union_is_one_line_under_its_own_key():
     (fault,) = refused.value.faults
     assert fault.problem.startswith("train.rate: ")
     assert "got '3e-4'; PyYAML reads 1e-4 as text" in fault.problem
+
+
+def test_a_folder_in_place_of_the_params_file_is_refused(tmp_path):
+    with pytest.raises(Refusal, match="cannot be read"):
+        read_section(Example, "train", file=tmp_path)
