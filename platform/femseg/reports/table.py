@@ -81,9 +81,9 @@ def headline(comparison: PairedComparison) -> str:
     candidate, baseline = input_name(comparison.candidate), input_name(comparison.baseline)
     match comparison.verdict:
         case "better":
-            return f"{candidate.capitalize()} helps on this cohort"
+            return f"{candidate.capitalize()} scored higher on these test cases"
         case "worse":
-            return f"{candidate.capitalize()} does worse than {baseline} on this cohort"
+            return f"{candidate.capitalize()} scored lower than {baseline} on these test cases"
         case "no difference shown":
             return f"No difference shown between {candidate} and {baseline}"
         case "too few cases":
