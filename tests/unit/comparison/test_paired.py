@@ -100,7 +100,8 @@ def test_rows_of_the_other_grid_are_passed_over():
 
 def test_the_record_is_strict_json_even_where_values_are_missing():
     for comparison in (compared(RAW, BETTER), compared([0.0], [0.5], metric="hausdorff_95_mm")):
-        json.dumps(comparison.as_plain(), allow_nan=False)
+        plain = comparison.as_plain()
+        assert json.loads(json.dumps(plain, allow_nan=False))["verdict"] == comparison.verdict
 
 
 def test_the_sentence_gives_means_difference_interval_p_and_counts():

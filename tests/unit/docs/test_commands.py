@@ -61,6 +61,7 @@ def test_changed_setting_exists(line):
     key = line.split("-S ")[1].split("=")[0]
     value = yaml.safe_load((ROOT / "params.yaml").read_text())
     for part in key.split("."):
+        assert part in value
         value = value[part]
 
 

@@ -14,4 +14,5 @@ import femseg.networks.package, femseg.progress, femseg.training.session, femseg
 
 
 def test_networks_and_training_need_only_torch_numpy_and_safetensors():
-    subprocess.run([sys.executable, "-c", SCRIPT], check=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
