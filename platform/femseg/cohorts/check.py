@@ -115,7 +115,7 @@ def _checked(
             mask=paired.mask.hashed(root, found.femur_labels) if paired.mask else None,
             grid=found.ct.grid,
             femur=settings.femur,
-            side_by_place=settings.side_by_place,
+            side_by_place=(paired.labels or settings.labels).side_by_place(settings.femur),
             facts=found.facts,
             remarks=(*paired.remarks, *paired.ct.remarks, *_of_mask(paired), *found.remarks),
         )

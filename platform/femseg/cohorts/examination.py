@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts import facts
-from femseg.cohorts.case import CaseFacts
+from femseg.cohorts.case import CaseFacts, Femur
 from femseg.cohorts.femur_side import MaskPieces, ShownSide, middle_between, of_side, pieces_of, side_of_body
 from femseg.cohorts.mask_checks import (
     density_faults,
@@ -17,7 +17,7 @@ from femseg.cohorts.mask_checks import (
     swapped_side_faults,
     value_faults,
 )
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, LabelMap
 from femseg.cohorts.study import PairedStudy
 from femseg.errors import Fault
 from femseg.volumes.files.plausible import finite_faults, hounsfield_faults
@@ -67,40 +67,41 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
         if ends := facts.bone_cut_off(volume.hu_zyx, volume.grid):
             remarks.append(f"FACT: bone is cut off by the field of view at its {' and '.join(ends)} end")
         return Examination(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
-    labels = settings.labels.of_femur(settings.femur)
+    labels = study.labels or settings.labels
     faults += grid_faults(volume.grid, study.mask.grid, str(_named(study.mask)))
     if not faults:
-        known, mask_faults, mask_remarks = _mask_examined(volume, study.mask, known, settings)
+        known, mask_faults, mask_remarks = _mask_examined(volume, study.mask, known, settings.femur, labels)
         faults += mask_faults
         remarks += mask_remarks
     else:
-        faults += value_faults(read_checked_labels(study.mask), settings.labels, str(_named(study.mask)))
-    return Examination(ct=volume, facts=known, femur_labels=labels, faults=tuple(faults), remarks=tuple(remarks))
+        faults += value_faults(read_checked_labels(study.mask), labels, str(_named(study.mask)))
+    wanted = labels.of_femur(settings.femur)
+    return Examination(ct=volume, facts=known, femur_labels=wanted, faults=tuple(faults), remarks=tuple(remarks))
 
 
 def _mask_examined(
-    ct: CtVolume, mask: CheckedVolume, known: CaseFacts, settings: CohortSettings
+    ct: CtVolume, mask: CheckedVolume, known: CaseFacts, wanted: Femur, labels: LabelMap
 ) -> tuple[CaseFacts, list[Fault], list[str]]:
     """Values, side and place of a mask that lies on the CT's grid; facts about the wanted femur."""
     file, grid = str(_named(mask)), ct.grid
     values = read_checked_labels(mask)
-    faults = value_faults(values, settings.labels, file)
-    faults += swapped_side_faults(values, settings.labels, grid, file)
+    faults = value_faults(values, labels, file)
+    faults += swapped_side_faults(values, labels, grid, file)
     if faults:
         return known, faults, []
-    labelled = of_labels(values, settings.labels.of_femur(settings.femur))
+    labelled = of_labels(values, labels.of_femur(wanted))
     if not labelled.any():
-        problem = f"holds no voxel of the {settings.femur} femur"
+        problem = f"holds no voxel of the {wanted} femur"
         fix = "set cohort.femur to a side that is there, or drop the case"
         return known, [Fault(id="IN-22", file=file, problem=problem, fix=fix)], []
     parts = pieces_of(labelled, grid)
-    shown = _side_shown(values, parts, settings) or known.side or side_of_body(parts, ct.hu_zyx, grid)
-    faults = side_faults(shown, settings.femur, file)
-    femur = of_side(labelled, parts, settings.femur) if settings.side_by_place else labelled
+    shown = _side_shown(values, parts, wanted, labels) or known.side or side_of_body(parts, ct.hu_zyx, grid)
+    faults = side_faults(shown, wanted, file)
+    femur = of_side(labelled, parts, wanted) if labels.side_by_place(wanted) else labelled
     faults += density_faults(ct.hu_zyx, femur, grid, file)
     known = replace(
         known,
-        side=shown if settings.femur == "all" else settings.femur,
+        side=shown if wanted == "all" else wanted,
         cut_off=facts.cut_off(femur, grid),
         femur_ml=round(float(np.count_nonzero(femur)) * grid.voxel_volume_mm3 / 1000, 3),
     )
@@ -110,11 +111,12 @@ def _mask_examined(
     return known, faults, remarks
 
 
-def _side_shown(values_zyx: NDArray[np.generic], parts: MaskPieces, settings: CohortSettings) -> ShownSide | None:
+def _side_shown(
+    values_zyx: NDArray[np.generic], parts: MaskPieces, wanted: Femur, labels: LabelMap
+) -> ShownSide | None:
     """Side of what a mask shows, where its values or two far-apart femora tell."""
-    labels = settings.labels
-    if settings.femur != "all" and not settings.side_by_place:
-        return settings.femur
+    if wanted != "all" and not labels.side_by_place(wanted):
+        return wanted
     if not labels.femur and (labels.left or labels.right):
         left, right = (bool(np.isin(values_zyx, list(side)).any()) for side in (labels.left, labels.right))
         return "both" if left and right else "left" if left else "right"

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from femseg.cohorts.case import Femur
+from femseg.volumes.files.source import Mend
 
 CohortSource = Literal["phantom", "dicom", "volumes"]
 MaskUse = Literal["required", "ignored"]  # a study without mask is refused, as for training; or CTs alone are looked at
@@ -46,6 +47,32 @@ class LabelMap:
         """Values that say themselves which side they are."""
         return self.left if side == "left" else self.right
 
+    def side_by_place(self, femur: Femur) -> bool:
+        """Whether only its place tells the wanted femur from the other."""
+        return femur != "all" and not self.of_side(femur)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructureNames:
+    """Names of what is femur, where a mask names its structures instead of numbering them.
+
+    Segments of a DICOM-SEG, regions of interest of an RTSTRUCT, labels of a dataset.json, files of a TotalSegmentator
+    study. Compared without regard to case. A structure in none of these lists is not femur.
+
+    Attributes:
+        femur: names of what is femur, of either side.
+        left, right: names of what is the femur of that side.
+    """
+
+    femur: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    right: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [name.casefold() for name in (*self.femur, *self.left, *self.right)]
+        if "" in names or len(names) != len(set(names)):
+            raise ValueError(f"structures: expected different names, got {sorted(names)}")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CohortSettings:
@@ -56,18 +83,28 @@ class CohortSettings:
         folder: folder of the studies, one folder for each; see `dicom_pairs` and `volume_pairs`.
         femur: both femora of a scan as one foreground, or the one of a side.
         labels: what the values of a mask mean.
+        structures: names of what is femur, where a mask names its structures.
         mask: name of the mask's file or folder inside each study, where it has none of the usual names.
         series: SeriesInstanceUIDs to prefer in studies that hold several.
         accept_hu: take Hounsfield units as they are, however odd.
+        accept_frame: take a mask whose FrameOfReferenceUID is not its CT's, if it lies on the CT's grid all the same.
+        regularise: resample unevenly spaced slices to an even spacing.
+        untilt: resample a series with gantry tilt to an upright stack.
+        quarantine: leave faulty studies out, listed in quarantine.json, instead of refusing the cohort.
     """
 
     source: CohortSource = "phantom"
     folder: str = "data/source"
     femur: Femur = "all"
     labels: LabelMap = field(default_factory=LabelMap)
+    structures: StructureNames = field(default_factory=StructureNames)
     mask: str = ""
     series: tuple[str, ...] = ()
     accept_hu: bool = False
+    accept_frame: bool = False
+    regularise: bool = False
+    untilt: bool = False
+    quarantine: bool = False
 
     def __post_init__(self) -> None:
         if not self.folder:
@@ -76,6 +113,7 @@ class CohortSettings:
             raise ValueError(f"mask: expected a name inside the study's folder, got {self.mask!r}")
 
     @property
-    def side_by_place(self) -> bool:
-        """Whether only its place tells the wanted femur from the other."""
-        return self.femur != "all" and not self.labels.of_side(self.femur)
+    def mends(self) -> tuple[Mend, ...]:
+        """What may be done to a CT's voxels to make its slices a regular stack."""
+        chosen: list[tuple[Mend, bool]] = [("untilt", self.untilt), ("regularise", self.regularise)]
+        return tuple(mend for mend, wanted in chosen if wanted)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
-from femseg.cohorts.settings import CohortSettings, MaskUse
+from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.source import CheckedVolume
 from femseg.volumes.files.volume_file import volume_stem, volume_suffix
@@ -28,13 +28,15 @@ class StudyFiles:
         name: by which its owner knows it: its folder or file name.
         location: what faults name: its folder, or its file in a folder of many.
         folder: the folder below which its files lie.
-        files: everything that belongs to it.
+        files: everything that belongs to it; of an archive, known once it is unpacked.
+        archive: the ZIP file that holds the study, if one does.
     """
 
     name: str
     location: Path
     folder: Path
     files: tuple[Path, ...]
+    archive: Path | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,7 @@ class PairedStudy:
 
     Attributes:
         ct, mask: None where absent or refused.
+        labels: what the mask's values mean, where the study itself says; else cohort.labels holds.
         case_key: what names this study and no other; only its keyed hash is kept.
         patient_key: what names the patient; likewise.
         sex, age_years, side: as the header's allow-listed tags say.
@@ -52,6 +55,7 @@ class PairedStudy:
 
     ct: CheckedVolume | None = None
     mask: CheckedVolume | None = None
+    labels: LabelMap | None = None
     case_key: str = field(default="", repr=False)
     patient_key: str = field(default="", repr=False)
     sex: Literal["F", "M", "O"] | None = None

@@ -5,7 +5,7 @@ import pytest
 
 from femseg.cohorts.examination import _side_shown
 from femseg.cohorts.femur_side import middle_between, of_side, pieces_of, side_of_body
-from femseg.cohorts.settings import CohortSettings, LabelMap
+from femseg.cohorts.settings import LabelMap
 from femseg.volumes.grid import VoxelGrid
 
 SHAPE = (12, 20, 50)
@@ -67,7 +67,6 @@ def test_a_single_femur_is_sided_by_its_distance_from_the_middle_of_the_body(spa
 def test_labels_tell_the_side_before_the_place_does():
     values = two_femora().astype(np.uint8)
     parts = pieces_of(values > 0, LPS)
-    assert _side_shown(values, parts, CohortSettings(labels=LabelMap(right=(1,)))) == "right"
-    wanted = CohortSettings(labels=LabelMap(left=(1,), right=(2,)), femur="left")
-    assert _side_shown(values, parts, wanted) == "left"
-    assert _side_shown(values, parts, CohortSettings()) == "both"
+    assert _side_shown(values, parts, "all", LabelMap(right=(1,))) == "right"
+    assert _side_shown(values, parts, "left", LabelMap(left=(1,), right=(2,))) == "left"
+    assert _side_shown(values, parts, "all", LabelMap()) == "both"

@@ -7,7 +7,8 @@ from typing import Literal
 from femseg.durable import sha256_of_file
 from femseg.volumes.grid import VoxelGrid
 
-FileKind = Literal["dicom", "volume"]
+FileKind = Literal["dicom", "multiframe", "volume", "dicom-seg", "rtstruct"]
+Mend = Literal["regularise", "untilt"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,17 +21,23 @@ class HashedFile:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """The files that make one volume: a DICOM series in slice order, or a single volume file.
+    """The files that make one volume.
 
     Attributes:
-        kind: how to read the files.
-        files: in reading order; for "dicom" first to last along the slice normal.
+        kind: how to read the files: a DICOM series, one enhanced multi-frame file, volume files, or a mask that is
+            drawn onto its CT's grid (DICOM-SEG, RTSTRUCT).
+        files: in reading order; for "dicom" first to last along the slice normal. Several volume files are one mask:
+            the voxels of the k-th have the value k, counted from 1.
         labels: mask only; the voxel values that are femur (empty: every non-zero value).
+        mends: what is done to the voxels after reading, as chosen by the user.
+        archive: the ZIP file that the files lie in, where they do; their paths then count from its root.
     """
 
     kind: FileKind
     files: tuple[HashedFile, ...]
     labels: tuple[int, ...] = ()
+    mends: tuple[Mend, ...] = ()
+    archive: HashedFile | None = None
 
     def paths(self, root: Path) -> tuple[Path, ...]:
         """Where the files lie, given the cohort's folder."""
@@ -42,12 +49,15 @@ class CheckedVolume:
     """A volume whose headers hold: its files in reading order and the grid on which its voxels lie.
 
     Attributes:
+        grid: after the mends; for a mask that is drawn onto its CT, the CT's.
+        mends: what is done to the voxels after reading.
         remarks: what was tolerated or mended, each starting with its matrix id.
     """
 
     kind: FileKind
     paths: tuple[Path, ...]
     grid: VoxelGrid
+    mends: tuple[Mend, ...] = ()
     remarks: tuple[str, ...] = ()
 
     def hashed(self, root: Path, labels: tuple[int, ...] = ()) -> Source:
@@ -55,4 +65,4 @@ class CheckedVolume:
         files = tuple(
             HashedFile(path=path.relative_to(root).as_posix(), sha256=sha256_of_file(path)) for path in self.paths
         )
-        return Source(kind=self.kind, files=files, labels=labels)
+        return Source(kind=self.kind, files=files, labels=labels, mends=self.mends)
