@@ -76,13 +76,15 @@ def _unchosen(found: Mapping[str, int], file: str, problem: str) -> Fault:
     names = sorted(found)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:_SHOWN])
-    fix = f"say which is femur, for instance {_setting_for(names)}"
+    fix = f"say which is femur: {_setting_for(names)}"
     return Fault(id="IN-22", file=file, problem=f"{problem}: {shown}{more}", fix=fix)
 
 
 def _setting_for(names: list[str]) -> str:
     """A line of params.yaml with the likeliest of these names, for a person to judge."""
-    likely = [name for name in names if _FEMUR.search(name)] or names
+    likely = [name for name in names if _FEMUR.search(name)]
+    if not likely:
+        return "`cohort.structures.femur: [NAME]`, or left or right; if none of them is, drop the case"
     left = [name for name in likely if _LEFT.search(name) and not _RIGHT.search(name)]
     right = [name for name in likely if _RIGHT.search(name) and not _LEFT.search(name)]
     chosen = {"left": left[:1], "right": right[:1]} if left or right else {"femur": likely[:1]}

@@ -46,8 +46,8 @@ def test_several_structures_without_a_choice_are_refused_with_the_setting_to_wri
     [
         (("Femur L", "Pelvis"), "`cohort.structures.left: [Femur L]`"),
         (("Femur, proximal", "Pelvis"), '`cohort.structures.femur: ["Femur, proximal"]`'),
-        (("1", "2"), '`cohort.structures.femur: ["1"]`'),
-        (("bone", "implant"), "`cohort.structures.femur: [bone]`"),
+        (("Femora", "Pelvis"), "`cohort.structures.femur: [Femora]`"),
+        (("1", "2"), "`cohort.structures.femur: [NAME]`, or left or right"),
     ],
 )
 def test_the_setting_to_write_is_valid_yaml_with_the_likeliest_name_IN_22(names, setting):
