@@ -107,19 +107,19 @@ def _opened(archive: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.
     """A ZIP and its files by name, judged; whatever is wrong with it, also later on, becomes a refusal."""
     file = str(archive)
     try:
-        with _Bounded(file) as stream, zipfile.ZipFile(stream) as zipped:
-            yield zipped, _judged(zipped, archive)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
-        raise Refusal(_torn(file, str(error))) from None
-    except (NotImplementedError, RuntimeError) as error:
-        raise Refusal(_not_read(file, f"cannot be unpacked: {error}", "pack the study as a plain ZIP")) from None
+        stream = _Bounded(file)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            fix = "free space in the folder for temporary files, or name another one by TMPDIR"
-            problem = f"cannot be unpacked: {error.strerror}"
-            raise Refusal(Fault(id="PP-09", file=file, problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)) from None
         problem, fix = f"cannot be opened: {error.strerror or error}", "restore the file or its permissions"
         raise Refusal(Fault(id="IN-26", file=file, problem=problem, fix=fix)) from None
+    try:
+        with stream, zipfile.ZipFile(stream) as zipped:
+            yield zipped, _judged(zipped, archive)
+    except (NotImplementedError, RuntimeError) as error:
+        raise Refusal(_not_read(file, f"cannot be unpacked: {error}", "pack the study as a plain ZIP")) from None
+    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+            raise Refusal(_no_room(file)) from None
+        raise Refusal(_torn(file, str(error))) from None
 
 
 def _judged(zipped: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
@@ -211,6 +211,12 @@ def _dangerous(file: str, problem: str) -> Fault:
 
 def _not_read(file: str, problem: str, fix: str) -> Fault:
     return Fault(id="IN-12", file=file, problem=problem, fix=fix)
+
+
+def _no_room(file: str) -> Fault:
+    problem = "cannot be unpacked: the folder for temporary files is full"
+    fix = "free space there, or name another folder by TMPDIR"
+    return Fault(id="PP-09", file=file, problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)
 
 
 def _torn(file: str, problem: str) -> Fault:

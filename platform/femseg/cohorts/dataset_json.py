@@ -44,9 +44,11 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
     try:
         document = json.loads(content, object_pairs_hook=_without_twins)
     except (ValueError, RecursionError) as error:
-        raise Refusal(wrong_dataset(folder, f"is no readable JSON ({error})", "correct it")) from None
+        raise Refusal(wrong_dataset(folder, f"is no readable JSON ({error})", f"correct {NAME}")) from None
     if not isinstance(document, dict):
-        raise Refusal(wrong_dataset(folder, f"holds a {type(document).__name__}, expected an object", "correct it"))
+        raise Refusal(
+            wrong_dataset(folder, f"holds a {type(document).__name__}, expected an object", f"correct {NAME}")
+        )
     return document
 
 
