@@ -6,7 +6,9 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
+from femseg.cohorts.archive import is_archive
 from femseg.cohorts.check import check_cohort, detected_source
 from femseg.cohorts.check_report import report_json, report_text
 from femseg.cohorts.settings import CohortSettings, CohortSource
@@ -15,7 +17,7 @@ from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import progress
 from femseg.settings import read_section
 
-_SOURCES: dict[str, CohortSource] = {"dicom": "dicom", "volumes": "volumes"}
+_SOURCES: dict[str, CohortSource] = {s: s for s in get_args(CohortSource) if s != "phantom"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,9 +43,9 @@ def _usage(file: str, problem: str, fix: str) -> Refusal:
 def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
     """The settings to check `folder` by. Raises: Refusal (exit 2) if options or `params` are wrong."""
     if options.source not in ("", "auto", *_SOURCES):
-        raise _usage("--source", f"expected dicom, volumes or auto, got '{options.source}'", "choose one of them")
-    if not folder.is_dir():
-        raise _usage(str(folder), "is no folder", "give the folder that holds the studies")
+        raise _usage("--source", f"expected auto, {', '.join(_SOURCES)}, got '{options.source}'", "choose one of them")
+    if not folder.is_dir() and not (is_archive(folder) and folder.exists()):
+        raise _usage(str(folder), "is no folder", "give the folder that holds the studies, or one zipped study")
     if options.params and not options.params.is_file():
         raise _usage(str(options.params), "is no file", "give a params.yaml by --params")
     stated = read_section(CohortSettings, "cohort", file=options.params) if options.params else CohortSettings()

@@ -39,12 +39,16 @@ def common(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder with one study per sub-folder, or pairs of volume files.")],
+    folder: Annotated[Path, typer.Argument(help="Folder of studies, folder of a dataset, or one zipped study.")],
     params: Annotated[
         Path | None, typer.Option(help="A params.yaml: check by its `cohort` settings; FOLDER replaces cohort.folder.")
     ] = None,
     source: Annotated[
-        str, typer.Option(help="dicom, volumes, or auto: look and decide. [default: as --params says, else auto]")
+        str,
+        typer.Option(
+            help="dicom, volumes, totalsegmentator, nnunet, msd, or auto: look and decide. "
+            "[default: as --params says, else auto]"
+        ),
     ] = "",
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether each study must have a mask.")] = True,
     mask: Annotated[str, typer.Option(help="The mask's file or folder in each study, if it has no usual name.")] = "",
@@ -63,7 +67,7 @@ def check(
 
 @app.command()
 def segment(
-    ct: Annotated[Path, typer.Argument(help="A DICOM folder, or a NIfTI, NRRD or MHA file.")],
+    ct: Annotated[Path, typer.Argument(help="A DICOM folder, a NIfTI, NRRD or MHA file, or a ZIP of either.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Mask file: .nii.gz, .nii, .nrrd or .mha.")],
     model: Annotated[
         str, typer.Option(help="A package folder, or a registered model such as models:/femseg@challenger.")

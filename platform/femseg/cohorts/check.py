@@ -4,13 +4,17 @@ import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
-from femseg.cohorts import dicom_pairs, volume_pairs
-from femseg.cohorts.case import Case
+from femseg.cohorts import dataset_json, dicom_pairs, msd, nnunet, totalsegmentator, volume_pairs
+from femseg.cohorts.archive import is_archive
+from femseg.cohorts.case import Case, HashedFile
 from femseg.cohorts.examination import examined
 from femseg.cohorts.identity import case_id, keyed_hash, patient_id
 from femseg.cohorts.settings import CohortSettings, CohortSource, MaskUse
 from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
+from femseg.cohorts.zipped_study import named_in_archive, opened, zip_holds_dicom, zipped_studies, zipped_study
+from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
 from femseg.volumes.volume import CtVolume
@@ -19,7 +23,11 @@ ADAPTERS: Mapping[CohortSource, Adapter] = {
     "phantom": dicom_pairs,  # phantoms are written as DICOM, so that the demo takes the road of real data
     "dicom": dicom_pairs,
     "volumes": volume_pairs,
+    "totalsegmentator": totalsegmentator,
+    "nnunet": nnunet,
+    "msd": msd,
 }
+_ZIPPED: tuple[CohortSource, ...] = ("dicom", "volumes")  # of which a study may be a ZIP file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +37,7 @@ class CheckedStudy:
     Attributes:
         location: what the user knows the study by.
         pixels_sha256: of the CT's values and size, to find one study under two names.
+        part: what its dataset keeps it for; only "training" makes a case of the cohort.
     """
 
     location: str
@@ -36,6 +45,7 @@ class CheckedStudy:
     faults: tuple[Fault, ...]
     ignored: tuple[str, ...]
     pixels_sha256: str = ""
+    part: Literal["training", "test"] = "training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,16 +68,33 @@ class CheckedCohort:
 
 
 def detected_source(folder: Path) -> CohortSource:
-    """ "dicom" if any file below is DICOM, else "volumes"."""
-    return "dicom" if holds_dicom(files_below(folder)) else "volumes"
+    """How a folder is laid out: a dataset by its dataset.json or its file names, else "dicom" if any file below is.
+
+    A ZIP file, or those among the files, count by what they hold.
+    """
+    if is_archive(folder):
+        return "dicom" if zip_holds_dicom(folder) else "volumes"
+    if (folder / dataset_json.NAME).is_file():
+        return "nnunet" if nnunet.is_layout_of(folder) else "msd"
+    if totalsegmentator.is_layout_of(folder):
+        return "totalsegmentator"
+    files = files_below(folder)
+    return "dicom" if holds_dicom(files) or any(map(zip_holds_dicom, filter(is_archive, files))) else "volumes"
 
 
 def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
-    """The studies below a folder, unread. Raises: Refusal if there is no such folder (exit 2) or no study (exit 3)."""
+    """The studies below a folder, or the one in an archive, unread.
+
+    Raises: Refusal if there is no such folder (exit 2), no study or a wrong dataset.json (exit 3).
+    """
+    if is_archive(folder) and folder.exists():
+        return [zipped_study(folder)]
     if not folder.is_dir():
         fix = "set cohort.folder to the folder of your studies"
         raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
     found = ADAPTERS[settings.source].studies(folder)
+    if settings.source in _ZIPPED:
+        found = found + zipped_studies(folder)
     if not found:
         raise Refusal(_no_study(folder, settings))
     return found
@@ -88,8 +115,33 @@ def check_one(
         id_key: secret key of the case and patient ids.
         masks: whether the study must have a mask, or its CT alone is looked at.
     """
-    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks)
-    return _checked(study, paired, settings, root, id_key)[0]
+    try:
+        with opened(study, root) as (there, files_root):
+            paired = ADAPTERS[settings.source].pair(there, settings, _pseudonym(id_key), masks)
+            checked = _checked(there, paired, settings, files_root, id_key)[0]
+            return replace(_outside(checked, study, files_root, root), part=study.part)
+    except Refusal as refusal:  # of the archive
+        return CheckedStudy(location=str(study.location), case=None, faults=refusal.faults, ignored=())
+
+
+def _outside(checked: CheckedStudy, study: StudyFiles, folder: Path, root: Path) -> CheckedStudy:
+    """What was found in an archive's temporary folder, told by the archive; anything else as it is."""
+    if study.archive is None:
+        return checked
+    case = checked.case
+    return replace(
+        checked,
+        case=_from_archive(case, study.archive, root) if case else None,
+        faults=named_in_archive(checked.faults, folder, study.archive),
+        ignored=tuple(name.replace(str(folder), str(study.archive)) for name in checked.ignored),
+    )
+
+
+def _from_archive(case: Case, path: Path, root: Path) -> Case:
+    """The same case with its files in an archive."""
+    archive = HashedFile(path=path.relative_to(root).as_posix(), sha256=sha256_of_file(path))
+    mask = replace(case.mask, archive=archive) if case.mask else None
+    return replace(case, ct=replace(case.ct, archive=archive), mask=mask)
 
 
 def _pseudonym(id_key: bytes) -> Pseudonym:
@@ -149,11 +201,13 @@ def gathered(studies: Iterable[CheckedStudy], folder: Path, settings: CohortSett
             continue
         twin = seen.get(study.case.case_id) or seen.get(study.pixels_sha256)
         if twin is None:
-            cases[study.case.case_id] = study.case
+            if study.part == "training":
+                cases[study.case.case_id] = study.case
             seen[study.case.case_id] = seen[study.pixels_sha256] = study.location
         else:
             problem = f"is the same study as {twin}"
             faults.append(Fault(id="IN-23", file=study.location, problem=problem, fix="remove one of the two"))
+    faults = list(dict.fromkeys(faults))  # what is wrong with a dataset.json is found by each of its studies
     if not cases and not faults:
         faults.append(_no_study(folder, settings))
     return CheckedCohort(cases=tuple(cases[key] for key in sorted(cases)), faults=tuple(faults), ignored=tuple(ignored))
@@ -177,7 +231,7 @@ def check_cohort(
     Raises: Refusal if there is no folder, or nothing in it; faults of studies are returned, not raised.
     """
     checked = [
-        check_one(study, settings, root=folder, id_key=id_key, masks=masks)
+        check_one(study, settings, root=folder if folder.is_dir() else folder.parent, id_key=id_key, masks=masks)
         for study in watched(studies_of(folder, settings))
     ]
     return gathered(checked, folder, settings)
@@ -186,20 +240,29 @@ def check_cohort(
 def inspect_study(
     path: Path, *, id_key: bytes, series: tuple[str, ...] = (), accept_hu: bool = False
 ) -> tuple[Case, CtVolume]:
-    """Check a single CT, given as a DICOM folder or a volume file, and read it; a mask beside it is left alone.
+    """Check a single CT and read it: a DICOM folder, a volume file, or either in a ZIP. A mask beside it is left alone.
 
     Raises: Refusal with every fault of the CT.
     """
     if not path.exists():
-        fix = "give a DICOM folder or a volume file"
+        fix = "give a DICOM folder, a volume file or a ZIP of either"
         raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
     root = path if path.is_dir() else path.parent
-    study = StudyFiles(
-        name=path.name, location=path, folder=root, files=tuple(files_below(path)) if path.is_dir() else (path,)
-    )
+    files = tuple(files_below(path)) if path.is_dir() else (path,)
+    study = StudyFiles(name=path.name, location=path, folder=root, files=files)
+    with opened(zipped_study(path) if is_archive(path) else study, root) as (there, files_root):
+        case, ct = _inspected(there, files_root, id_key=id_key, series=series, accept_hu=accept_hu)
+    return (_from_archive(case, path, root) if is_archive(path) else case), ct
+
+
+def _inspected(
+    study: StudyFiles, root: Path, *, id_key: bytes, series: tuple[str, ...], accept_hu: bool
+) -> tuple[Case, CtVolume]:
+    """The same for a study whose files lie below `root`."""
+    path = study.location
     dicom = holds_dicom(study.files)
     settings = CohortSettings(source="dicom" if dicom else "volumes", series=series, accept_hu=accept_hu)
-    if dicom or path.is_dir():
+    if dicom or study.files != (path,):
         paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), "ignored")
     else:
         paired = volume_pairs.single(study)

@@ -124,5 +124,5 @@ def _side_shown(
 
 
 def _named(volume: CheckedVolume) -> Path:
-    """What faults of a whole volume name: its file, or the folder of its slices."""
-    return volume.paths[0] if volume.kind == "volume" else volume.paths[0].parent
+    """What faults of a whole volume name: its file, or the folder of its files."""
+    return volume.paths[0] if len(volume.paths) == 1 else volume.paths[0].parent

@@ -1,8 +1,11 @@
 """A case's voxels, once every file is proven to be the one that was checked."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
-from femseg.cohorts.case import Case
+from femseg.cohorts.archive import unpacked
+from femseg.cohorts.case import Case, HashedFile
 from femseg.cohorts.femur_side import of_side, pieces_of
 from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
@@ -11,10 +14,27 @@ from femseg.volumes.files.source import Source
 from femseg.volumes.volume import CtVolume, MaskVolume
 
 
-def verify(source: Source, root: Path) -> None:
-    """Compare every file with its recorded SHA-256. Raises: Refusal (exit 4) naming each that is gone or changed."""
+@contextmanager
+def verified(source: Source, root: Path) -> Iterator[Path]:
+    """The folder that a source's paths count from, each file proven to be the one that was checked.
+
+    That is `root`, or for a study in an archive a temporary folder with these files alone.
+
+    Raises: Refusal (exit 4) naming each file, or the archive, that is gone or changed.
+    """
+    if source.archive is None:
+        _verify(source.files, root)
+        yield root
+        return
+    _verify([source.archive], root)
+    with unpacked(root / source.archive.path, only={file.path for file in source.files}) as folder:
+        _verify(source.files, folder)
+        yield folder
+
+
+def _verify(files: Sequence[HashedFile], root: Path) -> None:
     faults = []
-    for file in source.files:
+    for file in files:
         path = root / file.path
         try:
             problem = (
@@ -36,8 +56,8 @@ def read_case_ct(case: Case, root: Path) -> CtVolume:
         root: folder that the case's file paths are relative to.
     Raises: Refusal (exit 4) if a file is not the one that was checked.
     """
-    verify(case.ct, root)
-    return read_ct(case.ct, root)
+    with verified(case.ct, root) as folder:
+        return read_ct(case.ct, folder)
 
 
 def read_case_mask(case: Case, root: Path) -> MaskVolume:
@@ -47,8 +67,8 @@ def read_case_mask(case: Case, root: Path) -> MaskVolume:
     """
     if case.mask is None:
         raise ValueError(f"{case.case_id} has no mask")
-    verify(case.mask, root)
-    mask = read_mask(case.mask, root)
+    with verified(case.mask, root) as folder:
+        mask = read_mask(case.mask, folder)
     if not case.side_by_place:
         return mask
     femur_zyx = of_side(mask.femur_zyx, pieces_of(mask.femur_zyx, mask.grid), case.femur)

@@ -6,7 +6,7 @@ from typing import Literal
 from femseg.cohorts.case import Femur
 from femseg.volumes.files.source import Mend
 
-CohortSource = Literal["phantom", "dicom", "volumes"]
+CohortSource = Literal["phantom", "dicom", "volumes", "totalsegmentator", "nnunet", "msd"]
 MaskUse = Literal["required", "ignored"]  # a study without mask is refused, as for training; or CTs alone are looked at
 
 
@@ -79,8 +79,9 @@ class CohortSettings:
     """Which studies make the cohort.
 
     Attributes:
-        source: "phantom" (synthetic), "dicom" (series), or "volumes" (NIfTI, NRRD, MHA).
-        folder: folder of the studies, one folder for each; see `dicom_pairs` and `volume_pairs`.
+        source: "phantom" (synthetic), "dicom" (series), "volumes" (NIfTI, NRRD, MHA), or a dataset in the layout of
+            TotalSegmentator ("totalsegmentator"), nnU-Net v2 ("nnunet") or the Medical Segmentation Decathlon ("msd").
+        folder: folder of the studies, laid out as the module of that source says.
         femur: both femora of a scan as one foreground, or the one of a side.
         labels: what the values of a mask mean.
         structures: names of what is femur, where a mask names its structures.

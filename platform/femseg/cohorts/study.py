@@ -30,6 +30,8 @@ class StudyFiles:
         folder: the folder below which its files lie.
         files: everything that belongs to it; of an archive, known once it is unpacked.
         archive: the ZIP file that holds the study, if one does.
+        part: what its dataset keeps it for. A study kept for the final test is checked, and looked for among the
+            others (IN-23), and is no case.
     """
 
     name: str
@@ -37,6 +39,7 @@ class StudyFiles:
     folder: Path
     files: tuple[Path, ...]
     archive: Path | None = None
+    part: Literal["training", "test"] = "training"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
 
+MARK_BYTES = 132  # a DICOM file begins with 128 free bytes and the mark
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _BESIDE = ("readme", "license", "version", "lockfile", "dicomdir", "thumbs", "desktop")
 
@@ -48,6 +49,11 @@ def files_below(folder: Path) -> list[Path]:
 def holds_dicom(files: Iterable[Path]) -> bool:
     """Whether any of the files is DICOM, by its mark or its name."""
     return any(path.suffix.lower() in _DICOM_SUFFIXES or _has_mark(path) for path in files)
+
+
+def is_dicom(name: str, first_bytes: bytes) -> bool:
+    """Whether a file is DICOM, by its name or by the mark in its first `MARK_BYTES`."""
+    return name.lower().endswith(_DICOM_SUFFIXES) or first_bytes[128:MARK_BYTES] == b"DICM"
 
 
 def scan_dicom(files: Sequence[Path]) -> DicomScan:
@@ -92,6 +98,6 @@ def _ending(path: Path) -> str:
 def _has_mark(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
-            return stream.read(132)[128:] == b"DICM"
+            return stream.read(MARK_BYTES)[128:] == b"DICM"
     except OSError:
         return False

@@ -12,6 +12,7 @@ from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_sl
 from femseg.volumes.files.itk import array_of, itk_reading
 from femseg.volumes.files.slice_stack import stack_grid
 from femseg.volumes.files.source import CheckedVolume, Source
+from femseg.volumes.files.structure_files import numbered
 from femseg.volumes.files.volume_file import image_information
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.volume import CtVolume, MaskVolume
@@ -68,6 +69,9 @@ def _ct(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> CtVolume:
 def _labels(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> tuple[NDArray[np.generic], VoxelGrid]:
     if dicom_grid is not None:
         return array_of(_series(paths)), dicom_grid
+    if len(paths) > 1:
+        structures = {path: _labels([path], None) for path in paths}
+        return numbered((path, values) for path, (values, _) in structures.items()), structures[paths[0]][1]
     stored = image_information(paths[0]).GetPixelID()
     image = _file(paths[0], stored if stored in _SMALL_INTEGERS else sitk.sitkFloat32)
     return array_of(image), VoxelGrid.of_image(image)

@@ -1,0 +1,141 @@
+"""`dataset.json`, by which nnU-Net and Decathlon datasets say what they hold; and one CT with its label file.
+
+It comes from whoever made the dataset, so nothing in it is believed unseen: its size is bounded, every key is checked
+by type, and paths must stay inside the dataset's folder.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
+from femseg.cohorts.structures import label_map
+from femseg.cohorts.study import PairedStudy, StudyFiles, collected
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.volumes.files.volume_file import check_volume_file
+
+NAME = "dataset.json"
+_BYTES_AT_MOST = 4 << 20
+
+
+def read_dataset_json(folder: Path) -> dict[str, Any]:
+    """The object in a folder's dataset.json.
+
+    Raises: Refusal IN-05 if there is none, IN-26 if it cannot be opened, IN-24 if it is too large, IN-12 if it is no
+        JSON object.
+    """
+    path = folder / NAME
+    try:
+        with path.open("rb") as stream:
+            content = stream.read(_BYTES_AT_MOST + 1)
+    except FileNotFoundError:
+        problem, fix = f"holds no {NAME}", "set cohort.folder to the folder of one dataset, or cohort.source to another"
+        raise Refusal(Fault(id="IN-05", file=str(folder), problem=problem, fix=fix)) from None
+    except OSError as error:
+        problem, fix = f"cannot be opened: {error.strerror or error}", "restore the file or its permissions"
+        raise Refusal(Fault(id="IN-26", file=str(path), problem=problem, fix=fix)) from None
+    if len(content) > _BYTES_AT_MOST:
+        problem, fix = (
+            f"is larger than {_BYTES_AT_MOST} bytes",
+            "leave nothing in it but the description of the dataset",
+        )
+        raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE))
+    try:
+        document = json.loads(content, object_pairs_hook=_without_twins)
+    except (ValueError, RecursionError) as error:
+        raise Refusal(wrong_dataset(folder, f"is no readable JSON ({error})", f"correct {NAME}")) from None
+    if not isinstance(document, dict):
+        raise Refusal(
+            wrong_dataset(folder, f"holds a {type(document).__name__}, expected an object", f"correct {NAME}")
+        )
+    return document
+
+
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    once: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in once:
+            raise ValueError(f"key {key!r} stands there twice")
+        once[key] = value
+    return once
+
+
+def wrong_dataset(folder: Path, problem: str, fix: str) -> Fault:
+    """IN-12: a dataset.json that does not say what it should, or says what is not read."""
+    return Fault(id="IN-12", file=str(folder / NAME), problem=problem, fix=fix)
+
+
+def wrong_key(folder: Path, key: str, found: object, expected: str) -> Fault:
+    """IN-12 for one key, with what was found and expected."""
+    shown = "nothing" if found is None else json.dumps(found, ensure_ascii=False)
+    shown = shown if len(shown) <= 80 else f"{shown[:80]}…"
+    return wrong_dataset(folder, f"{key}: expected {expected}, got {shown}", "correct this key")
+
+
+def channel_faults(folder: Path, key: str, found: object) -> list[Fault]:
+    """IN-12 unless the images have one channel and it is CT; the key is `channel_names` or `modality`."""
+    if not isinstance(found, dict) or not all(isinstance(name, str) for name in found.values()) or not found:
+        return [wrong_key(folder, key, found, 'the images\' channels, {"0": "CT"}')]
+    if len(found) > 1:
+        problem = f"{key}: {len(found)} channels ({', '.join(map(str, found.values()))}); CT alone is read"
+        return [wrong_dataset(folder, problem, "take a dataset whose images are CT")]
+    (name,) = found.values()
+    if name.strip().casefold() == "ct":
+        return []
+    fix = f'take a dataset whose images are CT; if these are, in Hounsfield units, write {key}: {{"0": "CT"}}'
+    return [wrong_dataset(folder, f"{key}: the images are {name!r}; CT alone is read", fix)]
+
+
+def path_inside(folder: Path, key: str, text: object) -> Path:
+    """A path that a dataset.json names, as it lies in the folder.
+
+    Raises: Refusal IN-12 if it is no text, SC-08 (exit 2) if it leads out of the folder.
+    """
+    if not isinstance(text, str) or not text:
+        raise Refusal(wrong_key(folder, key, text, "a path"))
+    plain = PurePosixPath(text)
+    if plain.is_absolute() or ".." in plain.parts or "\0" in text or "\\" in text:
+        problem = f"{key}: {json.dumps(text, ensure_ascii=False)} leads out of the dataset's folder"
+        fix = 'write paths as "./imagesTr/case.nii.gz"'
+        raise Refusal(Fault(id="SC-08", file=str(folder / NAME), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+    return folder / plain
+
+
+def pair_of(
+    study: StudyFiles,
+    image: Path,
+    label: Path | None,
+    found: Mapping[str, int],
+    settings: CohortSettings,
+    masks: MaskUse,
+) -> PairedStudy:
+    """One CT and its label file, checked.
+
+    Args:
+        label: None where there is none; a fault if it is needed.
+        found: names of the labels with their values, background left out.
+    """
+    faults: list[Fault] = []
+    labels: LabelMap | None = None
+    mask = None
+    ct = collected(lambda: check_volume_file(image, "ct"), faults)
+    if masks == "required" and study.part == "training":
+        try:
+            labels = label_map(found, settings, str(study.folder / NAME))
+        except Refusal as refusal:
+            faults.extend(refusal.faults)
+        if label is None:
+            fix = "add its label file, or remove the image"
+            faults.append(Fault(id="IN-22", file=str(image), problem="has no label file", fix=fix))
+        else:
+            mask = collected(lambda: check_volume_file(label, "mask"), faults)
+    return PairedStudy(
+        ct=ct,
+        mask=mask,
+        labels=labels,
+        case_key=study.name,
+        patient_key=study.name,
+        faults=tuple(faults),
+        remarks=("IN-06: volume files hold no PatientID; each study counts as its own patient",),
+    )

@@ -1,0 +1,27 @@
+"""Run the stages `cohort` and `arrays --kind mask` in each of some folders that hold a params.yaml.
+
+python stage_driver.py <folder> …
+"""
+
+import os
+import sys
+
+from ray.cluster_utils import Cluster
+
+from femseg.door import door
+from pipelines import arrays, cohort
+
+
+def main() -> None:
+    folders = sys.argv[1:]
+    sys.argv = ["arrays", "--kind", "mask"]
+    os.environ["RAY_ADDRESS"] = Cluster(initialize_head=True, head_node_args={"num_cpus": 2}).address
+    for folder in folders:
+        os.chdir(folder)
+        cohort.main()
+        arrays.main()
+
+
+if __name__ == "__main__":
+    with door():
+        main()
