@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import dcmwrite
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from femseg.cohorts.specimens.nifti_file import nifti_bytes, packed
 
@@ -96,7 +96,7 @@ def write_series(
     for k, one in enumerate(datasets):
         if not hasattr(one, "file_meta"):
             one.file_meta = FileMetaDataset()
-            one.file_meta.TransferSyntaxUID = syntax
+            one.file_meta.TransferSyntaxUID = UID(syntax)
         one.file_meta.MediaStorageSOPClassUID = one.SOPClassUID
         one.file_meta.MediaStorageSOPInstanceUID = one.SOPInstanceUID
         paths.append(folder / name.format(k))

@@ -6,11 +6,17 @@ the right study to begin with, `dicom_change` and `nifti_file` small ways to mak
 words that femseg's answer must hold. One test runs over all of them; a new module needs a line below as well.
 """
 
-from femseg.cohorts.specimens import dicom_geometry, dicom_values
+from femseg.cohorts.specimens import dicom_geometry, dicom_values, files, many, masks, nifti, npy, text_volumes
 from femseg.cohorts.specimens.specimen import Specimen
 
 CATALOGUE: tuple[Specimen, ...] = (
     *dicom_geometry.SPECIMENS,
     *dicom_values.SPECIMENS,
+    *masks.SPECIMENS,
+    *nifti.SPECIMENS,
+    *text_volumes.SPECIMENS,
+    *npy.SPECIMENS,
+    *files.SPECIMENS,
+    *many.SPECIMENS,
 )
 BY_KIND: dict[str, Specimen] = {specimen.kind: specimen for specimen in CATALOGUE}

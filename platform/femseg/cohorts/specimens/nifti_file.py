@@ -5,6 +5,7 @@ Source: nifti1.h of the NIfTI Data Format Working Group (https://nifti.nimh.nih.
 
 import gzip
 import struct
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ def nifti_bytes(
     codes: tuple[int, int] = (1, 1),
     slope: float = 1.0,
     intercept: float = 0.0,
-    order: str = "<",
+    order: Literal["<", ">"] = "<",
     axes: int = 3,
     extension: bytes = b"",
 ) -> bytes:
