@@ -6,15 +6,28 @@ the right study to begin with, `dicom_change` and `nifti_file` small ways to mak
 words that femseg's answer must hold. One test runs over all of them; a new module needs a line below as well.
 """
 
-from femseg.cohorts.specimens import dicom_geometry, dicom_values, files, many, masks, nifti, npy, text_volumes
+from femseg.cohorts.specimens import (
+    dicom_geometry,
+    dicom_odd,
+    dicom_values,
+    files,
+    many,
+    masks,
+    nifti,
+    npy,
+    text_volumes,
+    volumes_odd,
+)
 from femseg.cohorts.specimens.specimen import Specimen
 
 CATALOGUE: tuple[Specimen, ...] = (
     *dicom_geometry.SPECIMENS,
     *dicom_values.SPECIMENS,
+    *dicom_odd.SPECIMENS,
     *masks.SPECIMENS,
     *nifti.SPECIMENS,
     *text_volumes.SPECIMENS,
+    *volumes_odd.SPECIMENS,
     *npy.SPECIMENS,
     *files.SPECIMENS,
     *many.SPECIMENS,

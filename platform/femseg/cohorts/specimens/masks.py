@@ -78,6 +78,11 @@ def _one_slice_less(datasets: list[Dataset]) -> None:
     datasets.pop()
 
 
+def _a_millimetre_beside(datasets: list[Dataset]) -> None:
+    for dataset in datasets:
+        move(dataset, 1.0, 0, 0)
+
+
 def _ct_without_bone_below_the_mask(folder: Path) -> None:
     study = write_volume_study(folder / "study")
     elsewhere = np.roll(femur_mask(), (0, 7, 9), axis=(0, 1, 2))
@@ -118,7 +123,7 @@ SPECIMENS: tuple[Specimen, ...] = (
         "mask-origin-off",
         "IN-20",
         "the mask's header lies 1 mm beside the CT's",
-        dicom(mask=lambda mask: [move(one, 1.0, 0, 0) for one in mask]),
+        dicom(mask=_a_millimetre_beside),
         "origin mm (-29, -40, 100), CT (-30,",
         faulty="mask",
     ),
