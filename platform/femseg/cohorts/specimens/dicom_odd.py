@@ -21,7 +21,7 @@ from femseg.cohorts.specimens.base import (
     write_nifti,
     write_series,
 )
-from femseg.cohorts.specimens.compressed import compress
+from femseg.cohorts.specimens.compressed import jpeg, run_lengths
 from femseg.cohorts.specimens.dicom_change import (
     afterwards,
     all_with,
@@ -270,9 +270,9 @@ SPECIMENS: tuple[Specimen, ...] = (
     remarked("metal", "FACT", "an implant of 3071 HU", dicom(ct=_metal), "ml of metal"),
     accepted("implicit", "IN-12", "implicit VR", _in(ImplicitVRLittleEndian)),
     accepted("big-endian", "IN-12", "big-endian", _in(ExplicitVRBigEndian)),
-    accepted("run-lengths", "IN-12", "pixels as run lengths", dicom_both(compress("RLE"))),
-    accepted("jpeg-lossless", "IN-12", "pixels as lossless JPEG", dicom_both(compress("JPEG"))),
-    accepted("jpeg-2000", "IN-12", "pixels as lossless JPEG 2000", dicom_both(compress("JPEG2000"))),
+    accepted("run-lengths", "IN-12", "pixels as run lengths", dicom_both(run_lengths)),
+    accepted("jpeg-lossless", "IN-12", "pixels as lossless JPEG", dicom_both(jpeg("JPEG"))),
+    accepted("jpeg-2000", "IN-12", "pixels as lossless JPEG 2000", dicom_both(jpeg("JPEG2000"))),
     accepted("no-suffix", "IN-14", "file names without suffix", _renamed("")),
     accepted("suffix-ima", "IN-14", "file names that end with .IMA", _renamed(".IMA")),
     accepted("nested", "IN-14", "slices in folders of folders, as a PACS sends them", afterwards(_nested)),

@@ -109,6 +109,19 @@ def test_what_is_odd_but_valid_comes_back_voxel_by_voxel_as_an_independent_readi
     assert everything_below(tmp_path) == before, "a check writes nothing"
 
 
+@pytest.mark.parametrize("specimen", of("mended"))
+def test_what_is_mended_is_refused_until_the_mend_is_chosen_and_then_says_what_was_done(tmp_path, specimen: Specimen):
+    specimen.make(tmp_path)
+    source = detected_source(tmp_path)
+    unchosen = check_cohort(tmp_path, CohortSettings(source=source), id_key=b"key")
+    assert specimen.matrix_id in {fault.id for fault in unchosen.faults}
+    cohort = check_cohort(tmp_path, CohortSettings(source=source, **specimen.settings), id_key=b"key")
+    assert not cohort.faults, "\n".join(map(str, cohort.faults))
+    for case in cohort.cases:
+        remarks = [remark for remark in case.remarks if remark.startswith(specimen.matrix_id)]
+        assert any(all(words in remark for words in specimen.says) for remark in remarks), case.remarks
+
+
 @pytest.mark.parametrize("kind", ["missing-slice", "half-nifti", "torn-slice-oddly-named"])
 def test_the_installed_command_says_the_same_and_nothing_more(tmp_path, kind):
     specimen = BY_KIND[kind]
