@@ -92,6 +92,23 @@ def segment(
         )
 
 
+@app.command()
+def make_fault(
+    kind: Annotated[str, typer.Argument(help="What shall be wrong: a kind that --list names.")] = "",
+    out: Annotated[Path | None, typer.Argument(help="A new or empty folder for the study.")] = None,
+    listed: Annotated[bool, typer.Option("--list", help="List all kinds instead.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+) -> None:
+    """Write a small study that is wrong, or odd but valid, in one known way."""
+    from femseg.cli.make_fault import list_kinds, make_kind
+
+    with door(as_json=as_json):
+        if listed:
+            list_kinds(as_json=as_json)
+        else:
+            make_kind(kind, out, as_json=as_json)
+
+
 def main() -> None:
     """Entry point of the `femseg` command."""
     app()

@@ -63,9 +63,10 @@ def test_every_key_of_a_settings_file_stands_in_the_reference(file):
 
 
 def fault_ids_in_code() -> set[str]:
-    """Ids of faults, and those with which a remark begins."""
+    """Ids of faults, and those with which a remark begins; what the specimens are expected to show is not raised there."""
     found = set()
-    for file in [*(ROOT / "platform/femseg").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]:
+    files = [*(ROOT / "platform/femseg").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
+    for file in [file for file in files if file.parent.name != "specimens"]:
         for node in ast.walk(ast.parse(file.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 found |= set(re.findall(r"^([A-Z]{2,3}-\d\d)(?:$|:? )", node.value))

@@ -1,0 +1,35 @@
+"""Every specimen. To add one: write its maker, and a line for it into `SPECIMENS` of the module of its carrier.
+
+A maker is a function that writes a study into the empty folder it is given, `folder / "study"` as a rule; `base` holds
+the right study to begin with, `dicom_change` and `nifti_file` small ways to make it wrong. A line is a call of
+`refused`, `accepted`, `remarked` or `mended` (see `specimen`): kind, case of the matrix, what it is, maker, and the
+words that femseg's answer must hold. One test runs over all of them; a new module needs a line below as well.
+"""
+
+from femseg.cohorts.specimens import (
+    dicom_geometry,
+    dicom_odd,
+    dicom_values,
+    files,
+    many,
+    masks,
+    nifti,
+    npy,
+    text_volumes,
+    volumes_odd,
+)
+from femseg.cohorts.specimens.specimen import Specimen
+
+CATALOGUE: tuple[Specimen, ...] = (
+    *dicom_geometry.SPECIMENS,
+    *dicom_values.SPECIMENS,
+    *dicom_odd.SPECIMENS,
+    *masks.SPECIMENS,
+    *nifti.SPECIMENS,
+    *text_volumes.SPECIMENS,
+    *volumes_odd.SPECIMENS,
+    *npy.SPECIMENS,
+    *files.SPECIMENS,
+    *many.SPECIMENS,
+)
+BY_KIND: dict[str, Specimen] = {specimen.kind: specimen for specimen in CATALOGUE}

@@ -1,0 +1,153 @@
+"""Every specimen of the catalogue: what is wrong is refused, what is odd but valid comes back voxel by voxel."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import independent_reading
+import numpy as np
+import pytest
+from independent_reading import largest_difference
+from typer.testing import CliRunner
+
+from femseg.cli.main import app
+from femseg.cohorts.check import check_cohort, detected_source
+from femseg.cohorts.reading import read_case_ct, read_case_mask
+from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.specimens.catalogue import BY_KIND, CATALOGUE
+from femseg.cohorts.specimens.specimen import Specimen
+from femseg.volumes.grid import VoxelGrid
+
+NOT_YET = {
+    "npy-objects": "an array of Python objects is refused by its suffix alone, with exit 3",
+    "npy-pickle": "a pickle under .npy is refused by its suffix alone, with exit 3",
+    "npy-cut": "NPY is refused by its suffix alone",
+    "npy-negative-shape": "NPY is refused by its suffix alone",
+    "npy-absurd-shape": "NPY is refused by its suffix alone",
+    "npy-expression": "NPY is refused by its suffix alone",
+    "folder-for-slice": "a folder where a file is meant shows as the missing file",
+    "folder-for-ct": "a folder where a file is meant shows as the missing file",
+    "folder-for-mask": "a folder where a file is meant shows as the missing file",
+}
+ALWAYS_SAID = "IN-06: volume files hold no PatientID; each study counts as its own patient"
+
+
+def of(*expected: str) -> list:
+    """Parameters with ids such as "IN-01 missing-slice"."""
+    return [
+        pytest.param(
+            specimen,
+            id=f"{specimen.matrix_id} {specimen.kind}",
+            marks=pytest.mark.xfail(reason=NOT_YET[specimen.kind], strict=True) if specimen.kind in NOT_YET else (),
+        )
+        for specimen in CATALOGUE
+        if specimen.expected in expected
+    ]
+
+
+def everything_below(folder: Path) -> dict[str, tuple[int, int]]:
+    return {str(path): (path.lstat().st_size, path.lstat().st_mtime_ns) for path in sorted(folder.rglob("*"))}
+
+
+def index_to_mm(grid: VoxelGrid) -> np.ndarray:
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(grid.direction_xyz).reshape(3, 3) * grid.spacing_mm_zyx[::-1]
+    affine[:3, 3] = grid.origin_mm_xyz
+    return affine
+
+
+@pytest.mark.parametrize("specimen", of("refused"))
+def test_what_is_wrong_is_refused_in_one_line_with_file_numbers_and_fix(tmp_path, specimen: Specimen):
+    specimen.make(tmp_path)
+    if specimen.kind == "no-permission" and os.geteuid() == 0:
+        pytest.skip("root may read every file")
+    before = everything_below(tmp_path)
+    done = CliRunner().invoke(app, ["check", str(tmp_path), "--json"])
+    assert done.exit_code == specimen.exit_code, done.output
+    faults = json.loads(done.stdout)["faults"]
+    lines = done.stderr.splitlines()
+    errors = [line for line in lines if line.startswith("error ")]
+    assert {fault["id"] for fault in faults} == set(specimen.faults), done.stderr
+    assert len(errors) == len(faults)
+    assert [line for line in lines if not line.startswith(("error ", "check: "))] == []
+    assert any(all(words in line for words in specimen.says) for line in errors), done.stderr
+    for fault in faults:
+        assert fault["file"].startswith(str(tmp_path)), "the file is named"
+        assert len(fault["fix"]) > 10
+    assert "Traceback" not in done.output
+    assert "Doe" not in done.output
+    assert everything_below(tmp_path) == before, "a check writes nothing"
+
+
+@pytest.mark.parametrize("specimen", of("accepted", "remarked"))
+def test_what_is_odd_but_valid_comes_back_voxel_by_voxel_as_an_independent_reading_has_it(tmp_path, specimen: Specimen):
+    specimen.make(tmp_path)
+    before = everything_below(tmp_path)
+    settings = CohortSettings(source=detected_source(tmp_path), **specimen.settings)
+    cohort = check_cohort(tmp_path, settings, id_key=b"key")
+    assert not cohort.faults, "\n".join(map(str, cohort.faults))
+    assert {tmp_path / Path(case.ct.files[0].path).parts[0] for case in cohort.cases} == set(tmp_path.iterdir())
+    for case in cohort.cases:
+        study = tmp_path / Path(case.ct.files[0].path).parts[0]
+        ct, mask = read_case_ct(case, tmp_path), read_case_mask(case, tmp_path)
+        assert ct.grid == case.grid
+        hu, apart_mm = largest_difference(independent_reading.read_ct(study), ct.hu_zyx, index_to_mm(ct.grid))
+        assert hu < 1e-3
+        assert apart_mm < (0.04 if specimen.kind == "uneven-within-1-percent" else 2e-3)
+        drawn = independent_reading.read_mask(study)
+        wrong, apart_mm = largest_difference(drawn, mask.femur_zyx.astype(np.int8), index_to_mm(mask.grid))
+        assert (wrong, apart_mm < 2e-3) == (0, True)
+        remarks = [remark for remark in case.remarks if remark != ALWAYS_SAID]
+        if specimen.expected == "accepted":
+            assert remarks == []
+        else:
+            assert {remark.split(":")[0] for remark in remarks} == {specimen.matrix_id}
+            assert all(words in " ".join(remarks) for words in specimen.says)
+    assert everything_below(tmp_path) == before, "a check writes nothing"
+
+
+@pytest.mark.parametrize("specimen", of("mended"))
+def test_what_is_mended_is_refused_until_the_mend_is_chosen_and_then_says_what_was_done(tmp_path, specimen: Specimen):
+    specimen.make(tmp_path)
+    source = detected_source(tmp_path)
+    unchosen = check_cohort(tmp_path, CohortSettings(source=source), id_key=b"key")
+    assert specimen.matrix_id in {fault.id for fault in unchosen.faults}
+    cohort = check_cohort(tmp_path, CohortSettings(source=source, **specimen.settings), id_key=b"key")
+    assert not cohort.faults, "\n".join(map(str, cohort.faults))
+    for case in cohort.cases:
+        remarks = [remark for remark in case.remarks if remark.startswith(specimen.matrix_id)]
+        assert any(all(words in remark for words in specimen.says) for remark in remarks), case.remarks
+
+
+@pytest.mark.parametrize("kind", ["missing-slice", "half-nifti", "torn-slice-oddly-named"])
+def test_the_installed_command_says_the_same_and_nothing_more(tmp_path, kind):
+    specimen = BY_KIND[kind]
+    specimen.make(tmp_path)
+    command = [Path(sys.executable).parent / "femseg", "check", tmp_path]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == specimen.exit_code
+    assert {line.split(":")[0] for line in done.stderr.splitlines()} == {"check"} | {
+        f"error {fault}" for fault in specimen.faults
+    }
+
+
+def test_every_kind_has_a_name_of_its_own_and_says_what_it_is():
+    assert [kind for kind, n in Counter(specimen.kind for specimen in CATALOGUE).items() if n > 1] == []
+    assert all(0 < len(specimen.about) <= 80 for specimen in CATALOGUE)
+
+
+def test_there_are_at_least_60_that_are_wrong_and_20_that_are_odd_but_valid():
+    counts = Counter(specimen.expected for specimen in CATALOGUE)
+    assert counts["refused"] >= 60
+    assert counts["accepted"] >= 20
+
+
+def test_no_header_text_of_a_study_reaches_the_report_SC_10(tmp_path):
+    BY_KIND["planted-text"].make(tmp_path)
+    for words in ([], ["--json"]):
+        done = CliRunner().invoke(app, ["check", str(tmp_path), *words])
+        assert done.exit_code == 0, done.output
+        assert "PLANTED" not in done.output
