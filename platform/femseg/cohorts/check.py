@@ -13,6 +13,7 @@ from femseg.cohorts.settings import CohortSettings, CohortSource, MaskUse
 from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
+from femseg.volumes.files.source import Mend
 from femseg.volumes.volume import CtVolume
 
 ADAPTERS: Mapping[CohortSource, Adapter] = {
@@ -184,7 +185,12 @@ def check_cohort(
 
 
 def inspect_study(
-    path: Path, *, id_key: bytes, series: tuple[str, ...] = (), accept_hu: bool = False
+    path: Path,
+    *,
+    id_key: bytes,
+    series: tuple[str, ...] = (),
+    accept_hu: bool = False,
+    mends: tuple[Mend, ...] = (),
 ) -> tuple[Case, CtVolume]:
     """Check a single CT, given as a DICOM folder or a volume file, and read it; a mask beside it is left alone.
 
@@ -198,7 +204,13 @@ def inspect_study(
         name=path.name, location=path, folder=root, files=tuple(files_below(path)) if path.is_dir() else (path,)
     )
     dicom = holds_dicom(study.files)
-    settings = CohortSettings(source="dicom" if dicom else "volumes", series=series, accept_hu=accept_hu)
+    settings = CohortSettings(
+        source="dicom" if dicom else "volumes",
+        series=series,
+        accept_hu=accept_hu,
+        regularise="regularise" in mends,
+        untilt="untilt" in mends,
+    )
     if dicom or path.is_dir():
         paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), "ignored")
     else:
