@@ -17,6 +17,7 @@ from femseg.cohorts.zipped_study import named_in_archive, opened, zip_holds_dico
 from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
+from femseg.volumes.files.source import Mend
 from femseg.volumes.volume import CtVolume
 
 ADAPTERS: Mapping[CohortSource, Adapter] = {
@@ -238,7 +239,12 @@ def check_cohort(
 
 
 def inspect_study(
-    path: Path, *, id_key: bytes, series: tuple[str, ...] = (), accept_hu: bool = False
+    path: Path,
+    *,
+    id_key: bytes,
+    series: tuple[str, ...] = (),
+    accept_hu: bool = False,
+    mends: tuple[Mend, ...] = (),
 ) -> tuple[Case, CtVolume]:
     """Check a single CT and read it: a DICOM folder, a volume file, or either in a ZIP. A mask beside it is left alone.
 
@@ -251,17 +257,29 @@ def inspect_study(
     files = tuple(files_below(path)) if path.is_dir() else (path,)
     study = StudyFiles(name=path.name, location=path, folder=root, files=files)
     with opened(zipped_study(path) if is_archive(path) else study, root) as (there, files_root):
-        case, ct = _inspected(there, files_root, id_key=id_key, series=series, accept_hu=accept_hu)
+        case, ct = _inspected(there, files_root, id_key=id_key, series=series, accept_hu=accept_hu, mends=mends)
     return (_from_archive(case, path, root) if is_archive(path) else case), ct
 
 
 def _inspected(
-    study: StudyFiles, root: Path, *, id_key: bytes, series: tuple[str, ...], accept_hu: bool
+    study: StudyFiles,
+    root: Path,
+    *,
+    id_key: bytes,
+    series: tuple[str, ...],
+    accept_hu: bool,
+    mends: tuple[Mend, ...],
 ) -> tuple[Case, CtVolume]:
     """The same for a study whose files lie below `root`."""
     path = study.location
     dicom = holds_dicom(study.files)
-    settings = CohortSettings(source="dicom" if dicom else "volumes", series=series, accept_hu=accept_hu)
+    settings = CohortSettings(
+        source="dicom" if dicom else "volumes",
+        series=series,
+        accept_hu=accept_hu,
+        regularise="regularise" in mends,
+        untilt="untilt" in mends,
+    )
     if dicom or study.files != (path,):
         paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), "ignored")
     else:

@@ -58,7 +58,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     faults = list(scan.faults)
     ct_slices, mask_slices = _told_apart(scan.slices, study, settings)
     headers, remarks = _chosen_ct(ct_slices, study, settings, faults)
-    ct = collected(lambda: check_series(headers, "ct", pseudonym), faults) if headers else None
+    ct = collected(lambda: check_series(headers, "ct", pseudonym, settings.mends), faults) if headers else None
     mask, mask_files = None, []
     if masks == "required":
         mask_files = [path for path in volume_files if is_mask_path(path, study, settings)]
@@ -140,7 +140,7 @@ def _mask(
         faults.append(several(study, "masks", found, "name the one to use by cohort.mask"))
         return None
     if series:
-        return collected(lambda: check_series(series[0], "mask", pseudonym), faults)
+        return collected(lambda: check_series(series[0], "mask", pseudonym, settings.mends), faults)
     if files:
         return collected(lambda: check_volume_file(files[0], "mask"), faults)
     faults.append(no_mask(study, ", ".join(sorted({other.kind for other in scan.others}))))

@@ -1,45 +1,12 @@
 """Laws of ordering slices, for any orientation and any order of files."""
 
-from pathlib import Path
-
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from slice_headers import slice_header
 
 from femseg.volumes.files.dicom_headers import SliceHeader
 from femseg.volumes.files.slice_stack import stack_grid, stacked
-
-
-def header(number: int, position: np.ndarray, orientation: np.ndarray) -> SliceHeader:
-    return SliceHeader(
-        path=Path(f"study/{number:03d}.dcm"),
-        patient_id="p",
-        sex="",
-        age="",
-        laterality="",
-        study_uid="1",
-        series_uid="1",
-        frame_of_reference_uid="1",
-        sop_class="",
-        modality="CT",
-        series_description="",
-        image_type=(),
-        transfer_syntax="",
-        photometric="MONOCHROME2",
-        burned_in=False,
-        rows=8,
-        columns=9,
-        samples=1,
-        bits_allocated=16,
-        frames=1,
-        images_in_acquisition=None,
-        spacing_mm_yx=(0.8, 0.7),
-        position_mm_xyz=tuple(position.tolist()),
-        orientation=tuple(orientation.tolist()),
-        slope=1.0,
-        intercept=0.0,
-        pixel_offset=0,
-    )
 
 
 @st.composite
@@ -56,7 +23,7 @@ def stacks(draw: st.DrawFn) -> tuple[list[SliceHeader], list[int], np.ndarray, f
     count = draw(st.integers(4, 30))
     origin = np.array([draw(st.floats(-500, 500)) for _ in range(3)])
     orientation = np.concatenate([turn[:, 0], turn[:, 1]])
-    made = [header(k, origin + k * step * turn[:, 2], orientation) for k in range(count)]
+    made = [slice_header(k, origin + k * step * turn[:, 2], orientation) for k in range(count)]
     return made, draw(st.permutations(range(count))), turn[:, 2], step
 
 

@@ -260,8 +260,12 @@ SPECIMENS: tuple[Specimen, ...] = (
     accepted("rounded-cosines", "IN-13", "cosines of six digits", dicom_both(_rounded_cosines)),
     accepted("non-square-pixels", "IN-19", "pixels of 2.2 × 5 mm", dicom_both(all_with("PixelSpacing", [2.2, 5.0]))),
     accepted("wrong-thickness", "IN-01", "thickness and location that mean nothing", dicom_both(_wrong_thickness)),
-    accepted(
-        "rescaled-by-slice", "IN-10", "another slope and intercept in each slice", dicom(ct=_rescaled_slice_by_slice)
+    remarked(
+        "rescaled-by-slice",
+        "IN-10",
+        "another slope and intercept in each slice",
+        dicom(ct=_rescaled_slice_by_slice),
+        "applied slice by slice",
     ),
     accepted("signed", "IN-10", "signed numbers with slope 2", dicom(ct=_signed)),
     accepted("twelve-bits", "IN-12", "12 of 16 bits in use", dicom(ct=_twelve_bits)),

@@ -8,14 +8,17 @@ import numpy as np
 
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, uid_name
+from femseg.volumes.files.mending import OUTSIDE_HU, mend_plan
 from femseg.volumes.files.plausible import size_faults
-from femseg.volumes.files.slice_stack import stack_grid, stacked
-from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.files.slice_likeness import parallel, skewed, turned_mm, unlike_the_first
+from femseg.volumes.files.slice_rescaling import rescaling_findings
+from femseg.volumes.files.slice_stack import SliceStack, stack_grid, stacked
+from femseg.volumes.files.source import CheckedVolume, Mend
+from femseg.volumes.grid import VoxelGrid
 
+COUNT_UNVERIFIABLE = "IN-03: count of slices not verifiable"
 LOCALIZERS_AT_MOST = 3
-_ORTHONORMAL = 1e-3
-_SAME_DIRECTION = 1e-3
-_SAME_SPACING = 1e-4  # relative; over 512 pixels still below a tenth of one
+_SCOUT_DEGREES = 10.0
 
 Role = Literal["ct", "mask"]
 Pseudonym = Callable[[str], str]
@@ -27,13 +30,16 @@ def series_name(slices: Sequence[SliceHeader]) -> str:
     return str(min(folders, key=lambda folder: (-folders[folder], str(folder))))
 
 
-def check_series(slices: Sequence[SliceHeader], role: Role, pseudonym: Pseudonym) -> CheckedVolume:
+def check_series(
+    slices: Sequence[SliceHeader], role: Role, pseudonym: Pseudonym, mends: Sequence[Mend] = ()
+) -> CheckedVolume:
     """Check one series' headers and put its files in order along the slice normal.
 
     Args:
         slices: all slices with one SeriesInstanceUID, in any order.
         role: a mask may lack rescaling and be of any modality.
         pseudonym: turns a patient's or study's identifier into a keyed hash, for messages.
+        mends: what may be mended where it is needed; the result says what will be.
     Raises: Refusal with every fault found (IN-01, 02, 04, 06 … 10, 12, 13, 19; 03 and SC-13 for a CT).
     """
     slices = sorted(slices, key=lambda header: str(header.path))
@@ -44,23 +50,45 @@ def check_series(slices: Sequence[SliceHeader], role: Role, pseudonym: Pseudonym
     missing = _missing_tags(slices)
     if missing:
         raise Refusal([*missing, *faults])
-    kept, remarks, odd = _without_localizers(slices, series)
-    stack = stacked(kept, series)
-    faults += [*odd, *_pixel_spacing(stack.slices), *stack.faults]
+    kept, remarks, odd = _without_localizers(slices, series, mends)
+    stack = stacked(kept, series, mends)
+    uneven, unparallel = unlike_the_first(stack.slices)
+    faults += [*odd, *uneven, *stack.faults]
+    remarks += unparallel
     if not faults:
-        faults += size_faults(stack_grid(stack.slices), series)
+        grid, made = _grid_of(stack, role)
+        remarks += [*stack.remarks, *made]
+        faults += size_faults(grid, series)
     if role == "ct":
-        short, unverified = _expected_count(slices, series)
+        short, unverified = _expected_count(slices, stack.bridged, series)
         faults += short
         remarks += unverified
+    if not faults and role == "ct":
+        strange, rescaled = rescaling_findings(stack.slices)
+        faults += strange
+        remarks += rescaled
     if faults:
         raise Refusal(faults)
     return CheckedVolume(
         kind="dicom",
         paths=tuple(header.path for header in stack.slices),
-        grid=stack_grid(stack.slices),
-        remarks=(*remarks, *stack.remarks),
+        grid=grid,
+        mends=stack.mends,
+        remarks=tuple(remarks),
     )
+
+
+def _grid_of(stack: SliceStack, role: Role) -> tuple[VoxelGrid, list[str]]:
+    """The grid after the mends, and a remark where they widened the field of view."""
+    raw = stack_grid(stack.slices)
+    if not stack.mends:
+        return raw, []
+    grid = mend_plan(stack.slices, stack.mends).grid
+    (_, rows, columns), (_, more_rows, more_columns) = raw.shape_zyx, grid.shape_zyx
+    if (rows, columns) == (more_rows, more_columns):
+        return grid, []
+    outside = f"{OUTSIDE_HU:.0f} HU" if role == "ct" else "0"
+    return grid, [f"IN-09: {rows} × {columns} pixels a slice made {more_rows} × {more_columns}, outside is {outside}"]
 
 
 def _first(slices: Sequence[SliceHeader], wrong: Callable[[SliceHeader], bool]) -> tuple[SliceHeader, str] | None:
@@ -85,17 +113,12 @@ def _missing_tags(slices: Sequence[SliceHeader]) -> list[Fault]:
             problem = f"{tag} is missing or holds no usable number ({found[1]})"
             fix = "export the series again with its full header"
             faults.append(Fault(id="IN-13", file=str(found[0].path), problem=problem, fix=fix))
-    if found := _first(slices, lambda s: s.orientation is not None and not _orthonormal(s.orientation)):
+    if found := _first(slices, skewed):
         cosines = ", ".join(f"{cosine:.4g}" for cosine in found[0].orientation or ())
         problem = f"ImageOrientationPatient ({cosines}) is not two perpendicular unit vectors ({found[1]})"
         fix = "export the series again with its true orientation"
         faults.append(Fault(id="IN-13", file=str(found[0].path), problem=problem, fix=fix))
     return faults
-
-
-def _orthonormal(orientation: Sequence[float]) -> bool:
-    vectors = np.array(orientation).reshape(2, 3)
-    return bool(np.abs(vectors @ vectors.T - np.eye(2)).max() < _ORTHONORMAL)
 
 
 def _mixed_identity(slices: Sequence[SliceHeader], series: str, pseudonym: Pseudonym) -> list[Fault]:
@@ -176,7 +199,9 @@ def _rescaling(slices: Sequence[SliceHeader]) -> list[Fault]:
     return faults
 
 
-def _without_localizers(slices: Sequence[SliceHeader], series: str) -> tuple[list[SliceHeader], list[str], list[Fault]]:
+def _without_localizers(
+    slices: Sequence[SliceHeader], series: str, mends: Sequence[Mend]
+) -> tuple[list[SliceHeader], list[str], list[Fault]]:
     """IN-07, IN-08: a few scouts beside a complete stack are dropped and recorded; any other odd slice is a fault.
 
     A slice of another size but the stack's orientation counts as a scout only where it cannot be a part of the stack,
@@ -194,7 +219,7 @@ def _without_localizers(slices: Sequence[SliceHeader], series: str) -> tuple[lis
     odd = [header for group in shapes if group is not kept for header in group]
     if not odd:
         return kept, [], []
-    rest = stacked(kept, series)
+    rest = stacked(kept, series, mends)
     droppable = len(odd) <= LOCALIZERS_AT_MOST and not rest.faults
     if droppable and all(_is_scout(header, rest.slices) for header in odd):
         names = ", ".join(header.path.name for header in odd)
@@ -203,9 +228,12 @@ def _without_localizers(slices: Sequence[SliceHeader], series: str) -> tuple[lis
 
 
 def _odd_one(odd: Sequence[SliceHeader], usual: SliceHeader) -> Fault:
-    turned = [header for header in odd if not _same_orientation(header, usual)]
+    turned = [header for header in odd if not parallel(header, usual)]
     if turned:
-        problem = f"is oriented unlike the rest of its series ({len(turned)} such slices)"
+        problem = (
+            f"is oriented unlike the rest of its series, by {turned_mm(turned[0], usual):.2f} mm at its far corner "
+            f"({len(turned)} such slices)"
+        )
         return Fault(
             id="IN-07", file=str(turned[0].path), problem=problem, fix="move localizers and reformats to another folder"
         )
@@ -217,41 +245,27 @@ def _odd_one(odd: Sequence[SliceHeader], usual: SliceHeader) -> Fault:
 
 
 def _alike(one: SliceHeader, other: SliceHeader) -> bool:
-    return (one.rows, one.columns) == (other.rows, other.columns) and _same_orientation(one, other)
-
-
-def _same_orientation(one: SliceHeader, other: SliceHeader) -> bool:
-    difference = np.array(one.orientation) - np.array(other.orientation)
-    return bool(np.abs(difference).max() < _SAME_DIRECTION)
+    return (one.rows, one.columns) == (other.rows, other.columns) and parallel(one, other)
 
 
 def _is_scout(header: SliceHeader, stack: Sequence[SliceHeader]) -> bool:
-    if "LOCALIZER" in header.image_type or not _same_orientation(header, stack[0]):
+    cosines = np.sum(np.array([header.orientation, stack[0].orientation]).reshape(2, 2, 3).prod(axis=0), axis=1)
+    if "LOCALIZER" in header.image_type or cosines.min() < np.cos(np.radians(_SCOUT_DEGREES)):
         return True
+    if (header.rows, header.columns) == (stack[0].rows, stack[0].columns):
+        return False
     height = stack_grid(stack).direction_xyz[2::3]
     low, here, high = (float(np.dot(s.position_mm_xyz or (), height)) for s in (stack[0], header, stack[-1]))
     return low <= here <= high
 
 
-def _pixel_spacing(slices: Sequence[SliceHeader]) -> list[Fault]:
-    """IN-08: PixelSpacing that changes along the stack."""
-    usual = slices[0].spacing_mm_yx or (1.0, 1.0)
-    found = _first(
-        slices, lambda s: not np.allclose(s.spacing_mm_yx or (0.0, 0.0), usual, rtol=_SAME_SPACING, atol=0.0)
-    )
-    if found is None:
-        return []
-    problem = f"PixelSpacing (0028,0030) is {found[0].spacing_mm_yx} mm, before it {usual} mm ({found[1]})"
-    return [Fault(id="IN-08", file=str(found[0].path), problem=problem, fix="keep slices of one spacing in a series")]
-
-
-def _expected_count(slices: Sequence[SliceHeader], series: str) -> tuple[list[Fault], list[str]]:
+def _expected_count(slices: Sequence[SliceHeader], bridged: int, series: str) -> tuple[list[Fault], list[str]]:
     """IN-03: slices missing at an end show in nothing but a count."""
     counts = {header.images_in_acquisition for header in slices} - {None, 0}
     if not counts:
-        return [], ["IN-03: count of slices not verifiable"]
+        return [], [COUNT_UNVERIFIABLE]
     expected = max(count for count in counts if count)
-    if expected <= len(slices):
+    if expected <= len(slices) + bridged:
         return [], []
     problem = f"has {len(slices)} slices, ImagesInAcquisition (0020,1002) says {expected}"
     return [Fault(id="IN-03", file=series, problem=problem, fix="send the whole series again")], []

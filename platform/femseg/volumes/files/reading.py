@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
 from femseg.volumes.files.itk import array_of, itk_reading
+from femseg.volumes.files.mending import MendPlan, mend_plan, mended_ct, mended_labels
 from femseg.volumes.files.slice_stack import stack_grid
-from femseg.volumes.files.source import CheckedVolume, Source
+from femseg.volumes.files.source import CheckedVolume, Mend, Source
 from femseg.volumes.files.structure_files import numbered
 from femseg.volumes.files.volume_file import image_information
 from femseg.volumes.grid import VoxelGrid
@@ -28,23 +29,31 @@ def read_ct(source: Source, root: Path) -> CtVolume:
     Raises: Refusal if a file cannot be read (IN-14, IN-16, IN-26).
     """
     paths = source.paths(root)
+    if source.mends:
+        return _mended_ct(paths, source.mends)
     grid = _dicom_grid(paths) if source.kind == "dicom" else None
     return _ct(paths, grid)
 
 
 def read_checked_ct(volume: CheckedVolume) -> CtVolume:
     """The same for a volume that has just been checked."""
+    if volume.mends:
+        return _mended_ct(volume.paths, volume.mends)
     return _ct(volume.paths, volume.grid if volume.kind == "dicom" else None)
 
 
 def read_labels(source: Source, root: Path) -> tuple[NDArray[np.generic], VoxelGrid]:
     """A mask's voxel values as stored, shape (Z, Y, X), and its grid; float32 where they are not small integers."""
     paths = source.paths(root)
+    if source.mends:
+        return _mended_labels(paths, source.mends)
     return _labels(paths, _dicom_grid(paths) if source.kind == "dicom" else None)
 
 
 def read_checked_labels(volume: CheckedVolume) -> NDArray[np.generic]:
     """The same for a mask that has just been checked."""
+    if volume.mends:
+        return _mended_labels(volume.paths, volume.mends)[0]
     return _labels(volume.paths, volume.grid if volume.kind == "dicom" else None)[0]
 
 
@@ -75,6 +84,21 @@ def _labels(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> tuple[NDArra
     stored = image_information(paths[0]).GetPixelID()
     image = _file(paths[0], stored if stored in _SMALL_INTEGERS else sitk.sitkFloat32)
     return array_of(image), VoxelGrid.of_image(image)
+
+
+def _mended_ct(paths: Sequence[Path], mends: Sequence[Mend]) -> CtVolume:
+    plan = _plan(paths, mends)
+    return CtVolume(hu_zyx=mended_ct(array_of(_series(paths)), plan), grid=plan.grid)
+
+
+def _mended_labels(paths: Sequence[Path], mends: Sequence[Mend]) -> tuple[NDArray[np.generic], VoxelGrid]:
+    plan = _plan(paths, mends)
+    return mended_labels(array_of(_series(paths)), plan), plan.grid
+
+
+def _plan(paths: Sequence[Path], mends: Sequence[Mend]) -> MendPlan:
+    """Made anew from the headers at every reading: the same files give the same plan."""
+    return mend_plan([_slice(path) for path in paths], mends)
 
 
 def _series(paths: Sequence[Path]) -> sitk.Image:

@@ -1,6 +1,5 @@
 """Do these slices make one regular stack? Order, gaps, doubles, tilt; pure geometry over their headers."""
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,12 +8,13 @@ from numpy.typing import NDArray
 
 from femseg.errors import Fault
 from femseg.volumes.files.dicom_headers import SliceHeader, pixel_digest
+from femseg.volumes.files.slice_line import slice_line
+from femseg.volumes.files.slice_spacing import slice_spacing
+from femseg.volumes.files.source import Mend
 from femseg.volumes.grid import VoxelGrid
 
 SAME_POSITION_MM = 0.01
-JITTER_MM = 0.0025  # a position rounded to 0.001 mm moves a step by up to twice that; not worth a word
-TILT_DEGREES = 0.5
-GAPS_NAMED = 10
+DOUBLES_NAMED = 10
 
 _RESEND = "send the whole series again from the scanner or the archive"
 
@@ -24,12 +24,16 @@ class SliceStack:
     """Slices in the order of their positions along the slice normal, with everything found wrong or mended.
 
     Attributes:
-        faults: empty if and only if the stack is regular.
+        faults: empty if and only if the stack is regular, or becomes so by its mends.
+        mends: what has to be done to its voxels for that.
+        bridged: slices missing inside the stack that a mend interpolates.
     """
 
     slices: tuple[SliceHeader, ...]
-    faults: tuple[Fault, ...]
-    remarks: tuple[str, ...]
+    faults: tuple[Fault, ...] = ()
+    remarks: tuple[str, ...] = ()
+    mends: tuple[Mend, ...] = ()
+    bridged: int = 0
 
 
 def axes(orientation: Sequence[float]) -> NDArray[np.float64]:
@@ -67,28 +71,41 @@ def stack_grid(slices: Sequence[SliceHeader]) -> VoxelGrid:
     )
 
 
-def stacked(slices: Sequence[SliceHeader], series: str) -> SliceStack:
+def offsets_mm(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:
+    """Where each slice lies from the first: along its rows, along its columns, along the normal; shape (n, 3)."""
+    positions = np.array([header.position_mm_xyz for header in slices], np.float64)
+    return np.asarray((positions - positions[0]) @ axes(slices[0].orientation or ()))
+
+
+def stacked(slices: Sequence[SliceHeader], series: str, mends: Sequence[Mend] = ()) -> SliceStack:
     """Order slices that share orientation and size, drop exact doubles, and find what makes the stack irregular.
 
     Args:
         slices: headers that all have position, orientation, size and pixel spacing.
         series: name for faults that concern the series as a whole.
+        mends: what may be mended; without it, it is a fault.
     """
     normal = axes(slices[0].orientation or ())[:, 2]
     ordered = sorted(slices, key=lambda s: (float(np.dot(s.position_mm_xyz or (), normal)), str(s.path)))
     if len({s.path for s in ordered}) == 1:
-        return SliceStack(slices=tuple(ordered), faults=(_single_slice(ordered[0]),), remarks=())
-    positions = np.array([s.position_mm_xyz for s in ordered])  # (n, 3)
-    if np.ptp(positions @ normal) < SAME_POSITION_MM and np.ptp(positions, axis=0).max() < SAME_POSITION_MM:
-        return SliceStack(slices=tuple(ordered), faults=(_one_position(ordered, series),), remarks=())
-    tilt = _tilt_faults(ordered, positions, normal, series)
-    unique, doubles, remarks = _without_doubles(ordered, normal)
-    if len(unique) == 1 and not doubles:
-        doubles = [_single_slice(unique[0])]
-    if tilt or len(unique) == 1:
-        return SliceStack(slices=tuple(unique), faults=(*tilt, *doubles), remarks=tuple(remarks))
-    gaps, uneven = _gaps(unique, normal, series)
-    return SliceStack(slices=tuple(unique), faults=(*doubles, *gaps), remarks=(*remarks, *uneven))
+        return SliceStack(slices=tuple(ordered), faults=(_single_slice(ordered[0]),))
+    apart_mm = np.ptp(offsets_mm(ordered), axis=0)  # along rows, along columns, along the normal
+    if apart_mm[2] < SAME_POSITION_MM:
+        one_place = apart_mm.max() < SAME_POSITION_MM
+        fault = _one_position(ordered, series) if one_place else _side_by_side(apart_mm, series)
+        return SliceStack(slices=tuple(ordered), faults=(fault,))
+    unique, doubles, copies = _without_doubles(ordered, normal)
+    offsets = offsets_mm(unique)
+    line = slice_line(unique, offsets, series, mends)
+    spacing = slice_spacing(unique, offsets[:, 2], series, mends)
+    needed: list[tuple[Mend, bool]] = [("untilt", line.untilted), ("regularise", spacing.regularised)]
+    return SliceStack(
+        slices=tuple(unique),
+        faults=(*doubles, *line.faults, *spacing.faults),
+        remarks=(*copies, *line.remarks, *spacing.remarks),
+        mends=tuple(mend for mend, chosen in needed if chosen),
+        bridged=spacing.bridged,
+    )
 
 
 def _single_slice(header: SliceHeader) -> Fault:
@@ -105,28 +122,10 @@ def _one_position(ordered: Sequence[SliceHeader], series: str) -> Fault:
     )
 
 
-def _tilt_faults(
-    ordered: Sequence[SliceHeader], positions: NDArray[np.float64], normal: NDArray[np.float64], series: str
-) -> list[Fault]:
-    """IN-09: the slices are stacked along a direction that is not their normal, or one is shifted sideways."""
-    travelled = positions - positions[0]  # (n, 3)
-    along = travelled @ normal
-    sideways = travelled - np.outer(along, normal)
-    shift_mm = float(np.linalg.norm(sideways[-1]))
-    degrees = math.degrees(math.atan2(shift_mm, along[-1]))
-    if degrees > TILT_DEGREES:
-        problem = (
-            f"gantry tilt of {degrees:.1f}°: the slices shift {shift_mm:.1f} mm sideways over {along[-1]:.1f} mm "
-            f"(up to {TILT_DEGREES}° is read as upright)"
-        )
-        fix = "resample the series to an untilted stack, or scan without tilt"
-        return [Fault(id="IN-09", file=series, problem=problem, fix=fix)]
-    off_line = np.linalg.norm(sideways - np.outer(along / max(along[-1], SAME_POSITION_MM), sideways[-1]), axis=1)
-    worst = int(np.argmax(off_line))
-    if off_line[worst] > min(ordered[0].spacing_mm_yx or (0.0,)) / 2:
-        problem = f"lies {off_line[worst]:.2f} mm beside the line of the other slices, more than half a pixel"
-        return [Fault(id="IN-09", file=str(ordered[worst].path), problem=problem, fix=_RESEND)]
-    return []
+def _side_by_side(apart_mm: NDArray[np.float64], series: str) -> Fault:
+    problem = f"all slices lie at one height along their normal, yet up to {apart_mm[:2].max():.1f} mm apart sideways"
+    fix = "export the series with its true positions and orientation"
+    return Fault(id="IN-09", file=series, problem=problem, fix=fix)
 
 
 def _without_doubles(
@@ -134,7 +133,7 @@ def _without_doubles(
 ) -> tuple[list[SliceHeader], list[Fault], list[str]]:
     """IN-04: of slices at one position, identical ones are dropped and recorded, different ones refused."""
     unique: list[SliceHeader] = [ordered[0]]
-    faults: list[Fault] = []
+    different: list[tuple[SliceHeader, SliceHeader]] = []
     remarks: list[str] = []
     for header in ordered[1:]:
         before = unique[-1]
@@ -144,57 +143,18 @@ def _without_doubles(
         elif np.linalg.norm(offset) < SAME_POSITION_MM and pixel_digest(header) == pixel_digest(before):
             remarks.append(f"IN-04: {header.path.name} repeats {before.path.name} and was left out")
         else:
-            faults.append(
-                Fault(
-                    id="IN-04",
-                    file=str(header.path),
-                    problem=f"lies at {_mm(header.position_mm_xyz)} like {before.path.name}, with other pixels",
-                    fix="keep one of the two, or split the phases or reconstructions into folders",
-                )
-            )
+            different.append((header, before))
+    more = f" (and {len(different) - DOUBLES_NAMED} more such pairs)" if len(different) > DOUBLES_NAMED else ""
+    faults = [
+        Fault(
+            id="IN-04",
+            file=str(header.path),
+            problem=f"lies at {_mm(header.position_mm_xyz)} like {before.path.name}, with other pixels{more}",
+            fix="keep one of the two, or split the phases or reconstructions into folders",
+        )
+        for header, before in different[:DOUBLES_NAMED]
+    ]
     return unique, faults, remarks
-
-
-def _gaps(slices: Sequence[SliceHeader], normal: NDArray[np.float64], series: str) -> tuple[list[Fault], list[str]]:
-    """IN-01 where a few steps are whole multiples of the others, IN-02 where the spacing is uneven otherwise."""
-    heights = np.array([s.position_mm_xyz for s in slices]) @ normal
-    steps = np.diff(heights)
-    expected = float(np.sort(steps)[(len(steps) - 1) // 2])  # the lower median: a gap is longer, never shorter
-    tolerance = max(0.01, 0.01 * expected)
-    odd = np.flatnonzero(np.abs(steps - expected) > tolerance)
-    ratios = steps[odd] / expected
-    whole = (np.round(ratios) >= 2) & (np.abs(ratios - np.round(ratios)) < 0.05)
-    if len(odd) and whole.all() and len(odd) <= max(1, len(steps) // 4):
-        more = f" (and {len(odd) - GAPS_NAMED} more gaps)" if len(odd) > GAPS_NAMED else ""
-        return [
-            Fault(
-                id="IN-01",
-                file=series,
-                problem=f"{steps[k]:.2f} mm between {slices[k].path.name} and {slices[k + 1].path.name}, expected "
-                f"{expected:.2f}: {round(steps[k] / expected) - 1} slice(s) missing{more}",
-                fix=_RESEND,
-            )
-            for k in odd[:GAPS_NAMED]
-        ], []
-    even = heights[0] + np.arange(len(heights)) * (heights[-1] - heights[0]) / (len(heights) - 1)
-    drift = float(np.abs(heights - even).max())
-    worst = int(np.argmax(np.abs(steps - expected)))
-    found = f"{steps.min():.4g} to {steps.max():.4g} mm"
-    if len(odd) or drift > expected / 2:
-        return [
-            Fault(
-                id="IN-02",
-                file=series,
-                problem=f"slices are {found} apart, tolerated {tolerance:.3g} mm round {expected:.4g}; the largest "
-                f"difference lies between {slices[worst].path.name} and {slices[worst + 1].path.name}",
-                fix="reconstruct the series with even slice spacing, or resample it",
-            )
-        ], []
-    if abs(steps[worst] - expected) > JITTER_MM:
-        return [], [
-            f"IN-02: slices are {found} apart; read as an even {(heights[-1] - heights[0]) / len(steps):.4g} mm"
-        ]
-    return [], []
 
 
 def _mm(position_mm_xyz: Sequence[float] | None) -> str:
