@@ -81,4 +81,4 @@ def test_a_dataset_goes_through_cohort_and_arrays(projects, name):
 def test_unpacked_studies_leave_nothing_behind(projects):
     manifest = json.loads((projects / "dicom/data/cohort/manifest.json").read_text())
     assert {case["ct"]["archive"]["path"] for case in manifest["cases"]} == {"study-0.zip", "study-1.zip"}
-    assert not list((projects / "tmp").glob("femseg-*"))
+    assert not list((projects / "tmp").glob("femseg-zip-*"))
