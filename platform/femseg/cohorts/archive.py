@@ -61,7 +61,7 @@ def unpacked(archive: Path, *, only: Collection[str] = ()) -> Iterator[Path]:
     if not archive.name.lower().endswith(".zip"):
         problem = "is an archive of a kind that is not unpacked; .zip is"
         raise Refusal(_not_read(str(archive), problem, "unpack it into a folder of its own, or pack it as ZIP"))
-    with tempfile.TemporaryDirectory(prefix="femseg-", ignore_cleanup_errors=True) as temporary:
+    with tempfile.TemporaryDirectory(prefix="femseg-zip-", ignore_cleanup_errors=True) as temporary:
         with _opened(archive) as (zipped, files):
             chosen = {name: info for name, info in files.items() if not only or name in only}
             require_free_space(Path(temporary), sum(info.file_size for info in chosen.values()))

@@ -94,7 +94,7 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
         fix = "set cohort.folder to the folder of your studies"
         raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
     found = ADAPTERS[settings.source].studies(folder)
-    if settings.source in _ZIPPED:
+    if settings.source in _ZIPPED and all(study.location != folder for study in found):
         found = found + zipped_studies(folder)
     if not found:
         raise Refusal(_no_study(folder, settings))

@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +123,10 @@ def test_of_several_series_the_named_one_is_taken_IN_05(check, tmp_path):
     ("words", "says"),
     [
         (["/no/such/folder"], "is no folder"),
-        (["{folder}", "--source", "nifti"], "expected dicom, volumes or auto"),
+        (
+            ["{folder}", "--source", "nifti"],
+            "expected auto, dicom, volumes, totalsegmentator, nnunet, msd, got 'nifti'",
+        ),
         (["{folder}", "--params", "/no/such/params.yaml"], "is no file"),
         (["{folder}", "--params", "{wrong}"], "cohort.femur"),
         (["{folder}", "--mask", "../mask.nii.gz"], "expected a name inside the study's folder"),
@@ -150,3 +155,15 @@ def test_a_real_ct_is_accepted_with_its_metal_and_the_end_at_which_it_is_cut_off
     (case,) = json.loads(done.stdout)["cases"]
     assert case["metal_ml"] > 5
     assert case["cut_off"] == ["inferior"]
+
+
+def test_a_zipped_study_can_be_checked_by_itself_and_a_bad_one_ends_with_its_code_SC_07(check, tmp_path):
+    study = write_dicom_study(tmp_path / "one")
+    done = check(shutil.make_archive(str(study), "zip", study))
+    assert done.exit_code == 0, done.output
+    assert "1 case(s) accepted" in done.stdout
+    with zipfile.ZipFile(tmp_path / "bad.zip", "w") as made:
+        made.writestr("../one/ct/slice-000.dcm", b"")
+    done = check(tmp_path / "bad.zip")
+    assert done.exit_code == 9
+    assert "error SC-07: " in done.stderr

@@ -166,3 +166,15 @@ def test_a_series_that_the_study_does_not_hold_is_refused(segment, tmp_path):
     write_dicom_study(tmp_path / "study")
     done = segment(tmp_path / "study", tmp_path / "mask.nii.gz", "--series", "1.2.3.4")
     assert_refused(done, tmp_path / "mask.nii.gz", 3, "holds no CT series 1.2.3.4")
+
+
+def test_a_zipped_ct_gives_the_mask_of_its_folder(segment, tmp_path):
+    study = write_dicom_study(tmp_path / "study")
+    shutil.rmtree(study / "mask")
+    masks = []
+    for number, ct in enumerate((study, shutil.make_archive(str(study), "zip", study))):
+        done = segment(ct, tmp_path / f"mask{number}.nii.gz")
+        assert done.exit_code == 0, done.output
+        masks.append(nib.load(tmp_path / f"mask{number}.nii.gz"))
+    np.testing.assert_array_equal(masks[0].get_fdata(), masks[1].get_fdata())
+    np.testing.assert_array_equal(masks[0].affine, masks[1].affine)

@@ -55,6 +55,14 @@ def test_an_empty_file_of_a_femur_outside_the_field_of_view_is_normal(tmp_path):
     np.testing.assert_array_equal(read_case_mask(case, tmp_path).femur_zyx, LEFT)
 
 
+@pytest.mark.parametrize(
+    ("left", "says"), [(None, "a right femur alone"), (np.zeros(SHAPE_ZYX), "no voxel of the left")]
+)
+def test_a_wanted_side_that_is_not_there_is_refused_and_never_replaced_by_the_other_IN_22(tmp_path, left, says):
+    write_totalsegmentator_study(tmp_path / "s0001", femur_left=left)
+    assert_one_line_refusal(check(tmp_path, femur="left").faults, "IN-22", says)
+
+
 def test_other_structures_can_be_chosen_by_their_file_names(tmp_path):
     write_totalsegmentator_study(tmp_path / "s0001", thigh=RIGHT)
     case = only_case(tmp_path, structures=StructureNames(femur=("Thigh",)))

@@ -99,6 +99,13 @@ def test_files_beside_the_study_in_a_zip_are_listed_by_the_archive(tmp_path):
     assert check(tmp_path, "volumes").ignored == (f"{tmp_path}/one.zip/notes.txt",)
 
 
+def test_an_archive_within_a_study_is_no_study_of_its_own(tmp_path):
+    zip_of(write_volume_study(tmp_path / "backup"))
+    write_volume_study(tmp_path)
+    cohort = check(tmp_path, "volumes")
+    assert (len(cohort.cases), cohort.faults, cohort.ignored) == (1, (), (f"{tmp_path}/backup.zip",))
+
+
 def test_what_macos_adds_to_a_zip_is_passed_over(tmp_path):
     path = zip_of(write_volume_study(tmp_path / "one"), inside="one")
     with zipfile.ZipFile(path, "a") as made:
