@@ -19,6 +19,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,12 @@ def truth_of(specimen: Specimen, folder: Path) -> tuple[Voxels | None, Voxels | 
     if specimen.truth == "stored":
         study = studies_of(folder)[0]
         return read_ct(study), read_mask(study)
+    return unharmed()
+
+
+@cache
+def unharmed() -> tuple[Voxels, Voxels]:
+    """CT and mask of the study that every specimen begins as."""
     with tempfile.TemporaryDirectory() as base:
         BY_KIND["dicom"].make(Path(base))
         return read_ct(Path(base) / "study"), read_mask(Path(base) / "study")

@@ -63,7 +63,7 @@ def test_every_key_of_a_settings_file_stands_in_the_reference(file):
 
 
 def fault_ids_in_code() -> set[str]:
-    """Ids of faults, and those with which a remark begins; those that specimens are made for are not raised there."""
+    """Ids of faults, and those with which a remark begins; the specimens raise none, they say what is expected."""
     found = set()
     files = [*(ROOT / "platform/femseg").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
     for file in [file for file in files if file.parent.name != "specimens"]:

@@ -114,8 +114,8 @@ SPECIMENS: tuple[Specimen, ...] = (
         text_edited(".mha", lambda b: b[:-2000], compressed=True),
         exit_code=4,
     ),
-    refused("nrrd-nan", "IN-17", "an NRRD with a NaN", _with_nan(".nrrd"), "1 voxels"),
-    refused("mha-nan", "IN-17", "an MHA with a NaN", _with_nan(".mha"), "1 voxels"),
+    refused("nrrd-nan", "IN-17", "an NRRD with a NaN", _with_nan(".nrrd"), "1 voxels", "(1, 2, 3) (z, y, x)"),
+    refused("mha-nan", "IN-17", "an MHA with a NaN", _with_nan(".mha"), "1 voxels", "(1, 2, 3) (z, y, x)"),
     refused(
         "nrrd-no-directions",
         "IN-18",

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -78,7 +79,7 @@ def test_what_is_wrong_is_refused_in_one_line_with_file_numbers_and_fix(tmp_path
         assert fault["file"].startswith(str(tmp_path)), "the file is named"
         assert len(fault["fix"]) > 10
     assert "Traceback" not in done.output
-    assert "Doe" not in done.output
+    assert not {"Doe", "PATIENT-7", "SECRET-99"} & set(re.findall(r"[\w-]+", done.output)), "no name, no PatientID"
     assert everything_below(tmp_path) == before, "a check writes nothing"
 
 
@@ -143,11 +144,3 @@ def test_there_are_at_least_60_that_are_wrong_and_20_that_are_odd_but_valid():
     counts = Counter(specimen.expected for specimen in CATALOGUE)
     assert counts["refused"] >= 60
     assert counts["accepted"] >= 20
-
-
-def test_no_header_text_of_a_study_reaches_the_report_SC_10(tmp_path):
-    BY_KIND["planted-text"].make(tmp_path)
-    for words in ([], ["--json"]):
-        done = CliRunner().invoke(app, ["check", str(tmp_path), *words])
-        assert done.exit_code == 0, done.output
-        assert "PLANTED" not in done.output
