@@ -39,7 +39,16 @@ def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None
 
 
 def segment_file(
-    ct_path: Path, output: Path, *, model: str, overwrite: bool, accept_hu: bool, series: tuple[str, ...], as_json: bool
+    ct_path: Path,
+    output: Path,
+    *,
+    model: str,
+    overwrite: bool,
+    accept_hu: bool,
+    series: tuple[str, ...],
+    as_json: bool,
+    regularise: bool = False,
+    untilt: bool = False,
 ) -> None:
     """Check a CT, segment it and write the mask whole.
 
@@ -47,7 +56,14 @@ def segment_file(
     """
     require_mask_suffix(output)  # before minutes of work, not after
     _require_free_place(output, ct_path, overwrite=overwrite)
-    case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu)
+    case, ct = inspect_study(
+        ct_path,
+        id_key=secrets.token_bytes(32),
+        series=series,
+        accept_hu=accept_hu,
+        regularise=regularise,
+        untilt=untilt,
+    )
     package = load_model(model)
     mask = segment(package, ct, name=str(ct_path)).mask
     reasons = verdict(mask, package.model)
