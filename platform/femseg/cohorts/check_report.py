@@ -96,7 +96,7 @@ def ignored_text(cohort: CheckedCohort) -> str:
 
 
 def report_text(cohort: CheckedCohort, *, headers_only: bool = False) -> str:
-    """Studies as a table, what they have in common, remarks, findings, and faults by cause; fault lines go to stderr."""
+    """Studies as a table, what they have in common, remarks, findings, and faults by cause; fault lines go apart."""
     usable, lines = cohort.usable, []
     if usable:
         lines += _table([_HEADINGS, *map(_row, usable[:_ROWS_SHOWN])])

@@ -18,7 +18,7 @@ from femseg.volumes.orientation import to_lps
 from femseg.volumes.volume import CtVolume, MaskVolume
 
 EDGE_PIXELS = 192
-WINDOW_HU = (-250.0, 1050.0)  # fat dark, muscle in the middle, cortical bone white
+WINDOW_HU = (-220.0, 950.0)  # fat dark, muscle in the middle, cortical bone white
 HU_EDGES = tuple(range(-1100, 2101, 50))
 _SAMPLED_VOXELS = 400_000
 _POINTS_ALONG = 96
@@ -134,9 +134,10 @@ def _centre(hu_zyx: NDArray[np.float32], grid: VoxelGrid, mask: MaskVolume | Non
         if not len(index):
             index = _indices(hu_zyx, partial(np.less, level))
     if not len(index):
-        return tuple(n // 2 for n in hu_zyx.shape)  # type: ignore[return-value]  # three
+        return tuple(n // 2 for n in hu_zyx.shape)
     index = np.clip(index.round().astype(int), 0, np.array(hu_zyx.shape) - 1)
-    z = int(np.median(index[:, 0]))
+    drawn = np.flatnonzero(np.isfinite(hu_zyx[:, ::7, ::7]).any(axis=(1, 2)))  # a gap shows nothing
+    z = int(drawn[np.argmin(np.abs(drawn - np.median(index[:, 0])))])
     y, x = (int(np.argmax(np.bincount(index[:, axis]))) for axis in (1, 2))
     return z, y, x
 
