@@ -114,6 +114,7 @@ def segment(
 ) -> None:
     """Segment the femur in a CT; the mask lies on the CT's own grid."""
     from femseg.cli.segment import segment_file
+    from femseg.cohorts.settings import CohortSettings
 
     with door(as_json=as_json):
         segment_file(
@@ -122,8 +123,7 @@ def segment(
             model=model,
             overwrite=overwrite,
             accept_hu=accept_hu,
-            regularise=regularise,
-            untilt=untilt,
+            mends=CohortSettings(regularise=regularise, untilt=untilt).mends,
             series=tuple(series or ()),
             as_json=as_json,
         )

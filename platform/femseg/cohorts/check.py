@@ -19,6 +19,7 @@ from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
 from femseg.cohorts.study_pictures import examined_preview, refused_preview
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
+from femseg.volumes.files.source import Mend
 from femseg.volumes.volume import CtVolume
 
 __all__ = ["CheckedCohort", "CheckedStudy", "check_cohort", "check_one", "gathered", "inspect_study", "studies_of"]
@@ -168,13 +169,12 @@ def inspect_study(
     id_key: bytes,
     series: tuple[str, ...] = (),
     accept_hu: bool = False,
-    regularise: bool = False,
-    untilt: bool = False,
+    mends: tuple[Mend, ...] = (),
 ) -> tuple[Case, CtVolume]:
     """Check a single CT, given as a DICOM folder or a volume file, and read it; a mask beside it is left alone.
 
     Args:
-        series, accept_hu, regularise, untilt: as in the settings of a cohort.
+        series, accept_hu, mends: as in the settings of a cohort.
     Raises: Refusal with every fault of the CT.
     """
     if not path.exists():
@@ -189,8 +189,8 @@ def inspect_study(
         source="dicom" if dicom else "volumes",
         series=series,
         accept_hu=accept_hu,
-        regularise=regularise,
-        untilt=untilt,
+        regularise="regularise" in mends,
+        untilt="untilt" in mends,
     )
     if dicom or path.is_dir():
         paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), "ignored")

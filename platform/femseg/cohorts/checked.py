@@ -14,10 +14,10 @@ class CheckedStudy:
     """A study after its check: usable, or with faults; neither where the folder held nothing like a study.
 
     Attributes:
+        name: its place below the cohort's folder.
         location: what the user knows the study by.
         case: only where the voxels were looked at and nothing was wrong.
         ignored: files that are neither CT nor mask.
-        name: its place below the cohort's folder.
         case_id, patient_id: keyed hashes, also of studies with faults; "" where nothing names them.
         grid: the CT's, where its headers hold.
         facts: as far as they are known.
@@ -27,11 +27,11 @@ class CheckedStudy:
         preview: pictures, if they were asked for; `no_preview` says why there are none.
     """
 
+    name: str
     location: str
     case: Case | None
     faults: tuple[Fault, ...]
     ignored: tuple[str, ...]
-    name: str = ""
     case_id: str = ""
     patient_id: str = ""
     grid: VoxelGrid | None = None

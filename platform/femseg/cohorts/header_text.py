@@ -8,7 +8,7 @@ import gzip
 import re
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pydicom
@@ -41,29 +41,34 @@ def header_text_findings(name: str, folder: Path, files: Sequence[Path]) -> tupl
 
 def _telling_names(name: str, folder: Path, files: Sequence[Path]) -> Iterator[Finding]:
     known = _identifying_words(files)
-    told: dict[str, str] = {}
-    for path in files:
-        parts = path.relative_to(folder).parts if path.is_relative_to(folder) else path.parts[-1:]
-        for depth, part in enumerate(parts, start=1):
-            tag = next((tag for word, tag in known.items() if _holds(part, word)), None)
-            if tag:
-                told.setdefault("/".join(parts[:depth]), tag)
+    if not known:
+        return
+    inside = [str(path).removeprefix(f"{folder}/").split("/") for path in files]
+    places = sorted({"/".join(parts[:depth]) for parts in inside for depth in range(1, len(parts) + 1)})
+    told = [(place, word) for place in places if (word := _word_in(place.rpartition("/")[2], known))]
     if told:
-        first, tag = next(iter(told.items()))
+        place, word = told[0]
         more = f" (and {len(told) - 1} more names)" if len(told) > 1 else ""
         yield Finding(
             id="SC-10",
             study=name,
-            problem=f"the name of {first} holds what its {tag} says{more}",
+            problem=f"the name of {place} holds what its {known[word]} says{more}",
             advice="Rename it to a number before you share lists, logs or this report.",
         )
 
 
-def _holds(part: str, word: str) -> bool:
-    """Whether a file's name holds a word of a patient's name or an identifier; a short one must stand by itself."""
-    alone = rf"(?<![0-9a-z]){re.escape(word)}(?![0-9a-z])"
-    long = word.isalpha() and len(word) > _LETTERS_AT_LEAST
-    return re.search(re.escape(word) if long else alone, part.casefold()) is not None
+def _word_in(name: str, words: Iterable[str]) -> str:
+    """The first of some words of a patient's name or identifiers in a file's name; a short one must stand by itself."""
+    lower = name.casefold()
+    return next((word for word in words if word in lower and (_long(word) or _alone(word, lower))), "")
+
+
+def _long(word: str) -> bool:
+    return word.isalpha() and len(word) > _LETTERS_AT_LEAST
+
+
+def _alone(word: str, text: str) -> bool:
+    return re.search(rf"(?<![0-9a-z]){re.escape(word)}(?![0-9a-z])", text) is not None
 
 
 def _identifying_words(files: Sequence[Path]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from femseg.volumes.orientation import lps_grid
 STUDIES_AT_LEAST = 8  # with fewer there is no usual range to stand out from
 ROBUST_Z = 3.5
 _LEAST_DIFFERENCE = 0.05  # of the median: equipment that agrees to three digits makes the deviation tiny
-_HU_DISTANCE = "grey values"
+HU_DISTANCE = "grey values unlike the cohort's"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,12 +106,12 @@ def _grey_value_distance(studies: Sequence[CheckedStudy]) -> tuple[Quantity, ...
     usual = np.median(shares, axis=0)
     apart = 50.0 * np.abs(shares - usual / max(usual.sum(), 1e-12)).sum(axis=1)
     values = {study.name: float(percent) for study, percent in zip(seen, apart, strict=True)}
-    return (_quantity(_HU_DISTANCE, "%", values, one_sided=True),)
+    return (_quantity(HU_DISTANCE, "%", values, one_sided=True),)
 
 
 def _finding(quantity: Quantity, study: str) -> Finding:
     value, unit = quantity.values[study], f" {quantity.unit}".rstrip()
-    if quantity.name == _HU_DISTANCE:
+    if quantity.name == HU_DISTANCE:
         problem = f"its grey values differ from the cohort's by {value:.0f} % (usual: up to {quantity.high:.0f} %)"
         return Finding(id=OUTLIER, study=study, problem=problem, advice="Compare scanner, kernel and contrast medium.")
     far = "far above" if value > quantity.median else "far below"

@@ -43,7 +43,7 @@ def dot_line(quantity: Quantity) -> DotLine:
         return 50.0 if high == low else 100 * (value - low) / width
 
     def said(value: float) -> str:
-        return f"{value:.4g} {quantity.unit}".rstrip()
+        return f"{value:.3g} {quantity.unit}".rstrip()
 
     ordered = sorted(quantity.values.items(), key=lambda pair: pair[1])
     dots = tuple(
@@ -96,7 +96,7 @@ def counted(studies: Sequence[CheckedStudy]) -> dict[str, str]:
     """How many studies of which side and sex, in words."""
     sides = Counter(study.facts.side or "not known" for study in studies)
     sexes = Counter(
-        {"F": "women", "M": "men", "O": "other"}.get(study.facts.sex or "", "not known") for study in studies
+        {"F": "female", "M": "male", "O": "other"}.get(study.facts.sex or "", "not known") for study in studies
     )
     patients = len({study.patient_id for study in studies if study.patient_id})
     cut = Counter(end for study in studies for end in study.facts.cut_off)

@@ -10,7 +10,7 @@ from femseg.cohorts.check_report import NOT_LOOKED_AT, all_findings, to_look_at
 from femseg.cohorts.checked import CheckedCohort, CheckedStudy
 from femseg.cohorts.fault_kinds import kind_of
 from femseg.cohorts.findings import Finding
-from femseg.cohorts.statistics import quantities
+from femseg.cohorts.statistics import HU_DISTANCE, quantities
 from femseg.errors import Fault, printable
 from femseg.reports.intake_charts import counted, dot_line, hu_lines
 from femseg.reports.intake_pictures import Panel, panels
@@ -86,7 +86,7 @@ def intake_page(cohort: CheckedCohort, folder: Path, *, headers_only: bool) -> s
     cards = [_card(number, study, cohort, folder) for number, study in enumerate(cohort.studies)]
     anchors = {card.name: card.anchor for card in cards}
     measured = quantities(cohort.usable)
-    outliers = [name for quantity in measured for name in quantity.outliers if quantity.name == "grey values"]
+    outliers = [name for quantity in measured for name in quantity.outliers if quantity.name == HU_DISTANCE]
     return environment.get_template("intake.html.j2").render(
         folder=printable(folder.resolve().name),
         verdict=verdict(len(cohort.studies), len(cohort.usable), len(looked_at)),
