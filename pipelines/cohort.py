@@ -1,15 +1,17 @@
 """Stage `cohort`: every study checked before its pixels are used; leaves the manifest, and the phantoms themselves."""
 
 import shutil
+import sys
 from functools import partial
 from pathlib import Path
 
-from femseg.cohorts.check import check_one, gathered, studies_of
+from femseg.cohorts.check import CheckedCohort, check_one, gathered, studies_of
 from femseg.cohorts.check_memory import check_memory_bytes
 from femseg.cohorts.check_report import ignored_text
 from femseg.cohorts.identity import cohort_key
 from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
 from femseg.cohorts.phantom import PhantomSettings, phantom_study, write_phantom_study
+from femseg.cohorts.quarantine import write_quarantine
 from femseg.cohorts.settings import CohortSettings
 from femseg.door import door
 from femseg.services.case_tasks import map_cases
@@ -17,6 +19,7 @@ from femseg.services.clusters import ray_session
 from femseg.settings import read_section
 
 COHORT = Path("data/cohort")
+QUARANTINE = COHORT / "quarantine.json"
 PHANTOM_KEY = b"phantoms are nobody"  # published on purpose: the same seed gives the same case ids everywhere
 
 
@@ -52,10 +55,27 @@ def main() -> None:
     cohort = gathered(checked, folder, settings)
     if cohort.ignored:
         print(ignored_text(cohort))
-    cohort.refuse_faults()
-    manifest = COHORT / "manifest.json"
-    write_manifest(Manifest(root=recorded_root(folder, manifest), cases=cohort.cases), manifest)
+    for study in cohort.studies:
+        for finding in study.findings:
+            print(finding)
+    if not (settings.quarantine and cohort.cases):
+        cohort.refuse_faults()
+    leave(cohort, folder, settings)
     print(f"{len(cohort.cases)} cases checked")
+
+
+def leave(cohort: CheckedCohort, folder: Path, settings: CohortSettings) -> None:
+    """Write the manifest, and what was left out if that is allowed; without it, an earlier list is out of date."""
+    manifest = COHORT / "manifest.json"
+    if settings.quarantine:
+        write_quarantine(cohort, folder.absolute(), QUARANTINE)
+        for fault in cohort.faults:
+            print(fault, file=sys.stderr)
+        if cohort.refused:
+            print(f"{len(cohort.refused)} studies left out: {QUARANTINE}")
+    else:
+        QUARANTINE.unlink(missing_ok=True)
+    write_manifest(Manifest(root=recorded_root(folder, manifest), cases=cohort.cases), manifest)
 
 
 if __name__ == "__main__":

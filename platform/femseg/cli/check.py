@@ -3,21 +3,33 @@
 import json
 import secrets
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import chdir
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from femseg.cohorts.archive import is_archive
-from femseg.cohorts.check import check_cohort, detected_source
+from femseg.cohorts.check import check_one, detected_source, studies_of
+from femseg.cohorts.check_cost import expected_seconds
+from femseg.cohorts.check_memory import LIBRARIES_BYTES, check_memory_bytes
 from femseg.cohorts.check_report import report_json, report_text
-from femseg.cohorts.settings import CohortSettings, CohortSource
+from femseg.cohorts.checked import CheckedCohort, CheckedStudy
+from femseg.cohorts.gathering import gathered
+from femseg.cohorts.quarantine import write_quarantine
+from femseg.cohorts.settings import CohortSettings, CohortSource, LabelMap, StructureNames
+from femseg.cohorts.split_file import read_split_file
 from femseg.cohorts.study import StudyFiles
+from femseg.durable import write_bytes_durably
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import progress
 from femseg.settings import read_section
 
-_SOURCES: dict[str, CohortSource] = {s: s for s in get_args(CohortSource) if s != "phantom"}
+_SOURCES: tuple[CohortSource, ...] = tuple(source for source in get_args(CohortSource) if source != "phantom")
+_RAY_PAYS_FROM_S = 12.0  # starting a private session takes about 4 s
+
+Check = Callable[[StudyFiles], CheckedStudy]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +39,26 @@ class CheckOptions:
     Attributes:
         params: file whose section `cohort` holds the settings.
         source: "" leaves it to `params`, else "auto" looks into the files.
+        structures, labels: SIDE=NAME and SIDE=VALUE, SIDE being femur, left, right (and, for labels, other).
+        headers_only: look at no voxel.
+        html, quarantine, split: files to write, to write, and to read.
     """
 
-    params: Path | None
-    source: str
-    mask: str
-    series: tuple[str, ...]
-    accept_hu: bool
+    params: Path | None = None
+    source: str = ""
+    mask: str = ""
+    series: tuple[str, ...] = ()
+    structures: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    accept_hu: bool = False
+    accept_frame: bool = False
+    regularise: bool = False
+    untilt: bool = False
+    masks: bool = True
+    headers_only: bool = False
+    html: Path | None = None
+    quarantine: Path | None = None
+    split: Path | None = None
 
 
 def _usage(file: str, problem: str, fix: str) -> Refusal:
@@ -49,7 +74,10 @@ def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
     if options.params and not options.params.is_file():
         raise _usage(str(options.params), "is no file", "give a params.yaml by --params")
     stated = read_section(CohortSettings, "cohort", file=options.params) if options.params else CohortSettings()
-    source = stated.source if options.params and not options.source else _SOURCES.get(options.source)
+    named = next((source for source in _SOURCES if source == options.source), None)
+    source = stated.source if options.params and not options.source else named
+    structures = _by_side("--structure", options.structures, StructureNames, str)
+    labels = _by_side("--label", options.labels, LabelMap, int)
     try:
         return replace(
             stated,
@@ -57,32 +85,103 @@ def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
             source=source or detected_source(folder),
             mask=options.mask or stated.mask,
             series=options.series or stated.series,
+            structures=structures or stated.structures,
+            labels=labels or stated.labels,
             accept_hu=options.accept_hu or stated.accept_hu,
+            accept_frame=options.accept_frame or stated.accept_frame,
+            regularise=options.regularise or stated.regularise,
+            untilt=options.untilt or stated.untilt,
         )
     except ValueError as error:
         raise _usage("--mask", str(error), "name the mask by its path inside each study's folder") from None
 
 
-def _watched(studies: Sequence[StudyFiles]) -> Iterator[StudyFiles]:
+def _by_side(option: str, words: Sequence[str], made: type[Any], value: Callable[[str], Any]) -> Any:
+    """StructureNames or LabelMap from SIDE=WHAT; None if nothing was said."""
+    sides: dict[str, list[Any]] = {}
+    try:
+        for word in words:
+            side, _, what = word.partition("=")
+            sides.setdefault(side, []).append(value(what))
+        return made(**{side: tuple(values) for side, values in sides.items()}) if sides else None
+    except (TypeError, ValueError):
+        names = ", ".join(made.__dataclass_fields__)
+        fix = f"write {option} left=… with one of {names}, each value once"
+        raise _usage(option, f"cannot be understood: {' '.join(words)}", fix) from None
+
+
+def _in_process(check: Check, studies: Sequence[StudyFiles]) -> list[CheckedStudy]:
+    found = []
     with progress("check", total=len(studies)) as advance:
         for done, study in enumerate(studies, start=1):
-            yield study
+            found.append(check(study))
             advance(done, "")
+    return found
 
 
-def check_folder(folder: Path, options: CheckOptions, *, masks: bool, as_json: bool) -> int:
-    """Check; report on stdout, one line for each fault on stderr. Returns the exit code.
+def _from(folder: Path, check: Check, study: StudyFiles) -> CheckedStudy:
+    """On a worker, whose working folder may be another: paths are as the user gave them."""
+    with chdir(folder):
+        return check(study)
+
+
+def _on_ray(check: Check, studies: Sequence[StudyFiles], memory_bytes: int) -> list[CheckedStudy]:
+    from femseg.services.case_tasks import map_cases  # Ray takes seconds to load and to start
+    from femseg.services.clusters import ray_session
+
+    with ray_session():
+        return map_cases(
+            partial(_from, Path.cwd(), check),
+            studies,
+            names=[str(study.location) for study in studies],
+            task="check",
+            memory_bytes=memory_bytes,
+        )
+
+
+def checked(folder: Path, options: CheckOptions) -> CheckedCohort:
+    """Check every study below a folder: one after the other, or on Ray where that is faster.
 
     Case ids are hashed with a key of this call alone.
+
+    Raises: Refusal if options or files named by them are wrong, or there is no study; faults of studies are returned.
     """
-    cohort = check_cohort(
-        folder,
-        settings_for(folder, options),
+    settings = settings_for(folder, options)
+    folds = read_split_file(options.split) if options.split else ()
+    studies = studies_of(folder, settings)
+    check = partial(
+        check_one,
+        settings=settings,
+        root=folder if folder.is_dir() else folder.parent,
         id_key=secrets.token_bytes(32),
-        masks="required" if masks else "ignored",
-        watched=_watched,
+        masks="required" if options.masks else "ignored",
+        headers_only=options.headers_only,
+        pictures=options.html is not None,
     )
-    print(json.dumps(report_json(cohort), indent=2) if as_json else report_text(cohort))
+    if len(studies) > 1 and expected_seconds(studies, headers_only=options.headers_only) > _RAY_PAYS_FROM_S:
+        memory = LIBRARIES_BYTES if options.headers_only else max(map(check_memory_bytes, studies))
+        found = _on_ray(check, studies, memory)
+    else:
+        found = _in_process(check, studies)
+    return gathered(found, folder, settings, folds)
+
+
+def check_folder(folder: Path, options: CheckOptions, *, as_json: bool) -> int:
+    """Check; report on stdout, one line for each fault on stderr, pages and lists to files. Returns the exit code."""
+    cohort = checked(folder, options)
+    headers_only = options.headers_only
+    if as_json:
+        print(json.dumps(report_json(cohort, headers_only=headers_only), indent=2))
+    else:
+        print(report_text(cohort, headers_only=headers_only))
     for fault in cohort.faults:
         print(fault, file=sys.stderr)
-    return int(Refusal(cohort.faults).exit_code) if cohort.faults else 0
+    if options.html:
+        from femseg.reports.intake_page import intake_page  # as much to load as all the rest
+
+        write_bytes_durably(options.html, intake_page(cohort, folder, headers_only=headers_only).encode())
+    if options.quarantine:
+        write_quarantine(cohort, folder, options.quarantine)
+    if not cohort.faults or (options.quarantine and cohort.usable):
+        return 0
+    return int(Refusal(cohort.faults).exit_code)

@@ -53,15 +53,52 @@ def check(
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether each study must have a mask.")] = True,
     mask: Annotated[str, typer.Option(help="The mask's file or folder in each study, if it has no usual name.")] = "",
     series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a study holds several.")] = None,
+    structure: Annotated[
+        list[str] | None, typer.Option(metavar="SIDE=NAME", help="What is femur by name: femur=, left= or right=.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="SIDE=VALUE", help="What is femur by mask value; also other=.")
+    ] = None,
+    regularise: Annotated[bool, typer.Option("--regularise", help="Resample unevenly spaced slices.")] = False,
+    untilt: Annotated[bool, typer.Option("--untilt", help="Resample scans made with a tilted gantry.")] = False,
     accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
+    accept_frame: Annotated[
+        bool, typer.Option("--accept-frame", help="Take a mask of another frame of reference on the CT's grid.")
+    ] = False,
+    headers: Annotated[
+        bool, typer.Option("--headers", help="Headers alone: fast, and says what it leaves out.")
+    ] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with pictures, to be read in a browser.")] = None,
+    split: Annotated[
+        Path | None, typer.Option(help="A split by study names (splits_final.json): no patient on two sides.")
+    ] = None,
+    quarantine: Annotated[
+        Path | None, typer.Option(help="Write the faulty studies to this file; end with 0 if any other is usable.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Check every study before anyone trains on it: all faults of all studies, in one pass."""
     from femseg.cli.check import CheckOptions, check_folder
 
-    options = CheckOptions(params=params, source=source, mask=mask, series=tuple(series or ()), accept_hu=accept_hu)
     with door(as_json=as_json):
-        code = check_folder(folder, options, masks=masks, as_json=as_json)
+        options = CheckOptions(
+            params=params,
+            source=source,
+            mask=mask,
+            series=tuple(series or ()),
+            structures=tuple(structure or ()),
+            labels=tuple(label or ()),
+            accept_hu=accept_hu,
+            accept_frame=accept_frame,
+            regularise=regularise,
+            untilt=untilt,
+            masks=masks,
+            headers_only=headers,
+            html=html,
+            quarantine=quarantine,
+            split=split,
+        )
+        code = check_folder(folder, options, as_json=as_json)
     raise typer.Exit(code)
 
 
@@ -73,12 +110,15 @@ def segment(
         str, typer.Option(help="A package folder, or a registered model such as models:/femseg@challenger.")
     ] = "models:/femseg@challenger",
     series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a folder holds several.")] = None,
+    regularise: Annotated[bool, typer.Option("--regularise", help="Resample unevenly spaced slices.")] = False,
+    untilt: Annotated[bool, typer.Option("--untilt", help="Resample a scan made with a tilted gantry.")] = False,
     accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing mask file.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Segment the femur in a CT; the mask lies on the CT's own grid."""
     from femseg.cli.segment import segment_file
+    from femseg.cohorts.settings import CohortSettings
 
     with door(as_json=as_json):
         segment_file(
@@ -87,6 +127,7 @@ def segment(
             model=model,
             overwrite=overwrite,
             accept_hu=accept_hu,
+            mends=CohortSettings(regularise=regularise, untilt=untilt).mends,
             series=tuple(series or ()),
             as_json=as_json,
         )

@@ -10,6 +10,7 @@ from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict
 from femseg.networks.package import ModelPackage, load_package
 from femseg.volumes.files.mask_writing import require_mask_suffix, write_mask
+from femseg.volumes.files.source import Mend
 
 _REGISTERED = "models:/"
 
@@ -39,7 +40,15 @@ def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None
 
 
 def segment_file(
-    ct_path: Path, output: Path, *, model: str, overwrite: bool, accept_hu: bool, series: tuple[str, ...], as_json: bool
+    ct_path: Path,
+    output: Path,
+    *,
+    model: str,
+    overwrite: bool,
+    accept_hu: bool,
+    series: tuple[str, ...],
+    as_json: bool,
+    mends: tuple[Mend, ...] = (),
 ) -> None:
     """Check a CT, segment it and write the mask whole.
 
@@ -47,7 +56,7 @@ def segment_file(
     """
     require_mask_suffix(output)  # before minutes of work, not after
     _require_free_place(output, ct_path, overwrite=overwrite)
-    case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu)
+    case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu, mends=mends)
     package = load_model(model)
     mask = segment(package, ct, name=str(ct_path)).mask
     reasons = verdict(mask, package.model)

@@ -1,24 +1,31 @@
 """`femseg check`: every study of a folder, every fault in one pass; studies can be checked in parallel, one by one."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal
 
 from femseg.cohorts import dataset_json, dicom_pairs, msd, nnunet, totalsegmentator, volume_pairs
 from femseg.cohorts.archive import is_archive
-from femseg.cohorts.case import Case, HashedFile
-from femseg.cohorts.examination import examined
+from femseg.cohorts.case import Case, CaseFacts, HashedFile
+from femseg.cohorts.checked import CheckedCohort, CheckedStudy
+from femseg.cohorts.examination import Examination, examined
+from femseg.cohorts.findings import doubts
+from femseg.cohorts.gathering import gathered, no_study
+from femseg.cohorts.header_text import header_text_findings
 from femseg.cohorts.identity import case_id, keyed_hash, patient_id
+from femseg.cohorts.preview import hu_counts
 from femseg.cohorts.settings import CohortSettings, CohortSource, MaskUse
 from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
+from femseg.cohorts.study_pictures import examined_preview, refused_preview
 from femseg.cohorts.zipped_study import named_in_archive, opened, zip_holds_dicom, zipped_studies, zipped_study
 from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
 from femseg.volumes.files.source import Mend
 from femseg.volumes.volume import CtVolume
+
+__all__ = ["CheckedCohort", "CheckedStudy", "check_cohort", "check_one", "gathered", "inspect_study", "studies_of"]
 
 ADAPTERS: Mapping[CohortSource, Adapter] = {
     "phantom": dicom_pairs,  # phantoms are written as DICOM, so that the demo takes the road of real data
@@ -29,43 +36,6 @@ ADAPTERS: Mapping[CohortSource, Adapter] = {
     "msd": msd,
 }
 _ZIPPED: tuple[CohortSource, ...] = ("dicom", "volumes")  # of which a study may be a ZIP file
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedStudy:
-    """A study after its check: a case, or faults; neither where the folder held nothing like a study.
-
-    Attributes:
-        location: what the user knows the study by.
-        pixels_sha256: of the CT's values and size, to find one study under two names.
-        part: what its dataset keeps it for; only "training" makes a case of the cohort.
-    """
-
-    location: str
-    case: Case | None
-    faults: tuple[Fault, ...]
-    ignored: tuple[str, ...]
-    pixels_sha256: str = ""
-    part: Literal["training", "test"] = "training"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CheckedCohort:
-    """All that a check found. `cases` are usable whether or not other studies have faults.
-
-    Attributes:
-        cases: by ascending case id, file paths relative to the cohort's folder.
-        ignored: files that are neither CT nor mask.
-    """
-
-    cases: tuple[Case, ...]
-    faults: tuple[Fault, ...]
-    ignored: tuple[str, ...]
-
-    def refuse_faults(self) -> None:
-        """Raises: Refusal with every fault, if there is any."""
-        if self.faults:
-            raise Refusal(self.faults)
 
 
 def detected_source(folder: Path) -> CohortSource:
@@ -97,17 +67,19 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
     if settings.source in _ZIPPED and all(study.location != folder for study in found):
         found = found + zipped_studies(folder)
     if not found:
-        raise Refusal(_no_study(folder, settings))
+        raise Refusal(no_study(folder, settings))
     return found
 
 
-def _no_study(folder: Path, settings: CohortSettings) -> Fault:
-    fix = "put each study into a folder of its own, or name another folder or cohort.source"
-    return Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix)
-
-
 def check_one(
-    study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes, masks: MaskUse = "required"
+    study: StudyFiles,
+    settings: CohortSettings,
+    *,
+    root: Path,
+    id_key: bytes,
+    masks: MaskUse = "required",
+    headers_only: bool = False,
+    pictures: bool = False,
 ) -> CheckedStudy:
     """Check one study; what is wrong with it comes back as faults, never as an exception.
 
@@ -115,14 +87,42 @@ def check_one(
         root: the cohort's folder, to which the case's file paths are made relative.
         id_key: secret key of the case and patient ids.
         masks: whether the study must have a mask, or its CT alone is looked at.
+        headers_only: look at no voxel, beyond proving that all are there; a study without fault is then no case yet.
+        pictures: make a preview, also of a study with faults where that is possible.
     """
     try:
         with opened(study, root) as (there, files_root):
-            paired = ADAPTERS[settings.source].pair(there, settings, _pseudonym(id_key), masks)
-            checked = _checked(there, paired, settings, files_root, id_key)[0]
-            return replace(_outside(checked, study, files_root, root), part=study.part)
+            outcome = _looked_at(
+                there, settings, root, files_root, id_key, masks, headers_only=headers_only, pictures=pictures
+            )
+            return replace(_outside(outcome, study, files_root, root), part=study.part)
     except Refusal as refusal:  # of the archive
-        return CheckedStudy(location=str(study.location), case=None, faults=refusal.faults, ignored=())
+        return CheckedStudy(
+            name=_name(study, root), location=str(study.location), case=None, faults=refusal.faults, ignored=()
+        )
+
+
+def _looked_at(
+    study: StudyFiles,
+    settings: CohortSettings,
+    root: Path,
+    files_root: Path,
+    id_key: bytes,
+    masks: MaskUse,
+    *,
+    headers_only: bool,
+    pictures: bool,
+) -> CheckedStudy:
+    """The same for a study whose files are on disk, below `files_root`."""
+    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks)
+    judged = _judged(study, paired, _name(study, root), files_root, id_key)
+    if headers_only:
+        return judged
+    outcome, found = _examined(judged, paired, settings, files_root)
+    if pictures and (outcome.faults or outcome.usable):
+        made = examined_preview(found, paired) if found else refused_preview(study, paired)
+        outcome = replace(outcome, preview=made, no_preview="" if made else "the CT could not be read far enough")
+    return outcome
 
 
 def _outside(checked: CheckedStudy, study: StudyFiles, folder: Path, root: Path) -> CheckedStudy:
@@ -145,38 +145,72 @@ def _from_archive(case: Case, path: Path, root: Path) -> Case:
     return replace(case, ct=replace(case.ct, archive=archive), mask=mask)
 
 
+def _name(study: StudyFiles, root: Path) -> str:
+    """A study's place below the cohort's folder."""
+    name = study.location.relative_to(root).as_posix() if study.location.is_relative_to(root) else study.name
+    return study.name if name == "." else name
+
+
 def _pseudonym(id_key: bytes) -> Pseudonym:
     return lambda identifier: keyed_hash(identifier, key=id_key, purpose="message")
 
 
-def _checked(
-    study: StudyFiles, paired: PairedStudy, settings: CohortSettings, root: Path, id_key: bytes
-) -> tuple[CheckedStudy, CtVolume | None]:
-    outcome = CheckedStudy(
-        location=str(study.location), case=None, faults=paired.faults, ignored=tuple(map(str, paired.ignored))
+def _judged(study: StudyFiles, paired: PairedStudy, name: str, files_root: Path, id_key: bytes) -> CheckedStudy:
+    """A study as far as its headers tell."""
+    return CheckedStudy(
+        location=str(study.location),
+        name=name,
+        case=None,
+        faults=paired.faults,
+        ignored=tuple(map(str, paired.ignored)),
+        case_id=case_id(paired.case_key, key=id_key) if paired.case_key else "",
+        patient_id=patient_id(paired.patient_key, key=id_key) if paired.patient_key else "",
+        grid=paired.ct.grid if paired.ct else None,
+        facts=CaseFacts(side=paired.side, sex=paired.sex, age_years=paired.age_years),
+        remarks=(*paired.remarks, *(paired.ct.remarks if paired.ct else ()), *_of_mask(paired)),
+        findings=header_text_findings(name, files_root, study.files),
     )
+
+
+def _examined(
+    outcome: CheckedStudy, paired: PairedStudy, settings: CohortSettings, root: Path
+) -> tuple[CheckedStudy, Examination | None]:
+    """A judged study as far as its voxels tell, and these voxels if they could be read."""
     if paired.ct is None or paired.faults:
         return outcome, None
     try:
         found = examined(paired, paired.ct, settings)
-        if found.faults:
-            return replace(outcome, faults=found.faults), None
+    except Refusal as refusal:
+        return replace(outcome, faults=refusal.faults), None
+    remarks = (*outcome.remarks, *found.remarks)
+    outcome = replace(
+        outcome,
+        faults=found.faults,
+        facts=found.facts,
+        grid=found.ct.grid,
+        remarks=remarks,
+        findings=(*outcome.findings, *doubts(outcome.name, remarks)),
+        hu_counts=hu_counts(found.ct.hu_zyx),
+    )
+    if found.faults:
+        return outcome, found
+    try:
         case = Case(
-            case_id=case_id(paired.case_key, key=id_key),
-            patient_id=patient_id(paired.patient_key, key=id_key),
+            case_id=outcome.case_id,
+            patient_id=outcome.patient_id,
             ct=paired.ct.hashed(root),
             mask=paired.mask.hashed(root, found.femur_labels) if paired.mask else None,
             grid=found.ct.grid,
             femur=settings.femur,
             side_by_place=(paired.labels or settings.labels).side_by_place(settings.femur),
             facts=found.facts,
-            remarks=(*paired.remarks, *paired.ct.remarks, *_of_mask(paired), *found.remarks),
+            remarks=remarks,
         )
     except Refusal as refusal:
-        return replace(outcome, faults=refusal.faults), None
+        return replace(outcome, faults=refusal.faults), found
     digest = hashlib.sha256(repr(found.ct.grid.shape_zyx).encode())
     digest.update(found.ct.hu_zyx.data)
-    return replace(outcome, case=case, pixels_sha256=digest.hexdigest()), found.ct
+    return replace(outcome, case=case, pixels_sha256=digest.hexdigest()), found
 
 
 def _of_mask(paired: PairedStudy) -> tuple[str, ...]:
@@ -186,55 +220,20 @@ def _of_mask(paired: PairedStudy) -> tuple[str, ...]:
     return tuple(f"{remark} (mask)" for remark in paired.mask.remarks if remark not in paired.ct.remarks)
 
 
-def gathered(studies: Iterable[CheckedStudy], folder: Path, settings: CohortSettings) -> CheckedCohort:
-    """Many checked studies of a folder as one cohort.
-
-    A study that is there twice becomes a fault (IN-23), and so does a cohort without any study (IN-05).
-    """
-    cases: dict[str, Case] = {}
-    seen: dict[str, str] = {}
-    faults: list[Fault] = []
-    ignored: list[str] = []
-    for study in studies:
-        faults += study.faults
-        ignored += study.ignored
-        if study.case is None:
-            continue
-        twin = seen.get(study.case.case_id) or seen.get(study.pixels_sha256)
-        if twin is None:
-            if study.part == "training":
-                cases[study.case.case_id] = study.case
-            seen[study.case.case_id] = seen[study.pixels_sha256] = study.location
-        else:
-            problem = f"is the same study as {twin}"
-            faults.append(Fault(id="IN-23", file=study.location, problem=problem, fix="remove one of the two"))
-    faults = list(dict.fromkeys(faults))  # what is wrong with a dataset.json is found by each of its studies
-    if not cases and not faults:
-        faults.append(_no_study(folder, settings))
-    return CheckedCohort(cases=tuple(cases[key] for key in sorted(cases)), faults=tuple(faults), ignored=tuple(ignored))
-
-
 def check_cohort(
-    folder: Path,
-    settings: CohortSettings,
-    *,
-    id_key: bytes,
-    masks: MaskUse = "required",
-    watched: Callable[[Sequence[StudyFiles]], Iterable[StudyFiles]] = iter,
+    folder: Path, settings: CohortSettings, *, id_key: bytes, masks: MaskUse = "required"
 ) -> CheckedCohort:
-    """Check every study below a folder, one after the other.
+    """Check every study below a folder, one after the other, voxels and all.
 
     Args:
         folder: the cohort's folder; the cases' file paths are relative to it.
         id_key: secret key of the case and patient ids.
         masks: whether every study must have a mask, or CTs alone are looked at.
-        watched: hands the studies on one by one, to show how far the check has come.
     Raises: Refusal if there is no folder, or nothing in it; faults of studies are returned, not raised.
     """
-    checked = [
-        check_one(study, settings, root=folder if folder.is_dir() else folder.parent, id_key=id_key, masks=masks)
-        for study in watched(studies_of(folder, settings))
-    ]
+    root = folder if folder.is_dir() else folder.parent
+    studies = studies_of(folder, settings)
+    checked = [check_one(study, settings, root=root, id_key=id_key, masks=masks) for study in studies]
     return gathered(checked, folder, settings)
 
 
@@ -248,6 +247,8 @@ def inspect_study(
 ) -> tuple[Case, CtVolume]:
     """Check a single CT and read it: a DICOM folder, a volume file, or either in a ZIP. A mask beside it is left alone.
 
+    Args:
+        series, accept_hu, mends: as in the settings of a cohort.
     Raises: Refusal with every fault of the CT.
     """
     if not path.exists():
@@ -284,13 +285,14 @@ def _inspected(
         paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), "ignored")
     else:
         paired = volume_pairs.single(study)
-    outcome, ct = _checked(study, paired, settings, root, id_key)
+    judged = _judged(study, paired, _name(study, root), root, id_key)
+    outcome, found = _examined(judged, paired, settings, root)
     if outcome.faults:
         raise Refusal(outcome.faults)
     if series and dicom and not any(uid in paired.case_key.split() for uid in series):
         problem, fix = f"holds no CT series {', '.join(series)}", "give the SeriesInstanceUID of one that it holds"
         raise Refusal(Fault(id="IN-05", file=str(path), problem=problem, fix=fix))
-    if outcome.case is None or ct is None:
+    if outcome.case is None or found is None:
         fix = "give a DICOM folder or a volume file"
         raise Refusal(Fault(id="IN-05", file=str(path), problem="holds no CT", fix=fix))
-    return outcome.case, ct
+    return outcome.case, found.ct

@@ -35,6 +35,7 @@ class Examination:
     Attributes:
         ct: the CT as read.
         femur_labels: values of the mask file that are the wanted femur.
+        mask_values_zyx: the mask as stored, on its own grid; None without one.
     """
 
     ct: CtVolume
@@ -42,6 +43,7 @@ class Examination:
     femur_labels: tuple[int, ...]
     faults: tuple[Fault, ...]
     remarks: tuple[str, ...]
+    mask_values_zyx: NDArray[np.generic] | None = None
 
 
 def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) -> Examination:
@@ -69,22 +71,33 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
         return Examination(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
     labels = study.labels or settings.labels
     faults += grid_faults(volume.grid, study.mask.grid, str(_named(study.mask)))
+    values = read_checked_labels(study.mask)
     if not faults:
-        known, mask_faults, mask_remarks = _mask_examined(volume, study.mask, known, settings.femur, labels)
+        known, mask_faults, mask_remarks = _mask_examined(volume, values, study.mask, known, settings.femur, labels)
         faults += mask_faults
         remarks += mask_remarks
     else:
-        faults += value_faults(read_checked_labels(study.mask), labels, str(_named(study.mask)))
-    wanted = labels.of_femur(settings.femur)
-    return Examination(ct=volume, facts=known, femur_labels=wanted, faults=tuple(faults), remarks=tuple(remarks))
+        faults += value_faults(values, labels, str(_named(study.mask)))
+    return Examination(
+        ct=volume,
+        facts=known,
+        femur_labels=labels.of_femur(settings.femur),
+        faults=tuple(faults),
+        remarks=tuple(remarks),
+        mask_values_zyx=values,
+    )
 
 
 def _mask_examined(
-    ct: CtVolume, mask: CheckedVolume, known: CaseFacts, wanted: Femur, labels: LabelMap
+    ct: CtVolume,
+    values: NDArray[np.generic],
+    mask: CheckedVolume,
+    known: CaseFacts,
+    wanted: Femur,
+    labels: LabelMap,
 ) -> tuple[CaseFacts, list[Fault], list[str]]:
     """Values, side and place of a mask that lies on the CT's grid; facts about the wanted femur."""
     file, grid = str(_named(mask)), ct.grid
-    values = read_checked_labels(mask)
     faults = value_faults(values, labels, file)
     faults += swapped_side_faults(values, labels, grid, file)
     if faults:

@@ -62,7 +62,8 @@ def scan_dicom(files: Sequence[Path]) -> DicomScan:
     A file ought to be a slice if its name ends like a DICOM file's (.dcm, .dicom, .ima), or if it ends like that of a
     proven DICOM file in the same folder (many archives use no suffix at all).
     """
-    marked = {path for path in files if _has_mark(path)}
+    unclear = (path for path in files if path.suffix.lower() not in _DICOM_SUFFIXES or _lies_beside(path))
+    marked = {path for path in unclear if _has_mark(path)}
     endings = {(path.parent, _ending(path)) for path in marked if not _lies_beside(path)}
     slices: list[SliceHeader] = []
     others: list[OtherObject] = []

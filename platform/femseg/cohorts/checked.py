@@ -1,0 +1,86 @@
+"""What a check leaves of one study, and of all studies of a folder."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from femseg.cohorts.case import Case, CaseFacts
+from femseg.cohorts.findings import Finding
+from femseg.cohorts.preview import Preview
+from femseg.errors import Fault, Refusal
+from femseg.volumes.grid import VoxelGrid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedStudy:
+    """A study after its check: usable, or with faults; neither where the folder held nothing like a study.
+
+    Attributes:
+        name: its place below the cohort's folder.
+        location: what the user knows the study by.
+        case: only where the voxels were looked at and nothing was wrong.
+        ignored: files that are neither CT nor mask.
+        case_id, patient_id: keyed hashes, also of studies with faults; "" where nothing names them.
+        grid: the CT's, where its headers hold.
+        facts: as far as they are known.
+        findings: what deserves a look though nothing is refused for it.
+        part: what its dataset keeps it for; only "training" makes a case of the cohort.
+        pixels_sha256: of the CT's values and size, to find one study under two names.
+        hu_counts: voxels of a sample by Hounsfield units, in the bins of `preview.HU_EDGES`.
+        preview: pictures, if they were asked for; `no_preview` says why there are none.
+    """
+
+    name: str
+    location: str
+    case: Case | None
+    faults: tuple[Fault, ...]
+    ignored: tuple[str, ...]
+    case_id: str = ""
+    patient_id: str = ""
+    grid: VoxelGrid | None = None
+    facts: CaseFacts = field(default_factory=CaseFacts)
+    remarks: tuple[str, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    part: Literal["training", "test"] = "training"
+    pixels_sha256: str = ""
+    hu_counts: tuple[int, ...] = ()
+    preview: Preview | None = None
+    no_preview: str = ""
+
+    @property
+    def usable(self) -> bool:
+        """Whether nothing is wrong with it, as far as it was looked at."""
+        return self.grid is not None and not self.faults
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckedCohort:
+    """All that a check found. `cases` are usable whether or not other studies have faults.
+
+    Attributes:
+        cases: by ascending case id, file paths relative to the cohort's folder; none after a look at headers alone.
+        faults: of all studies, and of the folder as a whole.
+        ignored: files that are neither CT nor mask.
+        studies: everything that is a study, in the order in which the studies lie.
+        findings: what deserves a look across studies; each study has its own besides.
+    """
+
+    cases: tuple[Case, ...]
+    faults: tuple[Fault, ...]
+    ignored: tuple[str, ...]
+    studies: tuple[CheckedStudy, ...] = ()
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def usable(self) -> tuple[CheckedStudy, ...]:
+        """The studies without a fault."""
+        return tuple(study for study in self.studies if study.usable)
+
+    @property
+    def refused(self) -> tuple[CheckedStudy, ...]:
+        """The studies with faults."""
+        return tuple(study for study in self.studies if study.faults)
+
+    def refuse_faults(self) -> None:
+        """Raises: Refusal with every fault, if there is any."""
+        if self.faults:
+            raise Refusal(self.faults)
