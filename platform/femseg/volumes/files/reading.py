@@ -12,7 +12,7 @@ from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_sl
 from femseg.volumes.files.itk import array_of, itk_reading
 from femseg.volumes.files.slice_stack import stack_grid
 from femseg.volumes.files.source import CheckedVolume, Source
-from femseg.volumes.files.volume_file import image_information
+from femseg.volumes.files.volume_file import volume_reader, volume_suffix
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.volume import CtVolume, MaskVolume
 
@@ -68,7 +68,10 @@ def _ct(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> CtVolume:
 def _labels(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> tuple[NDArray[np.generic], VoxelGrid]:
     if dicom_grid is not None:
         return array_of(_series(paths)), dicom_grid
-    stored = image_information(paths[0]).GetPixelID()
+    reader = volume_reader(paths[0])
+    with itk_reading(str(paths[0])):
+        reader.ReadImageInformation()
+    stored = reader.GetPixelID()
     image = _file(paths[0], stored if stored in _SMALL_INTEGERS else sitk.sitkFloat32)
     return array_of(image), VoxelGrid.of_image(image)
 
@@ -90,8 +93,11 @@ def _series(paths: Sequence[Path]) -> sitk.Image:
 
 
 def _file(path: Path, pixel_type: int) -> sitk.Image:
+    reader = volume_reader(path) if volume_suffix(path) else sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetOutputPixelType(pixel_type)
     with itk_reading(str(path)):
-        image = sitk.ReadImage(str(path), pixel_type)
+        image: sitk.Image = reader.Execute()
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 
 
