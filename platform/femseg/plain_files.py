@@ -29,6 +29,14 @@ def open_plain(path: Path) -> BinaryIO:
     raise OSError(errno.EINVAL, _KINDS.get(kind, "is no regular file"), str(path))
 
 
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, or a link to one; False also where nobody may look, or no name can be so long."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
 def name_fault(path: Path) -> str:
     """What is wrong with a path's characters: bytes that are no UTF-8, or break lines and terminals; "" if none.
 

@@ -1,6 +1,7 @@
 """`femseg check`: every study of a folder, every fault in one pass; studies can be checked in parallel, one by one."""
 
 import hashlib
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from femseg.cohorts.identity import case_id, keyed_hash, patient_id
 from femseg.cohorts.settings import CohortSettings, CohortSource, MaskUse
 from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import is_folder
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
 from femseg.volumes.volume import CtVolume
 
@@ -64,10 +66,14 @@ def detected_source(folder: Path) -> CohortSource:
 
 def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
     """The studies below a folder, unread. Raises: Refusal if there is no such folder (exit 2) or no study (exit 3)."""
-    if not folder.is_dir():
+    if not is_folder(folder):
         fix = "set cohort.folder to the folder of your studies"
         raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
-    found = ADAPTERS[settings.source].studies(folder)
+    try:
+        found = ADAPTERS[settings.source].studies(folder)
+    except OSError as error:
+        problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
+        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
     if not found:
         raise Refusal(_no_study(folder, settings))
     return found
@@ -190,7 +196,7 @@ def inspect_study(
 
     Raises: Refusal with every fault of the CT.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         fix = "give a DICOM folder or a volume file"
         raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
     root = path if path.is_dir() else path.parent

@@ -12,10 +12,10 @@ from femseg.plain_files import name_fault, open_plain
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """The file's bytes. Raises: Refusal IN-26 if it cannot be opened or read, is no regular file, or is misnamed."""
-    if problem := name_fault(path):
-        raise _refusal(path, problem, "rename it; letters of any language are fine")
     try:
         with open_plain(path) as stream:
+            if problem := name_fault(path):
+                raise _refusal(path, problem, "rename it; letters of any language are fine")
             yield stream
     except OSError as error:
         problem = f"cannot be opened: {error.strerror or error}"
