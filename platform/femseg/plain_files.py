@@ -3,8 +3,8 @@
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 _KINDS = {
     stat.S_IFIFO: "is a pipe",
@@ -14,7 +14,7 @@ _KINDS = {
 }
 
 
-def open_plain(path: Path) -> BinaryIO:
+def open_plain(path: Path) -> BufferedReader:
     """Open a regular file for reading. Raises: OSError whose `strerror` says what else it is.
 
     Opening a pipe as usual waits for a writer, for ever if there is none.

@@ -19,6 +19,13 @@ app = typer.Typer(
 )
 
 
+def _path(text: str) -> Path:
+    """A path that was really given: "", of an unset variable perhaps, would mean the folder one happens to be in."""
+    if not text:
+        raise typer.BadParameter("expected a path, got ''")
+    return Path(text)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"femseg {__version__}")
@@ -39,9 +46,14 @@ def common(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder with one study per sub-folder, or pairs of volume files.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=_path, help="Folder with one study per sub-folder, or pairs of volume files.")
+    ],
     params: Annotated[
-        Path | None, typer.Option(help="A params.yaml: check by its `cohort` settings; FOLDER replaces cohort.folder.")
+        Path | None,
+        typer.Option(
+            parser=_path, help="A params.yaml: check by its `cohort` settings; FOLDER replaces cohort.folder."
+        ),
     ] = None,
     source: Annotated[
         str, typer.Option(help="dicom, volumes, or auto: look and decide. [default: as --params says, else auto]")
@@ -63,7 +75,7 @@ def check(
 
 @app.command()
 def segment(
-    ct: Annotated[Path, typer.Argument(help="A DICOM folder, or a NIfTI, NRRD or MHA file.")],
+    ct: Annotated[Path, typer.Argument(parser=_path, help="A DICOM folder, or a NIfTI, NRRD or MHA file.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="Mask file: .nii.gz, .nii, .nrrd or .mha.")],
     model: Annotated[
         str, typer.Option(help="A package folder, or a registered model such as models:/femseg@challenger.")
