@@ -77,8 +77,8 @@ def read_mha_header(stream: BinaryIO, path: Path, file_bytes: int) -> StatedVolu
         raise header_fault(path, str(error), "write the file again with its true geometry") from None
     packed = fields.get("CompressedData", "False") in ("True", "true", "1")
     rest = file_bytes - length
-    if packed and fields.get("CompressedDataSize", str(rest)) != str(rest):
-        raise torn(path, f"CompressedDataSize is {fields['CompressedDataSize'][:20]}, {rest} bytes follow the header")
+    if packed and (said := fields.get("CompressedDataSize", "missing")) != str(rest):
+        raise torn(path, f"CompressedDataSize is {said[:20]}, {rest} bytes follow the header")
     layout = VoxelLayout(shape_xyz=shape, dtype=_dtype(fields, path))
     return StatedVolume(layout=layout, grid=grid, packing="zlib" if packed else "none", header_bytes=length)
 
