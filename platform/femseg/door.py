@@ -33,10 +33,10 @@ def door(*, as_json: bool = False) -> Iterator[None]:
     except Exception as error:
         if debugging():
             raise
-        words = printable(" ".join(str(error).split()))[:400]
-        print(
-            f"error INTERNAL: femseg: {type(error).__name__}: {words}. "
-            "Fix: this is a fault of femseg; run again with FEMSEG_DEBUG=1 and report the traceback.",
-            file=sys.stderr,
-        )
+        problem = f"{type(error).__name__}: {printable(' '.join(str(error).split()))[:400]}"
+        fix = "this is a fault of femseg; run again with FEMSEG_DEBUG=1 and report the traceback"
+        if as_json:
+            said = {"id": "INTERNAL", "file": "femseg", "problem": problem, "fix": fix, "exit_code": 1}
+            print(json.dumps({"faults": [said]}, indent=2))
+        print(f"error INTERNAL: femseg: {problem}. Fix: {fix}.", file=sys.stderr)
         sys.exit(1)

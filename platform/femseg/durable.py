@@ -1,24 +1,30 @@
-"""Files that matter appear whole or not at all: temporary name, fsync, read back, rename, fsync of the folder."""
+"""Files that matter appear whole or not at all: temporary name, fsync, read back, rename, fsync of the folder.
+
+A writer holds a lock on what it writes under the temporary name, and the lock dies with it, whatever it dies of. So the
+next one to write the same name knows what a killed one has left, and removes it.
+"""
 
 import errno
 import hashlib
 import json
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.leftovers import claimed_name, lock, sweep
+from femseg.plain_files import open_plain
 
+JSON_AT_MOST_BYTES = 1 << 30  # the largest is a manifest: some 100 MB for 1000 studies of 400 slices
 _CHUNK_BYTES = 1 << 20
 
 
 def sha256_of_file(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
-    with path.open("rb") as stream:
+    """Hex SHA-256 of a file's bytes. Raises: OSError if it is no regular file, too."""
+    with open_plain(path) as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
@@ -63,24 +69,42 @@ def _refuse_misplaced(path: Path, problem: str) -> NoReturn:
     raise Refusal(Fault(id="ST-06", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
 
 
+def require_writable(path: Path) -> None:
+    """Refuse now (exit 2 or 5) what `written_durably` would refuse after the work; makes nothing."""
+    for folder in path.absolute().parents:
+        if os.path.lexists(folder):
+            break
+    probe = claimed_name(folder / path.name, ".part")
+    try:
+        os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        probe.unlink()
+    except OSError as error:
+        _refuse_if_unwritable(path, error)
+        _refuse_misplaced(path, error.strerror or str(error))
+
+
 @contextmanager
 def written_durably(
-    path: Path, *, check: Callable[[Path], None] | None = None, keep_earlier: bool = False
+    path: Path, *, check: Callable[[Path], None] | None = None, keep_earlier: bool = False, mode: int = 0o666
 ) -> Iterator[Path]:
-    """Give a temporary path beside `path`; once the block has written it, make it durable under its final name.
+    """Give an empty temporary file beside `path`; once the block has written it, make it durable under its final name.
 
     Args:
         path: final name; its folder is made if need be. The temporary name keeps its suffixes.
         check: called with the temporary path after fsync; it reads back and raises to refuse.
         keep_earlier: leave a file that has the final name by then, also one of another process, as it is.
+        mode: who may read and write it, from the first byte on; the umask narrows it.
     Raises: Refusal (exit 5) when the disk is full or unwritable, (exit 2) when `path` is a folder or its folder cannot
         be one. On any error no file is left under either name and an earlier file under the final name stays as it was.
     """
     _make_place(path)
     if path.is_dir():
         _refuse_misplaced(path, os.strerror(errno.EISDIR))
-    suffixes = "".join(path.suffixes[-2:])
-    temporary = path.parent / f".{uuid.uuid4().hex}.part{suffixes}"
+    try:
+        temporary, claim = _claimed_temporary(path, mode)
+    except OSError as error:
+        _refuse_if_unwritable(path, error)
+        _refuse_misplaced(path, error.strerror or str(error))
     try:
         yield temporary
         _fsync(temporary)
@@ -97,6 +121,18 @@ def written_durably(
         raise
     finally:
         temporary.unlink(missing_ok=True)
+        os.close(claim)
+
+
+def _claimed_temporary(path: Path, mode: int) -> tuple[Path, int]:
+    """An empty file that nobody else sweeps away while the returned handle is open; leftovers of dead writers go."""
+    sweep(path)
+    while True:
+        temporary = claimed_name(path, ".part" + "".join(path.suffixes[-2:])[-20:])
+        handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
+        if lock(handle, temporary):
+            return temporary, handle
+        os.close(handle)  # swept away by another writer between the two calls
 
 
 @contextmanager
@@ -109,11 +145,17 @@ def folder_written_durably(folder: Path) -> Iterator[Path]:
     Raises: Refusal (exit 5) when the disk is full or unwritable, (exit 2) when there cannot be a folder at this place.
     """
     _make_place(folder)
-    temporary, replaced = (folder.parent / f".{uuid.uuid4().hex}.{kind}" for kind in ("part", "old"))
+    sweep(folder)
+    temporary, replaced = (claimed_name(folder, kind) for kind in (".part", ".old"))
+    claims: list[int] = []
     try:
         temporary.mkdir()
+        claims.append(os.open(temporary, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+        lock(claims[-1], temporary)
         yield temporary
         if folder.exists():
+            claims.append(os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
+            lock(claims[-1], folder)
             folder.rename(replaced)
         temporary.rename(folder)
         _fsync(folder.parent)
@@ -125,6 +167,8 @@ def folder_written_durably(folder: Path) -> Iterator[Path]:
             replaced.rename(folder)
         for leftover in (temporary, replaced):
             shutil.rmtree(leftover, ignore_errors=True)
+        for claim in claims:
+            os.close(claim)
 
 
 def write_bytes_durably(path: Path, content: bytes) -> str:
@@ -165,7 +209,11 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
 def read_json(path: Path) -> Any:
     """Read JSON that one of our own stages wrote; a missing or torn file is refused with its name (exit 4)."""
     try:
-        return json.loads(path.read_bytes())
+        with open_plain(path) as stream:
+            content = stream.read(JSON_AT_MOST_BYTES + 1)
+        if len(content) > JSON_AT_MOST_BYTES:
+            raise ValueError(f"more than {JSON_AT_MOST_BYTES} bytes")
+        return json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no readable JSON ({error})"
         fault = Fault(

@@ -5,12 +5,28 @@ import json
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import TypeAdapter, ValidationError
 
+from femseg.bounded_yaml import BadYaml, load_bounded
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import open_plain
 
 Settings = TypeVar("Settings")
+
+SECTIONS = (
+    "input_modes",
+    "cohort",
+    "phantom",
+    "arrays",
+    "split",
+    "network",
+    "optimisation",
+    "search",
+    "train",
+    "compare",
+)
+PARAMS_AT_MOST_BYTES = 1 << 17
+_SHOWN_CHARACTERS = 200
 
 
 def _usage_fault(file: Path | str, problem: str, fix: str) -> Fault:
@@ -50,13 +66,13 @@ def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path
     Raises: Refusal (exit 2) naming every wrong key with what was found and expected.
     """
     try:
-        settings = TypeAdapter(settings_type).validate_json(json.dumps(given), strict=True)
+        settings = TypeAdapter(settings_type).validate_json(json.dumps(given, allow_nan=False), strict=True)
     except ValidationError as error:
         messages: dict[str, list[str]] = {}
         for item in error.errors(include_url=False):
             key = ".".join([where, *_path_in(given, item["loc"])])
             hint = "; PyYAML reads 1e-4 as text, write 1.0e-4" if isinstance(item["input"], str) else ""
-            found = "" if isinstance(item["input"], dict) else f", got {item['input']!r}{hint}"
+            found = "" if isinstance(item["input"], dict) else f", got {_short(item['input'])}{hint}"
             messages.setdefault(f"{key}: {{}}{found}", []).append(item["msg"].removeprefix("Value error, "))
         faults = [
             _usage_fault(file, words.replace("{}", ", or: ".join(reasons), 1), "correct this setting")
@@ -64,29 +80,50 @@ def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path
         ]
         raise Refusal(faults) from None
     except (TypeError, ValueError, RecursionError) as error:
-        raise Refusal(_usage_fault(file, f"{where}: {error}", "use plain YAML values")) from None
+        raise Refusal(_usage_fault(file, f"{where}: {_short(error)}", "use plain YAML values")) from None
     unknown = _unknown_keys(settings, given, where)
     if unknown:
         raise Refusal(
-            [_usage_fault(file, f"{key}: unknown setting", "remove it or correct its name") for key in unknown]
+            [
+                _usage_fault(file, f"{key[:100]}: unknown setting", "remove it or correct its name")
+                for key in unknown[:20]
+            ]
         )
     return settings
 
 
+def _short(value: Any) -> str:
+    """A value or an error as it is written, cut where nobody reads on."""
+    words = str(value) if isinstance(value, Exception) else repr(value)
+    return words if len(words) <= _SHOWN_CHARACTERS else f"{words[:_SHOWN_CHARACTERS]}…"
+
+
 def read_section(settings_type: type[Settings], section: str, *, file: Path = Path("params.yaml")) -> Settings:
-    """Read and check one section of params.yaml. Raises: Refusal (exit 2)."""
+    """Read and check one section of params.yaml. Raises: Refusal (exit 2), also for sections that there are not."""
+    document = _document(file)
+    if not isinstance(document, dict) or section not in document:
+        raise Refusal(_usage_fault(file, f"section '{section}' is missing", f"add `{section}:`"))
+    if unknown := [str(key)[:100] for key in document if key not in SECTIONS]:
+        fix = f"remove it or correct its name; there are {', '.join(SECTIONS)}"
+        raise Refusal([_usage_fault(file, f"{key}: unknown section", fix) for key in unknown[:20]])
+    given = {} if document[section] is None else document[section]
+    return checked(settings_type, given, where=section, file=file)
+
+
+def _document(file: Path) -> Any:
+    """What a YAML file holds, within bounds."""
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        with open_plain(file) as stream:
+            content = stream.read(PARAMS_AT_MOST_BYTES + 1)
+        if len(content) > PARAMS_AT_MOST_BYTES:
+            raise BadYaml(f"more than {PARAMS_AT_MOST_BYTES} bytes")
+        return load_bounded(content.decode("utf-8"))
     except FileNotFoundError:
         raise Refusal(_usage_fault(file, "no such file", "run from the repository's root")) from None
     except OSError as error:
         raise Refusal(_usage_fault(file, f"cannot be read: {error.strerror}", "give a YAML file")) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Refusal(_usage_fault(file, f"is no valid YAML ({' '.join(str(error).split())})", "correct it")) from None
-    if not isinstance(document, dict) or section not in document:
-        raise Refusal(_usage_fault(file, f"section '{section}' is missing", f"add `{section}:`"))
-    given = {} if document[section] is None else document[section]
-    return checked(settings_type, given, where=section, file=file)
+    except (BadYaml, UnicodeDecodeError) as error:
+        raise Refusal(_usage_fault(file, f"is no valid YAML ({_short(error)})", "correct it")) from None
 
 
 def as_plain(settings: Any) -> Any:

@@ -19,6 +19,13 @@ app = typer.Typer(
 )
 
 
+def _path(text: str) -> Path:
+    """A path that was really given: "", of an unset variable perhaps, would mean the folder one happens to be in."""
+    if not text:
+        raise typer.BadParameter("expected a path, got ''")
+    return Path(text)
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"femseg {__version__}")
@@ -39,9 +46,14 @@ def common(
 
 @app.command()
 def check(
-    folder: Annotated[Path, typer.Argument(help="Folder of studies, folder of a dataset, or one zipped study.")],
+    folder: Annotated[
+        Path, typer.Argument(parser=_path, help="Folder of studies, folder of a dataset, or one zipped study.")
+    ],
     params: Annotated[
-        Path | None, typer.Option(help="A params.yaml: check by its `cohort` settings; FOLDER replaces cohort.folder.")
+        Path | None,
+        typer.Option(
+            parser=_path, help="A params.yaml: check by its `cohort` settings; FOLDER replaces cohort.folder."
+        ),
     ] = None,
     source: Annotated[
         str,
@@ -104,7 +116,9 @@ def check(
 
 @app.command()
 def segment(
-    ct: Annotated[Path, typer.Argument(help="A DICOM folder, a NIfTI, NRRD or MHA file, or a ZIP of either.")],
+    ct: Annotated[
+        Path, typer.Argument(parser=_path, help="A DICOM folder, a NIfTI, NRRD or MHA file, or a ZIP of either.")
+    ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Mask file: .nii.gz, .nii, .nrrd or .mha.")],
     model: Annotated[
         str, typer.Option(help="A package folder, or a registered model such as models:/femseg@challenger.")

@@ -5,6 +5,7 @@ import secrets
 from pathlib import Path
 
 from femseg.cohorts.check import inspect_study
+from femseg.durable import require_writable
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict
@@ -56,6 +57,7 @@ def segment_file(
     """
     require_mask_suffix(output)  # before minutes of work, not after
     _require_free_place(output, ct_path, overwrite=overwrite)
+    require_writable(output)
     case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu, mends=mends)
     package = load_model(model)
     mask = segment(package, ct, name=str(ct_path)).mask

@@ -1,6 +1,7 @@
 """`femseg check`: every study of a folder, every fault in one pass; studies can be checked in parallel, one by one."""
 
 import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from femseg.cohorts.study_pictures import examined_preview, refused_preview
 from femseg.cohorts.zipped_study import named_in_archive, opened, zip_holds_dicom, zipped_studies, zipped_study
 from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import is_folder
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
 from femseg.volumes.files.source import Mend
 from femseg.volumes.volume import CtVolume
@@ -60,12 +62,16 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
     """
     if is_archive(folder) and folder.exists():
         return [zipped_study(folder)]
-    if not folder.is_dir():
+    if not is_folder(folder):
         fix = "set cohort.folder to the folder of your studies"
         raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
-    found = ADAPTERS[settings.source].studies(folder)
-    if settings.source in _ZIPPED and all(study.location != folder for study in found):
-        found = found + zipped_studies(folder)
+    try:
+        found = ADAPTERS[settings.source].studies(folder)
+        if settings.source in _ZIPPED and all(study.location != folder for study in found):
+            found = found + zipped_studies(folder)
+    except OSError as error:
+        problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
+        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
     if not found:
         raise Refusal(no_study(folder, settings))
     return found
@@ -251,7 +257,7 @@ def inspect_study(
         series, accept_hu, mends: as in the settings of a cohort.
     Raises: Refusal with every fault of the CT.
     """
-    if not path.exists():
+    if not os.path.lexists(path):
         fix = "give a DICOM folder, a volume file or a ZIP of either"
         raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
     root = path if path.is_dir() else path.parent

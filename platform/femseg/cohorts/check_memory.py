@@ -1,21 +1,17 @@
 """How much memory the check of a study takes, told beforehand from one header of every file or folder."""
 
-import math
 from collections.abc import Iterable
 from pathlib import Path
-
-import SimpleITK as sitk
 
 from femseg.cohorts.archive import unpacked_sizes
 from femseg.cohorts.study import StudyFiles
 from femseg.errors import Refusal
 from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
-from femseg.volumes.files.plausible import voxel_count_faults
-from femseg.volumes.files.volume_file import image_information, volume_suffix
+from femseg.volumes.files.volume_file import stated_volume, volume_suffix
 
 LIBRARIES_BYTES = 300 * 2**20
 _VOXEL_BYTES, _WIDE_VOXEL_BYTES = 20, 28
-_WIDE = (sitk.sitkFloat64, sitk.sitkInt64, sitk.sitkUInt64)
+_WIDE_ITEM_BYTES = 8
 
 
 def check_memory_bytes(study: StudyFiles) -> int:
@@ -44,13 +40,10 @@ def _of_archive(archive: Path) -> int:
 
 def _of_volume_file(path: Path) -> int:
     try:
-        reader = image_information(path)
+        layout = stated_volume(path).layout
     except Refusal:
         return 0
-    if voxel_count_faults(reader.GetSize(), str(path)):
-        return 0
-    voxels: int = math.prod(reader.GetSize())
-    return voxels * (_WIDE_VOXEL_BYTES if reader.GetPixelID() in _WIDE else _VOXEL_BYTES)
+    return layout.voxels * (_WIDE_VOXEL_BYTES if layout.dtype.itemsize == _WIDE_ITEM_BYTES else _VOXEL_BYTES)
 
 
 def _of_series(files: list[Path]) -> int:

@@ -40,8 +40,7 @@ def cohort_key(path: Path = Path(".femseg/case-ids.key")) -> bytes:
     if not path.exists():
         with contextlib.suppress(OSError):  # what hinders it is said by the writing
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with written_durably(path, keep_earlier=True) as temporary:
-            temporary.touch(mode=0o600)
+        with written_durably(path, keep_earlier=True, mode=0o600) as temporary:
             temporary.write_bytes(secrets.token_hex(32).encode())
     key = path.read_bytes()
     if len(key) < KEY_BYTES_AT_LEAST:

@@ -31,7 +31,7 @@ from femseg.cohorts.study import (
     several,
 )
 from femseg.errors import Fault
-from femseg.volumes.files.dicom_folder import files_below
+from femseg.volumes.files.dicom_folder import files_below, folder_faults
 from femseg.volumes.files.source import CheckedVolume
 from femseg.volumes.files.volume_file import FOREIGN_SUFFIXES, check_volume_file, volume_stem, volume_suffix
 
@@ -71,7 +71,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     """Find the CT and the mask of a study and check both."""
     volumes = [path for path in study.files if volume_suffix(path)]
     foreign = [path for path in study.files if path.name.lower().endswith(FOREIGN_SUFFIXES)]
-    faults: list[Fault] = []
+    faults = folder_faults(path for path in study.files if path not in volumes)
     if not volumes:
         for path in foreign:
             collected(lambda path=path: check_volume_file(path, "ct"), faults)  # type: ignore[misc]

@@ -1,10 +1,12 @@
 """A folder of DICOM files: which are slices, which are broken, and what else lies beside them."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from femseg.errors import Fault, Refusal
+from femseg.plain_files import is_folder, open_plain
 from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
 
 MARK_BYTES = 132  # a DICOM file begins with 128 free bytes and the mark
@@ -41,9 +43,23 @@ def by_series(slices: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder in name order; hidden ones left out."""
-    found = (path for path in folder.rglob("*") if not path.is_dir())
-    return sorted(path for path in found if not any(p.startswith(".") for p in path.relative_to(folder).parts))
+    """Every file below a folder in name order; hidden ones left out.
+
+    A folder that cannot be looked into stands among the files, so that whoever opens it says so: what lies in it would
+    else be missing without a word. So does an empty folder that is named like a file.
+    """
+    found: list[Path] = []
+
+    def unreadable(error: OSError) -> None:
+        found.append(Path(error.filename))
+
+    for place, folders, files in os.walk(folder, onerror=unreadable):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(place, name) for name in folders if Path(place, name).is_symlink()]
+        found += [Path(place, name) for name in files if not name.startswith(".")]
+        if not folders and not files and Path(place) != folder and _named_like_a_file(place):
+            found.append(Path(place))
+    return sorted(found)
 
 
 def holds_dicom(files: Iterable[Path]) -> bool:
@@ -72,7 +88,9 @@ def scan_dicom(files: Sequence[Path]) -> DicomScan:
     for path in files:
         expected = path.suffix.lower() in _DICOM_SUFFIXES or (path.parent, _ending(path)) in endings
         if path not in marked and (_lies_beside(path) or not expected):
-            ignored.append(path)
+            unseen = folder_faults([path])
+            faults += unseen
+            ignored += [] if unseen else [path]
             continue
         try:
             header = read_slice_header(path)
@@ -84,6 +102,26 @@ def scan_dicom(files: Sequence[Path]) -> DicomScan:
         else:
             slices.append(header)
     return DicomScan(slices=tuple(slices), others=tuple(others), faults=tuple(faults), ignored=tuple(ignored))
+
+
+def folder_faults(files: Iterable[Path]) -> list[Fault]:
+    """IN-26 for each folder among what should be files: what lies in it was not looked at."""
+    faults = []
+    for path in files:
+        if path.is_symlink() and is_folder(path):
+            problem, fix = "is a link to a folder, which is not followed", "put the folder itself there"
+        elif is_folder(path) and not os.access(path, os.R_OK | os.X_OK):
+            problem, fix = "cannot be looked into: Permission denied", "give yourself the right to read it"
+        elif is_folder(path):
+            problem, fix = "is a folder where a file is meant", "put the file there, or remove the folder"
+        else:
+            continue
+        faults.append(Fault(id="IN-26", file=str(path), problem=problem, fix=fix))
+    return faults
+
+
+def _named_like_a_file(place: str) -> bool:
+    return place.lower().endswith((*_DICOM_SUFFIXES, ".nii", ".nii.gz", ".nrrd", ".mha", ".npy", ".npz"))
 
 
 def _lies_beside(path: Path) -> bool:
@@ -98,7 +136,7 @@ def _ending(path: Path) -> str:
 
 def _has_mark(path: Path) -> bool:
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             return stream.read(MARK_BYTES)[128:] == b"DICM"
     except OSError:
         return False

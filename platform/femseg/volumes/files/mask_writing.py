@@ -11,6 +11,7 @@ import SimpleITK as sitk
 
 from femseg.durable import written_durably
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import name_fault
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.volume import MaskVolume
 
@@ -20,19 +21,18 @@ _CHUNK_BYTES = 1 << 22
 
 
 def require_mask_suffix(path: Path) -> str:
-    """The suffix that decides the format. Raises: Refusal (exit 2) if it is none that we write."""
-    for suffix in SUFFIXES[::-1]:
-        if path.name.endswith(suffix):
-            return suffix
-    raise Refusal(
-        Fault(
-            id="CFG-01",
-            file=str(path),
-            problem=f"masks are written as {', '.join(SUFFIXES)}, not as '{path.suffix}'",
-            fix="choose one of these suffixes",
-            exit_code=ExitCode.USAGE,
-        )
-    )
+    """The suffix that decides the format. Raises: Refusal (exit 2) if it is none that we write, or there is no more."""
+    suffix = next((suffix for suffix in SUFFIXES[::-1] if path.name.endswith(suffix)), "")
+    if not suffix:
+        problem = f"masks are written as {', '.join(SUFFIXES)}, not as '{path.suffix}'"
+        fix = "choose one of these suffixes"
+    elif path.name == suffix:
+        problem, fix = "has nothing before its suffix, which makes it a hidden file of no kind", f"name it mask{suffix}"
+    elif problem := name_fault(path):
+        fix = "choose another name"
+    else:
+        return suffix
+    raise Refusal(Fault(id="CFG-01", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
 
 
 def write_mask(path: Path, mask: MaskVolume) -> None:

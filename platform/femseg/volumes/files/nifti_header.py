@@ -4,7 +4,6 @@ Source: nifti1.h of the NIfTI Data Format Working Group (https://nifti.nimh.nih.
 """
 
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,34 +11,19 @@ from numpy.typing import NDArray
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.plausible import voxel_count_faults
+from femseg.volumes.files.stated import StatedVolume, grid_from_axes
+from femseg.volumes.files.voxel_bytes import VoxelLayout
 
 HEADER_BYTES = 348
+DATA_OFFSET_AT_MOST = 1 << 24  # between header and voxels lie extensions; the largest in use take some 100 kB
+_NIFTI_2, _TO_LPS = 540, np.diag([-1.0, -1.0, 1.0])
+_MILLIMETRES_OR_UNKNOWN = (0, 2)
 _TOLERANCE = 1e-3
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _REFUSED_DTYPES = {1: "1-bit", 32: "complex", 128: "RGB", 1536: "128-bit float", 1792: "complex", 2304: "RGBA"}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NiftiHeader:
-    """What decides a NIfTI file's length and geometry.
-
-    Attributes:
-        shape_xyz: voxels along x, y, z.
-        dtype: of the stored voxels, with byte order.
-        data_offset: where the voxels start.
-    """
-
-    shape_xyz: tuple[int, int, int]
-    dtype: np.dtype[np.generic]
-    data_offset: int
-
-    @property
-    def expected_bytes(self) -> int:
-        """Length of the unpacked file."""
-        return self.data_offset + int(np.prod(self.shape_xyz, dtype=object)) * self.dtype.itemsize
-
-
-def parse_nifti_header(raw: bytes, path: Path) -> NiftiHeader:
+def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
     """Judge the first 348 bytes of an unpacked NIfTI file.
 
     Raises: Refusal with every fault: IN-16 (exit 4) if it is too short, IN-18 naming the field, IN-24 (exit 5).
@@ -54,12 +38,13 @@ def parse_nifti_header(raw: bytes, path: Path) -> NiftiHeader:
         raise Refusal(Fault(id="IN-16", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
     order = next((o for o in "<>" if struct.unpack_from(f"{o}i", raw)[0] == HEADER_BYTES), None)
     if order is None or raw[344:348] != b"n+1\0":
-        size = struct.unpack_from("<i", raw)[0]
-        raise Refusal(refused(f"sizeof_hdr is {size}, magic {raw[344:348]!r}; NIfTI-1 has 348 and b'n+1\\x00'"))
+        raise Refusal(refused(*_other_kind(raw)))
     dim = struct.unpack_from(f"{order}8h", raw, 40)
     code = struct.unpack_from(f"{order}h", raw, 70)[0]
     pixdim = struct.unpack_from(f"{order}8f", raw, 76)
-    vox_offset = struct.unpack_from(f"{order}f", raw, 108)[0]
+    bits = struct.unpack_from(f"{order}h", raw, 72)[0]
+    vox_offset, slope, intercept = struct.unpack_from(f"{order}3f", raw, 108)
+    units = raw[123] & 7
     qform_code, sform_code = struct.unpack_from(f"{order}2h", raw, 252)
     quaternion = struct.unpack_from(f"{order}6f", raw, 256)
     sform = np.array(struct.unpack_from(f"{order}12f", raw, 280)).reshape(3, 4)
@@ -73,15 +58,77 @@ def parse_nifti_header(raw: bytes, path: Path) -> NiftiHeader:
     if code not in _DTYPES:
         kind = _REFUSED_DTYPES.get(code, "unknown")
         faults.append(refused(f"datatype is {code} ({kind}), expected one real number per voxel"))
-    if not 352 <= vox_offset < 1e9:
-        faults.append(refused(f"vox_offset is {vox_offset}, expected 352 or more"))
+    elif bits != 8 * np.dtype(_DTYPES[code]).itemsize:
+        faults.append(refused(f"bitpix is {bits}, datatype {code} has {8 * np.dtype(_DTYPES[code]).itemsize}"))
+    if not (352 <= vox_offset <= DATA_OFFSET_AT_MOST and vox_offset == int(vox_offset)):
+        faults.append(refused(f"vox_offset is {vox_offset}, expected a whole number from 352 to {DATA_OFFSET_AT_MOST}"))
+    if units not in _MILLIMETRES_OR_UNKNOWN:
+        faults.append(refused(f"xyzt_units says code {units}, expected millimetres (2)", "write it in millimetres"))
+    if problem := _scaling(slope, intercept):
+        faults.append(refused(problem, "store the values that are meant, with scl_slope 1 and scl_inter 0"))
     if not all(np.isfinite(p) and p > 0 for p in pixdim[1:4]):
         faults.append(refused(f"pixdim[1..3] is {pixdim[1:4]}, expected three positive lengths in mm"))
     else:
         faults += [refused(problem) for problem in _frames(qform_code, sform_code, quaternion, pixdim, sform)]
     if faults:
         raise Refusal(faults)
-    return NiftiHeader(shape_xyz=used[:3], dtype=np.dtype(order + _DTYPES[code]), data_offset=int(vox_offset))
+    affine = sform if sform_code > 0 else _qform(quaternion, pixdim)
+    layout = VoxelLayout(shape_xyz=used[:3], dtype=np.dtype(order + _DTYPES[code]), before=int(vox_offset))
+    try:
+        grid = grid_from_axes(layout.shape_xyz, _TO_LPS @ affine[:, :3], _TO_LPS @ affine[:, 3])
+    except ValueError as error:
+        raise Refusal(refused(str(error), "write the file again with its true geometry")) from None
+    return StatedVolume(layout=layout, grid=grid)
+
+
+def _other_kind(raw: bytes) -> tuple[str, str]:
+    """What a file that is not single-file NIfTI-1 is, and what to do."""
+    (size,), magic = struct.unpack_from("<i", raw), raw[344:348]
+    if _NIFTI_2 in (size, struct.unpack_from(">i", raw)[0]):
+        return "is NIfTI-2, NIfTI-1 is read", "write it as NIfTI-1 (`nib.Nifti1Image.from_image`), NRRD or MHA"
+    if magic == b"ni1\0":
+        return (
+            "is by its magic the header of a NIfTI pair (.hdr and .img)",
+            "write both into one .nii file (`fslchfiletype NIFTI_GZ`)",
+        )
+    if size in (HEADER_BYTES, int.from_bytes(HEADER_BYTES.to_bytes(4, "big"), "little")) and not magic.strip(b"\0"):
+        return "is an ANALYZE 7.5 header, which does not say left from right", "convert its source to NIfTI again"
+    return f"sizeof_hdr is {size}, magic {magic!r}; NIfTI-1 has 348 and b'n+1\\x00'", "write it with a current tool"
+
+
+def _scaling(slope: float, intercept: float) -> str:
+    """What is wrong with scl_slope and scl_inter; by nifti1.h, slope 0 means that values are as stored.
+
+    SimpleITK takes a slope that is not finite for 1, and adds the intercept even where the slope is 0.
+    """
+    if not (np.isfinite(slope) and np.isfinite(intercept)):
+        return f"scl_slope is {slope} and scl_inter {intercept}, expected finite numbers"
+    if slope == 0 and intercept != 0:
+        return f"scl_slope is 0 (no scaling) and scl_inter {intercept}: programs differ on what that means"
+    if slope != 0 and not 1e-6 <= abs(slope) <= 1e6:
+        return f"scl_slope is {slope}, which scales no CT to Hounsfield units"
+    return ""
+
+
+def check_extensions(content: bytes, path: Path) -> None:
+    """Judge the extensions between header and voxels by their own lengths. Raises: Refusal IN-18.
+
+    Args:
+        content: what lies between byte 348 and the voxels; its first byte says whether there are extensions.
+    """
+    if not content[:1].strip(b"\0"):
+        return
+    at = 4
+    while at + 8 <= len(content):
+        lengths = [struct.unpack_from(f"{order}i", content, at)[0] for order in "<>"]
+        fits = [n for n in lengths if n >= 16 and n % 16 == 0 and at + n <= len(content)]
+        if not fits:
+            problem = (
+                f"has an extension at byte {HEADER_BYTES + at} of {lengths[0]} bytes, more than lie before the voxels"
+            )
+            fix = "write the file again without its extensions"
+            raise Refusal(Fault(id="IN-18", file=str(path), problem=problem, fix=fix))
+        at += fits[0]
 
 
 def _frames(

@@ -14,7 +14,7 @@ from femseg.volumes.files.mending import MendPlan, mend_plan, mended_ct, mended_
 from femseg.volumes.files.slice_stack import stack_grid
 from femseg.volumes.files.source import CheckedVolume, Mend, Source
 from femseg.volumes.files.structure_files import numbered
-from femseg.volumes.files.volume_file import image_information
+from femseg.volumes.files.volume_file import volume_reader, volume_suffix
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.volume import CtVolume, MaskVolume
 
@@ -81,7 +81,10 @@ def _labels(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> tuple[NDArra
     if len(paths) > 1:
         structures = {path: _labels([path], None) for path in paths}
         return numbered((path, values) for path, (values, _) in structures.items()), structures[paths[0]][1]
-    stored = image_information(paths[0]).GetPixelID()
+    reader = volume_reader(paths[0])
+    with itk_reading(str(paths[0])):
+        reader.ReadImageInformation()
+    stored = reader.GetPixelID()
     image = _file(paths[0], stored if stored in _SMALL_INTEGERS else sitk.sitkFloat32)
     return array_of(image), VoxelGrid.of_image(image)
 
@@ -118,8 +121,11 @@ def _series(paths: Sequence[Path]) -> sitk.Image:
 
 
 def _file(path: Path, pixel_type: int) -> sitk.Image:
+    reader = volume_reader(path) if volume_suffix(path) else sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.SetOutputPixelType(pixel_type)
     with itk_reading(str(path)):
-        image = sitk.ReadImage(str(path), pixel_type)
+        image: sitk.Image = reader.Execute()
     return image[:, :, :, 0] if image.GetDimension() == 4 else image
 
 

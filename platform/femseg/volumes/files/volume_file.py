@@ -1,20 +1,41 @@
 """One volume in one file (NIfTI, NRRD, MHA): checked before its voxels are read."""
 
 from pathlib import Path
-from typing import Literal
 
 import SimpleITK as sitk
 
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.itk import itk_reading
-from femseg.volumes.files.nifti_bytes import check_nifti
-from femseg.volumes.files.plausible import size_faults, voxel_count_faults
+from femseg.volumes.files.mha_header import read_mha_header
+from femseg.volumes.files.nifti_bytes import check_nifti, stated_by_nifti
+from femseg.volumes.files.npy_header import npy_refusal
+from femseg.volumes.files.nrrd_header import read_nrrd_header
+from femseg.volumes.files.opening import opened
+from femseg.volumes.files.plausible import size_faults
 from femseg.volumes.files.source import CheckedVolume
-from femseg.volumes.files.text_headers import check_text_header
+from femseg.volumes.files.stated import StatedVolume, header_fault
+from femseg.volumes.files.voxel_bytes import (
+    Role,
+    check_ratio,
+    check_voxels,
+    gzip_chunks,
+    plain_chunks,
+    zlib_chunks,
+)
 from femseg.volumes.grid import VoxelGrid
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 FOREIGN_SUFFIXES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".npy", ".npz", ".tif", ".tiff", ".vtk")
+SAME_PLACE_MM = 0.1  # single precision and rounding to 0.0001 mm stay below, over 1000 voxels
+_IMAGE_IO = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
+_CHUNKS = {"none": plain_chunks, "gzip": gzip_chunks, "zlib": zlib_chunks}
+_CONVERT = {
+    ".hdr": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
+    ".img": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
+    ".img.gz": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
+    ".mhd": "write it as .mha, header and voxels in one file",
+    ".nhdr": "write it as .nrrd, header and voxels in one file",
+}
 
 
 def volume_suffix(path: Path) -> str:
@@ -28,51 +49,80 @@ def volume_stem(path: Path) -> str:
     return path.name[: len(path.name) - len(volume_suffix(path))]
 
 
-def image_information(path: Path) -> sitk.ImageFileReader:
-    """A SimpleITK reader that has read the header alone. Raises: Refusal IN-16."""
+def volume_reader(path: Path) -> sitk.ImageFileReader:
+    """A SimpleITK reader that takes the file for what its name says, whatever else its bytes may look like."""
     reader = sitk.ImageFileReader()
+    reader.SetImageIO(_IMAGE_IO[volume_suffix(path)])
     reader.SetFileName(str(path))
-    with itk_reading(str(path)):
-        reader.ReadImageInformation()
     return reader
 
 
-def check_volume_file(path: Path, role: Literal["ct", "mask"]) -> CheckedVolume:
-    """Check a volume file's header and, for NIfTI, every byte of it.
+def stated_volume(path: Path) -> StatedVolume:
+    """What the file's own header states, in our reading; its voxels are not looked at.
 
-    Raises: Refusal with every fault found (IN-12, IN-16 … IN-19, IN-24, IN-26).
+    Raises: Refusal (IN-16, IN-18, IN-24, IN-26) if the header cannot be meant.
     """
     suffix = volume_suffix(path)
-    if not suffix:
-        kinds = ", ".join(SUFFIXES)
-        problem = f"is of a kind that is not read; {kinds} are"
-        fix = "convert it with its geometry; arrays without spacing (NPY) cannot be used"
-        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
-    try:
-        if suffix.startswith(".nii"):
-            check_nifti(path, ct=role == "ct")
-        else:
-            check_text_header(path)
-    except OSError as error:
-        problem = f"cannot be opened: {error.strerror or error}"
-        fix = "restore the file or its permissions"
-        raise Refusal(Fault(id="IN-26", file=str(path), problem=problem, fix=fix)) from None
-    reader = image_information(path)
+    if suffix.startswith(".nii"):
+        return stated_by_nifti(path)
+    with opened(path) as stream:
+        if suffix == ".nrrd":
+            return read_nrrd_header(stream, path)
+        return read_mha_header(stream, path, path.stat().st_size)
+
+
+def check_volume_file(path: Path, role: Role) -> CheckedVolume:
+    """Check a volume file's header and every byte of its voxels, then that SimpleITK places them where the header does.
+
+    Raises: Refusal with every fault found (IN-12, IN-16 … IN-19, IN-24 … IN-26).
+    """
+    if not volume_suffix(path):
+        raise _foreign(path)
+    stated = check_nifti(path, role) if volume_suffix(path).startswith(".nii") else _check_text_file(path, role)
+    if faults := size_faults(stated.grid, str(path)):
+        raise Refusal(faults)
+    reader = volume_reader(path)
+    with itk_reading(str(path)):
+        reader.ReadImageInformation()
     size = tuple(n for k, n in enumerate(reader.GetSize()) if k < 3 or n > 1)
     channels = reader.GetNumberOfComponents()
     if len(size) != 3 or channels != 1:
         problem = f"holds {channels} value(s) per voxel on {len(size)} axes {size}, expected one on three"
-        raise Refusal(Fault(id="IN-18", file=str(path), problem=problem, fix="store one 3-D volume per file"))
-    if faults := voxel_count_faults(size, str(path)):
-        raise Refusal(faults)
+        raise header_fault(path, problem, "store one 3-D volume per file")
     try:
         grid = _grid(reader)
     except ValueError as error:
-        fix = "write the file again with its true geometry"
-        raise Refusal(Fault(id="IN-18", file=str(path), problem=str(error), fix=fix)) from None
-    if faults := size_faults(grid, str(path)):
-        raise Refusal(faults)
+        raise header_fault(path, str(error), "write the file again with its true geometry") from None
+    apart_mm = grid.largest_offset_mm(stated.grid)
+    if grid.shape_zyx != stated.grid.shape_zyx or apart_mm > SAME_PLACE_MM:
+        problem = (
+            f"places its voxels in two ways up to {apart_mm:.3g} mm apart (tolerated {SAME_PLACE_MM:g}): "
+            f"spacing {_mm(stated.grid.spacing_mm_zyx)} or {_mm(grid.spacing_mm_zyx)}, "
+            f"origin {_mm(stated.grid.origin_mm_xyz)} or {_mm(grid.origin_mm_xyz)}"
+        )
+        raise header_fault(path, problem, "write the file again with one geometry")
     return CheckedVolume(kind="volume", paths=(path,), grid=grid)
+
+
+def _check_text_file(path: Path, role: Role) -> StatedVolume:
+    with opened(path) as stream:
+        file_bytes = path.stat().st_size
+        nrrd = volume_suffix(path) == ".nrrd"
+        stated = read_nrrd_header(stream, path) if nrrd else read_mha_header(stream, path, file_bytes)
+        if stated.packing != "none":
+            check_ratio(stated.layout, file_bytes - stated.header_bytes, path, role)
+        check_voxels(_CHUNKS[stated.packing](stream, path), stated.layout, path)
+    return stated
+
+
+def _foreign(path: Path) -> Refusal:
+    name = path.name.lower()
+    if name.endswith((".npy", ".npz")):
+        return npy_refusal(path)
+    suffix = next((suffix for suffix in _CONVERT if name.endswith(suffix)), "")
+    problem = f"is of a kind that is not read; {', '.join(SUFFIXES)} are"
+    fix = _CONVERT.get(suffix, "convert it with its geometry")
+    return Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
 
 
 def _grid(reader: sitk.ImageFileReader) -> VoxelGrid:
@@ -85,3 +135,7 @@ def _grid(reader: sitk.ImageFileReader) -> VoxelGrid:
         origin_mm_xyz=reader.GetOrigin()[:3],
         direction_xyz=tuple(direction[dimension * row + column] for row in range(3) for column in range(3)),
     )
+
+
+def _mm(lengths: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{length:.6g}" for length in lengths) + ")"

@@ -1,0 +1,50 @@
+"""Files opened for what they are: a pipe or a folder in a file's place is said so, never waited for."""
+
+import errno
+import os
+import stat
+from io import BufferedReader
+from pathlib import Path
+
+_KINDS = {
+    stat.S_IFIFO: "is a pipe",
+    stat.S_IFSOCK: "is a socket",
+    stat.S_IFCHR: "is a device",
+    stat.S_IFBLK: "is a device",
+}
+
+
+def open_plain(path: Path) -> BufferedReader:
+    """Open a regular file for reading. Raises: OSError whose `strerror` says what else it is.
+
+    Opening a pipe as usual waits for a writer, for ever if there is none.
+    """
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    kind = stat.S_IFMT(os.fstat(handle).st_mode)
+    if kind == stat.S_IFREG:
+        return os.fdopen(handle, "rb")
+    os.close(handle)
+    if kind == stat.S_IFDIR:
+        raise IsADirectoryError(errno.EISDIR, "is a folder where a file is meant", str(path))
+    raise OSError(errno.EINVAL, _KINDS.get(kind, "is no regular file"), str(path))
+
+
+def is_folder(path: Path) -> bool:
+    """Whether there is a folder, or a link to one; False also where nobody may look, or no name can be so long."""
+    try:
+        return path.is_dir()
+    except OSError:
+        return False
+
+
+def name_fault(path: Path) -> str:
+    """What is wrong with a path's characters: bytes that are no UTF-8, or break lines and terminals; "" if none.
+
+    Letters of any script and pictures are right; what no program can write down again is not.
+    """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "its name is not valid UTF-8"
+    controls = sorted({character for character in str(path) if ord(character) < 32 or ord(character) == 127})
+    return f"its name holds control characters ({', '.join(map(repr, controls))})" if controls else ""
