@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+VERIFIED = "=== verified; what follows is the reader's ==="
 MODULES = {"simpleitk": "SimpleITK", "dicom2nifti": "dicom2nifti", "nnunet": "nnunetv2"}
 
 
@@ -89,11 +90,16 @@ def nnunet(study: Path, out: Path, files: list[str]) -> None:
         )
     )
     verify_dataset_integrity(str(dataset), num_processes=1)
+    print(VERIFIED, flush=True)
     image, label = dataset / "imagesTr" / f"case000_0000{ending}", dataset / "labelsTr" / f"case000{ending}"
-    reader = determine_reader_writer_from_file_ending(ending, str(image), allow_nonmatching_filename=True)()
-    for number, (values, properties) in enumerate((reader.read_images([str(image)]), reader.read_seg(str(label)))):
-        placed = properties["sitk_stuff"]
-        hand_out(out, number, values[0], affine_lps(placed["spacing"], placed["origin"], placed["direction"]))
+    reader = determine_reader_writer_from_file_ending(ending, str(image), verbose=False)()
+    for number, (values, found) in enumerate((reader.read_images([str(image)]), reader.read_seg(str(label)))):
+        if "sitk_stuff" in found:
+            placed = found["sitk_stuff"]
+            geometry = affine_lps(placed["spacing"], placed["origin"], placed["direction"])
+        else:
+            geometry = np.diag([-1.0, -1, 1, 1]) @ found["nibabel_stuff"]["original_affine"]
+        hand_out(out, number, values[0], geometry)
 
 
 def alone(peer: str, job: dict[str, Any]) -> None:

@@ -69,7 +69,8 @@ def _pair(folder: Path) -> None:
     study = write_volume_study(folder / "study", suffix=".nii")
     content = (study / "ct.nii").read_bytes()
     (study / "ct.nii").unlink()
-    (study / "ct.hdr").write_bytes(patched(content[:348], "magic", "4s", b"ni1\0"))
+    header = patched(patched(content[:348], "magic", "4s", b"ni1\0"), "vox_offset", "f", 0.0)
+    (study / "ct.hdr").write_bytes(header)
     (study / "ct.img").write_bytes(content[352:])
 
 
