@@ -25,7 +25,8 @@ from typing import Any
 
 import numpy as np
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "tests" / "support")]
+sys.path.insert(0, str(Path(__file__).parent))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from independent_reading import Voxels, largest_difference, read_ct, read_mask
 from intake_peers_worker import VERIFIED
 
