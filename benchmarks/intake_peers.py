@@ -155,9 +155,9 @@ def judged(tool: str, specimen: Specimen, folder: Path, out: Path) -> Outcome:
     ct, mask = truth_of(specimen, folder)
     said = "".join((out / name).read_text(errors="replace") for name in ("stderr.txt", "stdout.txt")).split(VERIFIED)[0]
     error = json.loads((out / "error.json").read_text()) if (out / "error.json").exists() else None
-    volumes = [np.load(path) for path in sorted(out.glob("volume-*.npz"))]
+    volumes = [] if error else [np.load(path) for path in sorted(out.glob("volume-*.npz"))]
     message = f"{error['type']}: {error['message']}" if error else said.strip()
-    if error or not volumes:
+    if not volumes:
         raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Warning)\w*)\b", said, re.MULTILINE)
         kind = error["type"] if error else (raised[-1] if raised else "")
         outcome = "crashed" if kind.startswith(ACCIDENTS) else "refused"
