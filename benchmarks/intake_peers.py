@@ -25,8 +25,10 @@ from typing import Any
 
 import numpy as np
 
+sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from independent_reading import Voxels, largest_difference, read_ct, read_mask
+from intake_peers_worker import VERIFIED
 
 from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source
 from femseg.cohorts.reading import read_case_ct
@@ -81,7 +83,7 @@ def file_called(study: Path, stem: str) -> str:
 def files_for(tool: str, specimen: Specimen, folder: Path) -> list[str] | None:
     """Volume files that a peer is given; none for a DICOM folder; None where the specimen is not its business."""
     study = studies_of(folder)[0]
-    dicom = (study / "ct").is_dir() or not any(file_called(study, stem) for stem in ("ct", "a", "mask"))
+    dicom = not any(file_called(study, stem) for stem in ("ct", "a")) or (study / "ct").is_dir()
     torn = specimen.matrix_id in ("IN-16", "IN-26")
     if tool == "nnunet":
         pairs = [(file_called(one, "ct"), file_called(one, "mask")) for one in studies_of(folder)]
@@ -90,8 +92,8 @@ def files_for(tool: str, specimen: Specimen, folder: Path) -> list[str] | None:
         return [file for pair in pairs for file in pair] if readable and len(endings) == 1 else None
     if specimen.faulty == "cohort" or len(studies_of(folder)) > 1 or (specimen.faulty == "mask" and not torn):
         return None  # readers of one volume; what a mask means is not theirs to say
-    if dicom:
-        return [] if specimen.faulty != "mask" else None
+    if dicom:  # a folder of the CT's slices alone, as these readers want it
+        return [] if specimen.faulty != "mask" and (study / "ct").is_dir() else None
     if tool == "dicom2nifti":
         return None
     file = file_called(study, "mask" if specimen.faulty == "mask" else "ct")
@@ -151,17 +153,17 @@ def by_femseg(specimen: Specimen, folder: Path) -> Outcome:
 def judged(tool: str, specimen: Specimen, folder: Path, out: Path) -> Outcome:
     """What one call of a peer came to."""
     ct, mask = truth_of(specimen, folder)
-    said = "".join((out / name).read_text(errors="replace") for name in ("stdout.txt", "stderr.txt"))
+    said = "".join((out / name).read_text(errors="replace") for name in ("stderr.txt", "stdout.txt")).split(VERIFIED)[0]
     error = json.loads((out / "error.json").read_text()) if (out / "error.json").exists() else None
-    volumes = [np.load(path) for path in sorted(out.glob("volume-*.npz"))]
+    volumes = [] if error else [np.load(path) for path in sorted(out.glob("volume-*.npz"))]
     message = f"{error['type']}: {error['message']}" if error else said.strip()
-    if error or not volumes:
+    if not volumes:
         raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Warning)\w*)\b", said, re.MULTILINE)
         kind = error["type"] if error else (raised[-1] if raised else "")
         outcome = "crashed" if kind.startswith(ACCIDENTS) else "refused"
     else:
         if tool == "nnunet":  # image and label
-            right = specimen.faulty == "nothing" and all(
+            right = all(
                 is_right(truth, one["values"], one["affine"]) for truth, one in zip((ct, mask), volumes, strict=True)
             )
         else:

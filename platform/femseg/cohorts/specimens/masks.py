@@ -186,6 +186,14 @@ SPECIMENS: tuple[Specimen, ...] = (
         faulty="mask",
     ),
     refused(
+        "mask-shifted",
+        "IN-21",
+        "voxels shifted by 9 mm under an unchanged header",
+        with_mask(_shifted(0, 3, 0)),
+        "mask.nii.gz",
+        faulty="mask",
+    ),
+    refused(
         "mask-beside-the-bone",
         "IN-21",
         "voxels shifted by 30 mm under an unchanged header",

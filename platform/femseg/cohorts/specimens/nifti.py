@@ -1,6 +1,7 @@
 """NIfTI files that are torn, lie about themselves, or hold no CT."""
 
 import gzip
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,14 +63,22 @@ def _with_value(value: float) -> NDArray[np.float32]:
 
 
 def _nifti_2(content: bytes) -> bytes:
-    return patched(content, "sizeof_hdr", "i8s", 540, b"n+2\0\r\n\x1a\n") + bytes(192)
+    """The same volume with the header of NIfTI-2: wider fields in another order (nifti2.h)."""
+    shape, slope = struct.unpack_from("<8h", content, 40), struct.unpack_from("<2f", content, 112)
+    kind, pixdim = struct.unpack_from("<2h", content, 70), struct.unpack_from("<8f", content, 76)
+    codes, place = struct.unpack_from("<2h", content, 252), struct.unpack_from("<18f", content, 256)
+    header = struct.pack("<i8s2h8q3d8d", 540, b"n+2\0\r\n\x1a\n", *kind, *shape, 0, 0, 0, *pixdim)
+    header += struct.pack("<q6d2q104x", 544, *slope, 0, 0, 0, 0, 0, 0)
+    header += struct.pack("<2i18d3i16sc15x", *codes, *place, 0, 2, 0, b"", b"\0")
+    return header + bytes(4) + content[352:]
 
 
 def _pair(folder: Path) -> None:
     study = write_volume_study(folder / "study", suffix=".nii")
     content = (study / "ct.nii").read_bytes()
     (study / "ct.nii").unlink()
-    (study / "ct.hdr").write_bytes(patched(content[:348], "magic", "4s", b"ni1\0"))
+    header = patched(patched(content[:348], "magic", "4s", b"ni1\0"), "vox_offset", "f", 0.0)
+    (study / "ct.hdr").write_bytes(header)
     (study / "ct.img").write_bytes(content[352:])
 
 
