@@ -5,13 +5,11 @@ as missing, so that a later check names the tag.
 """
 
 import hashlib
-import math
-import os
 import struct
 import warnings
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from pydicom import config
 from pydicom.dataset import FileDataset
@@ -21,12 +19,16 @@ from pydicom.uid import UID
 from pydicom.valuerep import STANDARD_VR
 
 from femseg.errors import Fault, Refusal
+from femseg.volumes.files.codestream import PixelLayout, check_frames
+from femseg.volumes.files.deflated import dicom_stream
+from femseg.volumes.files.element_values import numbers, short_of, text_of
 
 _TEXT = {
     name: Tag(name)
     for name in [
         "ImageType",
         "SOPClassUID",
+        "SOPInstanceUID",
         "Modality",
         "SeriesDescription",
         "PatientID",
@@ -46,9 +48,14 @@ _TEXT = {
         "RescaleIntercept",
         "RescaleSlope",
         "PhotometricInterpretation",
+        "LossyImageCompression",
+        "LossyImageCompressionRatio",
     ]
 }
-_SHORTS = {name: Tag(name) for name in ("SamplesPerPixel", "Rows", "Columns", "BitsAllocated")}
+_SHORTS = {
+    name: Tag(name)
+    for name in ["SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
+}
 _TAGS: list[BaseTag | int] = [*_TEXT.values(), *_SHORTS.values()]
 _PIXEL_TAGS = (Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData"))
 IMPLICIT_VR, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
@@ -57,7 +64,8 @@ READABLE_SYNTAXES = frozenset(
     | {f"1.2.840.10008.1.2.4.{jpeg}" for jpeg in (50, 51, 57, 70, 80, 81, 90, 91)}
 )
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-_ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+_CHUNK_BYTES = 1 << 20
+_INTEGER_PIXELS = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")  # (7FE0,0010), little- and big-endian
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,7 +76,9 @@ class SliceHeader:
         spacing_mm_yx: PixelSpacing: between rows, between columns.
         position_mm_xyz: ImagePositionPatient, the centre of the first pixel.
         orientation: ImageOrientationPatient: direction of a row, then of a column.
-        pixel_offset: where the pixels' bytes start in the file.
+        pixel_offset: where the pixels' bytes start in the file, after inflation where it is deflated.
+        stored_bytes: how many bytes follow from there.
+        lossy: whether the header says that its pixels were compressed with loss, now or earlier; by how much, if said.
     """
 
     path: Path
@@ -98,6 +108,13 @@ class SliceHeader:
     slope: float | None
     intercept: float | None
     pixel_offset: int
+    instance_uid: str = ""
+    bits_stored: int = 0
+    high_bit: int = 0
+    signed: bool = False
+    stored_bytes: int = 0
+    lossy: bool = False
+    lossy_ratio: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +142,7 @@ def read_slice_header(path: Path) -> SliceHeader | OtherObject:
         IN-26 if it cannot be opened.
     """
     try:
-        with path.open("rb") as stream:
-            size = os.fstat(stream.fileno()).st_size
+        with dicom_stream(path) as (stream, size):
             if size == 0:
                 raise unreadable(path, "is empty (0 bytes)")
             stream.seek(128)
@@ -147,8 +163,11 @@ def read_slice_header(path: Path) -> SliceHeader | OtherObject:
 
 def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObject:
     dataset, syntax = _dataset(path, stream)
-    text = {name: _text(dataset, tag) for name, tag in _TEXT.items()}
-    shorts = {name: _short(dataset, tag, syntax) for name, tag in _SHORTS.items()}
+    text = {name: text_of(dataset, tag) for name, tag in _TEXT.items()}
+    text["SOPClassUID"] = text["SOPClassUID"] or str(dataset.file_meta.get("MediaStorageSOPClassUID", ""))  # DICOMDIR
+    shorts = {
+        name: short_of(dataset, tag, "big" if syntax == BIG_ENDIAN else "little") for name, tag in _SHORTS.items()
+    }
     if syntax not in READABLE_SYNTAXES:
         return _header(path, text, shorts, syntax, 0)  # refused later, once for the whole series
     lead = 8 if syntax == IMPLICIT_VR else 12  # tag, perhaps type, length
@@ -158,12 +177,14 @@ def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObjec
         if kind != text["SOPClassUID"] and not kind.endswith("Image Storage"):
             return OtherObject(path=path, kind=kind)
         raise unreadable(path, f"ends after {size} bytes, before its pixel data")
+    if element[:4] not in _INTEGER_PIXELS:  # floating-point pixels: a map, whatever it calls itself
+        return OtherObject(path=path, kind=uid_name(text["SOPClassUID"]))
     (length,) = struct.unpack_from(">I" if syntax == BIG_ENDIAN else "<I", element, lead - 4)
-    header = _header(path, text, shorts, syntax, stream.tell())
+    header = replace(_header(path, text, shorts, syntax, stream.tell()), stored_bytes=size - stream.tell())
     if (length == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
         raise unreadable(path, f"says {syntax.name}, yet its pixels are stored otherwise")
     if syntax.is_encapsulated:
-        _check_fragments(header, stream, size)
+        _check_codestreams(header, stream)
     else:
         _check_length(header, length, size)
     return header
@@ -193,8 +214,8 @@ def _dataset(path: Path, stream: BinaryIO) -> tuple[FileDataset, UID]:
 
 
 def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syntax: UID, offset: int) -> SliceHeader:
-    slope, intercept = _numbers(text["RescaleSlope"], 1), _numbers(text["RescaleIntercept"], 1)
-    frames, count = _numbers(text["NumberOfFrames"], 1), _numbers(text["ImagesInAcquisition"], 1)
+    slope, intercept = numbers(text["RescaleSlope"], 1), numbers(text["RescaleIntercept"], 1)
+    frames, count = numbers(text["NumberOfFrames"], 1), numbers(text["ImagesInAcquisition"], 1)
     return SliceHeader(
         path=path,
         patient_id=text["PatientID"],
@@ -217,48 +238,27 @@ def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syn
         bits_allocated=shorts["BitsAllocated"] or 0,
         frames=int(frames[0]) if frames else 1,
         images_in_acquisition=int(count[0]) if count else None,
-        spacing_mm_yx=_numbers(text["PixelSpacing"], 2),
-        position_mm_xyz=_numbers(text["ImagePositionPatient"], 3),
-        orientation=_numbers(text["ImageOrientationPatient"], 6),
+        spacing_mm_yx=numbers(text["PixelSpacing"], 2),
+        position_mm_xyz=numbers(text["ImagePositionPatient"], 3),
+        orientation=numbers(text["ImageOrientationPatient"], 6),
         slope=slope[0] if slope else None,
         intercept=intercept[0] if intercept else None,
         pixel_offset=offset,
+        instance_uid=text["SOPInstanceUID"],
+        bits_stored=shorts["BitsStored"] or 0,
+        high_bit=shorts["HighBit"] or 0,
+        signed=shorts["PixelRepresentation"] == 1,
+        lossy=text["LossyImageCompression"] == "01",
+        lossy_ratio=text["LossyImageCompressionRatio"],
     )
-
-
-def _raw(dataset: FileDataset, tag: BaseTag) -> Any:
-    return dataset.get_item(tag).value if tag in dataset else b""
-
-
-def _text(dataset: FileDataset, tag: BaseTag) -> str:
-    value = _raw(dataset, tag)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="backslashreplace").strip(" \0")
-    return "" if value is None else str(value)
-
-
-def _numbers(text: str, count: int) -> tuple[float, ...] | None:
-    """Exactly `count` finite numbers from a backslash-separated text, else None."""
-    try:
-        numbers = tuple(float(part) for part in text.split("\\"))
-    except ValueError:
-        return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
-
-
-def _short(dataset: FileDataset, tag: BaseTag, syntax: UID) -> int | None:
-    value = _raw(dataset, tag)
-    if not isinstance(value, bytes) or len(value) != 2:
-        return None
-    return int.from_bytes(value, "big" if syntax == BIG_ENDIAN else "little")
 
 
 def _check_length(header: SliceHeader, length: int, size: int) -> None:
     there = size - header.pixel_offset
     if there < length:
         raise unreadable(header.path, f"is cut short: {there} of {length} bytes of pixel data")
-    if header.rows is None or header.columns is None:
-        return  # named later as a missing tag
+    if header.rows is None or header.columns is None or header.samples != 1:
+        return  # named later, as a missing tag or as colour (whose samples may share bytes)
     pixels = header.rows * header.columns * header.samples * header.frames
     expected = (pixels * header.bits_allocated + 7) // 8
     if length not in (expected, expected + expected % 2):
@@ -269,24 +269,26 @@ def _check_length(header: SliceHeader, length: int, size: int) -> None:
         )
 
 
-def _check_fragments(header: SliceHeader, stream: BinaryIO, size: int) -> None:
-    """Walk the items of compressed pixel data (always little-endian) up to their delimiter."""
-    position = header.pixel_offset
-    while position + 8 <= size:
-        stream.seek(position)
-        group, element, length = struct.unpack("<HHI", stream.read(8))
-        if (group, element) == _DELIMITER:
-            return
-        if (group, element) != _ITEM:
-            break
-        position += 8 + length
-    raise unreadable(header.path, f"is cut short: its compressed pixel data do not end within {size} bytes")
+def _check_codestreams(header: SliceHeader, stream: BinaryIO) -> None:
+    layout = PixelLayout(
+        rows=header.rows or 0,
+        columns=header.columns or 0,
+        samples=header.samples,
+        bits=header.bits_allocated,
+        signed=header.signed,
+    )
+    try:
+        check_frames(stream, header.pixel_offset, header.transfer_syntax, header.frames, layout)
+    except ValueError as error:
+        raise unreadable(header.path, str(error)) from None
 
 
 def pixel_digest(header: SliceHeader) -> str:
     """SHA-256 of all that decides a slice's values: its pixel bytes, transfer syntax and rescaling."""
-    with header.path.open("rb") as stream:
+    with dicom_stream(header.path) as (stream, _):
         stream.seek(header.pixel_offset)
-        digest = hashlib.file_digest(stream, "sha256")
+        digest = hashlib.sha256()
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
     digest.update(f"{header.transfer_syntax} {header.slope} {header.intercept}".encode())
     return digest.hexdigest()

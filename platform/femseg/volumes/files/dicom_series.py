@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from femseg.errors import Fault, Refusal
+from femseg.volumes.files.compression import lossy_remarks, unpacking_faults
 from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, uid_name
 from femseg.volumes.files.plausible import size_faults
 from femseg.volumes.files.slice_stack import stack_grid, stacked
@@ -38,20 +39,24 @@ def check_series(slices: Sequence[SliceHeader], role: Role, pseudonym: Pseudonym
     """
     slices = sorted(slices, key=lambda header: str(header.path))
     series = series_name(slices)
-    faults = [*_mixed_identity(slices, series, pseudonym), *_unreadable_kind(slices, role)]
+    kind = _unreadable_kind(slices, role)
+    if role == "ct" and all(header.modality != "CT" for header in slices):
+        raise Refusal(kind)  # what is no CT is not asked for all that a CT must say
+    faults = [*_mixed_identity(slices, series, pseudonym), *kind]
     if role == "ct":
         faults += _rescaling(slices)
     missing = _missing_tags(slices)
     if missing:
         raise Refusal([*missing, *faults])
     kept, remarks, odd = _without_localizers(slices, series)
+    remarks += lossy_remarks(kept)
     stack = stacked(kept, series)
     faults += [*odd, *_pixel_spacing(stack.slices), *stack.faults]
     if not faults:
         faults += size_faults(stack_grid(stack.slices), series)
     if role == "ct":
         short, unverified = _expected_count(slices, series)
-        faults += short
+        faults += [*short, *unpacking_faults(kept, series)]
         remarks += unverified
     if faults:
         raise Refusal(faults)
@@ -128,7 +133,7 @@ def _unreadable_kind(slices: Sequence[SliceHeader], role: Role) -> list[Fault]:
             "IN-12",
             lambda s: s.samples != 1 or s.frames != 1,
             lambda s: f"holds {s.frames} frame(s) of {s.samples} sample(s) a pixel, expected 1 of 1",
-            "export as single-frame slices, or a DICOM-SEG as a volume file",
+            "export as single-frame slices, one sample a pixel",
         ),
         (
             "IN-12",
