@@ -74,7 +74,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
         faults += mask_faults
         remarks += mask_remarks
     else:
-        faults += value_faults(read_checked_labels(study.mask), labels, str(_named(study.mask)))
+        faults += value_faults(read_checked_labels(study.mask, labels.meanings), labels, str(_named(study.mask)))
     wanted = labels.of_femur(settings.femur)
     return Examination(ct=volume, facts=known, femur_labels=wanted, faults=tuple(faults), remarks=tuple(remarks))
 
@@ -84,7 +84,7 @@ def _mask_examined(
 ) -> tuple[CaseFacts, list[Fault], list[str]]:
     """Values, side and place of a mask that lies on the CT's grid; facts about the wanted femur."""
     file, grid = str(_named(mask)), ct.grid
-    values = read_checked_labels(mask)
+    values = read_checked_labels(mask, labels.meanings)
     faults = value_faults(values, labels, file)
     faults += swapped_side_faults(values, labels, grid, file)
     if faults:
@@ -125,4 +125,4 @@ def _side_shown(
 
 def _named(volume: CheckedVolume) -> Path:
     """What faults of a whole volume name: its file, or the folder of its slices."""
-    return volume.paths[0] if volume.kind == "volume" else volume.paths[0].parent
+    return volume.paths[0].parent if volume.kind == "dicom" else volume.paths[0]

@@ -9,13 +9,17 @@ from numpy.typing import NDArray
 
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
+from femseg.volumes.files.dicom_seg import draw_segmentation
 from femseg.volumes.files.itk import array_of, itk_reading
+from femseg.volumes.files.multiframe import read_multiframe
+from femseg.volumes.files.rtstruct import draw_structure_set
 from femseg.volumes.files.slice_stack import stack_grid
-from femseg.volumes.files.source import CheckedVolume, Source
+from femseg.volumes.files.source import CheckedVolume, FileKind, Source
 from femseg.volumes.files.volume_file import image_information
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.volume import CtVolume, MaskVolume
 
+_DRAWN: tuple[FileKind, ...] = ("dicom-seg", "rtstruct")
 _SMALL_INTEGERS = (sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkUInt16, sitk.sitkInt16)
 
 
@@ -27,35 +31,58 @@ def read_ct(source: Source, root: Path) -> CtVolume:
     Raises: Refusal if a file cannot be read (IN-14, IN-16, IN-26).
     """
     paths = source.paths(root)
+    if source.kind == "multiframe":
+        return read_multiframe(paths[0])
     grid = _dicom_grid(paths) if source.kind == "dicom" else None
     return _ct(paths, grid)
 
 
 def read_checked_ct(volume: CheckedVolume) -> CtVolume:
     """The same for a volume that has just been checked."""
+    if volume.kind == "multiframe":
+        return read_multiframe(volume.paths[0])
     return _ct(volume.paths, volume.grid if volume.kind == "dicom" else None)
 
 
-def read_labels(source: Source, root: Path) -> tuple[NDArray[np.generic], VoxelGrid]:
-    """A mask's voxel values as stored, shape (Z, Y, X), and its grid; float32 where they are not small integers."""
+def read_labels(source: Source, root: Path, ct_grid: VoxelGrid) -> tuple[NDArray[np.generic], VoxelGrid]:
+    """A mask's voxel values as stored, shape (Z, Y, X), and its grid; float32 where they are not small integers.
+
+    Args:
+        ct_grid: the CT's, on which a DICOM-SEG or RTSTRUCT is drawn; other masks have their own.
+    """
     paths = source.paths(root)
+    if source.kind in _DRAWN:
+        return _drawn(source.kind, paths[0], ct_grid, [source.labels]), ct_grid
     return _labels(paths, _dicom_grid(paths) if source.kind == "dicom" else None)
 
 
-def read_checked_labels(volume: CheckedVolume) -> NDArray[np.generic]:
-    """The same for a mask that has just been checked."""
+def read_checked_labels(volume: CheckedVolume, meanings: Sequence[Sequence[int]] = ()) -> NDArray[np.generic]:
+    """The same for a mask that has just been checked.
+
+    Args:
+        meanings: of a mask that is drawn, which values to draw; those that mean the same, and may overlap, together.
+    Raises: Refusal IN-22 if values of different meaning overlap.
+    """
+    if volume.kind in _DRAWN:
+        return _drawn(volume.kind, volume.paths[0], volume.grid, meanings)
     return _labels(volume.paths, volume.grid if volume.kind == "dicom" else None)[0]
 
 
-def read_mask(source: Source, root: Path) -> MaskVolume:
+def read_mask(source: Source, root: Path, ct_grid: VoxelGrid) -> MaskVolume:
     """Read a mask: voxels whose value is among `source.labels` (every non-zero one if there are none)."""
-    values, grid = read_labels(source, root)
+    values, grid = read_labels(source, root, ct_grid)
     return MaskVolume(femur_zyx=of_labels(values, source.labels), grid=grid)
 
 
 def of_labels(values_zyx: NDArray[np.generic], labels: Sequence[int]) -> NDArray[np.bool_]:
     """Voxels whose value is one of `labels`; every non-zero one if there are none."""
     return np.isin(values_zyx, list(labels)) if labels else values_zyx != 0
+
+
+def _drawn(kind: FileKind, path: Path, grid: VoxelGrid, meanings: Sequence[Sequence[int]]) -> NDArray[np.uint16]:
+    if kind == "rtstruct":
+        return draw_structure_set(path, grid, meanings)
+    return draw_segmentation(_slice(path), grid, meanings)
 
 
 def _ct(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> CtVolume:
