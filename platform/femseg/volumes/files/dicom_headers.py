@@ -56,7 +56,8 @@ _SHORTS = {
     name: Tag(name)
     for name in ["SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
 }
-_TAGS: list[BaseTag | int] = [*_TEXT.values(), *_SHORTS.values()]
+_EXTENDED_OFFSETS = Tag("ExtendedOffsetTable")
+_TAGS: list[BaseTag | int] = [*_TEXT.values(), *_SHORTS.values(), _EXTENDED_OFFSETS]
 _PIXEL_TAGS = (Tag("PixelData"), Tag("FloatPixelData"), Tag("DoubleFloatPixelData"))
 IMPLICIT_VR, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 READABLE_SYNTAXES = frozenset(
@@ -179,6 +180,10 @@ def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObjec
         raise unreadable(path, f"ends after {size} bytes, before its pixel data")
     if element[:4] not in _INTEGER_PIXELS:  # floating-point pixels: a map, whatever it calls itself
         return OtherObject(path=path, kind=uid_name(text["SOPClassUID"]))
+    if _EXTENDED_OFFSETS in dataset and text["NumberOfFrames"] in ("", "1"):
+        problem = "holds an ExtendedOffsetTable (7FE0,0001), which GDCM does not read in a single slice"
+        fix = "export with a basic offset table, or uncompressed"
+        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
     (length,) = struct.unpack_from(">I" if syntax == BIG_ENDIAN else "<I", element, lead - 4)
     header = replace(_header(path, text, shorts, syntax, stream.tell()), stored_bytes=size - stream.tell())
     if (length == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
