@@ -7,6 +7,7 @@ from femseg.cohorts.archive import unpacked_sizes
 from femseg.cohorts.study import StudyFiles
 from femseg.errors import Refusal
 from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
+from femseg.volumes.files.dicom_seg import SEGMENTATIONS
 from femseg.volumes.files.volume_file import stated_volume, volume_suffix
 
 LIBRARIES_BYTES = 300 * 2**20
@@ -50,7 +51,8 @@ def _of_series(files: list[Path]) -> int:
     """A folder's files as if they were one series of slices as large as the one in its largest file."""
     largest_first = sorted((path for path in files if path.is_file()), key=lambda path: -path.stat().st_size)
     slice_ = _first_slice(largest_first)
-    return len(files) * (slice_.rows or 0) * (slice_.columns or 0) * _VOXEL_BYTES if slice_ else 0
+    images = max(len(files), slice_.frames) if slice_ else 0
+    return images * (slice_.rows or 0) * (slice_.columns or 0) * _VOXEL_BYTES if slice_ else 0
 
 
 def _first_slice(files: Iterable[Path]) -> SliceHeader | None:
@@ -59,6 +61,6 @@ def _first_slice(files: Iterable[Path]) -> SliceHeader | None:
             header = read_slice_header(path)
         except Refusal:
             continue
-        if not isinstance(header, OtherObject):
+        if not isinstance(header, OtherObject) and header.sop_class not in SEGMENTATIONS:  # is drawn on the CT's grid
             return header
     return None

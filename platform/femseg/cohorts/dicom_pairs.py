@@ -6,6 +6,9 @@ One folder for each study, files nested in it as they please:
     <study>/mask/…/*.dcm          the mask: a series in a folder named mask, seg, segmentation or label,
                                   or one whose SeriesDescription says so,
     <study>/mask.nii.gz           or a volume file (.nii, .nii.gz, .nrrd, .mha) of such a name
+    <study>/…                     or a DICOM-SEG or RTSTRUCT anywhere, whatever its name
+
+The CT may also be one enhanced multi-frame file.
 
 A folder that itself holds DICOM files, or a `ct` folder, is taken as one study.
 """
@@ -14,7 +17,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from femseg.cohorts.settings import CohortSettings, MaskUse
+from femseg.cohorts.drawn_masks import check_drawn
+from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
 from femseg.cohorts.study import (
     PairedStudy,
     Pseudonym,
@@ -26,12 +30,15 @@ from femseg.cohorts.study import (
     no_mask,
     several,
 )
-from femseg.errors import Fault
+from femseg.errors import Fault, Refusal
 from femseg.volumes.files.dicom_folder import DicomScan, by_series, files_below, holds_dicom, scan_dicom
 from femseg.volumes.files.dicom_headers import SliceHeader
+from femseg.volumes.files.dicom_seg import SEGMENTATIONS
 from femseg.volumes.files.dicom_series import check_series, series_name
+from femseg.volumes.files.multiframe import ENHANCED_CT, multiframe_stack
+from femseg.volumes.files.rtstruct import STRUCTURE_SET
 from femseg.volumes.files.slice_stack import median_step_mm
-from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.files.source import CheckedVolume, Mend
 from femseg.volumes.files.volume_file import check_volume_file, volume_suffix
 
 Slices = Sequence[SliceHeader]
@@ -56,21 +63,29 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     if study.files and not (scan.slices or scan.faults or volume_files):
         return PairedStudy(ignored=study.files)
     faults = list(scan.faults)
-    ct_slices, mask_slices = _told_apart(scan.slices, study, settings)
-    headers, remarks = _chosen_ct(ct_slices, study, settings, faults)
-    ct = collected(lambda: check_series(headers, "ct", pseudonym, settings.mends), faults) if headers else None
-    mask, mask_files = None, []
+    objects = _drawn_objects(scan)
+    ct_slices, mask_slices = _told_apart([h for h in scan.slices if h not in objects], study, settings)
+    headers, remarks = _chosen_ct(ct_slices, study, settings, faults, besides=bool(objects or mask_slices))
+    ct, ordered = _checked_ct(headers, pseudonym, settings.mends, faults)
+    mask, labels, mask_files = None, None, []
     if masks == "required":
         mask_files = [path for path in volume_files if is_mask_path(path, study, settings)]
-        mask = _mask(mask_slices, mask_files, study, settings, pseudonym, scan, faults)
-        faults += _of_another_ct(headers, mask_slices, pseudonym)
-    unused = [*scan.ignored, *(other.path for other in scan.others), *(set(volume_files) - set(mask_files))]
+        objects = [one for one in objects if not settings.mask or is_mask_path(_path(one), study, settings)]
+        if len(objects) == 1 and not mask_slices and not mask_files:
+            if ct is not None:
+                mask, labels = _drawn(objects[0], ct, ordered, settings, pseudonym, faults)
+        else:
+            mask = _mask(mask_slices, [*mask_files, *map(_path, objects)], study, settings, pseudonym, scan, faults)
+            faults += _of_another_ct(headers, mask_slices, pseudonym)
+    used = {*mask_files, *map(_path, objects)}
+    unused = [*scan.ignored, *({*(other.path for other in scan.others), *volume_files} - used)]
     first = headers[0] if headers else None
     if first and not first.patient_id:
         remarks.append("IN-06: no PatientID; the study's folder stands for the patient")
     return PairedStudy(
         ct=ct,
         mask=mask,
+        labels=labels,
         case_key=f"{first.study_uid} {first.series_uid}" if first else study.name,
         patient_key=first.patient_id if first and first.patient_id else study.name,
         sex=_sex(first.sex) if first else None,
@@ -80,6 +95,47 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
         remarks=tuple(remarks),
         ignored=tuple(sorted(unused)),
     )
+
+
+def _drawn_objects(scan: DicomScan) -> list[SliceHeader | Path]:
+    """Objects that are drawn onto a CT: segmentations by their header, structure sets by their path."""
+    segmentations = [header for header in scan.slices if header.sop_class in SEGMENTATIONS]
+    return [*segmentations, *(other.path for other in scan.others if other.kind == STRUCTURE_SET)]
+
+
+def _path(mask: SliceHeader | Path) -> Path:
+    return mask if isinstance(mask, Path) else mask.path
+
+
+def _checked_ct(
+    headers: Slices, pseudonym: Pseudonym, mends: Sequence[Mend], faults: list[Fault]
+) -> tuple[CheckedVolume | None, list[SliceHeader]]:
+    """The CT and its slices in stack order; None where there is none or it is refused."""
+    try:
+        if len(headers) == 1 and (headers[0].frames != 1 or headers[0].sop_class in ENHANCED_CT):
+            return multiframe_stack(headers[0], pseudonym)
+        if headers:
+            ct = check_series(headers, "ct", pseudonym, mends)
+            by_path = {header.path: header for header in headers}
+            return ct, [by_path[path] for path in ct.paths]
+    except Refusal as refusal:
+        faults.extend(refusal.faults)
+    return None, []
+
+
+def _drawn(
+    mask: SliceHeader | Path,
+    ct: CheckedVolume,
+    ordered: Slices,
+    settings: CohortSettings,
+    pseudonym: Pseudonym,
+    faults: list[Fault],
+) -> tuple[CheckedVolume | None, LabelMap | None]:
+    try:
+        return check_drawn(mask, ct, ordered, settings, pseudonym)
+    except Refusal as refusal:
+        faults.extend(refusal.faults)
+        return None, None
 
 
 def _told_apart(
@@ -94,10 +150,19 @@ def _told_apart(
 
 
 def _chosen_ct(
-    slices: Slices, study: StudyFiles, settings: CohortSettings, faults: list[Fault]
+    slices: Slices, study: StudyFiles, settings: CohortSettings, faults: list[Fault], *, besides: bool
 ) -> tuple[list[SliceHeader], list[str]]:
-    """The one CT series (empty if there is no such one: a fault says so), and remarks."""
+    """The one CT series (empty if there is no such one: a fault says so), and remarks.
+
+    Args:
+        besides: whether the study holds a mask at least.
+    """
     series = by_series(slices)
+    others = {uid: found[0].modality for uid, found in series.items() if _is_no_ct(found)}
+    if len(others) < len(series):  # a dose, a PET or an MR beside the CT
+        series = {uid: found for uid, found in series.items() if uid not in others}
+    else:
+        others = {}
     scouts = [uid for uid, found in series.items() if all("LOCALIZER" in header.image_type for header in found)]
     if len(series) - len(scouts) == 1:
         series = {uid: found for uid, found in series.items() if uid not in scouts}
@@ -111,18 +176,25 @@ def _chosen_ct(
         return [], []
     if not series:
         if not faults:
-            problem = "holds no CT series"
+            problem = f"holds no CT series{', a mask alone' if besides else ''}"
             fix = "put the CT's DICOM files into the study's folder"
             faults.append(Fault(id="IN-05", file=str(study.location), problem=problem, fix=fix))
         return [], []
-    return next(iter(series.values())), [f"IN-07: localizer series {uid} left out" for uid in scouts]
+    remarks = [f"IN-12: {modality} series {uid} left out" for uid, modality in others.items()]
+    return next(iter(series.values())), [*remarks, *(f"IN-07: localizer series {uid} left out" for uid in scouts)]
+
+
+def _is_no_ct(slices: Slices) -> bool:
+    """Whether a series says of itself, in every file, that it is something else."""
+    return all(header.modality not in ("CT", "") for header in slices)
 
 
 def _row(slices: Slices) -> str:
     """One line of IN-05's table: UID, description, count, spacing."""
     step = median_step_mm(slices)
     described = slices[0].series_description or "no description"
-    return f"{slices[0].series_uid or 'no UID'} ({described}, {len(slices)} images, {step} apart)"
+    images = sum(header.frames for header in slices)
+    return f"{slices[0].series_uid or 'no UID'} ({described}, {images} images, {step} apart)"
 
 
 def _mask(
@@ -137,7 +209,8 @@ def _mask(
     series = list(by_series(slices).values())
     if len(series) + len(files) > 1:
         found = [*(series_name(one) for one in series), *map(str, files)]
-        faults.append(several(study, "masks", found, "name the one to use by cohort.mask"))
+        fix = "name the one to use, or its folder, by cohort.mask"
+        faults.append(several(study, "masks", found, fix))
         return None
     if series:
         return collected(lambda: check_series(series[0], "mask", pseudonym, settings.mends), faults)

@@ -71,7 +71,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
         return Examination(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
     labels = study.labels or settings.labels
     faults += grid_faults(volume.grid, study.mask.grid, str(_named(study.mask)))
-    values = read_checked_labels(study.mask)
+    values = read_checked_labels(study.mask, labels.meanings)
     if not faults:
         known, mask_faults, mask_remarks = _mask_examined(volume, values, study.mask, known, settings.femur, labels)
         faults += mask_faults

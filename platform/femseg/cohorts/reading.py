@@ -68,7 +68,7 @@ def read_case_mask(case: Case, root: Path) -> MaskVolume:
     if case.mask is None:
         raise ValueError(f"{case.case_id} has no mask")
     with verified(case.mask, root) as folder:
-        mask = read_mask(case.mask, folder)
+        mask = read_mask(case.mask, folder, case.grid)
     if not case.side_by_place:
         return mask
     femur_zyx = of_side(mask.femur_zyx, pieces_of(mask.femur_zyx, mask.grid), case.femur)

@@ -35,6 +35,11 @@ class LabelMap:
         """Every value that has a meaning, background left out."""
         return (*self.femur, *self.left, *self.right, *self.other)
 
+    @property
+    def meanings(self) -> tuple[tuple[int, ...], ...]:
+        """Values that are femur; those that mean the same together."""
+        return tuple(same for same in (self.femur, self.left, self.right) if same)
+
     def of_femur(self, femur: Femur) -> tuple[int, ...]:
         """Values that make up the wanted femur; the side of plain `femur` values is told by their place."""
         if not self.known:

@@ -5,11 +5,9 @@ missing, so that a later check names the tag.
 """
 
 import hashlib
-import math
-import os
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,14 +16,17 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
 from femseg.errors import Fault, Refusal
+from femseg.volumes.files.codestream import PixelLayout, check_frames
+from femseg.volumes.files.deflated import dicom_stream
 from femseg.volumes.files.dicom_structure import BrokenHeader, Elements, walked
-from femseg.volumes.files.opening import opened
+from femseg.volumes.files.element_values import numbers
 
 _TEXT = {
     name: Tag(name)
     for name in [
         "ImageType",
         "SOPClassUID",
+        "SOPInstanceUID",
         "Modality",
         "SeriesDescription",
         "PatientID",
@@ -45,17 +46,24 @@ _TEXT = {
         "RescaleIntercept",
         "RescaleSlope",
         "PhotometricInterpretation",
+        "LossyImageCompression",
+        "LossyImageCompressionRatio",
     ]
 }
-_SHORTS = {name: Tag(name) for name in ("SamplesPerPixel", "Rows", "Columns", "BitsAllocated")}
-_TAGS = frozenset(map(int, [*_TEXT.values(), *_SHORTS.values()]))
+_SHORTS = {
+    name: Tag(name)
+    for name in ["SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
+}
+_META_KIND, _EXTENDED_OFFSETS = Tag("MediaStorageSOPClassUID"), Tag("ExtendedOffsetTable")
+_TAGS = frozenset(map(int, [*_TEXT.values(), *_SHORTS.values(), _META_KIND, _EXTENDED_OFFSETS]))
 IMPLICIT_VR, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 READABLE_SYNTAXES = frozenset(
     {IMPLICIT_VR, "1.2.840.10008.1.2.1", BIG_ENDIAN, "1.2.840.10008.1.2.5"}  # the last: run-length encoding
     | {f"1.2.840.10008.1.2.4.{jpeg}" for jpeg in (50, 51, 57, 70, 80, 81, 90, 91)}
 )
 _UNDEFINED_LENGTH = 0xFFFFFFFF
-_ITEM, _DELIMITER = (0xFFFE, 0xE000), (0xFFFE, 0xE0DD)
+_CHUNK_BYTES = 1 << 20
+_INTEGER_PIXELS = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")  # (7FE0,0010), little- and big-endian
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +74,9 @@ class SliceHeader:
         spacing_mm_yx: PixelSpacing: between rows, between columns.
         position_mm_xyz: ImagePositionPatient, the centre of the first pixel.
         orientation: ImageOrientationPatient: direction of a row, then of a column.
-        pixel_offset: where the pixels' bytes start in the file.
+        pixel_offset: where the pixels' bytes start in the file, after inflation where it is deflated.
+        stored_bytes: how many bytes follow from there.
+        lossy: whether the header says that its pixels were compressed with loss, now or earlier; by how much, if said.
     """
 
     path: Path
@@ -96,6 +106,13 @@ class SliceHeader:
     slope: float | None
     intercept: float | None
     pixel_offset: int
+    instance_uid: str = ""
+    bits_stored: int = 0
+    high_bit: int = 0
+    signed: bool = False
+    stored_bytes: int = 0
+    lossy: bool = False
+    lossy_ratio: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,8 +139,7 @@ def read_slice_header(path: Path) -> SliceHeader | OtherObject:
     Raises: Refusal IN-14 if the file is empty, no DICOM, cut short, or its pixels do not fit Rows × Columns;
         IN-26 if it cannot be opened.
     """
-    with opened(path) as stream:
-        size = os.fstat(stream.fileno()).st_size
+    with dicom_stream(path) as (stream, size):
         if size == 0:
             raise unreadable(path, "is empty (0 bytes)")
         stream.seek(128)
@@ -135,6 +151,7 @@ def read_slice_header(path: Path) -> SliceHeader | OtherObject:
 def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObject:
     elements, syntax = _elements(path, stream, size)
     text = {name: _text(elements.values, tag) for name, tag in _TEXT.items()}
+    text["SOPClassUID"] = text["SOPClassUID"] or _text(elements.values, _META_KIND)  # of a DICOMDIR
     shorts = {name: _short(elements.values, tag, syntax) for name, tag in _SHORTS.items()}
     if syntax not in READABLE_SYNTAXES:
         return _header(path, text, shorts, syntax, 0)  # refused later, once for the whole series
@@ -147,12 +164,18 @@ def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObjec
             return OtherObject(path=path, kind=kind)
         because = f" ({elements.torn})" if elements.torn else ""
         raise unreadable(path, f"ends after {size} bytes, before its pixel data{because}")
+    if element[:4] not in _INTEGER_PIXELS:  # floating-point pixels: a map, whatever it calls itself
+        return OtherObject(path=path, kind=uid_name(text["SOPClassUID"]))
+    if _EXTENDED_OFFSETS in elements.values and text["NumberOfFrames"] in ("", "1"):
+        problem = "holds an ExtendedOffsetTable (7FE0,0001), which GDCM does not read in a single slice"
+        fix = "export with a basic offset table, or uncompressed"
+        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
     (length,) = struct.unpack_from(">I" if syntax == BIG_ENDIAN else "<I", element, lead - 4)
-    header = _header(path, text, shorts, syntax, stream.tell())
+    header = replace(_header(path, text, shorts, syntax, stream.tell()), stored_bytes=size - stream.tell())
     if (length == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
         raise unreadable(path, f"says {syntax.name}, yet its pixels are stored otherwise")
     if syntax.is_encapsulated:
-        _check_fragments(header, stream, size)
+        _check_codestreams(header, stream)
     else:
         _check_length(header, length, size)
     return header
@@ -171,8 +194,8 @@ def _elements(path: Path, stream: BinaryIO, size: int) -> tuple[Elements, UID]:
 
 
 def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syntax: UID, offset: int) -> SliceHeader:
-    slope, intercept = _numbers(text["RescaleSlope"], 1), _numbers(text["RescaleIntercept"], 1)
-    frames, count = _numbers(text["NumberOfFrames"], 1), _numbers(text["ImagesInAcquisition"], 1)
+    slope, intercept = numbers(text["RescaleSlope"], 1), numbers(text["RescaleIntercept"], 1)
+    frames, count = numbers(text["NumberOfFrames"], 1), numbers(text["ImagesInAcquisition"], 1)
     return SliceHeader(
         path=path,
         patient_id=text["PatientID"],
@@ -195,26 +218,23 @@ def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syn
         bits_allocated=shorts["BitsAllocated"] or 0,
         frames=int(frames[0]) if frames else 1,
         images_in_acquisition=int(count[0]) if count else None,
-        spacing_mm_yx=_numbers(text["PixelSpacing"], 2),
-        position_mm_xyz=_numbers(text["ImagePositionPatient"], 3),
-        orientation=_numbers(text["ImageOrientationPatient"], 6),
+        spacing_mm_yx=numbers(text["PixelSpacing"], 2),
+        position_mm_xyz=numbers(text["ImagePositionPatient"], 3),
+        orientation=numbers(text["ImageOrientationPatient"], 6),
         slope=slope[0] if slope else None,
         intercept=intercept[0] if intercept else None,
         pixel_offset=offset,
+        instance_uid=text["SOPInstanceUID"],
+        bits_stored=shorts["BitsStored"] or 0,
+        high_bit=shorts["HighBit"] or 0,
+        signed=shorts["PixelRepresentation"] == 1,
+        lossy=text["LossyImageCompression"] == "01",
+        lossy_ratio=text["LossyImageCompressionRatio"],
     )
 
 
 def _text(values: Mapping[int, bytes], tag: BaseTag) -> str:
     return values.get(tag, b"").decode("utf-8", errors="backslashreplace").strip(" \0")
-
-
-def _numbers(text: str, count: int) -> tuple[float, ...] | None:
-    """Exactly `count` finite numbers from a backslash-separated text, else None."""
-    try:
-        numbers = tuple(float(part) for part in text.split("\\"))
-    except ValueError:
-        return None
-    return numbers if len(numbers) == count and all(map(math.isfinite, numbers)) else None
 
 
 def _short(values: Mapping[int, bytes], tag: BaseTag, syntax: UID) -> int | None:
@@ -226,8 +246,8 @@ def _check_length(header: SliceHeader, length: int, size: int) -> None:
     there = size - header.pixel_offset
     if there < length:
         raise unreadable(header.path, f"is cut short: {there} of {length} bytes of pixel data")
-    if header.rows is None or header.columns is None:
-        return  # named later as a missing tag
+    if header.rows is None or header.columns is None or header.samples != 1:
+        return  # named later, as a missing tag or as colour (whose samples may share bytes)
     pixels = header.rows * header.columns * header.samples * header.frames
     expected = (pixels * header.bits_allocated + 7) // 8
     if length not in (expected, expected + expected % 2):
@@ -238,24 +258,26 @@ def _check_length(header: SliceHeader, length: int, size: int) -> None:
         )
 
 
-def _check_fragments(header: SliceHeader, stream: BinaryIO, size: int) -> None:
-    """Walk the items of compressed pixel data (always little-endian) up to their delimiter."""
-    position = header.pixel_offset
-    while position + 8 <= size:
-        stream.seek(position)
-        group, element, length = struct.unpack("<HHI", stream.read(8))
-        if (group, element) == _DELIMITER:
-            return
-        if (group, element) != _ITEM:
-            break
-        position += 8 + length
-    raise unreadable(header.path, f"is cut short: its compressed pixel data do not end within {size} bytes")
+def _check_codestreams(header: SliceHeader, stream: BinaryIO) -> None:
+    layout = PixelLayout(
+        rows=header.rows or 0,
+        columns=header.columns or 0,
+        samples=header.samples,
+        bits=header.bits_allocated,
+        signed=header.signed,
+    )
+    try:
+        check_frames(stream, header.pixel_offset, header.transfer_syntax, header.frames, layout)
+    except ValueError as error:
+        raise unreadable(header.path, str(error)) from None
 
 
 def pixel_digest(header: SliceHeader) -> str:
     """SHA-256 of all that decides a slice's values: its pixel bytes, transfer syntax and rescaling."""
-    with header.path.open("rb") as stream:
+    with dicom_stream(header.path) as (stream, _):
         stream.seek(header.pixel_offset)
-        digest = hashlib.file_digest(stream, "sha256")
+        digest = hashlib.sha256()
+        while chunk := stream.read(_CHUNK_BYTES):
+            digest.update(chunk)
     digest.update(f"{header.transfer_syntax} {header.slope} {header.intercept}".encode())
     return digest.hexdigest()

@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from femseg.errors import Fault, Refusal
+from femseg.volumes.files.compression import lossy_remarks, unpacking_faults
 from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, uid_name
 from femseg.volumes.files.mending import OUTSIDE_HU, mend_plan
 from femseg.volumes.files.plausible import size_faults
@@ -44,13 +45,17 @@ def check_series(
     """
     slices = sorted(slices, key=lambda header: str(header.path))
     series = series_name(slices)
-    faults = [*_mixed_identity(slices, series, pseudonym), *_unreadable_kind(slices, role)]
+    kind = _unreadable_kind(slices, role)
+    if role == "ct" and all(header.modality != "CT" for header in slices):
+        raise Refusal(kind)  # what is no CT is not asked for all that a CT must say
+    faults = [*_mixed_identity(slices, series, pseudonym), *kind]
     if role == "ct":
         faults += _rescaling(slices)
     missing = _missing_tags(slices)
     if missing:
         raise Refusal([*missing, *faults])
     kept, remarks, odd = _without_localizers(slices, series, mends)
+    remarks += lossy_remarks(kept)
     stack = stacked(kept, series, mends)
     uneven, unparallel = unlike_the_first(stack.slices)
     faults += [*odd, *uneven, *stack.faults]
@@ -61,7 +66,7 @@ def check_series(
         faults += size_faults(grid, series)
     if role == "ct":
         short, unverified = _expected_count(slices, stack.bridged, series)
-        faults += short
+        faults += [*short, *unpacking_faults(kept, series)]
         remarks += unverified
     if not faults and role == "ct":
         strange, rescaled = rescaling_findings(stack.slices)
@@ -151,7 +156,7 @@ def _unreadable_kind(slices: Sequence[SliceHeader], role: Role) -> list[Fault]:
             "IN-12",
             lambda s: s.samples != 1 or s.frames != 1,
             lambda s: f"holds {s.frames} frame(s) of {s.samples} sample(s) a pixel, expected 1 of 1",
-            "export as single-frame slices, or a DICOM-SEG as a volume file",
+            "export as single-frame slices, one sample a pixel",
         ),
         (
             "IN-12",

@@ -103,14 +103,14 @@ def walked(stream: BinaryIO, size: int, wanted: frozenset[int]) -> Elements:
     """
     window = _Window(stream)
     meta = _Walk(window, size, implicit=False, order="<")
-    at = meta.run(132, frozenset({_SYNTAX}), stop=lambda tag: tag >> 16 != 2)
+    at = meta.run(132, wanted | {_SYNTAX}, stop=lambda tag: tag >> 16 != 2)
     syntax = meta.values.get(_SYNTAX, b"").decode("latin-1").strip(" \0")
     if meta.torn or syntax == _DEFLATED:
         return Elements(syntax=syntax, values={}, pixels_at=size, torn=meta.torn)
     order = ">" if syntax == _BIG_ENDIAN else "<"
     walk = _Walk(window, size, implicit=syntax == _IMPLICIT, order=order)
     at = walk.run(at, wanted, stop=_PIXELS.__contains__)
-    found = Elements(syntax=syntax, values=walk.values, pixels_at=at, torn=walk.torn)
+    found = Elements(syntax=syntax, values=meta.values | walk.values, pixels_at=at, torn=walk.torn)
     with suppress(_Torn):  # the pixels, of which more is said elsewhere, and what follows them: GDCM reads that, too
         _Walk(window, size, implicit=syntax == _IMPLICIT, order=order).run(at, frozenset(), stop=lambda _: False)
     return found

@@ -9,8 +9,11 @@ from numpy.typing import NDArray
 
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
+from femseg.volumes.files.dicom_seg import draw_segmentation
 from femseg.volumes.files.itk import array_of, itk_reading
 from femseg.volumes.files.mending import MendPlan, mend_plan, mended_ct, mended_labels
+from femseg.volumes.files.multiframe import read_multiframe
+from femseg.volumes.files.rtstruct import draw_structure_set
 from femseg.volumes.files.slice_stack import stack_grid
 from femseg.volumes.files.source import CheckedVolume, Mend, Source
 from femseg.volumes.files.structure_files import numbered
@@ -20,6 +23,8 @@ from femseg.volumes.volume import CtVolume, MaskVolume
 
 _SMALL_INTEGERS = (sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkUInt16, sitk.sitkInt16)
 
+Meanings = Sequence[Sequence[int]]
+
 
 def read_ct(source: Source, root: Path) -> CtVolume:
     """Read a CT whose files were checked before; its array is read-only and the only copy in memory.
@@ -28,39 +33,32 @@ def read_ct(source: Source, root: Path) -> CtVolume:
         source: files relative to `root`, DICOM slices in stack order.
     Raises: Refusal if a file cannot be read (IN-14, IN-16, IN-26).
     """
-    paths = source.paths(root)
-    if source.mends:
-        return _mended_ct(paths, source.mends)
-    grid = _dicom_grid(paths) if source.kind == "dicom" else None
-    return _ct(paths, grid)
+    return _ct(source, source.paths(root))
 
 
 def read_checked_ct(volume: CheckedVolume) -> CtVolume:
     """The same for a volume that has just been checked."""
-    if volume.mends:
-        return _mended_ct(volume.paths, volume.mends)
-    return _ct(volume.paths, volume.grid if volume.kind == "dicom" else None)
+    return _ct(volume, volume.paths)
 
 
-def read_labels(source: Source, root: Path) -> tuple[NDArray[np.generic], VoxelGrid]:
-    """A mask's voxel values as stored, shape (Z, Y, X), and its grid; float32 where they are not small integers."""
-    paths = source.paths(root)
-    if source.mends:
-        return _mended_labels(paths, source.mends)
-    return _labels(paths, _dicom_grid(paths) if source.kind == "dicom" else None)
+def read_mask(source: Source, root: Path, ct_grid: VoxelGrid) -> MaskVolume:
+    """Read a mask: voxels whose value is among `source.labels` (every non-zero one if there are none).
 
-
-def read_checked_labels(volume: CheckedVolume) -> NDArray[np.generic]:
-    """The same for a mask that has just been checked."""
-    if volume.mends:
-        return _mended_labels(volume.paths, volume.mends)[0]
-    return _labels(volume.paths, volume.grid if volume.kind == "dicom" else None)[0]
-
-
-def read_mask(source: Source, root: Path) -> MaskVolume:
-    """Read a mask: voxels whose value is among `source.labels` (every non-zero one if there are none)."""
-    values, grid = read_labels(source, root)
+    Args:
+        ct_grid: the CT's, on which a DICOM-SEG or RTSTRUCT is drawn; other masks have their own.
+    """
+    values, grid = _labels(source, source.paths(root), ct_grid, [source.labels])
     return MaskVolume(femur_zyx=of_labels(values, source.labels), grid=grid)
+
+
+def read_checked_labels(volume: CheckedVolume, meanings: Meanings = ()) -> NDArray[np.generic]:
+    """The values of a mask that has just been checked, shape (Z, Y, X); float32 where they are not small integers.
+
+    Args:
+        meanings: of a mask that is drawn, which values to draw; those that mean the same, and may overlap, together.
+    Raises: Refusal IN-22 if values of different meaning overlap.
+    """
+    return _labels(volume, volume.paths, volume.grid, meanings)[0]
 
 
 def of_labels(values_zyx: NDArray[np.generic], labels: Sequence[int]) -> NDArray[np.bool_]:
@@ -68,18 +66,38 @@ def of_labels(values_zyx: NDArray[np.generic], labels: Sequence[int]) -> NDArray
     return np.isin(values_zyx, list(labels)) if labels else values_zyx != 0
 
 
-def _ct(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> CtVolume:
-    if dicom_grid is not None:
-        return CtVolume(hu_zyx=array_of(_series(paths)), grid=dicom_grid)
-    image = _file(paths[0], sitk.sitkFloat32)
-    return CtVolume(hu_zyx=array_of(image), grid=VoxelGrid.of_image(image))
+def _ct(what: Source | CheckedVolume, paths: Sequence[Path]) -> CtVolume:
+    if what.kind == "multiframe":
+        return read_multiframe(paths[0])
+    if what.kind == "volume":
+        image = _file(paths[0], sitk.sitkFloat32)
+        return CtVolume(hu_zyx=array_of(image), grid=VoxelGrid.of_image(image))
+    hu_zyx = array_of(_series(paths))
+    if what.mends:
+        plan = _plan(paths, what.mends)
+        return CtVolume(hu_zyx=mended_ct(hu_zyx, plan), grid=plan.grid)
+    return CtVolume(hu_zyx=hu_zyx, grid=_dicom_grid(paths))
 
 
-def _labels(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> tuple[NDArray[np.generic], VoxelGrid]:
-    if dicom_grid is not None:
-        return array_of(_series(paths)), dicom_grid
+def _labels(
+    what: Source | CheckedVolume, paths: Sequence[Path], ct_grid: VoxelGrid, meanings: Meanings
+) -> tuple[NDArray[np.generic], VoxelGrid]:
+    if what.kind == "rtstruct":
+        return draw_structure_set(paths[0], ct_grid, meanings), ct_grid
+    if what.kind == "dicom-seg":
+        return draw_segmentation(_slice(paths[0]), ct_grid, meanings), ct_grid
+    if what.kind == "volume":
+        return _labels_of_files(paths)
+    values_zyx = array_of(_series(paths))
+    if what.mends:
+        plan = _plan(paths, what.mends)
+        return mended_labels(values_zyx, plan), plan.grid
+    return values_zyx, _dicom_grid(paths)
+
+
+def _labels_of_files(paths: Sequence[Path]) -> tuple[NDArray[np.generic], VoxelGrid]:
     if len(paths) > 1:
-        structures = {path: _labels([path], None) for path in paths}
+        structures = {path: _labels_of_files([path]) for path in paths}
         return numbered((path, values) for path, (values, _) in structures.items()), structures[paths[0]][1]
     reader = volume_reader(paths[0])
     with itk_reading(str(paths[0])):
@@ -87,16 +105,6 @@ def _labels(paths: Sequence[Path], dicom_grid: VoxelGrid | None) -> tuple[NDArra
     stored = reader.GetPixelID()
     image = _file(paths[0], stored if stored in _SMALL_INTEGERS else sitk.sitkFloat32)
     return array_of(image), VoxelGrid.of_image(image)
-
-
-def _mended_ct(paths: Sequence[Path], mends: Sequence[Mend]) -> CtVolume:
-    plan = _plan(paths, mends)
-    return CtVolume(hu_zyx=mended_ct(array_of(_series(paths)), plan), grid=plan.grid)
-
-
-def _mended_labels(paths: Sequence[Path], mends: Sequence[Mend]) -> tuple[NDArray[np.generic], VoxelGrid]:
-    plan = _plan(paths, mends)
-    return mended_labels(array_of(_series(paths)), plan), plan.grid
 
 
 def _plan(paths: Sequence[Path], mends: Sequence[Mend]) -> MendPlan:

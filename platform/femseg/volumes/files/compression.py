@@ -1,0 +1,38 @@
+"""What compression did to a series: lost detail, or so much zeal that unpacking it would fill the memory."""
+
+from collections.abc import Sequence
+
+from femseg.errors import ExitCode, Fault
+from femseg.volumes.files.dicom_headers import SliceHeader, uid_name
+
+UNPACKED_TO_STORED_AT_MOST = 200  # as for gzip: a CT's noise does not compress even to a twentieth
+_SMALL_BYTES = 64 << 20  # unpacks without harm, whatever the ratio
+_LOSSY_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{jpeg}" for jpeg in (50, 51, 81, 91))
+
+
+def lossy_remarks(slices: Sequence[SliceHeader]) -> list[str]:
+    """IN-12: pixels that were compressed with loss, now or earlier, with the ratio where the header states one.
+
+    Accepted, because a femur's outline survives a usual ratio and nobody can undo it; remarked, because nobody sees it.
+    """
+    lossy = [header for header in slices if header.lossy or header.transfer_syntax in _LOSSY_SYNTAXES]
+    if not lossy:
+        return []
+    kinds = sorted({header.transfer_syntax for header in lossy} & {*_LOSSY_SYNTAXES})
+    by = ", ".join(map(uid_name, kinds)) or "earlier than their present storage"
+    ratios = sorted({header.lossy_ratio for header in lossy if header.lossy_ratio})
+    stated = (
+        f"ratio {ratios[0]}" if len(ratios) == 1 else f"ratios {ratios[0]} to {ratios[-1]}" if ratios else "no ratio"
+    )
+    return [f"IN-12: {len(lossy)} of {len(slices)} slices compressed with loss ({by}; {stated} stated)"]
+
+
+def unpacking_faults(slices: Sequence[SliceHeader], series: str) -> list[Fault]:
+    """IN-24: a series that would unpack to more than 200 times what is stored; found before anything is unpacked."""
+    unpacked = sum((header.rows or 0) * (header.columns or 0) * header.bits_allocated // 8 for header in slices)
+    stored = sum(header.stored_bytes for header in slices)
+    if unpacked <= max(_SMALL_BYTES, UNPACKED_TO_STORED_AT_MOST * stored):
+        return []
+    problem = f"unpacks from {stored} to {unpacked} bytes, more than {UNPACKED_TO_STORED_AT_MOST} times as many"
+    fix = "export the series again from its archive"
+    return [Fault(id="IN-24", file=series, problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)]

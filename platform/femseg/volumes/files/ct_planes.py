@@ -1,0 +1,122 @@
+"""The CT that a DICOM-SEG or RTSTRUCT must have been drawn on: its slices, their places, and whose they are."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from femseg.errors import Fault, Refusal
+from femseg.volumes.files.dicom_headers import SliceHeader
+from femseg.volumes.files.dicom_series import Pseudonym
+from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.grid import VoxelGrid
+
+GAPS_TOLERATED = 0.1  # share of the slices between a structure's ends on which it may be missing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CtPlanes:
+    """A checked CT's slices, in the order of its grid.
+
+    Attributes:
+        positions_mm_xyz: centre of each slice's first pixel as its own header says, shape (Z, 3); the grid's are even.
+        instance_uids: SOPInstanceUID of each slice; of a multi-frame CT, its one for all.
+    """
+
+    grid: VoxelGrid
+    positions_mm_xyz: NDArray[np.float64]
+    instance_uids: tuple[str, ...]
+    patient_id: str = field(repr=False)
+    series_uid: str
+    frame_of_reference_uid: str
+
+    @classmethod
+    def of(cls, ct: CheckedVolume, ordered: Sequence[SliceHeader]) -> "CtPlanes":
+        """Of a CT and its slices in stack order."""
+        first = ordered[0]
+        return cls(
+            grid=ct.grid,
+            positions_mm_xyz=np.array([header.position_mm_xyz for header in ordered]),
+            instance_uids=tuple(header.instance_uid for header in ordered),
+            patient_id=first.patient_id,
+            series_uid=first.series_uid,
+            frame_of_reference_uid=first.frame_of_reference_uid,
+        )
+
+    def heights_mm(self, points_mm_xyz: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Height of points (…, 3) along the slice normal."""
+        return np.asarray(points_mm_xyz @ np.array(self.grid.direction_xyz).reshape(3, 3)[:, 2])
+
+    def nearest(self, height_mm: float) -> tuple[int, float]:
+        """The slice nearest to a height, and how far it is, in mm."""
+        offsets = self.heights_mm(self.positions_mm_xyz) - height_mm
+        index = int(np.argmin(np.abs(offsets)))
+        return index, float(abs(offsets[index]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DrawnOn:
+    """Which CT a mask object says that it was drawn on; empty where it does not say."""
+
+    patient_id: str = field(repr=False)
+    frame_of_reference_uids: frozenset[str]
+    series_uids: frozenset[str]
+    instance_uids: frozenset[str]
+
+
+def check_drawn_on(
+    drawn_on: DrawnOn, ct: CtPlanes, file: str, pseudonym: Pseudonym, *, accept_frame: bool
+) -> tuple[str, ...]:
+    """Compare what a mask says of its CT with the CT at hand. Returns remarks.
+
+    Raises: Refusal IN-06 for another patient, frame of reference or series, or if none of the images is of this CT.
+    """
+    faults, remarks = [], []
+
+    def other(tag: str, found: frozenset[str], expected: str) -> Fault:
+        theirs = ", ".join(sorted(map(pseudonym, found)))
+        problem = f"mask of another CT: its {tag} is {theirs}, the CT's is {pseudonym(expected)} (hashed)"
+        return Fault(id="IN-06", file=file, problem=problem, fix="take the mask that was drawn on this CT")
+
+    if drawn_on.patient_id and ct.patient_id and drawn_on.patient_id != ct.patient_id:
+        faults.append(other("PatientID", frozenset({drawn_on.patient_id}), ct.patient_id))
+    frames = drawn_on.frame_of_reference_uids
+    if frames and ct.frame_of_reference_uid and ct.frame_of_reference_uid not in frames:
+        fault = other("FrameOfReferenceUID", frames, ct.frame_of_reference_uid)
+        if accept_frame:
+            remarks.append(f"IN-06: {fault.problem}; accepted as chosen")
+        else:
+            faults.append(fault)
+    if drawn_on.series_uids and ct.series_uid not in drawn_on.series_uids:
+        faults.append(other("referenced series", drawn_on.series_uids, ct.series_uid))
+    elif drawn_on.instance_uids and not drawn_on.instance_uids & {*ct.instance_uids}:
+        problem = f"mask of another CT: none of the {len(drawn_on.instance_uids)} images it names is a slice of this CT"
+        faults.append(Fault(id="IN-06", file=file, problem=problem, fix="take the mask that was drawn on this CT"))
+    if faults:
+        raise Refusal(faults)
+    return tuple(remarks)
+
+
+def check_unmended(ct: CheckedVolume, file: str) -> None:
+    """Raises: Refusal IN-20 if the CT is resampled after reading, while the mask lies on its original slices."""
+    if ct.mends:
+        problem = f"lies on the CT's original slices, but the CT is resampled ({', '.join(ct.mends)})"
+        fix = "convert this mask to a volume file and resample it together with its CT, or drop the case"
+        raise Refusal(Fault(id="IN-20", file=file, problem=problem, fix=fix))
+
+
+def gap_remarks(slices: set[int], name: str, file: str) -> tuple[str, ...]:
+    """Remark on slices that a structure skips between its ends.
+
+    Raises: Refusal IN-22 if it skips more than a tenth of them: it was drawn on thicker slices, or on every other one.
+    """
+    span = max(slices) - min(slices) + 1
+    missing = sorted(set(range(min(slices), max(slices))) - slices)
+    if not missing:
+        return ()
+    found = f"'{name}' is drawn on {len(slices)} of the {span} slices between its ends; the first gap is slice"
+    if len(missing) > GAPS_TOLERATED * span:
+        fix = "draw it on every slice (interpolate between the drawn ones), or take the CT that it was drawn on"
+        raise Refusal(Fault(id="IN-22", file=file, problem=f"{found} {missing[0] + 1}", fix=fix))
+    return (f"IN-22: {found} {missing[0] + 1}",)

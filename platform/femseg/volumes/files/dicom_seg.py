@@ -1,0 +1,185 @@
+"""A mask as DICOM Segmentation object: segments chosen by number, frames laid on the slices of the CT (PS3.3 A.51)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from femseg.errors import Fault, Refusal
+from femseg.volumes.files.ct_planes import CtPlanes, DrawnOn, check_drawn_on, check_unmended, gap_remarks
+from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, uid_name, unreadable
+from femseg.volumes.files.dicom_series import Pseudonym
+from femseg.volumes.files.element_values import text_of
+from femseg.volumes.files.frame_pixels import stored_frames
+from femseg.volumes.files.frame_placement import misplaced, turn_of
+from femseg.volumes.files.functional_groups import FrameGroups, frame_groups, read_object
+from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.files.structure_names import unique_names
+from femseg.volumes.grid import VoxelGrid
+
+SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # the second: label maps
+_KINDS = ("BINARY", "FRACTIONAL", "LABELMAP")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segmentation:
+    """A parsed segmentation object.
+
+    Attributes:
+        kind: "BINARY", "FRACTIONAL" or "LABELMAP".
+        half: stored value from which on a pixel of a fractional segment counts.
+        names: label of each segment with its number.
+        frames: places and segments, in the order of storage.
+    """
+
+    header: SliceHeader
+    kind: str
+    half: float
+    names: Mapping[str, int]
+    frames: tuple[FrameGroups, ...]
+    drawn_on: DrawnOn
+
+    def frames_of(self, segments: Sequence[int]) -> list[FrameGroups]:
+        """Frames that may show one of these segments."""
+        return [frame for frame in self.frames if self.kind == "LABELMAP" or frame.segment in segments]
+
+
+def read_segmentation(header: SliceHeader) -> Segmentation:
+    """Parse a segmentation object; its pixels stay unread.
+
+    Raises: Refusal IN-12 for a kind or transfer syntax that is not read, IN-13, IN-14, IN-24 for a broken object.
+    """
+    path = header.path
+    if header.transfer_syntax not in READABLE_SYNTAXES:
+        problem = f"TransferSyntaxUID (0002,0010) is {uid_name(header.transfer_syntax)}"
+        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix="export as Explicit VR Little Endian"))
+    dataset = read_object(path, header_bytes=header.pixel_offset)
+    kind = text_of(dataset, Tag("SegmentationType")) or "none"
+    bits = (1,) if kind == "BINARY" else (8, 16) if kind == "LABELMAP" else (8,)
+    if kind not in _KINDS or header.bits_allocated not in bits or header.samples != 1:
+        problem = f"is a segmentation of type {kind} with {header.bits_allocated} bits a pixel"
+        fix = "export it as BINARY, FRACTIONAL (8 bits) or LABELMAP"
+        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
+    try:
+        names = unique_names((int(s.SegmentNumber), str(s.get("SegmentLabel", ""))) for s in dataset.SegmentSequence)
+        highest = int(dataset.get("MaximumFractionalValue", 255))
+        drawn_on = _drawn_on(dataset, header)
+    except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
+        raise unreadable(path, f"has broken segments ({type(error).__name__}: {error})") from None
+    frames = frame_groups(dataset, header.frames, path)
+    sources = drawn_on.instance_uids.union(*(frame.source_uids for frame in frames))
+    return Segmentation(
+        header=header,
+        kind=kind,
+        half=highest / 2 if kind == "FRACTIONAL" else 1,
+        names=names,
+        frames=frames,
+        drawn_on=replace(drawn_on, instance_uids=sources),
+    )
+
+
+def _drawn_on(dataset: Dataset, header: SliceHeader) -> DrawnOn:
+    series = dataset.get("ReferencedSeriesSequence") or ()
+    images = [image for one in series for image in one.get("ReferencedInstanceSequence") or ()]
+    return DrawnOn(
+        patient_id=header.patient_id,
+        frame_of_reference_uids=frozenset({header.frame_of_reference_uid} - {""}),
+        series_uids=frozenset(text_of(one, Tag("SeriesInstanceUID")) for one in series) - {""},
+        instance_uids=frozenset(text_of(image, Tag("ReferencedSOPInstanceUID")) for image in images) - {""},
+    )
+
+
+def check_segmentation(
+    segmentation: Segmentation,
+    chosen: Sequence[int],
+    ct: CheckedVolume,
+    planes: CtPlanes,
+    pseudonym: Pseudonym,
+    *,
+    accept_frame: bool,
+) -> CheckedVolume:
+    """Check that the chosen segments' frames lie on the CT's slices.
+
+    Raises: Refusal IN-04, IN-06, IN-20, IN-22 that names the first frame at fault and how many share its fault.
+    """
+    path, header = segmentation.header.path, segmentation.header
+    check_unmended(ct, str(path))
+    remarks = check_drawn_on(segmentation.drawn_on, planes, str(path), pseudonym, accept_frame=accept_frame)
+    frames = segmentation.frames_of(chosen)
+    problems = [(frame, misplaced(frame, header.rows or 0, header.columns or 0, planes)) for frame in frames]
+    problems = [(frame, problem) for frame, problem in problems if problem] or [
+        (frame, problem) for frame in frames if (problem := _on_another_slice(frame, planes))
+    ]
+    if problems:
+        frame, problem = problems[0]
+        problem = f"frame {frame.number} {problem} ({len(problems)} of {len(frames)} frames)"
+        fix = "take the CT that the mask was drawn on, or resample the mask onto this one"
+        raise Refusal(Fault(id="IN-20", file=str(path), problem=problem, fix=fix))
+    names = {number: name for name, number in segmentation.names.items()}
+    for segment in chosen if segmentation.kind != "LABELMAP" else (0,):
+        slices = Counter(_slice_of(frame, planes) for frame in segmentation.frames_of([segment]))
+        name = names.get(segment, "the label map")
+        if twice := [index for index, count in slices.items() if count > 1]:
+            problem = f"segment '{name}' has several frames on {len(twice)} slices, the first on slice {min(twice) + 1}"
+            raise Refusal(Fault(id="IN-04", file=str(path), problem=problem, fix="export the segmentation again"))
+        if slices and segmentation.kind != "LABELMAP":
+            remarks += gap_remarks(set(slices), name, str(path))
+    if segmentation.kind == "FRACTIONAL":
+        remarks += (f"IN-22: fractional segments cut at half of {2 * segmentation.half:g}",)
+    return CheckedVolume(kind="dicom-seg", paths=(path,), grid=ct.grid, remarks=remarks)
+
+
+def _slice_of(frame: FrameGroups, ct: CtPlanes) -> int:
+    return ct.nearest(float(ct.heights_mm(np.array(frame.position_mm_xyz))))[0]
+
+
+def _on_another_slice(frame: FrameGroups, ct: CtPlanes) -> str:
+    """A frame that names slices of this CT as its source, but lies on none of them."""
+    named = {*frame.source_uids} & {*ct.instance_uids}
+    here = _slice_of(frame, ct)
+    if not named or ct.instance_uids[here] in named:
+        return ""
+    return f"lies on slice {here + 1} of the CT, but names slice {ct.instance_uids.index(min(named)) + 1} as its source"
+
+
+def draw_segmentation(header: SliceHeader, grid: VoxelGrid, meanings: Sequence[Sequence[int]]) -> NDArray[np.uint16]:
+    """Draw segments onto the CT's grid: each voxel holds the number of its segment, 0 where there is none.
+
+    Args:
+        header: of the segmentation, whose frames were found to lie on this grid's slices.
+        meanings: segments that mean the same, and may overlap, together; no others are drawn.
+    Raises: Refusal IN-22 if segments of different meaning share a voxel.
+    """
+    segmentation = read_segmentation(header)
+    meaning_of = {segment: k for k, same in enumerate(meanings) for segment in same}
+    frames = segmentation.frames_of(list(meaning_of))
+    values_zyx = np.zeros(grid.shape_zyx, np.uint16)
+    normal = np.array(grid.direction_xyz).reshape(3, 3)[:, 2]
+    for frame, stored in zip(frames, stored_frames(header, [frame.number for frame in frames]), strict=True):
+        if frame.position_mm_xyz is None or frame.orientation is None:
+            raise unreadable(header.path, f"has no place for frame {frame.number}")
+        height_mm = (np.array(frame.position_mm_xyz) - np.array(grid.origin_mm_xyz)) @ normal
+        slice_yx = values_zyx[round(float(height_mm) / grid.spacing_mm_zyx[0])]
+        turned = turn_of(frame.orientation, grid).applied(stored)
+        if frame.segment is None or segmentation.kind == "LABELMAP":
+            slice_yx[:] = np.where(np.isin(turned, list(meaning_of)), turned, 0)
+            continue
+        inside = turned >= segmentation.half
+        same = [0, *meanings[meaning_of[frame.segment]]]
+        if shared := int(np.count_nonzero(inside & ~np.isin(slice_yx, same))):
+            raise Refusal(_overlap(header.path, segmentation.names, frame, slice_yx[inside], shared))
+        slice_yx[inside] = frame.segment
+    return values_zyx
+
+
+def _overlap(path: Path, names: Mapping[str, int], frame: FrameGroups, under: NDArray[np.uint16], shared: int) -> Fault:
+    by_number = {number: name for name, number in names.items()}
+    others = sorted({*np.unique(under).tolist()} - {0, frame.segment})
+    both = " and ".join(f"'{by_number.get(number or 0, number)}'" for number in [*others, frame.segment])
+    problem = f"segments {both} share {shared} voxels in frame {frame.number}: a voxel is one bone only"
+    return Fault(id="IN-22", file=str(path), problem=problem, fix="correct the segmentation, or choose one segment")

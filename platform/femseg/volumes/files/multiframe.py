@@ -1,0 +1,118 @@
+"""An enhanced multi-frame CT: its frames are checked like the slices of a series, and read as one stack."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from femseg.errors import Fault, Refusal
+from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header, uid_name, unreadable
+from femseg.volumes.files.dicom_series import Pseudonym, check_series
+from femseg.volumes.files.element_values import short_of, text_of
+from femseg.volumes.files.frame_pixels import stored_frames
+from femseg.volumes.files.functional_groups import FrameGroups, frame_groups, read_object
+from femseg.volumes.files.plausible import voxel_count_faults
+from femseg.volumes.files.slice_stack import SAME_POSITION_MM, axes
+from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.volume import CtVolume
+
+ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # the second: converted from slices
+_HOUNSFIELD = ("", "HU")
+_FRAME = "frame-"
+
+
+def multiframe_slices(header: SliceHeader) -> list[SliceHeader]:
+    """Each frame as if it were a slice's file, `<file>/frame-00001`, counted from 1 in the order of storage.
+
+    Raises: Refusal IN-04, IN-10, IN-12, IN-13, IN-14, IN-24 for what no single slice can have.
+    """
+    path = header.path
+    if header.sop_class not in ENHANCED_CT:
+        kind = uid_name(header.sop_class) or "no SOPClassUID"
+        problem = f"holds {header.frames} frames in one file and is no enhanced CT ({kind})"
+        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix="export the CT as single-frame slices"))
+    shape = (header.frames, header.rows or 0, header.columns or 0)
+    if faults := voxel_count_faults(shape, str(path)):
+        raise Refusal(faults)
+    dataset = read_object(path, header_bytes=header.pixel_offset)
+    groups = frame_groups(dataset, header.frames, path)
+    if faults := [*_kind_faults(dataset, groups, path), *_phase_faults(groups, path)]:
+        raise Refusal(faults)
+    return [_as_slice(header, group) for group in groups]
+
+
+def multiframe_stack(header: SliceHeader, pseudonym: Pseudonym) -> tuple[CheckedVolume, list[SliceHeader]]:
+    """Check that the frames make a regular stack of Hounsfield units.
+
+    Returns: the volume, its one file; and its frames as slices, in the order of their positions.
+    Raises: Refusal with every fault found, as for a series.
+    """
+    slices = {frame.path: frame for frame in multiframe_slices(header)}
+    stack = check_series(list(slices.values()), "ct", pseudonym)
+    return replace(stack, kind="multiframe", paths=(header.path,)), [slices[path] for path in stack.paths]
+
+
+def read_multiframe(path: Path) -> CtVolume:
+    """Read an enhanced CT that was checked before; its frames in the order of their positions."""
+    header = read_slice_header(path)
+    if isinstance(header, OtherObject):
+        raise unreadable(path, f"holds no image ({header.kind})")
+    volume, ordered = multiframe_stack(header, pseudonym=lambda _: "")
+    hu_zyx = np.empty(volume.grid.shape_zyx, np.float32)
+    numbers = [int(frame.path.name.removeprefix(_FRAME)) for frame in ordered]
+    for target, frame, stored in zip(hu_zyx, ordered, stored_frames(header, numbers), strict=True):
+        target[:] = stored.astype(np.float64) * (frame.slope or 0.0) + (frame.intercept or 0.0)
+    return CtVolume(hu_zyx=hu_zyx, grid=volume.grid)
+
+
+def _as_slice(header: SliceHeader, group: FrameGroups) -> SliceHeader:
+    return replace(
+        header,
+        path=header.path / f"{_FRAME}{group.number:05d}",
+        frames=1,
+        images_in_acquisition=header.frames,  # all in one file, whose length was checked
+        spacing_mm_yx=group.spacing_mm_yx,
+        position_mm_xyz=group.position_mm_xyz,
+        orientation=group.orientation,
+        slope=group.slope,
+        intercept=group.intercept,
+        stored_bytes=header.stored_bytes // header.frames,
+    )
+
+
+def _kind_faults(dataset: Dataset, groups: tuple[FrameGroups, ...], path: Path) -> list[Fault]:
+    """IN-10, IN-12: frames that are a part only, or show something other than Hounsfield units."""
+    faults = []
+    parts = short_of(dataset, Tag("InConcatenationTotalNumber"), "little")
+    if text_of(dataset, Tag("ConcatenationUID")) and parts != 1:
+        problem = f"is one of {parts or 'several'} parts of a concatenation"
+        fix = "join the parts into one object"
+        faults.append(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
+    shown_as = text_of(dataset, Tag("PixelPresentation"))
+    if shown_as not in ("MONOCHROME", ""):
+        problem = f"PixelPresentation (0008,9205) is {shown_as}, expected MONOCHROME"
+        faults.append(Fault(id="IN-12", file=str(path), problem=problem, fix="choose the CT, not a map made from it"))
+    other = sorted({group.rescale_type for group in groups} - {*_HOUNSFIELD})
+    if other:
+        problem = f"RescaleType (0028,1054) is {', '.join(other)}, expected HU"
+        fix = "choose the reconstruction in Hounsfield units"
+        faults.append(Fault(id="IN-10", file=str(path), problem=problem, fix=fix))
+    return faults
+
+
+def _phase_faults(groups: tuple[FrameGroups, ...], path: Path) -> list[Fault]:
+    """IN-04: several frames at one place, as phases and energies have them."""
+    placed = [group for group in groups if group.position_mm_xyz and group.orientation == groups[0].orientation]
+    if len(placed) < 2 or placed[0].orientation is None:
+        return []
+    positions = np.array([group.position_mm_xyz for group in placed])
+    heights = positions @ axes(placed[0].orientation)[:, 2]
+    order = np.argsort(heights, kind="stable")
+    steps = np.linalg.norm(np.diff(positions[order], axis=0), axis=1)
+    doubles = int(np.count_nonzero(steps < SAME_POSITION_MM))
+    if not 0 < doubles < len(placed) - 1:
+        return []
+    problem = f"holds {len(placed)} frames at {len(placed) - doubles} places: several phases or reconstructions"
+    return [Fault(id="IN-04", file=str(path), problem=problem, fix="export each phase as a series of its own")]
