@@ -1,5 +1,6 @@
 """One study under examination: its pixels read once, everything wrong and everything worth knowing written down."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
         known, mask_faults, mask_remarks = _mask_examined(volume, study.mask, known, settings.femur, labels)
         faults += mask_faults
         remarks += mask_remarks
-    else:
+    elif math.prod(study.mask.grid.shape_zyx) <= volume.hu_zyx.size:  # a mask that unpacks to more is not worth it
         faults += value_faults(read_checked_labels(study.mask), labels, str(_named(study.mask)))
     wanted = labels.of_femur(settings.femur)
     return Examination(ct=volume, facts=known, femur_labels=wanted, faults=tuple(faults), remarks=tuple(remarks))

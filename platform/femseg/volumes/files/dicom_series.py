@@ -5,12 +5,14 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
+from pydicom.uid import UID
 
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, uid_name
 from femseg.volumes.files.plausible import size_faults
 from femseg.volumes.files.slice_stack import stack_grid, stacked
 from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.files.voxel_bytes import ratio_faults
 
 LOCALIZERS_AT_MOST = 3
 _ORTHONORMAL = 1e-3
@@ -48,7 +50,7 @@ def check_series(slices: Sequence[SliceHeader], role: Role, pseudonym: Pseudonym
     stack = stacked(kept, series)
     faults += [*odd, *_pixel_spacing(stack.slices), *stack.faults]
     if not faults:
-        faults += size_faults(stack_grid(stack.slices), series)
+        faults += [*size_faults(stack_grid(stack.slices), series), *_packing(stack.slices, series, role)]
     if role == "ct":
         short, unverified = _expected_count(slices, series)
         faults += short
@@ -231,6 +233,15 @@ def _is_scout(header: SliceHeader, stack: Sequence[SliceHeader]) -> bool:
     height = stack_grid(stack).direction_xyz[2::3]
     low, here, high = (float(np.dot(s.position_mm_xyz or (), height)) for s in (stack[0], header, stack[-1]))
     return low <= here <= high
+
+
+def _packing(slices: Sequence[SliceHeader], series: str, role: Role) -> list[Fault]:
+    """IN-24: compressed slices that all together unpack to far too much; a single one may be all air."""
+    if not UID(slices[0].transfer_syntax).is_compressed:
+        return []
+    voxels = sum((s.rows or 0) * (s.columns or 0) for s in slices)
+    packed_bytes = sum(s.path.stat().st_size for s in slices)
+    return ratio_faults(voxels, voxels * slices[0].bits_allocated // 8, packed_bytes, series, role)
 
 
 def _pixel_spacing(slices: Sequence[SliceHeader]) -> list[Fault]:
