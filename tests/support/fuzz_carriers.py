@@ -1,4 +1,4 @@
-"""Files to damage: one small, right example of every kind that intake reads, each in a folder as a user would have it."""
+"""Files to damage: one small, right example of every kind that intake reads, in a folder as a user has it."""
 
 import gzip
 import io

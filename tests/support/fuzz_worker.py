@@ -14,6 +14,7 @@ import time
 import traceback
 import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from fuzz_carriers import CARRIERS, Carrier, packed, unpacked
@@ -32,7 +33,10 @@ from femseg.settings import as_plain, read_section
 _ADDRESS_SPACE_BYTES = 16 << 30  # beyond it an allocation fails, so that a bomb cannot take the machine with it
 
 
-def fingerprint(carrier: Carrier, target: Path, root: Path) -> dict[str, str]:
+MOVED_MM = 0.001  # a voxel that lies elsewhere; below it, single precision and tolerances play
+
+
+def fingerprint(carrier: Carrier, target: Path, root: Path) -> dict[str, Any]:
     """What goes in through the door, part by part; raises Refusal where nothing does."""
     if carrier.door == "settings":
         sections = (CohortSettings, PhantomSettings, ArraySettings, SplitSettings)
@@ -41,7 +45,7 @@ def fingerprint(carrier: Carrier, target: Path, root: Path) -> dict[str, str]:
         return {"settings": json.dumps([as_plain(section) for section in read])}
     if carrier.door == "study":
         case, ct = inspect_study(target, id_key=b"key")
-        return {"voxels": _digest(ct.hu_zyx), "geometry": repr(ct.grid), "remarks": repr(case.remarks)}
+        return {"voxels": _digest(ct.hu_zyx), "geometry": ct.grid, "remarks": repr(case.remarks)}
     settings = CohortSettings(source=carrier.source)
     for study in studies_of(root, settings):
         check_memory_bytes(study)
@@ -51,7 +55,7 @@ def fingerprint(carrier: Carrier, target: Path, root: Path) -> dict[str, str]:
     ct, mask = read_case_ct(case, root), read_case_mask(case, root)
     return {
         "voxels": _digest(ct.hu_zyx),
-        "geometry": repr((ct.grid, mask.grid, case.grid)),
+        "geometry": ct.grid,
         "mask": _digest(mask.femur_zyx),
         "identity": repr((case.patient_id, case.case_id)),
         "facts": repr(case.facts),
@@ -63,14 +67,16 @@ def _digest(array: np.ndarray) -> str:
     return hashlib.sha256(np.ascontiguousarray(array)).hexdigest()[:16]
 
 
-def _kilobytes(key: str) -> int:
+def kilobytes(key: str) -> int:
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith(key):
             return int(line.split()[1])
     raise KeyError(key)
 
 
-def _one(carrier: Carrier, seed: int, content: bytes, target: Path, root: Path, before: dict[str, str]) -> dict:
+def _one(
+    carrier: Carrier, seed: int, content: bytes, target: Path, root: Path, before: dict[str, Any]
+) -> dict[str, Any]:
     rng = np.random.default_rng([zlib.crc32(carrier.name.encode()), seed])
     inside = carrier.packed and rng.random() < 0.7
     raw = unpacked(carrier, content) if inside else content
@@ -82,7 +88,10 @@ def _one(carrier: Carrier, seed: int, content: bytes, target: Path, root: Path, 
     start = time.process_time()  # the machine may have other work
     try:
         after = fingerprint(carrier, target, root)
-        changed = [part for part in after if after[part] != before[part]]
+        changed = [part for part in after if part != "geometry" and after[part] != before[part]]
+        if "geometry" in after:
+            result["moved_mm"] = round(after["geometry"].largest_offset_mm(before["geometry"]), 6)
+            changed += ["geometry"] * (result["moved_mm"] > MOVED_MM)
         result |= {"outcome": "accepted", "changed": changed}
         if "remarks" in changed:
             result["remarks"] = after["remarks"]
@@ -96,7 +105,7 @@ def _one(carrier: Carrier, seed: int, content: bytes, target: Path, root: Path, 
         result |= {"outcome": "traceback", "error": f"{type(error).__name__}: {str(error)[:200]}"}
         result["trace"] = traceback.format_exc()[-1500:]
     result["seconds"] = round(time.process_time() - start, 4)
-    result["peak_kb"] = _kilobytes("VmHWM")
+    result["peak_kb"] = kilobytes("VmHWM")
     return result
 
 
@@ -105,7 +114,7 @@ def main(name: str, first: int, last: int) -> None:
     (carrier,) = [carrier for carrier in CARRIERS if carrier.name == name]
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
     report = os.fdopen(os.dup(1), "w", buffering=1)
-    noise = tempfile.TemporaryFile()
+    noise = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
     for stream in (1, 2):
         os.dup2(noise.fileno(), stream)
     with tempfile.TemporaryDirectory() as folder:
@@ -116,7 +125,7 @@ def main(name: str, first: int, last: int) -> None:
             before = fingerprint(carrier, target, root)
         except Refusal as refusal:  # a lone slice and NPY are refused from the start
             before = dict.fromkeys(("voxels", "geometry", "remarks", "mask", "identity", "facts"), str(refusal))
-        baseline = _kilobytes("VmRSS")
+        baseline = kilobytes("VmRSS")
         for seed in range(first, last):
             print(json.dumps({"started": seed}), file=report)
             heard = noise.tell()

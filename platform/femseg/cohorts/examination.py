@@ -1,5 +1,6 @@
 """One study under examination: its pixels read once, everything wrong and everything worth knowing written down."""
 
+import math
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -71,12 +72,14 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
         return Examination(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
     labels = study.labels or settings.labels
     faults += grid_faults(volume.grid, study.mask.grid, str(_named(study.mask)))
-    values = read_checked_labels(study.mask, labels.meanings)
+    values = None
     if not faults:
+        values = read_checked_labels(study.mask, labels.meanings)
         known, mask_faults, mask_remarks = _mask_examined(volume, values, study.mask, known, settings.femur, labels)
         faults += mask_faults
         remarks += mask_remarks
-    else:
+    elif math.prod(study.mask.grid.shape_zyx) <= volume.hu_zyx.size:  # a mask that unpacks to more is not worth it
+        values = read_checked_labels(study.mask, labels.meanings)
         faults += value_faults(values, labels, str(_named(study.mask)))
     return Examination(
         ct=volume,

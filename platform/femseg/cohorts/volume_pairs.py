@@ -71,7 +71,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     """Find the CT and the mask of a study and check both."""
     volumes = [path for path in study.files if volume_suffix(path)]
     foreign = [path for path in study.files if path.name.lower().endswith(FOREIGN_SUFFIXES)]
-    faults = folder_faults(path for path in study.files if path not in volumes)
+    faults = folder_faults(path for path in study.files if path not in (*volumes, *foreign))
     if not volumes:
         for path in foreign:
             collected(lambda path=path: check_volume_file(path, "ct"), faults)  # type: ignore[misc]
@@ -81,12 +81,14 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     mask_files = [path for path in volumes if is_mask_path(path, study, settings)]
     candidates = [p for p in volumes if p not in mask_files and not mask_by_convention(p, study)]
     unread = [] if candidates else [p for p in foreign if not is_mask_path(p, study, settings)]
-    for path in unread:  # the CT, by all appearances, in a format that is not read: said by name
+    wanted = masks == "required" and not mask_files
+    unread_masks = [p for p in foreign if is_mask_path(p, study, settings)] if wanted else []
+    for path in (*unread, *unread_masks):  # CT or mask, by all appearances, in a format that is not read: said by name
         collected(lambda path=path: check_volume_file(path, "ct"), faults)  # type: ignore[misc]
     ct_file = None if unread else _ct_file(candidates, study, faults)
     ct = collected(lambda: check_volume_file(ct_file, "ct"), faults) if ct_file else None
-    mask = _mask(mask_files, study, faults) if masks == "required" else None
-    used = {ct_file, *mask_files, *unread}
+    mask = _mask(mask_files, study, faults) if masks == "required" and not unread_masks else None
+    used = {ct_file, *mask_files, *unread, *unread_masks}
     return PairedStudy(
         ct=ct,
         mask=mask,

@@ -1,12 +1,12 @@
 """What compression did to a series: lost detail, or so much zeal that unpacking it would fill the memory."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-from femseg.errors import ExitCode, Fault
+from femseg.errors import Fault
 from femseg.volumes.files.dicom_headers import SliceHeader, uid_name
+from femseg.volumes.files.voxel_bytes import ratio_faults
 
-UNPACKED_TO_STORED_AT_MOST = 200  # as for gzip: a CT's noise does not compress even to a twentieth
-_SMALL_BYTES = 64 << 20  # unpacks without harm, whatever the ratio
 _LOSSY_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{jpeg}" for jpeg in (50, 51, 81, 91))
 
 
@@ -27,12 +27,8 @@ def lossy_remarks(slices: Sequence[SliceHeader]) -> list[str]:
     return [f"IN-12: {len(lossy)} of {len(slices)} slices compressed with loss ({by}; {stated} stated)"]
 
 
-def unpacking_faults(slices: Sequence[SliceHeader], series: str) -> list[Fault]:
-    """IN-24: a series that would unpack to more than 200 times what is stored; found before anything is unpacked."""
-    unpacked = sum((header.rows or 0) * (header.columns or 0) * header.bits_allocated // 8 for header in slices)
-    stored = sum(header.stored_bytes for header in slices)
-    if unpacked <= max(_SMALL_BYTES, UNPACKED_TO_STORED_AT_MOST * stored):
-        return []
-    problem = f"unpacks from {stored} to {unpacked} bytes, more than {UNPACKED_TO_STORED_AT_MOST} times as many"
-    fix = "export the series again from its archive"
-    return [Fault(id="IN-24", file=series, problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)]
+def unpacking_faults(slices: Sequence[SliceHeader], series: str, role: Literal["ct", "mask"]) -> list[Fault]:
+    """IN-24: slices that all together unpack to far too much, found before any is; a single one may be all air."""
+    voxels = sum((header.rows or 0) * (header.columns or 0) for header in slices)
+    unpacked_bytes = voxels * slices[0].bits_allocated // 8
+    return ratio_faults(voxels, unpacked_bytes, sum(header.stored_bytes for header in slices), series, role)

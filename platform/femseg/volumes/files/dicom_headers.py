@@ -61,6 +61,7 @@ READABLE_SYNTAXES = frozenset(
     {IMPLICIT_VR, "1.2.840.10008.1.2.1", BIG_ENDIAN, "1.2.840.10008.1.2.5"}  # the last: run-length encoding
     | {f"1.2.840.10008.1.2.4.{jpeg}" for jpeg in (50, 51, 57, 70, 80, 81, 90, 91)}
 )
+_EXPORT = "export the series again with its true BitsAllocated, BitsStored and HighBit"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _CHUNK_BYTES = 1 << 20
 _INTEGER_PIXELS = (b"\xe0\x7f\x10\0", b"\x7f\xe0\0\x10")  # (7FE0,0010), little- and big-endian
@@ -178,6 +179,9 @@ def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObjec
         _check_codestreams(header, stream)
     else:
         _check_length(header, length, size)
+    if elements.behind:
+        raise unreadable(path, f"has odd bytes behind its pixel data: {elements.behind}")
+    _check_bits(path, shorts["BitsAllocated"], shorts["BitsStored"], shorts["HighBit"])
     return header
 
 
@@ -240,6 +244,14 @@ def _text(values: Mapping[int, bytes], tag: BaseTag) -> str:
 def _short(values: Mapping[int, bytes], tag: BaseTag, syntax: UID) -> int | None:
     value = values.get(tag, b"")
     return int.from_bytes(value, "big" if syntax == BIG_ENDIAN else "little") if len(value) == 2 else None
+
+
+def _check_bits(path: Path, allocated: int | None, stored: int | None, highest: int | None) -> None:
+    """The three numbers that say which bits of a pixel count; one that is wrong shifts or cuts values."""
+    if allocated is None or stored is None or highest is None:
+        return
+    if allocated not in (1, 8, 16, 32) or not 0 < stored <= allocated or highest != stored - 1:
+        raise unreadable(path, f"stores {stored} of {allocated} bits with bit {highest} as the highest", _EXPORT)
 
 
 def _check_length(header: SliceHeader, length: int, size: int) -> None:

@@ -63,10 +63,10 @@ def check_series(
     if not faults:
         grid, made = _grid_of(stack, role)
         remarks += [*stack.remarks, *made]
-        faults += size_faults(grid, series)
+        faults += [*size_faults(grid, series), *unpacking_faults(stack.slices, series, role)]
     if role == "ct":
         short, unverified = _expected_count(slices, stack.bridged, series)
-        faults += [*short, *unpacking_faults(kept, series)]
+        faults += short
         remarks += unverified
     if not faults and role == "ct" and slices[0].path.is_file():  # not for frames of one file, all of one writer
         strange, rescaled = rescaling_findings(stack.slices)

@@ -8,7 +8,6 @@ Source: PS3.5 sections 7.1 (elements) and 7.5 (sequences).
 
 import struct
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -32,7 +31,7 @@ class BrokenHeader(ValueError):
     """The bytes are no DICOM data set, or one that nobody writes; says where and why."""
 
 
-class _Torn(BrokenHeader):
+class TornHeader(BrokenHeader):
     """The bytes do not fit together."""
 
 
@@ -45,12 +44,14 @@ class Elements:
         values: raw bytes of the wanted elements, by tag.
         pixels_at: where the element of the pixels begins; the file's end where there is none.
         torn: the element that does not end within the file, if one does not; nothing was read from there on.
+        behind: what is wrong with the pixels' element or with what follows it.
     """
 
     syntax: str
     values: dict[int, bytes]
     pixels_at: int
     torn: str = ""
+    behind: str = ""
 
 
 @dataclass(slots=True)
@@ -110,10 +111,14 @@ def walked(stream: BinaryIO, size: int, wanted: frozenset[int]) -> Elements:
     order = ">" if syntax == _BIG_ENDIAN else "<"
     walk = _Walk(window, size, implicit=syntax == _IMPLICIT, order=order)
     at = walk.run(at, wanted, stop=_PIXELS.__contains__)
-    found = Elements(syntax=syntax, values=meta.values | walk.values, pixels_at=at, torn=walk.torn)
-    with suppress(_Torn):  # the pixels, of which more is said elsewhere, and what follows them: GDCM reads that, too
-        _Walk(window, size, implicit=syntax == _IMPLICIT, order=order).run(at, frozenset(), stop=lambda _: False)
-    return found
+    rest = _Walk(window, size, implicit=syntax == _IMPLICIT, order=order)  # GDCM reads on behind the pixels, too
+    behind = ""
+    try:
+        end = rest.run(at, frozenset(), stop=lambda _: False)
+        behind = rest.torn or (f"{size - end} bytes that are no element" if end < size else "")
+    except TornHeader as error:
+        behind = str(error)
+    return Elements(syntax=syntax, values=meta.values | walk.values, pixels_at=at, torn=walk.torn, behind=behind)
 
 
 class _Walk:
@@ -171,7 +176,7 @@ class _Walk:
             elif self._inside:
                 return None
             elif vr.isalpha() and vr.isupper():  # GDCM answers a type that does not exist by reserving 700 MB
-                raise BrokenHeader(f"value representation {vr.decode()} of {_name(tag)} at byte {at}")
+                raise TornHeader(f"value representation {vr.decode()} of {_name(tag)} at byte {at}")
             else:
                 vr = b""  # some writers go over to implicit types within a file
         return _Element(tag, vr, value_at, None if length == _UNDEFINED else length)
@@ -196,7 +201,7 @@ class _Walk:
         tag, vr, start, length = element.tag, element.vr, element.value_at, element.length
         if length is None:
             if vr not in (b"", b"SQ", b"UN", b"OB", b"OW"):
-                raise _Torn(f"{_name(tag)} at byte {at} is of undefined length, which {vr.decode()} cannot be")
+                raise TornHeader(f"{_name(tag)} at byte {at} is of undefined length, which {vr.decode()} cannot be")
             self._enter(_Container(True, None, vr in (b"", b"UN"), opaque=vr in (b"OB", b"OW")), at)
             return start
         if start + length > self._limit():
@@ -229,7 +234,7 @@ class _Walk:
             container = self._inside.pop()
             if container.end is not None:
                 return container.end
-        raise _Torn(f"a sequence is broken at byte {at}")
+        raise TornHeader(f"a sequence is broken at byte {at}")
 
 
 def _name(tag: int) -> str:

@@ -101,20 +101,24 @@ def _whole(more: Callable[[], bytes], path: Path, what: str) -> Iterator[bytes]:
         yield bytes(piece)
 
 
-def check_ratio(layout: VoxelLayout, packed_bytes: int, path: Path, role: Role) -> None:
-    """Refuse what unpacks to far more than any scan does (IN-24, exit 5). Masks pack well: theirs are allowed a GiB."""
-    ratio = layout.expected_bytes / max(1, packed_bytes)
-    large = (
-        layout.voxels > _CT_RATIO_MATTERS_VOXELS if role == "ct" else layout.expected_bytes > _MASK_RATIO_MATTERS_BYTES
-    )
+def ratio_faults(voxels: int, unpacked_bytes: int, packed_bytes: int, file: str, role: Role) -> list[Fault]:
+    """IN-24 (exit 5): what unpacks to far more than any scan does. Masks pack well: theirs are allowed a GiB."""
+    ratio = unpacked_bytes / max(1, packed_bytes)
+    large = voxels > _CT_RATIO_MATTERS_VOXELS if role == "ct" else unpacked_bytes > _MASK_RATIO_MATTERS_BYTES
     if not large or ratio <= UNPACKED_RATIO_AT_MOST:
-        return
+        return []
     problem = (
-        f"{packed_bytes} bytes declare to unpack to {layout.expected_bytes}, {ratio:.0f} times as many "
+        f"{packed_bytes} bytes declare to unpack to {unpacked_bytes}, {ratio:.0f} times as many "
         f"(at most {UNPACKED_RATIO_AT_MOST})"
     )
     fix = "make sure that the file is what its name says; store it unpacked, or in fewer bits, if so"
-    raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE))
+    return [Fault(id="IN-24", file=file, problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)]
+
+
+def check_ratio(layout: VoxelLayout, packed_bytes: int, path: Path, role: Role) -> None:
+    """The same of one file, before anything is unpacked. Raises: Refusal."""
+    if faults := ratio_faults(layout.voxels, layout.expected_bytes, packed_bytes, str(path), role):
+        raise Refusal(faults)
 
 
 def check_voxels(chunks: Iterator[bytes], layout: VoxelLayout, path: Path) -> None:
