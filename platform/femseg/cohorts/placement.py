@@ -2,7 +2,7 @@
 
 A femur's surface is where CT numbers fall from the inside to the outside. How steeply they fall across a mask's
 surface, on average, tells how well it lies; the same is asked of the mask moved and mirrored. A mask that lies right
-fits best where it is, however roughly it was drawn: too large or too small moves its surface to no side.
+fits best where it is, however roughly it was drawn: where it lies, the surface may also run 2 mm farther in or out.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,11 +18,13 @@ from femseg.volumes.grid import VoxelGrid
 REFUSED_BELOW = 0.5  # of the fit elsewhere: measured in docs/explanation/where-a-mask-lies.md
 REMARKED_BELOW = 0.85
 REMARKED_BELOW_ALONG_AN_AXIS = 0.6
-FITS_FROM_HU = 40.0  # a fit that is worth comparing with
+FITS_FROM_HU = 60.0  # a fit that is worth comparing with: bone of a poor contrast still has 78
 MOVED_FROM_MM = 2.5
 REACH_MM = 12.0
 _ACROSS_MM = 2.5  # looked at so far inside and outside of the surface
+_ROUGHLY_MM = (-2.0, 0.0, 2.0)  # by so much may a mask be too small or too large all round
 _STRIDE_MM = 3.0
+_LINES_MM = 2.0
 _MIRRORED_REACH_MM = 3.0
 _CLIPPED_HU = (-200.0, 400.0)  # from fat to bone: neither air nor metal shall decide
 _FACES_COARSE, _FACES_FINE = 200, 1500  # for each axis
@@ -105,10 +107,13 @@ def better_place(
         grid: of both.
         box_zyx: any box that holds the whole mask.
     """
-    coarse, fine = (_surface(mask_zyx, grid, box_zyx, faces) for faces in (_FACES_COARSE, _FACES_FINE))
-    if coarse is None or fine is None:
+    faces = _faces(mask_zyx, grid, box_zyx)
+    if not faces:
         return None
-    fit = fine.fit_hu(ct_hu_zyx, np.zeros(3, np.int64))
+    coarse, fine = _surface(faces, grid, _FACES_COARSE), _surface(faces, grid, _FACES_FINE)
+    rough = [_surface(faces, grid, _FACES_FINE, outward_mm=mm) for mm in _ROUGHLY_MM]
+    here = np.zeros(3, np.int64)
+    fit = max(surface.fit_hu(ct_hu_zyx, here) for surface in rough)
     found: list[tuple[float, Ints, tuple[int, ...]]] = [(*_best(ct_hu_zyx, coarse, fine, grid, REACH_MM), ())]
     for axes, twice_centre in _mirrors(mask_zyx.shape, box_zyx):
         images = coarse.mirrored(axes, twice_centre), fine.mirrored(axes, twice_centre)
@@ -117,7 +122,7 @@ def better_place(
     if better >= FITS_FROM_HU and fit < REMARKED_BELOW * better:
         words = _mirror_words(axes, grid) if axes else _shift_words(shift, grid)
         return BetterPlace(fit_hu=fit, better_hu=better, words=words)
-    return _better_along_an_axis(ct_hu_zyx, fine, grid)
+    return _better_along_an_axis(ct_hu_zyx, fine, rough, grid)
 
 
 def placement_findings(place: BetterPlace | None, file: str) -> tuple[list[Fault], list[str]]:
@@ -132,40 +137,61 @@ def placement_findings(place: BetterPlace | None, file: str) -> tuple[list[Fault
     return [Fault(id="IN-21", file=file, problem=problem, fix=fix)], []
 
 
-def _surface(
-    mask_zyx: NDArray[np.bool_], grid: VoxelGrid, box_zyx: tuple[slice, slice, slice], faces: int
-) -> _Surface | None:
-    """At most so many faces across each axis, evenly chosen; the volume's own border is no surface of a femur."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Faces:
+    """Faces of a mask across one axis.
+
+    Attributes:
+        low_zyx: the voxel below each face, shape (3, n).
+        signs: +1 where the mask begins above the face, -1 where it ends.
+        area_mm2: of all faces together, up to a factor that all axes share.
+    """
+
+    axis: int
+    low_zyx: Ints
+    signs: Ints
+    area_mm2: float
+
+
+def _faces(mask_zyx: NDArray[np.bool_], grid: VoxelGrid, box_zyx: tuple[slice, slice, slice]) -> list[_Faces]:
+    """Faces between mask and background on lines about 2 mm apart; the volume's own border is no surface of a femur."""
     spacing = np.array(grid.spacing_mm_zyx)
-    inside, outside, weights = [], [], []
+    found = []
     for axis in range(3):
-        steps = [1 if k == axis else max(1, int(2.0 / spacing[k])) for k in range(3)]
+        steps = [1 if k == axis else max(1, int(_LINES_MM / spacing[k])) for k in range(3)]
         first = [max(0, part.start - 1) for part in box_zyx]
         part = tuple(slice(f, p.stop + 1, step) for f, p, step in zip(first, box_zyx, steps, strict=True))
         change = np.diff(mask_zyx[part].view(np.int8), axis=axis)
         at = np.flatnonzero(change)
         if not at.size:
             continue
-        chosen = at[np.linspace(0, at.size - 1, min(faces, at.size)).astype(np.intp)]
-        indices = np.stack(np.unravel_index(chosen, change.shape)) * np.array(steps)[:, None]
-        low = indices + np.array(first)[:, None]  # the voxel below the face
-        sign = change.reshape(-1)[chosen]  # +1: the mask begins above the face
-        reach = max(
-            1, round(_ACROSS_MM / spacing[axis] + 0.5)
-        )  # voxels from the face to the middle of the one looked at
+        at = at[np.linspace(0, at.size - 1, min(_FACES_FINE, at.size)).astype(np.intp)]
+        low = np.stack(np.unravel_index(at, change.shape)) * np.array(steps)[:, None] + np.array(first)[:, None]
+        area = float(np.prod(spacing) / spacing[axis] * np.prod(steps)) * np.count_nonzero(change)
+        found.append(_Faces(axis=axis, low_zyx=low, signs=change.reshape(-1)[at].astype(np.int64), area_mm2=area))
+    return found
+
+
+def _surface(faces: Sequence[_Faces], grid: VoxelGrid, at_most: int, outward_mm: float = 0.0) -> _Surface:
+    """The voxels on both sides of at most so many faces across each axis, all of them moved outward if wanted."""
+    inside, outside, weights = [], [], []
+    for across in faces:
+        count = len(across.signs)
+        chosen = np.linspace(0, count - 1, min(at_most, count)).astype(np.intp)
+        low, signs = across.low_zyx[:, chosen], across.signs[chosen]
+        spacing = grid.spacing_mm_zyx[across.axis]
+        reach = max(1, round(_ACROSS_MM / spacing + 0.5))  # voxels from the face to the middle of the one looked at
+        moved = round(outward_mm / spacing) * -signs
         above, below = low.copy(), low.copy()
-        above[axis] += reach
-        below[axis] -= reach - 1
-        inside.append(np.where(sign > 0, above, below))
-        outside.append(np.where(sign > 0, below, above))
-        area = float(np.prod(spacing) / spacing[axis] * np.prod(steps)) * at.size
-        weights.append(np.full(chosen.size, area / chosen.size))
-    if not weights:
-        return None
+        above[across.axis] += reach + moved
+        below[across.axis] += 1 - reach + moved
+        inside.append(np.where(signs > 0, above, below))
+        outside.append(np.where(signs > 0, below, above))
+        weights.append(np.full(chosen.size, across.area_mm2 / chosen.size))
     shares = np.concatenate(weights)
     return _Surface(
-        inside_zyx=np.concatenate(inside, axis=1).astype(np.int64),
-        outside_zyx=np.concatenate(outside, axis=1).astype(np.int64),
+        inside_zyx=np.concatenate(inside, axis=1),
+        outside_zyx=np.concatenate(outside, axis=1),
         weights=shares / shares.sum(),
     )
 
@@ -198,7 +224,9 @@ def _best(
         fit, best = max(fits), around[int(np.argmax(fits))]
 
 
-def _better_along_an_axis(ct_hu_zyx: NDArray[np.float32], surface: _Surface, grid: VoxelGrid) -> BetterPlace | None:
+def _better_along_an_axis(
+    ct_hu_zyx: NDArray[np.float32], surface: _Surface, rough: Sequence[_Surface], grid: VoxelGrid
+) -> BetterPlace | None:
     """A shift along one index axis, told by the faces across it: for a bone's length its ends, which are few.
 
     A doubt, never a certainty: such a place is only ever remarked.
@@ -213,7 +241,8 @@ def _better_along_an_axis(ct_hu_zyx: NDArray[np.float32], surface: _Surface, gri
         shifts[:, axis] = steps
         fits = [faces.fit_hu(ct_hu_zyx, shift) for shift in shifts]
         best = int(np.argmax(fits))
-        fit, better = fits[steps.size // 2], fits[best]
+        here = [part.fit_hu(ct_hu_zyx, shifts[steps.size // 2]) for part in (s.across(axis) for s in rough) if part]
+        fit, better = max(here), fits[best]
         moved_mm = abs(int(steps[best])) * spacing
         if better >= FITS_FROM_HU and fit < REMARKED_BELOW_ALONG_AN_AXIS * better and moved_mm >= MOVED_FROM_MM:
             place = BetterPlace(fit_hu=fit, better_hu=better, words=_shift_words(shifts[best], grid), certain=False)
