@@ -76,7 +76,9 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
                 mask, labels = _drawn(objects[0], ct, ordered, settings, pseudonym, faults)
         else:
             mask = _mask(mask_slices, [*mask_files, *map(_path, objects)], study, settings, pseudonym, scan, faults)
-            faults += _of_another_ct(headers, mask_slices, pseudonym)
+            strange, taken = _of_another_ct(headers, mask_slices, pseudonym, settings)
+            faults += strange
+            remarks += taken
     used = {*mask_files, *map(_path, objects)}
     unused = [*scan.ignored, *({*(other.path for other in scan.others), *volume_files} - used)]
     first = headers[0] if headers else None
@@ -220,23 +222,33 @@ def _mask(
     return None
 
 
-def _of_another_ct(ct: Slices, mask: Slices, pseudonym: Pseudonym) -> list[Fault]:
+def _of_another_ct(
+    ct: Slices, mask: Slices, pseudonym: Pseudonym, settings: CohortSettings
+) -> tuple[list[Fault], list[str]]:
     """IN-06: a mask series that names another patient, or another frame of reference, than the CT does.
 
-    A mask of another patient may well lie on an equal grid, where no comparison of geometry finds it.
+    A mask of another patient may well lie on an equal grid, where no comparison of geometry finds it. Another frame of
+    reference is what some workstations write; it is taken if the user says so, and then remarked.
     """
     if not ct or not mask:
-        return []
-    faults = []
+        return [], []
+    faults, remarks = [], []
     for tag, name in (("PatientID", "patient_id"), ("FrameOfReferenceUID", "frame_of_reference_uid")):
         theirs = {getattr(header, name) for header in ct} - {""}
         ours = {getattr(header, name) for header in mask} - {""}
         if theirs and (strange := ours - theirs):
             found, expected = (", ".join(sorted(map(pseudonym, values))) for values in (strange, theirs))
-            problem = f"mask of another CT: its {tag} is {found}, the CT's is {expected} (hashed)"
+            differ = f"its {tag} is {found}, the CT's is {expected} (hashed)"
+            by_frame = name == "frame_of_reference_uid"
+            if by_frame and settings.accept_frame:
+                remarks.append(f"IN-06: mask taken by cohort.accept_frame, for it lies on the CT's grid: {differ}")
+                continue
             fix = "take the mask that was drawn on this CT"
-            faults.append(Fault(id="IN-06", file=series_name(mask), problem=problem, fix=fix))
-    return faults
+            if by_frame:
+                fix += "; if it is, take it all the same by --accept-frame (cohort.accept_frame)"
+            fault = Fault(id="IN-06", file=series_name(mask), problem=f"mask of another CT: {differ}", fix=fix)
+            faults.append(fault)
+    return faults, remarks
 
 
 def _sex(text: str) -> Literal["F", "M", "O"] | None:

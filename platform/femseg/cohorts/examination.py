@@ -9,18 +9,30 @@ from numpy.typing import NDArray
 
 from femseg.cohorts import facts
 from femseg.cohorts.case import CaseFacts, Femur
-from femseg.cohorts.femur_side import MaskPieces, ShownSide, middle_between, of_side, pieces_of, side_of_body
+from femseg.cohorts.femur_side import (
+    MaskPieces,
+    ShownSide,
+    middle_between,
+    of_side,
+    pieces_of,
+    side_doubts,
+    side_of_body,
+)
 from femseg.cohorts.mask_checks import (
     density_faults,
     grid_faults,
+    grid_remarks,
     side_faults,
     small_piece_remarks,
     swapped_side_faults,
     value_faults,
 )
+from femseg.cohorts.placement import better_place, placement_findings
 from femseg.cohorts.settings import CohortSettings, LabelMap
 from femseg.cohorts.study import PairedStudy
 from femseg.errors import Fault
+from femseg.volumes.files.dicom_series import COUNT_UNVERIFIABLE
+from femseg.volumes.files.mending import OUTSIDE_HU
 from femseg.volumes.files.plausible import finite_faults, hounsfield_faults
 from femseg.volumes.files.reading import of_labels, read_checked_ct, read_checked_labels
 from femseg.volumes.files.source import CheckedVolume
@@ -56,7 +68,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
     file = str(_named(ct))
     faults = finite_faults(volume.hu_zyx, file)
     if not faults and not settings.accept_hu:
-        faults += hounsfield_faults(volume.hu_zyx, file)
+        faults += hounsfield_faults(_measured(volume, ct), file)
     known = CaseFacts(
         side=study.side,
         sex=study.sex,
@@ -77,7 +89,11 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
         values = read_checked_labels(study.mask, labels.meanings)
         known, mask_faults, mask_remarks = _mask_examined(volume, values, study.mask, known, settings.femur, labels)
         faults += mask_faults
-        remarks += mask_remarks
+        remarks += [*grid_remarks(volume.grid, study.mask.grid), *mask_remarks]
+        if known.cut_off and COUNT_UNVERIFIABLE in ct.remarks:
+            remarks.append(
+                f"IN-03: the femur reaches the CT's {' and '.join(known.cut_off)} end, where slices may be missing"
+            )
     elif math.prod(study.mask.grid.shape_zyx) <= volume.hu_zyx.size:  # a mask that unpacks to more is not worth it
         values = read_checked_labels(study.mask, labels.meanings)
         faults += value_faults(values, labels, str(_named(study.mask)))
@@ -89,6 +105,11 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) ->
         remarks=tuple(remarks),
         mask_values_zyx=values,
     )
+
+
+def _measured(volume: CtVolume, ct: CheckedVolume) -> NDArray[np.float32]:
+    """The voxels that a slice showed: air that untilting adds must not vouch for the scanner's own."""
+    return volume.hu_zyx[volume.hu_zyx != OUTSIDE_HU] if "untilt" in ct.mends else volume.hu_zyx
 
 
 def _mask_examined(
@@ -111,17 +132,25 @@ def _mask_examined(
         fix = "set cohort.femur to a side that is there, or drop the case"
         return known, [Fault(id="IN-22", file=file, problem=problem, fix=fix)], []
     parts = pieces_of(labelled, grid)
-    shown = _side_shown(values, parts, wanted, labels) or known.side or side_of_body(parts, ct.hu_zyx, grid)
+    said = _side_shown(values, parts, wanted, labels)
+    single = middle_between(parts) is None
+    place = side_of_body(parts, ct.hu_zyx, grid) if single else None
+    shown = said or known.side or place
     faults = side_faults(shown, wanted, file)
+    remarks = side_doubts(place, known.side, said) if single else []
     femur = of_side(labelled, parts, wanted) if labels.side_by_place(wanted) else labelled
-    faults += density_faults(ct.hu_zyx, femur, grid, file)
+    lies = density_faults(ct.hu_zyx, femur, grid, file)
+    if not lies:
+        lies, doubts = placement_findings(better_place(ct.hu_zyx, femur, grid, parts.box_zyx), file)
+        remarks += doubts
+    faults += lies
     known = replace(
         known,
         side=shown if wanted == "all" else wanted,
         cut_off=facts.cut_off(femur, grid),
         femur_ml=round(float(np.count_nonzero(femur)) * grid.voxel_volume_mm3 / 1000, 3),
     )
-    remarks = small_piece_remarks(parts)
+    remarks += small_piece_remarks(parts)
     if known.cut_off:
         remarks.append(f"FACT: the femur is cut off by the field of view at its {' and '.join(known.cut_off)} end")
     return known, faults, remarks

@@ -103,6 +103,24 @@ def side_of_body(parts: MaskPieces, ct_hu_zyx: NDArray[np.float32], grid: VoxelG
     return "left" if offset > 0 else "right"
 
 
+def side_doubts(place: Side | None, laterality: ShownSide | None, label: ShownSide | None) -> list[str]:
+    """IN-21: remarks where the header or the mask's value calls a single femur left and its place says right, or back.
+
+    Args:
+        place: as `side_of_body` tells it.
+        laterality: as the DICOM header says.
+        label: side that the mask's value stands for.
+    """
+    if place is None:
+        return []
+    said: list[tuple[str, ShownSide | None]] = [("Laterality (0020,0060)", laterality), ("the mask's value", label)]
+    return [
+        f"IN-21: left/right doubt: {who} says {side}, yet the femur lies on the {place} of the body's middle"
+        for who, side in said
+        if side not in (None, "both", place)
+    ]
+
+
 def of_side(mask_zyx: NDArray[np.bool_], parts: MaskPieces, femur: Femur) -> NDArray[np.bool_]:
     """The chosen femur of a mask that shows two; a mask that shows one femur, or "all", stays as it is."""
     middle = middle_between(parts)

@@ -1,6 +1,7 @@
 """Does this mask belong to this CT, and does it show what it should? Voxel values, geometry, place."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,32 +11,68 @@ from femseg.cohorts.case import Femur
 from femseg.cohorts.femur_side import MaskPieces, ShownSide, box_of
 from femseg.cohorts.settings import LabelMap
 from femseg.errors import Fault
+from femseg.volumes.files.tolerances import MASK_REFUSED_OF_VOXEL, MASK_REMARKED_MM
 from femseg.volumes.grid import VoxelGrid
 
-LENGTH_MM = 1e-3
-DIRECTION = 1e-4
+_DIFFERENT = 1e-6
 _SHELL_MM = 5.0
 _VALUES_SHOWN = 12
 
 
 def grid_faults(ct: VoxelGrid, mask: VoxelGrid, file: str) -> list[Fault]:
-    """IN-20: mask and CT differ in size, spacing, origin or direction."""
-    pairs: list[tuple[str, Sequence[float], Sequence[float], float]] = [
-        ("size", mask.shape_zyx, ct.shape_zyx, 0.0),
-        ("spacing mm", mask.spacing_mm_zyx, ct.spacing_mm_zyx, LENGTH_MM),
-        ("origin mm", mask.origin_mm_xyz, ct.origin_mm_xyz, LENGTH_MM),
-        ("direction", mask.direction_xyz, ct.direction_xyz, DIRECTION),
+    """IN-20: mask and CT place a voxel more than a tenth of its shortest edge apart, or differ in size.
+
+    A mask that has all slices of its CT and more tells that the CT has lost some (IN-03).
+    """
+    if lost := _slices_lost(ct, mask):
+        fix = "send the whole CT series again, or cut the mask to its slices"
+        return [Fault(id="IN-03", file=file, problem=lost, fix=fix)]
+    apart_mm = ct.largest_offset_mm(mask)
+    if mask.shape_zyx == ct.shape_zyx and apart_mm <= MASK_REFUSED_OF_VOXEL * min(ct.spacing_mm_zyx):
+        return []
+    pairs: list[tuple[str, Sequence[float], Sequence[float]]] = [
+        ("size", mask.shape_zyx, ct.shape_zyx),
+        ("spacing mm", mask.spacing_mm_zyx, ct.spacing_mm_zyx),
+        ("origin mm", mask.origin_mm_xyz, ct.origin_mm_xyz),
+        ("direction", mask.direction_xyz, ct.direction_xyz),
     ]
     different = [
         f"{what} {_row(ours)}, CT {_row(theirs)}"
-        for what, ours, theirs, tolerance in pairs
-        if max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) > tolerance
+        for what, ours, theirs in pairs
+        if max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) > _DIFFERENT
     ]
-    if not different:
-        return []
-    problem = f"mask {'; '.join(different)}: up to {ct.largest_offset_mm(mask):.3g} mm apart"
+    problem = f"mask {'; '.join(different)}: up to {apart_mm:.3g} mm apart"
     fix = "resample the mask onto the CT's grid, or take the CT that it was drawn on"
     return [Fault(id="IN-20", file=file, problem=problem, fix=fix)]
+
+
+def grid_remarks(ct: VoxelGrid, mask: VoxelGrid) -> list[str]:
+    """IN-20: the mask's header rounds what its CT's says; worth a word from 0.01 mm at the farthest corner."""
+    apart_mm = ct.largest_offset_mm(mask)
+    if apart_mm <= MASK_REMARKED_MM:
+        return []
+    return [f"IN-20: the mask's header places voxels up to {apart_mm:.2g} mm from the CT's; read as the same voxels"]
+
+
+def _slices_lost(ct: VoxelGrid, mask: VoxelGrid) -> str:
+    """What the CT lacks, where its grid is a part of the mask's; "" where it is not."""
+    extra = mask.shape_zyx[0] - ct.shape_zyx[0]
+    if extra <= 0 or mask.shape_zyx[1:] != ct.shape_zyx[1:]:
+        return ""
+    up = np.array(mask.direction_xyz).reshape(3, 3)[:, 2]
+    below = round(float(np.dot(np.subtract(ct.origin_mm_xyz, mask.origin_mm_xyz), up)) / mask.spacing_mm_zyx[0])
+    if not 0 <= below <= extra:
+        return ""
+    x, y, z = mask.position_mm_xyz((below, 0, 0)).tolist()
+    part = replace(mask, shape_zyx=ct.shape_zyx, origin_mm_xyz=(x, y, z))
+    if ct.largest_offset_mm(part) > MASK_REFUSED_OF_VOXEL * min(ct.spacing_mm_zyx):
+        return ""
+    ends = [
+        f"{count} before its {name} slice" if name == "first" else f"{count} after its {name} slice"
+        for name, count in (("first", below), ("last", extra - below))
+        if count
+    ]
+    return f"the mask has {mask.shape_zyx[0]} slices, its CT {ct.shape_zyx[0]}: the CT lacks {' and '.join(ends)}"
 
 
 def _row(numbers: Sequence[float]) -> str:

@@ -6,5 +6,5 @@ See docs/decisions/0017.
 
 REMARKED_OF_VOXEL = 0.1  # shares of the shortest voxel edge; below this, rounding, and not worth a word
 REFUSED_OF_VOXEL = 0.5  # beyond this a voxel lies in its neighbour's place
-MASK_REMARKED_MM = 1e-3  # a mask was drawn on its CT's voxels: what lies between here and the tenth of a voxel is
+MASK_REMARKED_MM = 0.01  # a mask was drawn on its CT's voxels: what lies between here and the tenth of a voxel is
 MASK_REFUSED_OF_VOXEL = 0.1  # a header rounded on the way
