@@ -162,8 +162,8 @@ def judged(tool: str, specimen: Specimen, folder: Path, out: Path) -> Outcome:
         kind = error["type"] if error else (raised[-1] if raised else "")
         outcome = "crashed" if kind.startswith(ACCIDENTS) else "refused"
     else:
-        if tool == "nnunet":  # image and label
-            right = all(
+        if tool == "nnunet":  # image and label, and no study twice
+            right = specimen.faulty != "cohort" and all(
                 is_right(truth, one["values"], one["affine"]) for truth, one in zip((ct, mask), volumes, strict=True)
             )
         else:
@@ -178,7 +178,8 @@ def short(message: str, *folders: Path) -> str:
     """The end of what was said, on one line, without this machine's paths."""
     for folder in folders:
         message = message.replace(str(folder), "…")
-    message = re.sub(r"/\S*/site-packages/", "", re.sub(r"0x[0-9a-f]+", "0x…", " ".join(message.split())))
+    message = re.sub(r"0x[0-9a-f]+", "0x…", " ".join(message.split()))
+    message = re.sub(r"(?<![…\w.])/(?:[\w.+-]+/)+", "", message)
     return message if len(message) < 300 else "… " + message[-300:]
 
 
@@ -258,7 +259,13 @@ def page(result: dict[str, Any]) -> str:
         for row in ("given", *rows, *(("messages", "messages that name a file") if group == "malformed" else ())):
             cells = (str(result["tools"][tool]["counts"][group].get(row, 0)) for tool in tools)
             lines.append(f"| {row} | {' | '.join(cells)} |")
-        lines.append("")
+        missed = [
+            f"`{kind}`"
+            for kind, row in result["specimens"].items()
+            if (row["expected"] in ("refused", "mended")) == (group == "malformed")
+            and row["outcomes"]["femseg"]["outcome"] not in (rows[0], "mended")
+        ]
+        lines += ["", f"What femseg itself misses here: {', '.join(missed) or 'nothing'}.", ""]
     lines += [
         *LEGEND.splitlines(),
         "",
