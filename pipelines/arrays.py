@@ -58,6 +58,9 @@ def main() -> None:
             work, manifest.cases, names=ids, task=f"{kind} arrays", memory_bytes=memory_bytes(manifest.cases)
         )
     write_index(folder, kind, recipe, dict(zip(ids, entries, strict=True)))
+    for case_id, entry in zip(ids, entries, strict=True):
+        for remark in entry.remarks:
+            print(f"{case_id}: {remark}")
 
 
 if __name__ == "__main__":

@@ -2,10 +2,11 @@
 
 A femur's surface is where CT numbers fall from the inside to the outside. How steeply they fall across a mask's
 surface, on average, tells how well it lies; the same is asked of the mask moved and mirrored. A mask that lies right
-fits best where it is, however roughly it was drawn: where it lies, the surface may also run 2 mm farther in or out.
+fits best where it is, however roughly it was drawn: where it lies, the surface may also run up to 4 mm farther in
+or out all round.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
@@ -22,7 +23,7 @@ FITS_FROM_HU = 60.0  # a fit that is worth comparing with: bone of a poor contra
 MOVED_FROM_MM = 2.5
 REACH_MM = 12.0
 _ACROSS_MM = 2.5  # looked at so far inside and outside of the surface
-_ROUGHLY_MM = (-2.0, 0.0, 2.0)  # by so much may a mask be too small or too large all round
+_ROUGHLY_MM = (-4.0, -2.0, 0.0, 2.0, 4.0)  # by so much may a mask be too small or too large all round
 _STRIDE_MM = 3.0
 _LINES_MM = 2.0
 _MIRRORED_REACH_MM = 3.0
@@ -52,6 +53,14 @@ class BetterPlace:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Mirror:
+    """A mirroring along some index axes; an index and its image add up to twice the centre."""
+
+    axes: tuple[int, ...] = ()
+    twice_centre: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Surface:
     """Faces between voxels of the mask and of the background: the voxels looked at on both sides, and each face's area.
 
@@ -76,12 +85,12 @@ class _Surface:
             weights=weights / weights.sum(),
         )
 
-    def mirrored(self, axes: Sequence[int], twice_centre: Ints) -> "_Surface":
-        """The same surface mirrored in index space; `twice_centre` is the sum of an index and its mirror image."""
+    def mirrored(self, mirror: "_Mirror") -> "_Surface":
+        """The same surface mirrored in index space."""
         inside, outside = self.inside_zyx.copy(), self.outside_zyx.copy()
-        for axis in axes:
-            inside[axis] = twice_centre[axis] - inside[axis]
-            outside[axis] = twice_centre[axis] - outside[axis]
+        for axis in mirror.axes:
+            inside[axis] = mirror.twice_centre[axis] - inside[axis]
+            outside[axis] = mirror.twice_centre[axis] - outside[axis]
         return _Surface(inside_zyx=inside, outside_zyx=outside, weights=self.weights)
 
     def fit_hu(self, ct_hu_zyx: NDArray[np.float32], shift: Ints) -> float:
@@ -112,15 +121,15 @@ def better_place(
         return None
     coarse, fine = _surface(faces, grid, _FACES_COARSE), _surface(faces, grid, _FACES_FINE)
     rough = [_surface(faces, grid, _FACES_FINE, outward_mm=mm) for mm in _ROUGHLY_MM]
-    here = np.zeros(3, np.int64)
-    fit = max(surface.fit_hu(ct_hu_zyx, here) for surface in rough)
-    found: list[tuple[float, Ints, tuple[int, ...]]] = [(*_best(ct_hu_zyx, coarse, fine, grid, REACH_MM), ())]
-    for axes, twice_centre in _mirrors(mask_zyx.shape, box_zyx):
-        images = coarse.mirrored(axes, twice_centre), fine.mirrored(axes, twice_centre)
-        found.append((*_best(ct_hu_zyx, *images, grid, _MIRRORED_REACH_MM), axes))
-    better, shift, axes = max(found, key=lambda place: place[0])
+    found = [(*_best(ct_hu_zyx, coarse, fine, grid, REACH_MM), _Mirror())]
+    for mirror in _mirrors(mask_zyx.shape, box_zyx):
+        images = coarse.mirrored(mirror), fine.mirrored(mirror)
+        found.append((*_best(ct_hu_zyx, *images, grid, _MIRRORED_REACH_MM), mirror))
+    _, shift, mirror = max(found, key=lambda place: place[0])
+    fit = _roughly(ct_hu_zyx, rough, np.zeros(3, np.int64))
+    better = _roughly(ct_hu_zyx, [surface.mirrored(mirror) for surface in rough], shift)
     if better >= FITS_FROM_HU and fit < REMARKED_BELOW * better:
-        words = _mirror_words(axes, grid) if axes else _shift_words(shift, grid)
+        words = _mirror_words(mirror.axes, grid) if mirror.axes else _shift_words(shift, grid)
         return BetterPlace(fit_hu=fit, better_hu=better, words=words)
     return _better_along_an_axis(ct_hu_zyx, fine, rough, grid)
 
@@ -196,15 +205,20 @@ def _surface(faces: Sequence[_Faces], grid: VoxelGrid, at_most: int, outward_mm:
     )
 
 
-def _mirrors(shape_zyx: tuple[int, ...], box_zyx: tuple[slice, slice, slice]) -> Iterable[tuple[tuple[int, ...], Ints]]:
+def _roughly(ct_hu_zyx: NDArray[np.float32], surfaces: Sequence[_Surface], shift: Ints) -> float:
+    """The best fit at one place of a surface that may run a little farther in or out, in HU."""
+    return max(surface.fit_hu(ct_hu_zyx, shift) for surface in surfaces)
+
+
+def _mirrors(shape_zyx: tuple[int, ...], box_zyx: tuple[slice, slice, slice]) -> Iterator[_Mirror]:
     """Every way to mirror along one axis or more, about the middle of the volume and about that of the mask's box."""
-    volume = np.array(shape_zyx, np.int64) - 1
-    box = np.array([part.start + part.stop - 1 for part in box_zyx], np.int64)
+    volume = tuple(size - 1 for size in shape_zyx)
+    box = tuple(part.start + part.stop - 1 for part in box_zyx)
     for chosen in product((False, True), repeat=3):
         axes = tuple(axis for axis in range(3) if chosen[axis])
         if axes:
-            yield axes, volume
-            yield axes, box
+            yield _Mirror(axes=axes, twice_centre=volume)
+            yield _Mirror(axes=axes, twice_centre=box)
 
 
 def _best(
@@ -241,8 +255,8 @@ def _better_along_an_axis(
         shifts[:, axis] = steps
         fits = [faces.fit_hu(ct_hu_zyx, shift) for shift in shifts]
         best = int(np.argmax(fits))
-        here = [part.fit_hu(ct_hu_zyx, shifts[steps.size // 2]) for part in (s.across(axis) for s in rough) if part]
-        fit, better = max(here), fits[best]
+        parts = [part for part in (surface.across(axis) for surface in rough) if part is not None]
+        fit, better = (_roughly(ct_hu_zyx, parts, shifts[at]) for at in (steps.size // 2, best))
         moved_mm = abs(int(steps[best])) * spacing
         if better >= FITS_FROM_HU and fit < REMARKED_BELOW_ALONG_AN_AXIS * better and moved_mm >= MOVED_FROM_MM:
             place = BetterPlace(fit_hu=fit, better_hu=better, words=_shift_words(shifts[best], grid), certain=False)

@@ -139,7 +139,7 @@ def mask_remarks(mask: MaskVolume, on_network_grid: NDArray[np.bool_]) -> tuple[
     change = _volume_change(mask, on_network_grid)
     if abs(change) <= _REMARKED_VOLUME_CHANGE:
         return ()
-    return (f"PP-04 femur volume {change:+.1%} on the network grid",)
+    return (f"PP-04: femur volume {change:+.1%} on the network grid",)
 
 
 def _volume_change(mask: MaskVolume, on_network_grid: NDArray[np.bool_]) -> float:

@@ -148,6 +148,20 @@ def test_a_tilted_and_uneven_study_needs_both_mends_and_shows_both_faults_IN_09_
     assert [remark.split(":")[0] for remark in cohort.cases[0].remarks] == ["IN-09", "IN-02", "IN-09", "IN-09"]
 
 
+def test_air_that_untilting_adds_does_not_vouch_for_the_scanners_own_IN_11(tmp_path):
+    def air_at_minus_800(datasets: list[Dataset]) -> None:
+        for k, dataset in enumerate(datasets):
+            dataset.RescaleIntercept = -824
+            move(dataset, 0, k * SPACING_ZYX[0] * 0.6, 0)  # 31 degrees: a third of the voxels is new
+
+    def tilt_likewise(datasets: list[Dataset]) -> None:
+        for k, dataset in enumerate(datasets):
+            move(dataset, 0, k * SPACING_ZYX[0] * 0.6, 0)
+
+    write_dicom_study(tmp_path / "study", ct=air_at_minus_800, mask=tilt_likewise)
+    assert_one_line_refusal(check(tmp_path, untilt=True).faults, "IN-11", "air lies at -790 HU")
+
+
 def test_mends_chosen_for_a_sound_study_change_nothing(tmp_path):
     write_dicom_study(tmp_path / "study")
     plain, chosen = check(tmp_path), check(tmp_path, untilt=True, regularise=True)

@@ -34,6 +34,7 @@ def test_its_femora_are_told_apart_and_found_cut_off(tmp_path, side):
     assert case.facts.side == side
     assert case.facts.cut_off == ("inferior",)
     assert case.facts.metal_ml > 5
+    assert not [remark for remark in case.remarks if remark.startswith("IN-21")]
     mask = read_case_mask(case, tmp_path)
     assert mask.femur_zyx.sum() * mask.grid.voxel_volume_mm3 / 1000 == pytest.approx(case.facts.femur_ml)
     assert read_case_ct(case, tmp_path).hu_zyx.max() > 3000

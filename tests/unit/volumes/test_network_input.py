@@ -214,7 +214,7 @@ def test_pp_04_a_volume_change_above_five_per_cent_is_remarked_and_above_fifteen
     assert mask_remarks(ball, same) == ()
     grown = same.copy()
     grown.ravel()[np.flatnonzero(~same)[: int(0.07 * same.sum())]] = True
-    assert mask_remarks(ball, grown) == ("PP-04 femur volume +7.0% on the network grid",)
+    assert mask_remarks(ball, grown) == ("PP-04: femur volume +7.0% on the network grid",)
     speck = np.zeros(GRID.shape_zyx, bool)
     speck[20, 12, 15] = True
     with pytest.raises(Refusal, match=r"PP-04: case-7: .* changes by -100.0%") as caught:
@@ -227,3 +227,24 @@ def test_an_empty_mask_stays_empty():
     on_network_grid = mask_on_network_grid(empty, PAPER)
     assert not on_network_grid.any()
     assert mask_remarks(empty, on_network_grid) == ()
+
+
+@pytest.mark.parametrize(
+    ("columns", "outcome"),
+    [(20, "taken"), (19, "remarked"), (18, "remarked"), (17, "refused")],
+    ids=lambda value: f"PP-04 {value}",
+)
+def test_a_mask_that_the_coarse_grid_widens_to_twenty_columns_is_judged_by_the_share_it_gains(columns, outcome):
+    """Sampled at every fourth voxel, a block of 17 to 20 columns counts five samples, as one of 20 does."""
+    grid = VoxelGrid(shape_zyx=(8, 40, 40), spacing_mm_zyx=(1.0, 1.0, 1.0))
+    recipe = InputRecipe(input_mode="raw", shape_zyx=(8, 40, 10))
+    block = np.zeros(grid.shape_zyx, bool)
+    block[2:6, 10:30, 10 : 10 + columns] = True
+    mask = MaskVolume(femur_zyx=block, grid=grid)
+    if outcome == "refused":
+        with pytest.raises(Refusal, match=r"PP-04: case-7: .* changes by \+17.6%"):
+            mask_on_network_grid(mask, recipe, name="case-7")
+        return
+    sampled = mask_on_network_grid(mask, recipe)
+    gained = 20 / columns - 1
+    assert [round(gained, 3) > 0.05] == [bool(mask_remarks(mask, sampled))] == [outcome == "remarked"]
