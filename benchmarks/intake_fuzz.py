@@ -65,7 +65,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=670, help="for each of the carriers")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/results/intake_fuzz.json"))
     options = parser.parse_args()
-    carriers = {name: told(found) for name, found in run_carriers({c.name: options.seeds for c in CARRIERS}).items()}
+    results = run_carriers(options.seeds)
+    carriers = {c.name: told([result for result in results if result["carrier"] == c.name]) for c in CARRIERS}
     summary = {
         "bounds": {"seconds": SECONDS, "megabytes": MEGABYTES},
         "files": sum(carrier["files"] for carrier in carriers.values()),

@@ -72,7 +72,7 @@ def mask_of_a_quarter_gib(folder: Path) -> Path:
     """A mask may pack well; it is not read where its CT has fewer voxels."""
     write_nifti(folder / "study" / "ct.nii.gz", ct_hu())
     (folder / "study" / "mask.nii.gz").write_bytes(
-        gzip.compress(_nifti_head(folder, (1024, 1024, 256), 2, 8) + bytes(1 << 28), 1)
+        gzip.compress(_nifti_head(folder, (900, 800, 370), 2, 8) + bytes(900 * 800 * 370), 1)
     )
     (folder / "small.nii.gz").unlink()
     return folder
