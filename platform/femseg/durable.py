@@ -74,10 +74,21 @@ def require_writable(path: Path) -> None:
     for folder in path.absolute().parents:
         if os.path.lexists(folder):
             break
+    _refuse_unusable(path)
     probe = claimed_name(folder / path.name, ".part")
     try:
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         probe.unlink()
+    except OSError as error:
+        _refuse_if_unwritable(path, error)
+        _refuse_misplaced(path, error.strerror or str(error))
+
+
+def _refuse_unusable(path: Path) -> None:
+    """Refuse (exit 2) a folder in a file's place, and a name that no file can have."""
+    try:
+        if path.is_dir():
+            _refuse_misplaced(path, os.strerror(errno.EISDIR))
     except OSError as error:
         _refuse_if_unwritable(path, error)
         _refuse_misplaced(path, error.strerror or str(error))
@@ -98,8 +109,7 @@ def written_durably(
         be one. On any error no file is left under either name and an earlier file under the final name stays as it was.
     """
     _make_place(path)
-    if path.is_dir():
-        _refuse_misplaced(path, os.strerror(errno.EISDIR))
+    _refuse_unusable(path)
     try:
         temporary, claim = _claimed_temporary(path, mode)
     except OSError as error:

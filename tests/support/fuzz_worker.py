@@ -1,20 +1,21 @@
 """Take damaged files through a user's door, one after the other, and say what came of each and what it cost.
 
 Run as a process of its own, so that a crash, a hang or a flood of memory hits nobody else:
-`python tests/support/fuzz_worker.py CARRIER FIRST LAST` prints a line of JSON before and after each seed.
+`python tests/support/fuzz_worker.py [["NPY", 0, 10], …]` prints a line of JSON before and after each seed.
 """
 
 import hashlib
 import json
 import os
 import resource
+import signal
 import sys
 import tempfile
 import time
 import traceback
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO, TextIO
 
 import numpy as np
 from fuzz_carriers import CARRIERS, Carrier, packed, unpacked
@@ -109,35 +110,48 @@ def _one(
     return result
 
 
-def main(name: str, first: int, last: int) -> None:
-    """Seeds from `first` up to, not including, `last`."""
-    (carrier,) = [carrier for carrier in CARRIERS if carrier.name == name]
+def _sabotaged(seed: int) -> None:
+    """Die or hang at the seeds that a test of the runs themselves asks for: "2 die 4 hang"."""
+    words = os.environ.get("FEMSEG_FUZZ_SABOTAGE", "").split()
+    for chosen, deed in zip(words[::2], words[1::2], strict=True):
+        if seed == int(chosen):
+            os.kill(os.getpid(), signal.SIGSEGV if deed == "die" else signal.SIGSTOP)
+
+
+def main(jobs: list[tuple[str, int, int]]) -> None:
+    """Of each job's carrier, the seeds from the first up to, not including, the last."""
     resource.setrlimit(resource.RLIMIT_AS, (_ADDRESS_SPACE_BYTES, _ADDRESS_SPACE_BYTES))
     report = os.fdopen(os.dup(1), "w", buffering=1)
     noise = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process
     for stream in (1, 2):
         os.dup2(noise.fileno(), stream)
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder) / "cohort"
-        target = carrier.make(root)
-        content = target.read_bytes()
-        try:
-            before = fingerprint(carrier, target, root)
-        except Refusal as refusal:  # a lone slice and NPY are refused from the start
-            before = dict.fromkeys(("voxels", "geometry", "remarks", "mask", "identity", "facts"), str(refusal))
-        baseline = kilobytes("VmRSS")
-        for seed in range(first, last):
-            print(json.dumps({"started": seed}), file=report)
-            heard = noise.tell()
-            result = _one(carrier, seed, content, target, root, before)
-            result["peak_mb"] = round((result.pop("peak_kb") - baseline) / 1024, 1)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            if (end := os.lseek(noise.fileno(), 0, os.SEEK_END)) > heard:
-                noise.seek(heard)
-                result["noise"] = noise.read(end - heard).decode(errors="replace")[:500]
-            print(json.dumps(result), file=report)
+    for name, first, last in jobs:
+        (carrier,) = [carrier for carrier in CARRIERS if carrier.name == name]
+        with tempfile.TemporaryDirectory() as folder:
+            _seeds(carrier, first, last, Path(folder) / "cohort", report, noise)
+
+
+def _seeds(carrier: Carrier, first: int, last: int, root: Path, report: TextIO, noise: BinaryIO) -> None:
+    target = carrier.make(root)
+    content = target.read_bytes()
+    try:
+        before = fingerprint(carrier, target, root)
+    except Refusal as refusal:  # a lone slice and NPY are refused from the start
+        before = dict.fromkeys(("voxels", "geometry", "remarks", "mask", "identity", "facts"), str(refusal))
+    baseline = kilobytes("VmRSS")
+    for seed in range(first, last):
+        print(json.dumps({"started": seed}), file=report)
+        heard = noise.tell()
+        _sabotaged(seed)
+        result = _one(carrier, seed, content, target, root, before)
+        result["peak_mb"] = round((result.pop("peak_kb") - baseline) / 1024, 1)
+        sys.stdout.flush()
+        sys.stderr.flush()
+        if (end := os.lseek(noise.fileno(), 0, os.SEEK_END)) > heard:
+            noise.seek(heard)
+            result["noise"] = noise.read(end - heard).decode(errors="replace")[:500]
+        print(json.dumps(result), file=report)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))
+    main(json.loads(sys.argv[1]))

@@ -40,5 +40,15 @@ def test_an_unforeseen_error_is_one_line_without_a_traceback_unless_debugging(ca
         raise ZeroDivisionError
 
 
+def test_an_unforeseen_error_is_json_too_where_json_is_wanted(capsys):
+    with pytest.raises(SystemExit) as ended, door(as_json=True):
+        raise ZeroDivisionError("nothing to divide")
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    (fault,) = json.loads(said.out)["faults"]
+    assert (fault["id"], fault["exit_code"]) == ("INTERNAL", 1)
+    assert said.err == f"error INTERNAL: femseg: {fault['problem']}. Fix: {fault['fix']}.\n"
+
+
 def test_a_refusal_travels_between_processes_whole():
     assert pickle.loads(pickle.dumps(Refusal([GAP, TORN]))).faults == (GAP, TORN)  # noqa: S301 - our own bytes

@@ -11,7 +11,7 @@ import numpy as np
 
 from femseg.errors import Refusal
 from femseg.volumes.files.plausible import voxel_count_faults
-from femseg.volumes.files.stated import StatedVolume, grid_from_axes, has_controls, header_fault, numbers, sizes
+from femseg.volumes.files.stated import StatedVolume, grid_from_axes, has_odd_bytes, header_fault, numbers, sizes
 from femseg.volumes.files.voxel_bytes import VoxelLayout, torn
 
 HEADER_AT_MOST_BYTES = 1 << 16
@@ -92,10 +92,8 @@ def _fields(stream: BinaryIO, path: Path) -> tuple[dict[str, str], int]:
         name, equals, value = (part.strip() for part in line.decode("latin-1").partition("="))
         if not equals or not line.endswith(b"\n"):
             break
-        if has_controls(line):
-            raise header_fault(
-                path, f"has control characters in its field {name[:40]!r}", "write it with a current tool"
-            )
+        if has_odd_bytes(line, free_text=name not in _KNOWN):
+            raise header_fault(path, f"has odd bytes in its field {name[:40]!r}", "write it with a current tool")
         if name in fields:
             raise header_fault(path, f"states its {name[:40]} twice", "keep the right one")
         near = {known.lower(): known for known in _KNOWN}.get(name.lower(), name)

@@ -12,7 +12,7 @@ import numpy as np
 
 from femseg.errors import Refusal
 from femseg.volumes.files.plausible import voxel_count_faults
-from femseg.volumes.files.stated import Packing, StatedVolume, grid_from_axes, has_controls, header_fault, sizes
+from femseg.volumes.files.stated import Packing, StatedVolume, grid_from_axes, has_odd_bytes, header_fault, sizes
 from femseg.volumes.files.voxel_bytes import VoxelLayout
 
 HEADER_AT_MOST_BYTES = 1 << 20
@@ -101,10 +101,8 @@ def _fields(stream: BinaryIO, path: Path) -> tuple[dict[str, str], int]:
         name = _ALIASES.get(name.strip().lower(), name.strip().lower())
         if not colon and not (text.endswith(":") and name):
             raise header_fault(path, f"has the line {text[:60]!r}, no field", "write it with a current tool")
-        if has_controls(line):
-            raise header_fault(
-                path, f"has control characters in its field {name[:40]!r}", "write it with a current tool"
-            )
+        if has_odd_bytes(line, free_text=name not in (*_NEEDED, "endian", "byte skip", "line skip")):
+            raise header_fault(path, f"has odd bytes in its field {name[:40]!r}", "write it with a current tool")
         if name in fields:
             raise header_fault(path, f"states its {name[:40]} twice", "keep the right one")
         fields[name] = value.strip()

@@ -54,9 +54,13 @@ def grid_from_axes(shape_xyz: tuple[int, int, int], axes_mm: ArrayLike, origin_m
     )
 
 
-def has_controls(line: bytes) -> bool:
-    """Whether a header's line holds what is no text, and what readers may take for a blank or a line's end."""
-    return any(byte < 32 or byte == 127 for byte in line.rstrip(b"\r\n").replace(b"\t", b""))
+def has_odd_bytes(line: bytes, *, free_text: bool) -> bool:
+    """Whether a header's line holds what is no text, and what readers may take for a blank or a line's end.
+
+    Only free text may be other than ASCII.
+    """
+    text = line.rstrip(b"\r\n").replace(b"\t", b"")
+    return any(byte < 32 or byte == 127 for byte in text) or not (free_text or text.isascii())
 
 
 def numbers(text: str) -> list[float] | None:
