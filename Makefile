@@ -53,6 +53,7 @@ bench: $(VENV)/.dev
 	python benchmarks/surface_metrics.py --output benchmarks/results/surface_metrics.json
 	python benchmarks/intake_fuzz.py --output benchmarks/results/intake_fuzz.json
 	python benchmarks/arrays_large_ct.py --output benchmarks/results/arrays_large_ct.json
+	python -m benchmarks.intake_speed --output benchmarks/results/intake_speed.json
 	python benchmarks/demo_repro.py --output benchmarks/results/demo_repro.json
 
 constraints:

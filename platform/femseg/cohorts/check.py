@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.plain_files import is_folder
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
-from femseg.volumes.files.source import Mend
+from femseg.volumes.files.source import Mend, Source
 from femseg.volumes.volume import CtVolume
 
 __all__ = ["CheckedCohort", "CheckedStudy", "check_cohort", "check_one", "gathered", "inspect_study", "studies_of"]
@@ -185,7 +186,9 @@ def _examined(
     if paired.ct is None or paired.faults:
         return outcome, None
     try:
-        found = examined(paired, paired.ct, settings)
+        with ThreadPoolExecutor(1) as hashing:  # while the voxels are looked at; neither waits for the interpreter
+            sources = hashing.submit(_hashed, paired, root)
+            found = examined(paired, paired.ct, settings)
     except Refusal as refusal:
         return replace(outcome, faults=refusal.faults), None
     remarks = (*outcome.remarks, *found.remarks)
@@ -201,11 +204,12 @@ def _examined(
     if found.faults:
         return outcome, found
     try:
+        ct, mask = sources.result()
         case = Case(
             case_id=outcome.case_id,
             patient_id=outcome.patient_id,
-            ct=paired.ct.hashed(root),
-            mask=paired.mask.hashed(root, found.femur_labels) if paired.mask else None,
+            ct=ct,
+            mask=replace(mask, labels=found.femur_labels) if mask else None,
             grid=found.ct.grid,
             femur=settings.femur,
             side_by_place=(paired.labels or settings.labels).side_by_place(settings.femur),
@@ -217,6 +221,12 @@ def _examined(
     digest = hashlib.sha256(repr(found.ct.grid.shape_zyx).encode())
     digest.update(found.ct.hu_zyx.data)
     return replace(outcome, case=case, pixels_sha256=digest.hexdigest()), found
+
+
+def _hashed(paired: PairedStudy, root: Path) -> tuple[Source, Source | None]:
+    if paired.ct is None:
+        raise ValueError("a study without a CT has no files to hash")
+    return paired.ct.hashed(root), paired.mask.hashed(root) if paired.mask else None
 
 
 def _of_mask(paired: PairedStudy) -> tuple[str, ...]:

@@ -73,6 +73,7 @@ KINDS: dict[str, FaultKind] = {
         ("IN-26", "Files cannot be opened", "Ask who looks after this disk to restore the files or their permissions."),
         ("PP-04", "The femur is too small for the network's grid", "Crop the scan to the leg."),
         ("SC-07", "An archive is unsafe to unpack", "Do not unpack it; ask who sent it, and let it be packed again."),
+        ("SC-08", "A list of files leads out of its folder", "Put all files of a data set into one folder."),
         (
             "SC-13",
             "Screenshots, or text burned into the image",

@@ -3,11 +3,16 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
 from study_maker import write_volume_study
 from tiny_project import ROOT, environment
+
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.settings import CohortSettings
+from pipelines.cohort import leave
 
 
 def cohort_stage(project: Path, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -46,3 +51,57 @@ def test_studies_outside_the_repository_keep_their_absolute_folder(tmp_path):
     assert manifest["root"] == str(archive)
     assert {case["ct"]["files"][0]["path"] for case in manifest["cases"]} == {"one/ct.nii.gz", "two/ct.nii.gz"}
     assert done.stdout.splitlines() == [f"ignored 1 file(s): {archive}/one/notes.txt", "2 cases checked"]
+
+
+def hundred_studies_of_which_seven_are_bad(folder: Path) -> None:
+    for number in range(100):
+        write_volume_study(folder / f"{number:03d}", suffix=".nii", seed=number)
+    for number in (3, 14, 15):
+        (folder / f"{number:03d}" / "mask.nii").unlink()
+    for number in (92, 65, 35):
+        cut = folder / f"{number:03d}" / "ct.nii"
+        cut.write_bytes(cut.read_bytes()[:-100])
+    write_volume_study(folder / "089", suffix=".nii", seed=88)
+
+
+def test_seven_bad_studies_of_a_hundred_are_all_named_and_left_out_only_if_that_is_said_IN_27(tmp_path):
+    source, cohort = tmp_path / "source", tmp_path / "data/cohort"
+    hundred_studies_of_which_seven_are_bad(source)
+    bad = ["003", "014", "015", "035", "065", "089", "092"]
+    done = cohort_stage(tmp_path, source="volumes", folder="source")
+    assert done.returncode == 4  # a torn file is graver than a missing mask
+    named = [line.split("/source/")[1][:3] for line in done.stderr.splitlines() if line.startswith("error ")]
+    assert sorted(named) == bad
+    assert not list(cohort.iterdir())
+
+    done = cohort_stage(tmp_path, source="volumes", folder="source", quarantine=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "IN-27: 7 studies left out, listed in data/cohort/quarantine.json",
+        "93 cases checked",
+    ]
+    assert len(json.loads((cohort / "manifest.json").read_text())["cases"]) == 93
+    listed = json.loads((cohort / "quarantine.json").read_text())["studies"]
+    assert [study["study"] for study in listed] == bad
+    assert all(fault["fix"] for study in listed for fault in study["faults"])
+    assert str(tmp_path) not in (cohort / "quarantine.json").read_text()
+
+
+def test_a_list_of_left_out_studies_is_removed_when_none_may_be_left_out_any_more_IN_27(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_volume_study(tmp_path / "source" / "one")
+    (write_volume_study(tmp_path / "source" / "two", seed=2) / "mask.nii.gz").unlink()
+    settings = CohortSettings(source="volumes", folder="source", quarantine=True)
+    found = check_cohort(Path("source"), settings, id_key=b"key")
+    (tmp_path / "data/cohort").mkdir(parents=True)
+    leave(found, Path("source"), settings)
+    assert {path.name for path in Path("data/cohort").iterdir()} == {"manifest.json", "quarantine.json"}
+    leave(replace(found, faults=()), Path("source"), replace(settings, quarantine=False))
+    assert [path.name for path in Path("data/cohort").iterdir()] == ["manifest.json"]
+
+
+def test_a_cohort_without_a_usable_study_is_refused_with_a_quarantine_too_IN_27(tmp_path):
+    (write_volume_study(tmp_path / "source" / "one") / "mask.nii.gz").unlink()
+    done = cohort_stage(tmp_path, source="volumes", folder="source", quarantine=True)
+    assert done.returncode == 3, done.stderr
+    assert not list((tmp_path / "data/cohort").iterdir())
