@@ -120,7 +120,12 @@ def test_a_minimal_binary_segmentation_is_read_however_it_is_stored(tmp_path, sy
 
 
 def many_items(dataset: Dataset) -> None:
-    dataset.private_block(0x0099, "many", create=True).add_new(1, "UN", b"\xfe\xff\0\xe0\0\0\0\0" * 260_000)
+    dataset.private_block(0x0099, "many", create=True).add_new(1, "UN", b"\xfe\xff\0\xe0\0\0\0\0" * 160_000)
+
+
+def many_contours(dataset: Dataset) -> None:
+    region = dataset.ROIContourSequence[0]
+    region.ContourSequence = [region.ContourSequence[0]] * 10_001
 
 
 def endless_contour(dataset: Dataset) -> None:
@@ -133,6 +138,7 @@ def endless_contour(dataset: Dataset) -> None:
     ("change", "says"),
     [
         pytest.param(many_items, "items, at most", id="IN-24 items"),
+        pytest.param(many_contours, "10001 pieces of contours", id="IN-24 contours"),
         pytest.param(endless_contour, "mm of contours", id="IN-24 length"),
     ],
 )

@@ -16,7 +16,7 @@ from femseg.volumes.files.dicom_headers import unreadable
 from femseg.volumes.files.element_values import numbers, text_of
 
 HEADER_BYTES_AT_MOST = 24 << 20
-ITEMS_AT_MOST = 250_000  # some 25 000 frames; pydicom takes about 20 µs for each item
+ITEMS_AT_MOST = 150_000  # some 15 000 frames; pydicom takes about 30 µs for each item
 _ITEM_TAGS = (b"\xfe\xff\0\xe0", b"\xff\xfe\xe0\0")
 
 

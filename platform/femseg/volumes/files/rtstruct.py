@@ -25,6 +25,7 @@ OFF_PLANE_MM = 0.1  # planning systems write one or two decimals
 _OFF_PLANE_SHARE = 0.25  # of the slice spacing
 _FILE_BYTES_AT_MOST = 128 << 20
 _CONTOUR_BYTES_AT_MOST = 32 << 20  # a million points and more; a densely drawn femur has a quarter of that
+_CONTOURS_AT_MOST = 10_000  # pydicom takes about 0.2 ms for each; a femur of 500 slices has a thousand
 _LENGTH_AT_MOST_MM = 2e6  # filling takes as long as contours are; a femur of 500 slices has 0.1e6
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 
@@ -92,12 +93,15 @@ def contours_of(structures: StructureSet, region: int) -> tuple[list[Contour], d
     path = structures.path
     found: dict[bytes, Contour] = {}
     others: dict[str, int] = {}
-    size, length_mm = 0, 0.0
+    count, size, length_mm = 0, 0, 0.0
     try:
         for item in structures.dataset.get("ROIContourSequence") or ():
             if int(item.get("ReferencedROINumber", -1)) != region:
                 continue
             for contour in item.get("ContourSequence") or ():
+                count += 1
+                if count > _CONTOURS_AT_MOST:
+                    raise Refusal(_too_many(path, f"{count} pieces", f"{_CONTOURS_AT_MOST} pieces"))
                 kind = text_of(contour, Tag("ContourGeometricType"))
                 if kind not in _CLOSED:
                     others[kind] = others.get(kind, 0) + 1
