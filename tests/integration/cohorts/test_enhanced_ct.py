@@ -53,7 +53,8 @@ def test_frames_are_put_in_order_and_rescaled_one_by_one(tmp_path, order, rescal
     assert case.ct.kind == "multiframe"
     for k in (0, 7, 12):
         np.testing.assert_allclose(ct.grid.position_mm_xyz((k, 0, 0)), slices[k].ImagePositionPatient, atol=1e-6)
-    assert not [remark for remark in case.remarks if remark.startswith("IN-")]
+    remarked = ["IN-10: 13 different rescalings to Hounsfield units, applied slice by slice"] if rescale_each else []
+    assert [remark for remark in case.remarks if remark.startswith("IN-")] == remarked
 
 
 def test_simpleitk_reads_the_same_where_frames_are_in_order(tmp_path):
@@ -156,6 +157,14 @@ def no_rescaling(dataset: Dataset) -> None:
     del dataset.SharedFunctionalGroupsSequence[0].PixelValueTransformationSequence
 
 
+def one_intercept_wrong(dataset: Dataset) -> None:
+    shared = dataset.SharedFunctionalGroupsSequence[0]
+    for k, frame in enumerate(frames_of(dataset)):
+        own = item(RescaleSlope=1, RescaleIntercept=0 if k == 5 else -1024, RescaleType="HU")
+        frame.PixelValueTransformationSequence = [own]
+    del shared.PixelValueTransformationSequence
+
+
 def tilted(dataset: Dataset) -> None:
     for k, group in enumerate(frames_of(dataset)):
         x, y, z = group.PlanePositionSequence[0].ImagePositionPatient
@@ -183,6 +192,7 @@ def a_million_frames(dataset: Dataset) -> None:
         pytest.param(tilted, "IN-09", ["14.0°"], id="IN-09 tilt"),
         pytest.param(electron_density, "IN-10", ["RescaleType (0028,1054) is ED"], id="IN-10 unit"),
         pytest.param(no_rescaling, "IN-10", ["RescaleSlope"], id="IN-10 none"),
+        pytest.param(one_intercept_wrong, "IN-10", ["frame-00006", "changes by 10"], id="IN-10 one intercept"),
         pytest.param(concatenated, "IN-12", ["one of 2 parts"], id="IN-12 concatenation"),
         pytest.param(colour, "IN-12", ["PixelPresentation (0008,9205) is COLOR"], id="IN-12 colour"),
         pytest.param(mr, "IN-12", ["13 frames", "Enhanced MR Image Storage"], id="IN-12 MR"),

@@ -12,7 +12,7 @@ from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, u
 from femseg.volumes.files.mending import OUTSIDE_HU, mend_plan
 from femseg.volumes.files.plausible import size_faults
 from femseg.volumes.files.slice_likeness import parallel, skewed, turned_mm, unlike_the_first
-from femseg.volumes.files.slice_rescaling import rescaling_findings
+from femseg.volumes.files.slice_rescaling import HounsfieldOf, read_slice_hu, rescaling_findings
 from femseg.volumes.files.slice_stack import SliceStack, stack_grid, stacked
 from femseg.volumes.files.source import CheckedVolume, Mend
 from femseg.volumes.grid import VoxelGrid
@@ -32,7 +32,11 @@ def series_name(slices: Sequence[SliceHeader]) -> str:
 
 
 def check_series(
-    slices: Sequence[SliceHeader], role: Role, pseudonym: Pseudonym, mends: Sequence[Mend] = ()
+    slices: Sequence[SliceHeader],
+    role: Role,
+    pseudonym: Pseudonym,
+    mends: Sequence[Mend] = (),
+    hu_of: HounsfieldOf = read_slice_hu,
 ) -> CheckedVolume:
     """Check one series' headers and put its files in order along the slice normal.
 
@@ -41,6 +45,7 @@ def check_series(
         role: a mask may lack rescaling and be of any modality.
         pseudonym: turns a patient's or study's identifier into a keyed hash, for messages.
         mends: what may be mended where it is needed; the result says what will be.
+        hu_of: reads a slice, where it is no file of its own but a frame.
     Raises: Refusal with every fault found (IN-01, 02, 04, 06 … 10, 12, 13, 19; 03 and SC-13 for a CT).
     """
     slices = sorted(slices, key=lambda header: str(header.path))
@@ -68,8 +73,8 @@ def check_series(
         short, unverified = _expected_count(slices, stack.bridged, series)
         faults += short
         remarks += unverified
-    if not faults and role == "ct" and slices[0].path.is_file():  # not for frames of one file, all of one writer
-        strange, rescaled = rescaling_findings(stack.slices)
+    if not faults and role == "ct":
+        strange, rescaled = rescaling_findings(stack.slices, hu_of)
         faults += strange
         remarks += rescaled
     if faults:

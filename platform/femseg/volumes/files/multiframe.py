@@ -1,9 +1,11 @@
 """An enhanced multi-frame CT: its frames are checked like the slices of a series, and read as one stack."""
 
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
@@ -50,7 +52,7 @@ def multiframe_stack(header: SliceHeader, pseudonym: Pseudonym) -> tuple[Checked
     Raises: Refusal with every fault found, as for a series.
     """
     slices = {frame.path: frame for frame in multiframe_slices(header)}
-    stack = check_series(list(slices.values()), "ct", pseudonym)
+    stack = check_series(list(slices.values()), "ct", pseudonym, hu_of=lambda frame: next(_hounsfield(header, [frame])))
     return replace(stack, kind="multiframe", paths=(header.path,)), [slices[path] for path in stack.paths]
 
 
@@ -61,10 +63,16 @@ def read_multiframe(path: Path) -> CtVolume:
         raise unreadable(path, f"holds no image ({header.kind})")
     volume, ordered = multiframe_stack(header, pseudonym=lambda _: "")
     hu_zyx = np.empty(volume.grid.shape_zyx, np.float32)
-    numbers = [int(frame.path.name.removeprefix(_FRAME)) for frame in ordered]
-    for target, frame, stored in zip(hu_zyx, ordered, stored_frames(header, numbers), strict=True):
-        target[:] = stored.astype(np.float64) * (frame.slope or 0.0) + (frame.intercept or 0.0)
+    for target, hu_yx in zip(hu_zyx, _hounsfield(header, ordered), strict=True):
+        target[:] = hu_yx
     return CtVolume(hu_zyx=hu_zyx, grid=volume.grid)
+
+
+def _hounsfield(header: SliceHeader, frames: Sequence[SliceHeader]) -> Iterator[NDArray[np.float32]]:
+    """Frames of an object, rescaled one by one, in the order asked for."""
+    numbers = [int(frame.path.name.removeprefix(_FRAME)) for frame in frames]
+    for frame, stored in zip(frames, stored_frames(header, numbers), strict=True):
+        yield (stored.astype(np.float64) * (frame.slope or 0.0) + (frame.intercept or 0.0)).astype(np.float32)
 
 
 def _as_slice(header: SliceHeader, group: FrameGroups) -> SliceHeader:

@@ -1,7 +1,7 @@
 """Does a slice with a rescaling of its own still go on where its neighbours end? (IN-10)"""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +18,19 @@ _EVERY_PIXEL = 4
 _TISSUE_HU = -500.0
 
 Rescaling = tuple[float | None, float | None]
+HounsfieldOf = Callable[[SliceHeader], NDArray[np.float32]]
 
 
-def rescaling_findings(slices: Sequence[SliceHeader]) -> tuple[list[Fault], list[str]]:
+def read_slice_hu(header: SliceHeader) -> NDArray[np.float32]:
+    """Hounsfield units of a slice with a file of its own, shape (rows, columns)."""
+    with itk_reading(str(header.path)):
+        image = sitk.ReadImage(str(header.path), sitk.sitkFloat32)
+    return np.asarray(sitk.GetArrayFromImage(image).squeeze())
+
+
+def rescaling_findings(
+    slices: Sequence[SliceHeader], hu_of: HounsfieldOf = read_slice_hu
+) -> tuple[list[Fault], list[str]]:
     """IN-10: rescalings that differ along a CT are applied slice by slice, if Hounsfield units go on across them.
 
     Where the rescaling changes from one slice to the next, both are read. Of the pixels that show tissue in either, the
@@ -29,8 +39,13 @@ def rescaling_findings(slices: Sequence[SliceHeader]) -> tuple[list[Fault], list
 
     Args:
         slices: of a CT, in stack order.
+        hu_of: reads a slice, where it is no file of its own but a frame.
     Returns: faults that name the slices whose rescaling is the rarer one, and a remark that rescalings differ.
     """
+
+    def every_fourth(header: SliceHeader) -> NDArray[np.float32]:
+        return hu_of(header)[::_EVERY_PIXEL, ::_EVERY_PIXEL].copy()
+
     kinds: list[Rescaling] = [(header.slope, header.intercept) for header in slices]
     common = Counter(kinds)
     if len(common) == 1:
@@ -41,8 +56,8 @@ def rescaling_findings(slices: Sequence[SliceHeader]) -> tuple[list[Fault], list
         if kinds[k] == kinds[k - 1]:
             lower = None
             continue
-        lower = _pixels(slices[k - 1].path) if lower is None else lower
-        upper = _pixels(slices[k].path)
+        lower = every_fourth(slices[k - 1]) if lower is None else lower
+        upper = every_fourth(slices[k])
         change = _change_hu(lower, upper)
         if abs(change) > BREAK_HU:
             odd, neighbour = (k, k - 1) if common[kinds[k]] <= common[kinds[k - 1]] else (k - 1, k)
@@ -50,12 +65,6 @@ def rescaling_findings(slices: Sequence[SliceHeader]) -> tuple[list[Fault], list
         lower = upper
     remark = f"IN-10: {len(common)} different rescalings to Hounsfield units, applied slice by slice"
     return list(broken.values())[:FAULTS_NAMED], [remark]
-
-
-def _pixels(path: Path) -> NDArray[np.float32]:
-    with itk_reading(str(path)):
-        image = sitk.ReadImage(str(path), sitk.sitkFloat32)
-    return np.asarray(sitk.GetArrayViewFromImage(image).squeeze()[::_EVERY_PIXEL, ::_EVERY_PIXEL]).copy()
 
 
 def _change_hu(lower: NDArray[np.float32], upper: NDArray[np.float32]) -> float:
