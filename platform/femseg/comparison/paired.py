@@ -79,11 +79,11 @@ def paired_comparison(
         missing = sorted(before.keys() ^ after.keys())
         raise ValueError(f"{names[0]} and {names[1]} on the {grid} grid: only one side has the cases {missing}")
     values = {case: (getattr(before[case], metric), getattr(after[case], metric)) for case in sorted(before)}
-    pairs = np.array([pair for pair in values.values() if None not in pair], float).reshape(-1, 2)
+    pairs = np.array([[kind.compared(v) for v in pair] for pair in values.values() if None not in pair]).reshape(-1, 2)
     differences = np.round(pairs[:, 1] - pairs[:, 0], 12)  # equal scores must tie whatever their last bits
     interval = mean_interval(differences, confidence=confidence, resamples=resamples, seed=seed)
     test = signed_rank(differences)
-    gains = differences if kind.higher_is_better else -differences
+    gains = np.array([kind.gain(difference) for difference in differences])
     return PairedComparison(
         metric=metric,
         grid=grid,

@@ -1,26 +1,16 @@
 import json
 
 import pytest
+from scores import case_score
 
 from femseg.comparison.paired import paired_comparison
 from femseg.comparison.wording import numbers, p_text, sentence, signed
-from femseg.metrics.scorecard import CaseScore
 
 
 def scores(dice, grid="network"):
     """One case per Dice; a Dice of 0 stands for an empty prediction, without distances."""
     return [
-        CaseScore(
-            case_id=f"c{index:02d}",
-            grid=grid,
-            dice=value,
-            average_hausdorff_mm=1 - value if value else None,
-            average_surface_distance_mm=1 - value if value else None,
-            hausdorff_95_mm=10 * (1 - value) if value else None,
-            volume_similarity=value,
-            reference_volume_ml=300.0,
-            predicted_volume_ml=300.0,
-        )
+        case_score(f"c{index:02d}", grid, value, 10 * (1 - value) if value else None)
         for index, value in enumerate(dice)
     ]
 
