@@ -60,7 +60,7 @@ def test_equal_scores_are_ties_even_when_their_last_bits_differ():
 def test_cases_with_an_empty_mask_are_left_out_by_name_and_said_so():
     left_out = compared([0.0, *RAW], [0.9, *BETTER], metric="hausdorff_95_mm")
     assert (left_out.n, left_out.undefined_pairs) == (7, ("c00",))
-    assert sentence(left_out).endswith("1 case left out: a mask is empty there, so the metric is undefined.")
+    assert numbers(left_out).endswith("1 case left out: a mask is empty there, so the metric is undefined.")
 
 
 def test_nothing_to_compare_is_said_and_not_computed():
@@ -99,7 +99,11 @@ def test_the_sentence_gives_means_difference_interval_p_and_counts():
     assert text.startswith("Gradient input is better here. Mean Dice (DSC) 0.924 with gradient input against 0.900")
     assert "difference +0.024; 95 % interval +0.0" in text
     assert "Wilcoxon p = 0.016" in text
-    assert text.endswith("better in 7 of 7 cases.")
+    assert "sign-flip permutation p = 0.016; rank-biserial correlation +1.00); better in 7 of 7 cases." in text
+    assert text.endswith(
+        "With 7 cases that scatter as these do, a mean difference of 0.017 would have been shown in 80 % of such "
+        "studies; a smaller one may well be missed."
+    )
 
 
 def test_two_channels_are_called_so():
