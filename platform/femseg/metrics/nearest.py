@@ -61,8 +61,11 @@ def _touching(
     targets = around.ravel()
     distances_mm = np.zeros(places.size)
     unmet = np.arange(places.size)
-    for offset_zyx, distance_mm in _offsets_nearest_first(spacing_mm, reach):
-        met = targets[places + int(offset_zyx @ strides)]
+    for offsets_zyx, distance_mm in _shells_nearest_first(spacing_mm, reach):
+        first, *others = offsets_zyx @ strides
+        met = targets[places + first]
+        for offset in others:
+            met |= targets[places + offset]
         distances_mm[unmet[met]] = distance_mm
         unmet, places = unmet[~met], places[~met]
         if not unmet.size:
@@ -70,16 +73,16 @@ def _touching(
     return distances_mm, unmet, np.column_stack(np.unravel_index(places, around.shape)) - reach
 
 
-def _offsets_nearest_first(
+def _shells_nearest_first(
     spacing_mm: NDArray[np.float64], reach: NDArray[np.int_]
 ) -> Iterator[tuple[NDArray[np.int_], float]]:
-    """All voxel offsets within the neighbourhood's radius and their lengths: no nearer voxel is left out."""
+    """All voxel offsets within the neighbourhood's radius, by length: no nearer voxel is left out."""
     offsets = np.stack(np.meshgrid(*(np.arange(-n, n + 1) for n in reach), indexing="ij"), axis=-1).reshape(-1, 3)
-    lengths_mm = np.linalg.norm(offsets * spacing_mm, axis=1)
-    for place in np.argsort(lengths_mm, kind="stable"):
-        if lengths_mm[place] > _NEIGHBOURHOOD * spacing_mm.max():
+    lengths_mm, members = np.unique(np.linalg.norm(offsets * spacing_mm, axis=1), return_inverse=True)
+    for shell, length_mm in enumerate(lengths_mm):
+        if length_mm > _NEIGHBOURHOOD * spacing_mm.max():
             return
-        yield offsets[place], float(lengths_mm[place])
+        yield offsets[members == shell], float(length_mm)
 
 
 def _far_distances_mm(
