@@ -77,7 +77,7 @@ class Columns:
         return np.asarray(np.sqrt(nearest_mm2))
 
     def _rings_nearest_first(self) -> Iterator[tuple[NDArray[np.int_], float]]:
-        """The columns around within reach: offsets (in C order) of all that are equally far, and their squared distance."""
+        """The columns around within reach: offsets of all that are equally far, and their squared distance."""
         y, x = np.meshgrid(*(np.arange(-n, n + 1) for n in self.rim_yx), indexing="ij")
         lengths_mm2 = (y * self.spacing_mm[1]) ** 2 + (x * self.spacing_mm[2]) ** 2
         offsets = y * self.slices_away_zyx.shape[2] + x
