@@ -4,8 +4,9 @@ Usage: python benchmarks/metrics.py [--output FILE] [--repeats N] [--only paper|
 
 Each peer is asked, as its documentation says, for whatever it has of our twelve metrics, whether it means the same by
 it or not; `has` counts them. Where it means the same, `largest_difference` is between its number and ours. MedPy takes
-part where it is installed (`pip install medpy`), on the paper's grid. On the native pair each peer runs once. Seconds are by the clock;
-where other work runs beside, `cpu_seconds` say more (of all threads, and SimpleITK's use all cores).
+part where it is installed (`pip install medpy`), on the paper's grid. On the native pair each peer runs once.
+Seconds are by the clock; where other work runs beside, `cpu_seconds` say more (of all threads, and SimpleITK's use all
+cores).
 """
 
 import argparse

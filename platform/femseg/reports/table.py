@@ -69,7 +69,7 @@ def mean_and_spread(values: Mapping[str, Any], metric: Metric) -> str:
     """0.944 ± 0.011, with a note of cases in which the metric is undefined."""
     if values["mean"] is None:
         return "undefined"
-    text = f"{values['mean']:.{metric.decimals}f}"
+    text = f"{values['mean']:.{metric.decimals}f}".replace("-", "−")
     if values["standard_deviation"] is not None:
         text += f" ± {values['standard_deviation']:.{metric.decimals}f}"
     return text + (f" ({values['undefined']} undefined)" if values["undefined"] else "")

@@ -113,3 +113,31 @@ def test_two_channels_are_called_so():
 def test_numbers_are_printed_with_a_true_minus_and_p_never_as_zero():
     assert (signed(-0.0123, 3), signed(0.5, 2), signed(None, 2)) == ("−0.012", "+0.50", "undefined")
     assert [p_text(p) for p in (0.0004, 0.03125, 1.0)] == ["< 0.001", "= 0.031", "= 1"]
+
+
+def test_the_size_of_a_volume_difference_is_compared_without_its_sign():
+    too_small, too_large = ([case_score(f"c{i}", volume_difference_ml=v + i) for i in range(7)] for v in (-40.0, 10.0))
+    compared_sizes = paired_comparison(
+        too_small, too_large, metric="volume_difference_ml", grid="network", resamples=500
+    )
+    assert (compared_sizes.baseline_mean, compared_sizes.candidate_mean) == (pytest.approx(37.0), pytest.approx(13.0))
+    assert compared_sizes.verdict == "better"
+    assert "Mean size of the volume difference (ml) 13.0 with gradient input" in numbers(compared_sizes)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "margin", "said"),
+    [
+        (BETTER, 0.005, "The interval lies wholly beyond 0.005"),
+        (BETTER, 0.024, "Whether it reaches 0.024"),
+        (BETTER, 0.2, "It is smaller than 0.200"),
+        (RAW[::-1], 0.2, "The interval leaves no room for a difference of 0.200"),
+        (RAW[::-1], 0.01, "A difference of 0.010, the smallest that is set to matter, is not excluded either."),
+    ],
+)
+def test_the_sentence_tells_the_interval_against_the_margin(candidate, margin, said):
+    assert said in sentence(compared(RAW, candidate, margin=margin))
+
+
+def test_no_margin_is_no_sentence_about_one():
+    assert "set to matter" not in sentence(compared(RAW, BETTER))
