@@ -50,7 +50,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	python benchmarks/vnet_step.py --output benchmarks/results/vnet_step.json
 	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
-	python benchmarks/surface_metrics.py --output benchmarks/results/surface_metrics.json
+	python benchmarks/metrics.py --output benchmarks/results/metrics.json
 	python benchmarks/intake_fuzz.py --output benchmarks/results/intake_fuzz.json
 	python benchmarks/arrays_large_ct.py --output benchmarks/results/arrays_large_ct.json
 	python -m benchmarks.intake_speed --output benchmarks/results/intake_speed.json

@@ -10,6 +10,7 @@ from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.split import Split, read_split
 from femseg.cohorts.store import ArrayStore
+from femseg.comparison.case_groups import case_groups
 from femseg.comparison.input_modes import read_input_modes
 from femseg.comparison.settings import CompareSettings
 from femseg.comparison.threshold_baseline import threshold_baseline
@@ -95,9 +96,11 @@ def main() -> None:
         threshold_hu=settings.threshold_hu,
         curves={mode: read_curve(TRAINED / mode) for mode in modes},
         provenance=provenance(manifest, split, modes),
+        groups=case_groups(case for case in manifest.cases if case.case_id in split.test),
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=settings.seed,
+        dice_margin=settings.dice_margin,
     )
     write_comparison_report(evidence, REPORTS, load_picture=partial(picture, modes=modes))
     print(f"report: {REPORTS / 'comparison.html'}")

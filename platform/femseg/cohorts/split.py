@@ -3,7 +3,6 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 
 from femseg.cohorts.case import Case
@@ -21,16 +20,25 @@ class SplitSettings:
     Attributes:
         validation, test: patients in each part; a whole number counts them, a fraction below 1 is of all patients.
         seed: another seed, another split.
+        folds: for cross-validation: the patients are dealt into this many parts, each once the test part, and `test` is
+            not read; 1 is a single split.
+        fold: which of them, from 0.
     """
 
     validation: int | float = 0.2
     test: int | float = 0.2
     seed: int = 0
+    folds: int = 1
+    fold: int = 0
 
     def __post_init__(self) -> None:
         for key, amount in (("validation", self.validation), ("test", self.test)):
             if isinstance(amount, bool) or not (amount >= 1 if isinstance(amount, int) else 0 < amount < 1):
                 raise ValueError(f"{key}: expected a count of at least 1 or a fraction within 0 … 1, got {amount!r}")
+        if self.folds < 1:
+            raise ValueError(f"folds: expected 1 or more, got {self.folds}")
+        if not 0 <= self.fold < self.folds:
+            raise ValueError(f"fold: expected from 0 to {self.folds - 1} (folds is {self.folds}), got {self.fold}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,34 +65,69 @@ class Split:
 
 
 def split_by_patient(cases: Sequence[Case], settings: SplitSettings) -> Split:
-    """Split a cohort by patient.
+    """Split a cohort by patient; with several folds, the one that the settings name.
 
     Patients are put in the order of a hash of seed and patient id, which has nothing to do with the order or the number
     of the cases: a patient who joins the cohort moves at most one other per part border.
 
     Raises: Refusal (exit 2) if there are too few patients for three parts.
     """
-    patients = sorted({case.patient_id for case in cases}, key=lambda patient: _rank(patient, settings.seed))
-    test, validation = (
-        amount if isinstance(amount, int) else round(amount * len(patients))
-        for amount in (settings.test, settings.validation)
-    )
-    train = len(patients) - test - validation
+    if settings.folds > 1:
+        return folds(cases, settings)[settings.fold]
+    patients = _in_order(cases, settings.seed)
+    test, validation = (_patients(amount, len(patients)) for amount in (settings.test, settings.validation))
+    _refuse_empty_parts(len(patients), test, validation)
+    return _split(cases, patients, test=patients[:test], validation=patients[test : test + validation])
+
+
+def folds(cases: Sequence[Case], settings: SplitSettings) -> tuple[Split, ...]:
+    """Every fold of a cross-validation by patient: each patient is in the test part of exactly one.
+
+    Patients are dealt like cards in the order of `split_by_patient`, so that parts differ by one patient at most. The
+    validation part of a fold is the next patients in that order after its test part has been taken out.
+
+    Raises: Refusal (exit 2) if there are too few patients for three parts in every fold.
+    """
+    patients = _in_order(cases, settings.seed)
+    validation = _patients(settings.validation, len(patients))
+    _refuse_empty_parts(len(patients), len(patients[:: settings.folds]), validation)
+    _refuse_empty_parts(len(patients), len(patients) // settings.folds, validation)
+    made = []
+    for fold in range(settings.folds):
+        test = patients[fold :: settings.folds]
+        others = [patient for patient in patients[fold:] + patients[:fold] if patient not in set(test)]
+        made.append(_split(cases, patients, test=test, validation=others[:validation]))
+    return tuple(made)
+
+
+def _in_order(cases: Sequence[Case], seed: int) -> list[str]:
+    return sorted({case.patient_id for case in cases}, key=lambda patient: _rank(patient, seed))
+
+
+def _patients(amount: int | float, of: int) -> int:
+    return amount if isinstance(amount, int) else round(amount * of)
+
+
+def _refuse_empty_parts(patients: int, test: int, validation: int) -> None:
+    train = patients - test - validation
     if min(train, validation, test) < 1:
         raise Refusal(
             Fault(
                 id="IN-23",
                 file="split",
-                problem=f"{len(patients)} patients give {train} to train, {validation} to validation, {test} to test; "
+                problem=f"{patients} patients give {train} to train, {validation} to validation, {test} to test; "
                 "expected at least one in each",
-                fix="add cases, or lower split.validation and split.test",
+                fix="add cases, or lower split.validation, split.test or split.folds",
                 exit_code=ExitCode.USAGE,
             )
         )
-    borders = pairwise((0, test, test + validation, len(patients)))
-    in_test, in_validation, in_train = (
-        tuple(sorted(case.case_id for case in cases if case.patient_id in set(patients[first:end])))
-        for first, end in borders
+
+
+def _split(cases: Sequence[Case], patients: Sequence[str], *, test: Sequence[str], validation: Sequence[str]) -> Split:
+    train = set(patients) - set(test) - set(validation)
+    in_train, in_validation, in_test = (
+        tuple(sorted(case.case_id for case in cases if case.patient_id in part))
+        for part in (train, set(validation), set(test))
     )
     return Split(train=in_train, validation=in_validation, test=in_test)
 

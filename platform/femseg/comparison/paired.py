@@ -1,18 +1,19 @@
 """Two models on the same test cases: is the difference more than chance?"""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from femseg.comparison.bootstrap import Interval, mean_interval
+from femseg.comparison.power import detectable_difference
+from femseg.comparison.sign_flip import SignFlip, sign_flip
 from femseg.comparison.signed_rank import SignedRank, signed_rank
+from femseg.comparison.verdict import Relevance, Verdict, relevance, verdict
 from femseg.metrics.definitions import metric_named
 from femseg.metrics.scorecard import CaseScore, Grid
-
-Verdict = Literal["better", "worse", "no difference shown", "too few cases"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,11 +25,20 @@ class PairedComparison:
         baseline, candidate: the models' names (input modes).
         n: pairs with a value on both sides.
         undefined_pairs: cases left out because either side has no value (an empty mask).
-        baseline_mean, candidate_mean, mean_difference: over these pairs; None without any.
+        baseline_mean, candidate_mean, mean_difference: over these pairs; None without any. Of a metric that should be
+            near zero, its size without the sign is compared.
         interval: bootstrap interval of the mean difference, and how it was made or why there is none.
-        test: Wilcoxon signed-rank test, and how it was made or why there is none.
+        test: Wilcoxon signed-rank test, and how it was made or why there is none; this one decides.
+        permutation: sign-flip permutation test of the mean, beside it.
+        tests: how many tests the p-value was adjusted for; 1 if it stands alone.
+        adjusted_p: Wilcoxon's p after that; None without a test.
+        standardised_difference: mean difference over the standard deviation of the differences (Cohen's d_z; Lakens
+            2013); None without spread. The other effect size is `test.rank_biserial`.
+        detectable_difference: what so many cases would have shown in 80 % of such studies, tested alone; see power.py.
+        margin: what matters in practice, in the metric's unit; 0 if nothing is set.
+        relevance: where the interval lies beside that margin.
         improved, worsened, tied: number of pairs in which the candidate is better, worse, equal.
-        verdict: what the numbers allow one to say for this metric alone, at the level that belongs to the interval.
+        verdict: what the numbers allow one to say, at the level that belongs to the interval.
     """
 
     metric: str
@@ -42,10 +52,35 @@ class PairedComparison:
     mean_difference: float | None
     interval: Interval
     test: SignedRank
+    permutation: SignFlip
+    tests: int
+    adjusted_p: float | None
+    standardised_difference: float | None
+    detectable_difference: float | None
+    margin: float
+    relevance: Relevance
     improved: int
     worsened: int
     tied: int
     verdict: Verdict
+
+    @property
+    def level(self) -> float:
+        """Of the tests: what the interval's confidence leaves."""
+        return 1.0 - self.interval.confidence
+
+    def among(self, tests: int, adjusted_p: float | None) -> "PairedComparison":
+        """The same comparison as one of a family of tests: its p-value and verdict are those that hold there."""
+        gain = None if self.mean_difference is None else metric_named(self.metric).gain(self.mean_difference)
+        said = verdict(
+            mean_gain=gain,
+            interval=self.interval,
+            test=self.test,
+            adjusted_p=adjusted_p,
+            tests=tests,
+            level=self.level,
+        )
+        return replace(self, tests=tests, adjusted_p=adjusted_p, verdict=said)
 
     def as_plain(self) -> dict[str, Any]:
         """JSON values."""
@@ -62,15 +97,17 @@ def paired_comparison(
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
+    margin: float = 0.0,
 ) -> PairedComparison:
-    """Compare two models on one metric and grid, paired by case.
+    """Compare two models on one metric and grid, paired by case, as if this were the only test.
 
     Args:
         baseline, candidate: scores of the same cases; rows of other grids are passed over.
         metric: a name of `METRICS`.
         grid: "network" or "native".
         names: what to call baseline and candidate.
-        confidence, resamples, seed: of the bootstrap interval; the test's level is 1 - confidence.
+        confidence, resamples, seed: of the bootstrap interval; the tests' level is 1 - confidence.
+        margin: the smallest difference that matters, in the metric's unit; 0 sets none.
     Raises: ValueError if the two sides were not measured on the same cases, or a case stands twice.
     """
     kind = metric_named(metric)
@@ -79,12 +116,12 @@ def paired_comparison(
         missing = sorted(before.keys() ^ after.keys())
         raise ValueError(f"{names[0]} and {names[1]} on the {grid} grid: only one side has the cases {missing}")
     values = {case: (getattr(before[case], metric), getattr(after[case], metric)) for case in sorted(before)}
-    pairs = np.array([pair for pair in values.values() if None not in pair], float).reshape(-1, 2)
+    pairs = np.array([[kind.compared(v) for v in pair] for pair in values.values() if None not in pair]).reshape(-1, 2)
     differences = np.round(pairs[:, 1] - pairs[:, 0], 12)  # equal scores must tie whatever their last bits
     interval = mean_interval(differences, confidence=confidence, resamples=resamples, seed=seed)
     test = signed_rank(differences)
-    gains = differences if kind.higher_is_better else -differences
-    return PairedComparison(
+    gains = np.array([kind.gain(difference) for difference in differences])
+    alone = PairedComparison(
         metric=metric,
         grid=grid,
         baseline=names[0],
@@ -96,11 +133,25 @@ def paired_comparison(
         mean_difference=float(differences.mean()) if len(pairs) else None,
         interval=interval,
         test=test,
+        permutation=sign_flip(differences, resamples=resamples, seed=seed),
+        tests=1,
+        adjusted_p=test.p_value,
+        standardised_difference=_standardised(differences),
+        detectable_difference=detectable_difference(differences, level=1.0 - confidence),
+        margin=margin,
+        relevance=relevance(interval, margin),
         improved=int((gains > 0).sum()),
         worsened=int((gains < 0).sum()),
         tied=int((gains == 0).sum()),
-        verdict=_verdict(gains, interval, test, level=1.0 - confidence),
+        verdict="no difference shown",
     )
+    return alone.among(1, test.p_value)
+
+
+def _standardised(differences: NDArray[np.float64]) -> float | None:
+    if len(differences) < 2 or np.ptp(differences) == 0:
+        return None
+    return float(differences.mean() / differences.std(ddof=1))
 
 
 def _by_case(scores: Sequence[CaseScore], grid: Grid, name: str) -> Mapping[str, CaseScore]:
@@ -109,13 +160,3 @@ def _by_case(scores: Sequence[CaseScore], grid: Grid, name: str) -> Mapping[str,
     if len(by_case) != len(rows):
         raise ValueError(f"{name} on the {grid} grid: a case stands there twice")
     return by_case
-
-
-def _verdict(gains: NDArray[np.float64], interval: Interval, test: SignedRank, *, level: float) -> Verdict:
-    """A difference is shown when the test and the interval both say so, and say the same."""
-    if not len(gains) or (test.smallest_p is not None and test.smallest_p > level):
-        return "too few cases"
-    low, high = interval.low, interval.high
-    if test.p_value is None or test.p_value >= level or low is None or high is None or low <= 0 <= high:
-        return "no difference shown"
-    return "better" if gains.mean() > 0 else "worse"

@@ -12,9 +12,10 @@ class CompareSettings:
     Attributes:
         cohort_name: heading of the report.
         threshold_hu: of the plain threshold beside the models.
-        confidence: of the bootstrap intervals.
-        resamples: bootstrap resamples.
-        seed: of the resampling.
+        confidence: of the bootstrap intervals; the tests' level is what it leaves.
+        resamples: bootstrap resamples of the cases, and sign patterns of the permutation test.
+        seed: of both.
+        dice_margin: the smallest difference in Dice that matters in practice; 0 sets none.
     """
 
     cohort_name: str = "Phantom cohort"
@@ -22,9 +23,12 @@ class CompareSettings:
     confidence: float = 0.95
     resamples: int = 10_000
     seed: int = 0
+    dice_margin: float = 0.01
 
     def __post_init__(self) -> None:
         if not 0.5 <= self.confidence < 1.0:
             raise ValueError(f"confidence: expected from 0.5 up to below 1, got {self.confidence}")
         if self.resamples < 100:
             raise ValueError(f"resamples: expected at least 100, got {self.resamples}")
+        if not 0.0 <= self.dice_margin < 1.0:
+            raise ValueError(f"dice_margin: expected from 0 up to below 1, got {self.dice_margin}")

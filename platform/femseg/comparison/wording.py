@@ -5,8 +5,8 @@ from femseg.metrics.definitions import Metric, metric_named
 
 
 def sentence(comparison: PairedComparison) -> str:
-    """What a paired comparison allows one to say, in plain words: the verdict and its numbers."""
-    return f"{_opening(comparison)}. {numbers(comparison)}"
+    """What a paired comparison allows one to say, in plain words: the verdict, its numbers, and their reach."""
+    return " ".join(part for part in (f"{_opening(comparison)}.", numbers(comparison), reach(comparison)) if part)
 
 
 def numbers(comparison: PairedComparison) -> str:
@@ -17,13 +17,49 @@ def numbers(comparison: PairedComparison) -> str:
         return (
             f"{metric.title}: no case has a value for both inputs, so nothing can be compared.{_left_out(comparison)}"
         )
+    what = f"size of the {metric.heading.lower()}" if metric.better == "nearer to zero" else metric.heading
     means = (
-        f"Mean {metric.heading} {after:.{metric.decimals}f} with {input_name(comparison.candidate)} "
+        f"Mean {what} {after:.{metric.decimals}f} with {input_name(comparison.candidate)} "
         f"against {before:.{metric.decimals}f} with {input_name(comparison.baseline)}"
     )
     count = f"better in {comparison.improved} of {comparison.n} cases"
     ties = f", equal in {comparison.tied}" if comparison.tied else ""
     return f"{means} ({_evidence(comparison, metric)}); {count}{ties}.{_left_out(comparison)}"
+
+
+def reach(comparison: PairedComparison) -> str:
+    """What the numbers say about a difference that matters, and how small a difference could have been shown."""
+    return " ".join(part for part in (_beside_the_margin(comparison), _power(comparison)) if part)
+
+
+def _beside_the_margin(comparison: PairedComparison) -> str:
+    if not comparison.margin or comparison.mean_difference is None or comparison.verdict == "too few cases":
+        return ""
+    metric = metric_named(comparison.metric)
+    margin = f"{comparison.margin:.{metric.decimals}f}"
+    shown = comparison.verdict in ("better", "worse")
+    match comparison.relevance:
+        case "beyond the margin":
+            return f"The interval lies wholly beyond {margin}, the smallest difference that is set to matter."
+        case "within the margin" if shown:
+            return f"It is smaller than {margin}, the smallest difference that is set to matter."
+        case "within the margin":
+            return f"The interval leaves no room for a difference of {margin}, the smallest that is set to matter."
+        case "undecided" if shown:
+            return f"Whether it reaches {margin}, the smallest difference that is set to matter, stays open."
+        case "undecided":
+            return f"A difference of {margin}, the smallest that is set to matter, is not excluded either."
+
+
+def _power(comparison: PairedComparison) -> str:
+    if comparison.detectable_difference is None:
+        return ""
+    metric = metric_named(comparison.metric)
+    return (
+        f"With {comparison.n} cases that scatter as these do, a mean difference of "
+        f"{comparison.detectable_difference:.{metric.decimals}f} would have been shown in 80 % of such studies; "
+        "a smaller one may well be missed."
+    )
 
 
 def _opening(comparison: PairedComparison) -> str:
@@ -45,7 +81,15 @@ def _evidence(comparison: PairedComparison, metric: Metric) -> str:
         parts.append(test.method)
     else:
         parts.append(f"Wilcoxon p {p_text(test.p_value)}")
-        if comparison.verdict == "too few cases":
+        if comparison.tests > 1 and comparison.adjusted_p is not None:
+            parts.append(
+                f"{p_text(comparison.adjusted_p).removeprefix('= ')} after adjustment for {comparison.tests} tests"
+            )
+        if comparison.permutation.p_value is not None:
+            parts.append(f"sign-flip permutation p {p_text(comparison.permutation.p_value)}")
+        if test.rank_biserial is not None:
+            parts.append(f"rank-biserial correlation {signed(test.rank_biserial, 2)}")
+        if comparison.verdict == "too few cases" and comparison.tests == 1:
             parts.append(f"with so few unequal pairs p cannot fall below {test.smallest_p:.3g}")
     return "; ".join(parts)
 

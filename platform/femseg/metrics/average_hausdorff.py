@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from femseg.metrics.masks import Mask, checked_pair, checked_spacing, cropped_to_joint_box
+from femseg.metrics.masks import Mask, MaskPair
 from femseg.metrics.nearest import distances_to_nearest_mm
 
 
@@ -22,12 +22,15 @@ def average_hausdorff_mm(reference: Mask, predicted: Mask, spacing_mm_zyx: Seque
     Raises: ValueError if a mask is not bool, the shapes differ, or the spacing is not three positive lengths.
     Source: Taha & Hanbury 2015, BMC Medical Imaging 15:29, section "Average distance".
     """
-    checked_pair(reference, predicted)
-    spacing = checked_spacing(spacing_mm_zyx)
-    if not reference.any() or not predicted.any():
+    return average_hausdorff_of(MaskPair.of(reference, predicted, spacing_mm_zyx))
+
+
+def average_hausdorff_of(pair: MaskPair) -> float | None:
+    """The same for masks that are checked and cut already."""
+    if pair.either_is_empty:
         return None
-    a, b = cropped_to_joint_box(reference, predicted)
-    return max(_mean_distance_mm(a, b, spacing), _mean_distance_mm(b, a, spacing))
+    a, b = pair.reference, pair.predicted
+    return max(_mean_distance_mm(a, b, pair.spacing_mm_zyx), _mean_distance_mm(b, a, pair.spacing_mm_zyx))
 
 
 def _mean_distance_mm(from_mask: Mask, to_mask: Mask, spacing_mm_zyx: Sequence[float]) -> float:

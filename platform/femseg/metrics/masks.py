@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,17 +33,46 @@ def checked_spacing(spacing_mm_zyx: Sequence[float]) -> SpacingZyx:
     return (z, y, x)
 
 
-def cropped_to_joint_box(reference: Mask, predicted: Mask) -> tuple[Mask, Mask]:
-    """Both masks cut to the smallest box that holds the foreground of either, plus one background voxel all round.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskPair:
+    """Two masks on one grid, cut to what they fill, so that a whole set of metrics is measured on little.
 
-    Distances inside the box are those of the whole volume. A mask that touches the edge of its volume ends there:
-    the rim closes it.
+    Distances inside are those of the whole volume. A mask that touches the edge of its volume ends there: the rim
+    closes it.
+
+    Attributes:
+        reference, predicted: bool, same shape, with a rim of one background voxel all round.
+        spacing_mm_zyx: distance of neighbouring voxels along (z, y, x).
     """
-    box = tuple(_joint_extent(reference, predicted, axis) for axis in range(3))
-    return np.pad(reference[box], 1), np.pad(predicted[box], 1)
+
+    reference: Mask
+    predicted: Mask
+    spacing_mm_zyx: SpacingZyx
+
+    @classmethod
+    def of(cls, reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence[float]) -> Self:
+        """Check and cut both.
+
+        Raises: ValueError if a mask is not bool, the shapes differ, or the spacing is not three positive lengths.
+        """
+        checked_pair(reference, predicted)
+        spacing = checked_spacing(spacing_mm_zyx)
+        box = _joint_box(reference, predicted)
+        return cls(reference=np.pad(reference[box], 1), predicted=np.pad(predicted[box], 1), spacing_mm_zyx=spacing)
+
+    @property
+    def either_is_empty(self) -> bool:
+        """Whether there is nothing to measure a distance from or to."""
+        return not self.reference.any() or not self.predicted.any()
 
 
-def _joint_extent(reference: Mask, predicted: Mask, axis: int) -> slice:
-    others = tuple(other for other in range(3) if other != axis)
-    filled = np.flatnonzero(reference.any(axis=others) | predicted.any(axis=others))
-    return slice(int(filled[0]), int(filled[-1]) + 1) if filled.size else slice(0, 0)
+def _joint_box(reference: Mask, predicted: Mask) -> tuple[slice, slice, slice]:
+    """The smallest box that holds the foreground of either."""
+    z = _extent(np.any(reference, axis=(1, 2)) | np.any(predicted, axis=(1, 2)))
+    footprint_yx: Mask = np.any(reference[z], axis=0) | np.any(predicted[z], axis=0)
+    return (z, _extent(np.any(footprint_yx, axis=1)), _extent(np.any(footprint_yx, axis=0)))
+
+
+def _extent(filled: NDArray[np.bool_]) -> slice:
+    places = np.flatnonzero(filled)
+    return slice(int(places[0]), int(places[-1]) + 1) if places.size else slice(0, 0)

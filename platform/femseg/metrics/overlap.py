@@ -1,8 +1,57 @@
-"""Overlap of two masks."""
+"""Overlap of two masks: all that can be told from three counts of voxels."""
+
+from dataclasses import dataclass
 
 import numpy as np
 
 from femseg.metrics.masks import Mask, checked_pair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overlap:
+    """Voxels of a reference A, of a prediction B, and of both; A ∩ B are the true positives."""
+
+    reference: int
+    predicted: int
+    shared: int
+
+    @classmethod
+    def of(cls, reference: Mask, predicted: Mask) -> "Overlap":
+        """Count. Raises: ValueError if a mask is not bool or the shapes differ."""
+        checked_pair(reference, predicted)
+        return cls(
+            reference=int(np.count_nonzero(reference)),
+            predicted=int(np.count_nonzero(predicted)),
+            shared=int(np.count_nonzero(reference & predicted)),
+        )
+
+    @property
+    def dice(self) -> float:
+        """2 |A ∩ B| / (|A| + |B|); 1 if both are empty, 0 if one is."""
+        voxels = self.reference + self.predicted
+        return 2 * self.shared / voxels if voxels else 1.0
+
+    @property
+    def iou(self) -> float:
+        """|A ∩ B| / |A ∪ B|; 1 if both are empty, 0 if one is."""
+        union = self.reference + self.predicted - self.shared
+        return self.shared / union if union else 1.0
+
+    @property
+    def sensitivity(self) -> float | None:
+        """|A ∩ B| / |A|; None if the reference is empty: there is nothing to be found."""
+        return self.shared / self.reference if self.reference else None
+
+    @property
+    def precision(self) -> float | None:
+        """|A ∩ B| / |B|; None if the prediction is empty: nothing was claimed."""
+        return self.shared / self.predicted if self.predicted else None
+
+    @property
+    def volume_similarity(self) -> float:
+        """1 − | |A| − |B| | / (|A| + |B|); 1 if both are empty, 0 if one is."""
+        voxels = self.reference + self.predicted
+        return 2 * min(self.reference, self.predicted) / voxels if voxels else 1.0  # the same, without cancellation
 
 
 def dice_coefficient(reference: Mask, predicted: Mask) -> float:
@@ -15,6 +64,34 @@ def dice_coefficient(reference: Mask, predicted: Mask) -> float:
     Raises: ValueError if a mask is not bool or the shapes differ.
     Source: seed paper, "Segmentation evaluation metrics"; Dice 1945.
     """
-    checked_pair(reference, predicted)
-    voxels = np.count_nonzero(reference) + np.count_nonzero(predicted)
-    return 2 * np.count_nonzero(reference & predicted) / voxels if voxels else 1.0
+    return Overlap.of(reference, predicted).dice
+
+
+def intersection_over_union(reference: Mask, predicted: Mask) -> float:
+    """Jaccard index |A ∩ B| / |A ∪ B|, between 0 and 1; DSC / (2 − DSC), so it ranks cases as Dice does.
+
+    Returns: 1.0 if both masks are empty, 0.0 if one is.
+    Raises: ValueError if a mask is not bool or the shapes differ.
+    Source: Jaccard 1912.
+    """
+    return Overlap.of(reference, predicted).iou
+
+
+def sensitivity(reference: Mask, predicted: Mask) -> float | None:
+    """Share of the annotated femur that was found, |A ∩ B| / |A|; also called recall or true positive rate.
+
+    Returns: None if the reference is empty; 0.0 if the prediction alone is.
+    Raises: ValueError if a mask is not bool or the shapes differ.
+    Source: Taha & Hanbury 2015, BMC Medical Imaging 15:29.
+    """
+    return Overlap.of(reference, predicted).sensitivity
+
+
+def precision(reference: Mask, predicted: Mask) -> float | None:
+    """Share of the predicted femur that is femur, |A ∩ B| / |B|; also called positive predictive value.
+
+    Returns: None if the prediction is empty; 0.0 if the reference alone is.
+    Raises: ValueError if a mask is not bool or the shapes differ.
+    Source: Taha & Hanbury 2015, BMC Medical Imaging 15:29.
+    """
+    return Overlap.of(reference, predicted).precision

@@ -12,17 +12,15 @@ import numpy as np
 
 from femseg.durable import write_bytes_durably
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.metrics.average_hausdorff import average_hausdorff_mm
+from femseg.metrics.average_hausdorff import average_hausdorff_of
 from femseg.metrics.definitions import METRICS
-from femseg.metrics.masks import Mask
-from femseg.metrics.overlap import dice_coefficient
-from femseg.metrics.surface_distance import surface_distances
-from femseg.metrics.volume_similarity import volume_similarity
+from femseg.metrics.masks import Mask, MaskPair
+from femseg.metrics.overlap import Overlap
+from femseg.metrics.surface_distance import surface_dice_of, surface_distances_of
+from femseg.metrics.volume_difference import MM3_PER_ML
 
 Grid = Literal["network", "native"]
 GRIDS: tuple[Grid, ...] = get_args(Grid)
-
-_MM3_PER_ML = 1000.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,18 +30,27 @@ class CaseScore:
     Attributes:
         case_id: the case as the manifest names it.
         grid: where it was measured: "network" (the network's input grid) or "native" (the CT's own).
-        dice, volume_similarity: 0…1.
-        average_hausdorff_mm, average_surface_distance_mm, hausdorff_95_mm: None if either mask is empty.
+        dice, iou, surface_dice_1mm, surface_dice_2mm, volume_similarity: 0…1.
+        sensitivity, precision: 0…1; None if the annotated or the predicted mask is empty.
+        average_hausdorff_mm, average_surface_distance_mm, hausdorff_mm, hausdorff_95_mm: None if either mask is empty.
+        volume_difference_ml: predicted less annotated volume.
         reference_volume_ml, predicted_volume_ml: volumes of the annotated and the predicted femur.
     """
 
     case_id: str
     grid: Grid
     dice: float
+    iou: float
+    sensitivity: float | None
+    precision: float | None
     average_hausdorff_mm: float | None
     average_surface_distance_mm: float | None
+    hausdorff_mm: float | None
     hausdorff_95_mm: float | None
+    surface_dice_1mm: float
+    surface_dice_2mm: float
     volume_similarity: float
+    volume_difference_ml: float
     reference_volume_ml: float
     predicted_volume_ml: float
 
@@ -60,7 +67,14 @@ class CaseScore:
 
 _COLUMNS = tuple(field.name for field in fields(CaseScore))
 _NUMBERS = _COLUMNS[2:]
-_MAY_BE_UNDEFINED = ("average_hausdorff_mm", "average_surface_distance_mm", "hausdorff_95_mm")
+_MAY_BE_UNDEFINED = (
+    "sensitivity",
+    "precision",
+    "average_hausdorff_mm",
+    "average_surface_distance_mm",
+    "hausdorff_mm",
+    "hausdorff_95_mm",
+)
 
 
 def score(reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence[float], *, case_id: str, grid: Grid) -> CaseScore:
@@ -74,18 +88,27 @@ def score(reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence[float], *, 
         grid: says which grid that is.
     Raises: ValueError if a mask is not bool, the shapes differ, or the spacing is not three positive lengths.
     """
-    voxel_ml = math.prod(spacing_mm_zyx) / _MM3_PER_ML
-    surfaces = surface_distances(reference, predicted, spacing_mm_zyx)
+    pair = MaskPair.of(reference, predicted, spacing_mm_zyx)
+    voxel_ml = math.prod(pair.spacing_mm_zyx) / MM3_PER_ML
+    overlap = Overlap.of(pair.reference, pair.predicted)
+    surfaces = surface_distances_of(pair)
     return CaseScore(
         case_id=case_id,
         grid=grid,
-        dice=dice_coefficient(reference, predicted),
-        average_hausdorff_mm=average_hausdorff_mm(reference, predicted, spacing_mm_zyx),
+        dice=overlap.dice,
+        iou=overlap.iou,
+        sensitivity=overlap.sensitivity,
+        precision=overlap.precision,
+        average_hausdorff_mm=average_hausdorff_of(pair),
         average_surface_distance_mm=surfaces.average_mm if surfaces else None,
+        hausdorff_mm=surfaces.hausdorff_mm if surfaces else None,
         hausdorff_95_mm=surfaces.hausdorff_95_mm if surfaces else None,
-        volume_similarity=volume_similarity(reference, predicted),
-        reference_volume_ml=np.count_nonzero(reference) * voxel_ml,
-        predicted_volume_ml=np.count_nonzero(predicted) * voxel_ml,
+        surface_dice_1mm=surface_dice_of(surfaces, pair, tolerance_mm=1.0),
+        surface_dice_2mm=surface_dice_of(surfaces, pair, tolerance_mm=2.0),
+        volume_similarity=overlap.volume_similarity,
+        volume_difference_ml=(overlap.predicted - overlap.reference) * voxel_ml,
+        reference_volume_ml=overlap.reference * voxel_ml,
+        predicted_volume_ml=overlap.predicted * voxel_ml,
     )
 
 
@@ -141,6 +164,9 @@ def read_scores(path: Path) -> tuple[CaseScore, ...]:
     except (OSError, ValueError, csv.Error) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no readable CSV ({error})"
         raise Refusal(_scorecard_fault(path, problem)) from error
+    if lines and set(lines[0]) < set(_COLUMNS):
+        lacking = ", ".join(name for name in _COLUMNS if name not in lines[0])
+        raise Refusal(_scorecard_fault(path, f"is a scorecard of an earlier version, without {lacking}"))
     if not lines or tuple(lines[0]) != _COLUMNS:
         raise Refusal(_scorecard_fault(path, f"expected columns {', '.join(_COLUMNS)}; found {lines[:1]}"))
     return tuple(_row_read(path, number, cells) for number, cells in enumerate(lines[1:], start=2))

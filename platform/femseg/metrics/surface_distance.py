@@ -6,11 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.metrics.masks import Mask, checked_pair, checked_spacing, cropped_to_joint_box
+from femseg.metrics.masks import Mask, MaskPair
 from femseg.metrics.nearest import distances_to_nearest_mm
 from femseg.metrics.surface_elements import FULL_CODE, element_areas_mm2, neighbourhood_codes
 
-_ROUNDING = 1e-9  # of the area: sums of equal areas must not decide by their last bit which element is the 95th
+_ROUNDING = 1e-9  # sums of equal areas must not decide by their last bit which is the 95th, nor five steps of 0.2 mm
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,10 +27,15 @@ class DirectedDistances:
 
     def percentile_mm(self, percent: float) -> float:
         """The smallest distance that at least this share of the surface's area does not exceed."""
-        nearest_first = np.argsort(self.distances_mm, kind="stable")
+        nearest_first = np.argsort(self.distances_mm)  # whichever of two equals comes first, the distance is the same
         area_so_far = np.cumsum(self.areas_mm2[nearest_first])
         wanted = (percent / 100 - _ROUNDING) * area_so_far[-1]
         return float(self.distances_mm[nearest_first[np.searchsorted(area_so_far, wanted)]])
+
+    def areas_within_and_beyond_mm2(self, tolerance_mm: float) -> tuple[float, float]:
+        """Area of the elements that are no farther than this from the other surface, and of those that are."""
+        within = self.distances_mm <= tolerance_mm * (1 + _ROUNDING)
+        return float(self.areas_mm2[within].sum()), float(self.areas_mm2[~within].sum())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,9 +55,20 @@ class SurfaceDistances:
         return float(sum(d.distances_mm @ d.areas_mm2 for d in both) / sum(d.areas_mm2.sum() for d in both))
 
     @property
+    def hausdorff_mm(self) -> float:
+        """The largest distance from an element of either surface to the nearest element of the other."""
+        return float(max(self.from_reference.distances_mm.max(), self.from_predicted.distances_mm.max()))
+
+    @property
     def hausdorff_95_mm(self) -> float:
         """The larger of the two directed 95th percentiles, weighted by area."""
         return max(self.from_reference.percentile_mm(95), self.from_predicted.percentile_mm(95))
+
+    def surface_dice(self, tolerance_mm: float) -> float:
+        """Share of both surfaces' area that lies within a tolerance of the other surface, from 0 to 1."""
+        both = [d.areas_within_and_beyond_mm2(tolerance_mm) for d in (self.from_reference, self.from_predicted)]
+        within, beyond = (sum(areas) for areas in zip(*both, strict=True))
+        return float(within / (within + beyond))
 
 
 def surface_distances(reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence[float]) -> SurfaceDistances | None:
@@ -69,11 +85,15 @@ def surface_distances(reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence
     Raises: ValueError if a mask is not bool, the shapes differ, or the spacing is not three positive lengths.
     Source: Nikolov et al. 2018, arXiv:1809.04430, and its `surface-distance` package.
     """
-    checked_pair(reference, predicted)
-    spacing = checked_spacing(spacing_mm_zyx)
-    if not reference.any() or not predicted.any():
+    return surface_distances_of(MaskPair.of(reference, predicted, spacing_mm_zyx))
+
+
+def surface_distances_of(pair: MaskPair) -> SurfaceDistances | None:
+    """The same for masks that are checked and cut already."""
+    if pair.either_is_empty:
         return None
-    codes = [neighbourhood_codes(mask) for mask in cropped_to_joint_box(reference, predicted)]
+    spacing = pair.spacing_mm_zyx
+    codes = [neighbourhood_codes(mask) for mask in (pair.reference, pair.predicted)]
     surfaces = [(code != 0) & (code != FULL_CODE) for code in codes]
     areas_mm2 = element_areas_mm2(spacing)
     from_reference, from_predicted = (
@@ -92,7 +112,33 @@ def average_surface_distance_mm(reference: Mask, predicted: Mask, spacing_mm_zyx
     return None if distances is None else distances.average_mm
 
 
+def hausdorff_mm(reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence[float]) -> float | None:
+    """Hausdorff distance in mm; see `SurfaceDistances.hausdorff_mm`. None if either mask is empty."""
+    distances = surface_distances(reference, predicted, spacing_mm_zyx)
+    return None if distances is None else distances.hausdorff_mm
+
+
 def hausdorff_95_mm(reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence[float]) -> float | None:
     """Robust Hausdorff distance in mm; see `SurfaceDistances.hausdorff_95_mm`. None if either mask is empty."""
     distances = surface_distances(reference, predicted, spacing_mm_zyx)
     return None if distances is None else distances.hausdorff_95_mm
+
+
+def surface_dice(reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence[float], *, tolerance_mm: float) -> float:
+    """Surface Dice at a tolerance; see `SurfaceDistances.surface_dice`.
+
+    Returns: between 0 and 1; 1.0 if both masks are empty (they agree), 0.0 if one is.
+    Raises: ValueError as `surface_distances`, or if the tolerance is negative.
+    Source: Nikolov et al. 2018, arXiv:1809.04430.
+    """
+    if not tolerance_mm >= 0:
+        raise ValueError(f"tolerance_mm: expected 0 or more, got {tolerance_mm}")
+    pair = MaskPair.of(reference, predicted, spacing_mm_zyx)
+    return surface_dice_of(surface_distances_of(pair), pair, tolerance_mm=tolerance_mm)
+
+
+def surface_dice_of(distances: SurfaceDistances | None, pair: MaskPair, *, tolerance_mm: float) -> float:
+    """The same from distances that are measured already."""
+    if distances is None:
+        return float(not pair.reference.any() and not pair.predicted.any())
+    return distances.surface_dice(tolerance_mm)

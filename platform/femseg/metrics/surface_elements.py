@@ -24,11 +24,10 @@ def neighbourhood_codes(mask: Mask) -> NDArray[np.uint8]:
         mask: bool, shape (Z, Y, X), with a background rim of one voxel.
     Returns: shape (Z-1, Y-1, X-1); 0 is all outside, 255 all inside, anything else is surface.
     """
-    z, y, x = (n - 1 for n in mask.shape)
-    voxels = mask.view(np.uint8)
-    codes = np.zeros((z, y, x), np.uint8)
-    for bit, (dz, dy, dx) in enumerate(CORNERS):
-        codes |= voxels[dz : dz + z, dy : dy + y, dx : dx + x] << bit
+    codes: NDArray[np.uint8] = mask.view(np.uint8)
+    for axis, bits in ((2, 1), (1, 2), (0, 4)):  # pairs along x, then their pairs along y, then theirs along z
+        along = np.moveaxis(codes, axis, 0)
+        codes = np.moveaxis(along[1:] << np.uint8(bits) | along[:-1], 0, axis)
     return codes
 
 

@@ -49,6 +49,7 @@ def comparison_record(evidence: ComparisonEvidence, comparisons: Sequence[Paired
         "models": {mode: summary(evidence.scores[mode]) for mode in evidence.modes},
         "threshold": {"threshold_hu": evidence.threshold_hu, **summary(evidence.threshold)},
         "comparisons": [comparison.as_plain() for comparison in comparisons],
+        "subgroups": {mode: [row.as_plain() for row in rows] for mode, rows in evidence.subgroups().items()},
         "headlines": [headline(comparison) for comparison in headline_comparisons(comparisons)],
         "provenance": dict(evidence.provenance),
     }

@@ -4,19 +4,20 @@ import csv
 import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from femseg.comparison.family import PRIMARY_GRID, PRIMARY_METRIC, as_one_family
 from femseg.comparison.paired import PairedComparison, paired_comparison
+from femseg.comparison.subgroups import Subgroup, subgroup_table
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.metrics.definitions import METRICS
 from femseg.metrics.scorecard import GRIDS, CaseScore, Grid
 
-HEADLINE_METRIC = "dice"
-HEADLINE_GRID: Grid = "network"  # where the paper measures
+HEADLINE_METRIC, HEADLINE_GRID = PRIMARY_METRIC, PRIMARY_GRID
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +72,9 @@ class ComparisonEvidence:
         threshold_hu: the threshold.
         curves: training curves by input mode.
         provenance: label → value, in the order in which they are shown.
+        groups: trait → case id → group, for the table of subgroups; may be empty.
         confidence, resamples, seed: of the bootstrap intervals.
+        dice_margin: the smallest difference in Dice that matters; 0 sets none.
     """
 
     cohort: str
@@ -81,9 +84,11 @@ class ComparisonEvidence:
     threshold_hu: float
     curves: Mapping[str, Sequence[CurvePoint]]
     provenance: Mapping[str, str]
+    groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     confidence: float = 0.95
     resamples: int = 10_000
     seed: int = 0
+    dice_margin: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.scores or not all(self.on_grid(mode, HEADLINE_GRID) for mode in self.scores):
@@ -104,9 +109,14 @@ class ComparisonEvidence:
         return tuple(row for row in self.scores[mode] if row.grid == grid)
 
     def comparisons(self) -> tuple[PairedComparison, ...]:
-        """Every other mode against the baseline, on each grid and metric."""
-        baseline, *candidates = self.modes
+        """Every other mode against the baseline, on each grid and metric; adjusted within each candidate's family."""
         return tuple(
+            comparison for candidate in self.modes[1:] for comparison in as_one_family(self._comparisons_of(candidate))
+        )
+
+    def _comparisons_of(self, candidate: str) -> list[PairedComparison]:
+        baseline = self.modes[0]
+        return [
             paired_comparison(
                 self.scores[baseline],
                 self.scores[candidate],
@@ -116,11 +126,29 @@ class ComparisonEvidence:
                 confidence=self.confidence,
                 resamples=self.resamples,
                 seed=self.seed,
+                margin=self.dice_margin if metric.name == "dice" else 0.0,
             )
-            for candidate in candidates
             for grid in self.grids
             for metric in METRICS
-        )
+        ]
+
+    def subgroups(self) -> dict[str, tuple[Subgroup, ...]]:
+        """Dice on the network grid within groups of cases, by candidate; empty without groups."""
+        if not self.groups:
+            return {}
+        return {
+            candidate: subgroup_table(
+                self.scores[self.modes[0]],
+                self.scores[candidate],
+                self.groups,
+                metric=HEADLINE_METRIC,
+                grid=HEADLINE_GRID,
+                confidence=self.confidence,
+                resamples=self.resamples,
+                seed=self.seed,
+            )
+            for candidate in self.modes[1:]
+        }
 
     def cases_worst_first(self) -> tuple[str, ...]:
         """Test cases by their Dice on the network grid, averaged over the input modes."""

@@ -8,17 +8,20 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import input_name, numbers
+from femseg.comparison.wording import input_name, numbers, reach
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
 from femseg.reports.style import DARK, LIGHT
 from femseg.reports.table import (
     GRID_TITLES,
+    SUBGROUP_HEAD,
+    SUBGROUP_NOTE,
     headline,
     headline_comparisons,
     mean_and_spread,
     reading_note,
+    subgroup_lines,
     table_rows,
 )
 
@@ -55,10 +58,13 @@ def comparison_page(
     deciding = headline_comparisons(comparisons)
     return environment.get_template("comparison.html.j2").render(
         evidence=evidence,
-        answers=[(headline(c), numbers(c), c.verdict) for c in deciding],
+        answers=[(headline(c), f"{numbers(c)} {reach(c)}".rstrip(), c.verdict) for c in deciding],
         tiles=_tiles(evidence),
         tables=[(GRID_TITLES[grid], table_rows(evidence, comparisons, grid)) for grid in evidence.grids],
         reading_note=reading_note(evidence),
+        subgroups=subgroup_lines(evidence),
+        subgroup_head=SUBGROUP_HEAD,
+        subgroup_note=SUBGROUP_NOTE,
         figures=figures,
         cases=_cases(evidence),
         cases_grid=_cases_grid(evidence),

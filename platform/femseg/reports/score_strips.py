@@ -6,15 +6,28 @@ from textwrap import fill
 import numpy as np
 from matplotlib.axes import Axes
 
-from femseg.metrics.definitions import METRICS, Metric
+from femseg.metrics.definitions import Metric, metric_named
 from femseg.metrics.scorecard import CaseScore
 from femseg.reports.style import Theme, figure, png, styled
+
+_SHOWN = tuple(
+    metric_named(name)
+    for name in (
+        "dice",
+        "average_hausdorff_mm",
+        "average_surface_distance_mm",
+        "hausdorff_95_mm",
+        "volume_similarity",
+    )
+)
 
 
 def score_strips(
     scores: Mapping[str, Sequence[CaseScore]], *, threshold_dice: float | None, threshold_hu: float, theme: Theme
 ) -> bytes:
-    """PNG with one panel per metric: every test case a dot, a line joining its dots, beside them mean ± sd.
+    """PNG with a panel for each of five metrics: every test case a dot, a line joining its dots, beside them mean ± sd.
+
+    The paper's three and the two that say most beside them; the tables hold all.
 
     Args:
         scores: one grid's scores by input mode.
@@ -23,8 +36,8 @@ def score_strips(
     """
     with styled(theme):
         made = figure(11.4, 4.1)
-        panels = made.subplots(1, len(METRICS))
-        for axes, metric in zip(panels, METRICS, strict=True):
+        panels = made.subplots(1, len(_SHOWN))
+        for axes, metric in zip(panels, _SHOWN, strict=True):
             _draw_panel(axes, metric, scores, theme)
         if threshold_dice is not None:
             _mark_threshold(panels[0], threshold_dice, threshold_hu, theme)
@@ -49,12 +62,20 @@ def _draw_panel(axes: Axes, metric: Metric, scores: Mapping[str, Sequence[CaseSc
     for points in by_case.values():
         axes.plot(*zip(*points, strict=True), color=theme.muted, alpha=0.45, linewidth=0.9, zorder=2)
     axes.set_title(f"{fill(metric.heading, 20)}\n", fontsize=10)
-    hint = "higher is better" if metric.higher_is_better else "lower is better"
-    axes.text(0.5, 1.02, hint, transform=axes.transAxes, ha="center", va="bottom", fontsize=8.5, color=theme.muted)
+    axes.text(
+        0.5,
+        1.02,
+        f"{metric.better} is better",
+        transform=axes.transAxes,
+        ha="center",
+        va="bottom",
+        fontsize=8.5,
+        color=theme.muted,
+    )
     axes.set_xticks(range(len(scores)), list(scores))
     axes.set_xlim(-0.45, len(scores) - 0.4)
     axes.grid(axis="x", visible=False)
-    if metric.higher_is_better:
+    if metric.better == "higher":
         axes.set_ylim(top=min(axes.get_ylim()[1], 1.004))  # a whisker may pass 1, the scores cannot
     else:
         axes.set_ylim(bottom=0)

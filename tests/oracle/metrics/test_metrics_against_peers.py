@@ -8,9 +8,9 @@ from scipy import ndimage
 from surface_distance import lookup_tables
 
 from femseg.metrics.average_hausdorff import average_hausdorff_mm
-from femseg.metrics.overlap import dice_coefficient
-from femseg.metrics.surface_distance import surface_distances
-from femseg.metrics.surface_elements import CORNERS, element_areas_mm2
+from femseg.metrics.overlap import dice_coefficient, intersection_over_union, precision, sensitivity
+from femseg.metrics.surface_distance import hausdorff_mm, surface_distances
+from femseg.metrics.surface_elements import CORNERS, FULL_CODE, element_areas_mm2, neighbourhood_codes
 from femseg.metrics.volume_similarity import volume_similarity
 
 SPACING = (0.9, 1.8, 1.2)
@@ -61,6 +61,11 @@ def test_surface_metrics_equal_surface_distance(reference, predicted):
         )
         assert direction.areas_mm2.sum() == pytest.approx(theirs[f"surfel_areas_{name}"].sum(), rel=1e-9)
     assert ours.hausdorff_95_mm == pytest.approx(surface_distance.compute_robust_hausdorff(theirs, 95.0), rel=1e-9)
+    assert ours.hausdorff_mm == pytest.approx(surface_distance.compute_robust_hausdorff(theirs, 100.0), rel=1e-9)
+    for tolerance_mm in (0.5, 1.0, 2.0, 3.6):
+        assert ours.surface_dice(tolerance_mm) == pytest.approx(
+            surface_distance.compute_surface_dice_at_tolerance(theirs, tolerance_mm), rel=1e-9
+        )
     # surface-distance stops at the two directed means; ours is their mean weighted by the two areas.
     areas = [theirs["surfel_areas_gt"].sum(), theirs["surfel_areas_pred"].sum()]
     directed = surface_distance.compute_average_surface_distance(theirs)
@@ -75,6 +80,23 @@ def test_dice_and_volumes_agree_with_simpleitk_whose_similarity_is_signed(refere
     assert volume_similarity(reference, predicted) == pytest.approx(
         1 - abs(overlap.GetVolumeSimilarity()) / 2, rel=1e-9
     )
+    assert intersection_over_union(reference, predicted) == pytest.approx(overlap.GetJaccardCoefficient(), rel=1e-9)
+    # Its first image is the prediction where it speaks of false ones.
+    overlap.Execute(*images(predicted, reference))
+    assert sensitivity(reference, predicted) == pytest.approx(1 - overlap.GetFalseNegativeError(), rel=1e-9)
+    assert precision(reference, predicted) == pytest.approx(1 - overlap.GetFalseDiscoveryRate(), rel=1e-9)
+
+
+@pytest.mark.parametrize(("reference", "predicted"), PAIRS)
+def test_hausdorff_equals_simpleitks_directed_one_of_the_surfaces_of_both_masks(reference, predicted):
+    # SimpleITK measures between sets of voxels: given the corners that make the surface, it finds our number.
+    corners = []
+    for mask in (reference, predicted):
+        code = neighbourhood_codes(np.pad(mask, 1))
+        corners.append((code != 0) & (code != FULL_CODE))
+    hausdorff = sitk.HausdorffDistanceImageFilter()
+    hausdorff.Execute(*images(*corners))
+    assert hausdorff_mm(reference, predicted, SPACING) == pytest.approx(hausdorff.GetHausdorffDistance(), rel=1e-6)
 
 
 @pytest.mark.parametrize(("reference", "predicted"), PAIRS)
@@ -102,5 +124,10 @@ def test_monai_agrees_on_dice_and_parts_on_surfaces_because_it_counts_border_vox
     # Every border voxel weighs the same there, at edges too, where ours have less area: close, and never equal.
     assert ours.average_mm == pytest.approx(average, rel=0.05)
     assert ours.average_mm < average
+    for tolerance_mm in (1.0, 2.0):
+        within = metrics.compute_surface_dice(
+            *batch, class_thresholds=[tolerance_mm], spacing=(1.0,) * 3, include_background=True, use_subvoxels=True
+        )
+        assert ours.surface_dice(tolerance_mm) == pytest.approx(float(within), rel=1e-5)  # the same elements, then
     hausdorff_95 = float(metrics.compute_hausdorff_distance(*batch, percentile=95, spacing=(1.0, 1.0, 1.0)))
     assert ours.hausdorff_95_mm == pytest.approx(hausdorff_95, abs=np.sqrt(3))

@@ -3,7 +3,7 @@ import json
 import pytest
 
 from femseg.cohorts.case import Case, Source
-from femseg.cohorts.split import Split, SplitSettings, read_split, split_by_patient, write_split
+from femseg.cohorts.split import Split, SplitSettings, folds, read_split, split_by_patient, write_split
 from femseg.errors import ExitCode, Refusal
 from femseg.settings import checked
 from femseg.volumes.grid import VoxelGrid
@@ -106,3 +106,35 @@ def test_a_file_that_is_no_split_is_refused(tmp_path, content):
     with pytest.raises(Refusal, match=r"split\.json") as caught:
         read_split(path)
     assert caught.value.exit_code == ExitCode.INTEGRITY
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_patient_is_tested_in_exactly_one_fold_and_never_trained_on_there(seed):
+    cases = _cases(17)
+    made = folds(cases, SplitSettings(validation=2, folds=5, seed=seed))
+    tested = [patient for split in made for patient in _patients(split.test)]
+    assert sorted(tested) == sorted({case.patient_id.replace("patient", "case") for case in cases})
+    assert sorted(len(_patients(split.test)) for split in made) == [3, 3, 3, 4, 4]
+    for split in made:
+        train, validation, test = (_patients(part) for part in (split.train, split.validation, split.test))
+        assert len(validation) == 2
+        assert len(train | validation | test) == len(train) + len(validation) + len(test) == 17
+
+
+def test_the_settings_choose_one_fold_and_one_fold_is_the_plain_split():
+    cases, settings = _cases(12), {"validation": 2, "test": 3, "seed": 4}
+    made = folds(cases, SplitSettings(**settings, folds=4))
+    assert [split_by_patient(cases, SplitSettings(**settings, folds=4, fold=f)) for f in range(4)] == list(made)
+    assert len({split.validation for split in made}) == 4
+    assert len(split_by_patient(cases, SplitSettings(**settings)).test) == 6  # 3 patients, two legs each
+
+
+def test_more_folds_than_patients_are_refused_with_the_numbers():
+    with pytest.raises(Refusal, match=r"4 patients give .* 0 to test"):
+        folds(_cases(4), SplitSettings(validation=1, folds=5))
+
+
+@pytest.mark.parametrize(("folds_", "fold"), [(0, 0), (3, 3), (3, -1)])
+def test_a_fold_that_does_not_exist_cannot_be_set(folds_, fold):
+    with pytest.raises(ValueError, match=r"folds?: expected"):
+        SplitSettings(folds=folds_, fold=fold)

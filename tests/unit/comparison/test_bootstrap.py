@@ -14,7 +14,7 @@ def test_the_interval_holds_the_mean_and_its_seed_fixes_it():
     assert one.low < np.mean(values) < one.high
     assert one == interval(values)
     assert one.low != interval(values, seed=1).low
-    assert one.method == "BCa bootstrap, 2000 resamples of 8 cases, seed 0"
+    assert one.method == "BCa bootstrap, expanded, 2000 resamples of 8 cases, seed 0"
 
 
 def test_more_confidence_makes_it_wider():

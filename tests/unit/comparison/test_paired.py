@@ -1,26 +1,16 @@
 import json
 
 import pytest
+from scores import case_score
 
 from femseg.comparison.paired import paired_comparison
 from femseg.comparison.wording import numbers, p_text, sentence, signed
-from femseg.metrics.scorecard import CaseScore
 
 
 def scores(dice, grid="network"):
     """One case per Dice; a Dice of 0 stands for an empty prediction, without distances."""
     return [
-        CaseScore(
-            case_id=f"c{index:02d}",
-            grid=grid,
-            dice=value,
-            average_hausdorff_mm=1 - value if value else None,
-            average_surface_distance_mm=1 - value if value else None,
-            hausdorff_95_mm=10 * (1 - value) if value else None,
-            volume_similarity=value,
-            reference_volume_ml=300.0,
-            predicted_volume_ml=300.0,
-        )
+        case_score(f"c{index:02d}", grid, value, 10 * (1 - value) if value else None)
         for index, value in enumerate(dice)
     ]
 
@@ -70,7 +60,7 @@ def test_equal_scores_are_ties_even_when_their_last_bits_differ():
 def test_cases_with_an_empty_mask_are_left_out_by_name_and_said_so():
     left_out = compared([0.0, *RAW], [0.9, *BETTER], metric="hausdorff_95_mm")
     assert (left_out.n, left_out.undefined_pairs) == (7, ("c00",))
-    assert sentence(left_out).endswith("1 case left out: a mask is empty there, so the metric is undefined.")
+    assert numbers(left_out).endswith("1 case left out: a mask is empty there, so the metric is undefined.")
 
 
 def test_nothing_to_compare_is_said_and_not_computed():
@@ -109,7 +99,11 @@ def test_the_sentence_gives_means_difference_interval_p_and_counts():
     assert text.startswith("Gradient input is better here. Mean Dice (DSC) 0.924 with gradient input against 0.900")
     assert "difference +0.024; 95 % interval +0.0" in text
     assert "Wilcoxon p = 0.016" in text
-    assert text.endswith("better in 7 of 7 cases.")
+    assert "sign-flip permutation p = 0.016; rank-biserial correlation +1.00); better in 7 of 7 cases." in text
+    assert text.endswith(
+        "With 7 cases that scatter as these do, a mean difference of 0.017 would have been shown in 80 % of such "
+        "studies; a smaller one may well be missed."
+    )
 
 
 def test_two_channels_are_called_so():
@@ -119,3 +113,31 @@ def test_two_channels_are_called_so():
 def test_numbers_are_printed_with_a_true_minus_and_p_never_as_zero():
     assert (signed(-0.0123, 3), signed(0.5, 2), signed(None, 2)) == ("−0.012", "+0.50", "undefined")
     assert [p_text(p) for p in (0.0004, 0.03125, 1.0)] == ["< 0.001", "= 0.031", "= 1"]
+
+
+def test_the_size_of_a_volume_difference_is_compared_without_its_sign():
+    too_small, too_large = ([case_score(f"c{i}", volume_difference_ml=v + i) for i in range(7)] for v in (-40.0, 10.0))
+    compared_sizes = paired_comparison(
+        too_small, too_large, metric="volume_difference_ml", grid="network", resamples=500
+    )
+    assert (compared_sizes.baseline_mean, compared_sizes.candidate_mean) == (pytest.approx(37.0), pytest.approx(13.0))
+    assert compared_sizes.verdict == "better"
+    assert "Mean size of the volume difference (ml) 13.0 with gradient input" in numbers(compared_sizes)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "margin", "said"),
+    [
+        (BETTER, 0.005, "The interval lies wholly beyond 0.005"),
+        (BETTER, 0.024, "Whether it reaches 0.024"),
+        (BETTER, 0.2, "It is smaller than 0.200"),
+        (RAW[::-1], 0.2, "The interval leaves no room for a difference of 0.200"),
+        (RAW[::-1], 0.01, "A difference of 0.010, the smallest that is set to matter, is not excluded either."),
+    ],
+)
+def test_the_sentence_tells_the_interval_against_the_margin(candidate, margin, said):
+    assert said in sentence(compared(RAW, candidate, margin=margin))
+
+
+def test_no_margin_is_no_sentence_about_one():
+    assert "set to matter" not in sentence(compared(RAW, BETTER))

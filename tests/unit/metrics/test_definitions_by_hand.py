@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 
 from femseg.metrics.average_hausdorff import average_hausdorff_mm
-from femseg.metrics.overlap import dice_coefficient
+from femseg.metrics.overlap import dice_coefficient, intersection_over_union, precision, sensitivity
 from femseg.metrics.surface_distance import (
     DirectedDistances,
     average_surface_distance_mm,
     hausdorff_95_mm,
+    hausdorff_mm,
+    surface_dice,
     surface_distances,
 )
+from femseg.metrics.volume_difference import volume_difference_ml
 from femseg.metrics.volume_similarity import volume_similarity
 
 
@@ -28,6 +31,47 @@ EMPTY = voxels()
 
 def test_dice_is_twice_the_shared_voxels_over_all_voxels():
     assert dice_coefficient(voxels((1, 1, 1), (1, 1, 2)), voxels((1, 1, 2), (1, 1, 3), (1, 1, 4))) == 2 * 1 / 5
+
+
+def test_overlap_counts_the_shared_voxels_against_the_union_the_annotation_or_the_prediction():
+    reference, predicted = voxels((1, 1, 1), (1, 1, 2)), voxels((1, 1, 2), (1, 1, 3), (1, 1, 4))
+    assert intersection_over_union(reference, predicted) == 1 / 4
+    assert sensitivity(reference, predicted) == 1 / 2
+    assert precision(reference, predicted) == 1 / 3
+
+
+def test_volume_difference_is_negative_where_too_little_was_found():
+    many, few = voxels((1, 1, 1), (1, 1, 2), (1, 1, 3)), voxels((4, 5, 8))
+    # two voxels of 5 x 10 x 10 mm = 1000 mm3
+    assert volume_difference_ml(many, few, (5.0, 10.0, 10.0)) == pytest.approx(-1.0)
+    assert volume_difference_ml(few, many, (5.0, 10.0, 10.0)) == pytest.approx(1.0)
+
+
+def test_hausdorff_is_the_largest_distance_and_surface_dice_the_area_within_reach():
+    a, b = voxels((2, 2, 1)), voxels((2, 2, 6))
+    # of each voxel's eight equal corners four are 8 mm and four 10 mm from the other voxel
+    assert hausdorff_mm(a, b, (1.0, 1.0, 2.0)) == pytest.approx(10.0)
+    for tolerance_mm, expected in ((7.9, 0.0), (8.0, 0.5), (9.9, 0.5), (10.0, 1.0)):
+        assert surface_dice(a, b, (1.0, 1.0, 2.0), tolerance_mm=tolerance_mm) == pytest.approx(expected)
+
+
+def test_a_cavity_has_a_surface_of_its_own():
+    solid = np.pad(np.ones((7, 7, 7), bool), 1)
+    hollow = solid.copy()
+    hollow[4, 4, 4] = False
+    # from the cavity's corners to the outside: 3 voxels; seen as sets of voxels the two are 1 voxel apart
+    assert hausdorff_mm(solid, hollow, (1.0, 1.0, 1.0)) == pytest.approx(3.0)
+
+
+def test_a_tolerance_that_is_a_whole_number_of_steps_is_reached_whatever_the_rounding():
+    a, b = voxels((2, 2, 1)), voxels((2, 2, 4))
+    assert 3 * 0.1 > 0.3
+    assert surface_dice(a, b, (0.1, 0.1, 0.1), tolerance_mm=0.3) == 1.0
+
+
+def test_a_negative_tolerance_is_refused():
+    with pytest.raises(ValueError, match="tolerance_mm: expected 0 or more, got -1"):
+        surface_dice(EMPTY, EMPTY, (1.0, 1.0, 1.0), tolerance_mm=-1)
 
 
 def test_volume_similarity_compares_sizes_and_not_places():
@@ -75,17 +119,23 @@ def test_a_mask_at_the_rim_of_its_volume_is_closed_there():
 
 
 @pytest.mark.parametrize(
-    ("reference", "predicted", "overlap"),
-    [(EMPTY, EMPTY, 1.0), (EMPTY, voxels((1, 1, 1)), 0.0), (voxels((1, 1, 1)), EMPTY, 0.0)],
+    ("reference", "predicted", "overlap", "found", "right", "difference_ml"),
+    [
+        (EMPTY, EMPTY, 1.0, None, None, 0.0),
+        (EMPTY, voxels((1, 1, 1)), 0.0, None, 0.0, 0.001),
+        (voxels((1, 1, 1)), EMPTY, 0.0, 0.0, None, -0.001),
+    ],
     ids=["both empty", "reference empty", "prediction empty"],
 )
-def test_empty_masks_have_a_stated_result_for_every_metric(reference, predicted, overlap):
+def test_empty_masks_have_a_stated_result_for_every_metric(reference, predicted, overlap, found, right, difference_ml):
     spacing = (1.0, 1.0, 1.0)
-    assert dice_coefficient(reference, predicted) == overlap
-    assert volume_similarity(reference, predicted) == overlap
-    assert average_hausdorff_mm(reference, predicted, spacing) is None
-    assert average_surface_distance_mm(reference, predicted, spacing) is None
-    assert hausdorff_95_mm(reference, predicted, spacing) is None
+    for same in (dice_coefficient, intersection_over_union, volume_similarity):
+        assert same(reference, predicted) == overlap
+    assert surface_dice(reference, predicted, spacing, tolerance_mm=1.0) == overlap
+    assert (sensitivity(reference, predicted), precision(reference, predicted)) == (found, right)
+    assert volume_difference_ml(reference, predicted, spacing) == difference_ml
+    for distance in (average_hausdorff_mm, average_surface_distance_mm, hausdorff_mm, hausdorff_95_mm):
+        assert distance(reference, predicted, spacing) is None
 
 
 def test_masks_of_different_shape_are_never_broadcast():

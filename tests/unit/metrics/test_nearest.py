@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from femseg.metrics.columns import Columns
 from femseg.metrics.nearest import distances_to_nearest_mm
 
 SPACING = (1.5, 0.7, 1.1)
@@ -36,6 +37,23 @@ def test_scattered_targets_are_found_in_every_direction():
     np.testing.assert_allclose(
         distances_to_nearest_mm(BLOCK, ANYWHERE & ~BLOCK, SPACING), brute_force(BLOCK, ANYWHERE & ~BLOCK), rtol=1e-12
     )
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 0.6, 0.7), (0.3, 2.0, 0.9)])
+def test_the_search_by_columns_is_exact_within_its_reach_and_says_infinite_beyond(spacing):
+    rng = np.random.default_rng(1)
+    targets, asked = rng.random((2, 30, 24, 26)) > np.array([0.998, 0.9])[:, None, None, None]
+    columns, indices = Columns.of(targets, np.array(spacing)), np.argwhere(asked)
+    ours = columns.distances_mm(indices)
+    exact = np.linalg.norm((indices[:, None] - np.argwhere(targets)[None]) * spacing, axis=2).min(axis=1)
+    np.testing.assert_array_equal(np.isinf(ours), exact > columns.reach_mm)
+    np.testing.assert_allclose(ours[np.isfinite(ours)], exact[np.isfinite(ours)], rtol=1e-12)
+    assert np.isfinite(ours).any()
+
+
+def test_the_order_of_the_voxels_in_memory_does_not_matter():
+    turned = distances_to_nearest_mm(np.asfortranarray(ANYWHERE), np.asfortranarray(BLOCK), SPACING)
+    np.testing.assert_array_equal(turned, distances_to_nearest_mm(ANYWHERE, BLOCK, SPACING))
 
 
 def test_a_voxel_that_is_in_both_sets_is_at_distance_zero():

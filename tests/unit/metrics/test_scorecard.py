@@ -3,24 +3,15 @@ import json
 
 import numpy as np
 import pytest
+from scores import case_score
 
 from femseg.errors import ExitCode, Refusal
 from femseg.metrics.definitions import METRICS, metric_named
-from femseg.metrics.scorecard import CaseScore, read_scores, score, summary, write_scores
+from femseg.metrics.scorecard import read_scores, score, summary, write_scores
 
 
 def scored(case_id="c1", grid="network", dice=0.9, distance=1.25):
-    return CaseScore(
-        case_id=case_id,
-        grid=grid,
-        dice=dice,
-        average_hausdorff_mm=distance,
-        average_surface_distance_mm=distance,
-        hausdorff_95_mm=distance,
-        volume_similarity=0.1 + 0.2,
-        reference_volume_ml=300.0,
-        predicted_volume_ml=310.0,
-    )
+    return case_score(case_id, grid, dice, distance, volume_similarity=0.1 + 0.2)
 
 
 def test_a_case_is_scored_by_every_metric_and_its_volumes_in_millilitres():
@@ -28,7 +19,9 @@ def test_a_case_is_scored_by_every_metric_and_its_volumes_in_millilitres():
     reference[2:7, 2:7, 2:7] = True
     ours = score(reference, reference, (2.0, 2.0, 2.0), case_id="c7", grid="native")
     assert (ours.case_id, ours.grid, ours.dice, ours.volume_similarity) == ("c7", "native", 1.0, 1.0)
+    assert ours.iou == ours.sensitivity == ours.precision == ours.surface_dice_1mm == ours.surface_dice_2mm == 1.0
     assert ours.average_hausdorff_mm == ours.average_surface_distance_mm == ours.hausdorff_95_mm == 0.0
+    assert ours.hausdorff_mm == ours.volume_difference_ml == 0.0
     assert ours.reference_volume_ml == ours.predicted_volume_ml == pytest.approx(125 * 8 / 1000)
 
 
@@ -36,6 +29,7 @@ def test_an_empty_prediction_is_scored_without_distances():
     reference = np.ones((3, 3, 3), bool)
     ours = score(reference, ~reference, (1.0, 1.0, 1.0), case_id="c", grid="network")
     assert (ours.dice, ours.hausdorff_95_mm, ours.predicted_volume_ml) == (0.0, None, 0.0)
+    assert (ours.sensitivity, ours.precision, ours.volume_difference_ml) == (0.0, None, -0.027)
 
 
 def test_scores_survive_the_csv_exactly(tmp_path):
@@ -52,16 +46,18 @@ def test_the_csv_has_stable_columns_rows_and_bytes_and_leaves_undefined_cells_em
     assert head == [
         "case_id",
         "grid",
-        "dice",
-        "average_hausdorff_mm",
-        "average_surface_distance_mm",
-        "hausdorff_95_mm",
-        "volume_similarity",
+        *(metric.name for metric in METRICS),
         "reference_volume_ml",
         "predicted_volume_ml",
     ]
     assert [row[:2] for row in rows] == [["c1", "network"], ["c2", "network"], ["c1", "native"]]
-    assert rows[1][3:6] == ["", "", ""]
+    assert [name for name, cell in zip(head, rows[1], strict=True) if not cell] == [
+        "precision",
+        "average_hausdorff_mm",
+        "average_surface_distance_mm",
+        "hausdorff_mm",
+        "hausdorff_95_mm",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -69,17 +65,19 @@ def test_the_csv_has_stable_columns_rows_and_bytes_and_leaves_undefined_cells_em
     [
         ("case,dice\nc1,0.5\n", "expected columns case_id"),
         ("", "expected columns case_id"),
-        ("{head}\nc1,network,0.9,1,1,1,1,300\n", "line 2"),
-        ("{head}\nc1,network,nan,1,1,1,1,300,300\n", "line 2.*dice: expected a finite number"),
-        ("{head}\nc1,network,,1,1,1,1,300,300\n", "line 2.*dice: expected a number"),
-        ("{head}\nc1,somewhere,0.9,1,1,1,1,300,300\n", "line 2.*grid"),
+        ("case_id,grid,dice\nc1,network,0.9\n", "is a scorecard of an earlier version, without iou, sensitivity"),
+        ("{head}\nc1,network,0.9,1,1\n", "line 2"),
+        ("{head}\nc1,network,nan{rest}\n", "line 2.*dice: expected a finite number"),
+        ("{head}\nc1,network,{rest}\n", "line 2.*dice: expected a number"),
+        ("{head}\nc1,somewhere,0.9{rest}\n", "line 2.*grid"),
     ],
-    ids=["other columns", "no bytes", "torn row", "not finite", "missing Dice", "unknown grid"],
+    ids=["other columns", "no bytes", "earlier version", "torn row", "not finite", "missing Dice", "unknown grid"],
 )
 def test_a_torn_or_altered_scorecard_is_refused_by_name(tmp_path, content, named):
     path = tmp_path / "scores.csv"
     write_scores(path, [scored()])
-    path.write_text(content.replace("{head}", path.read_text().splitlines()[0]))
+    head = path.read_text().splitlines()[0]
+    path.write_text(content.replace("{head}", head).replace("{rest}", ",1" * (len(head.split(",")) - 3)))
     with pytest.raises(Refusal, match=f"scores.csv.*{named}") as refused:
         read_scores(path)
     assert refused.value.exit_code == ExitCode.INTEGRITY
@@ -127,6 +125,14 @@ def test_every_metric_is_a_field_of_the_score_and_states_its_definition():
     for metric in METRICS:
         assert hasattr(one, metric.name)
         assert all((metric.definition, metric.when_empty, metric.source))
-        assert (metric.unit == "mm") == metric.name.endswith("_mm") == (not metric.higher_is_better)
+        assert (metric.unit == "mm") == metric.name.endswith("_mm") == (metric.better == "lower")
+        assert (metric.unit == "ml") == metric.name.endswith("_ml") == (metric.better == "nearer to zero")
     with pytest.raises(ValueError, match=r"expected one of \['dice', .*got 'jaccard'"):
         metric_named("jaccard")
+
+
+def test_a_difference_is_a_gain_in_the_direction_that_is_better_and_volumes_are_compared_by_size():
+    dice, distance, volume = (metric_named(n) for n in ("dice", "hausdorff_mm", "volume_difference_ml"))
+    assert (dice.gain(0.1), distance.gain(0.1), volume.gain(0.1)) == (0.1, -0.1, -0.1)
+    assert (dice.compared(0.5), distance.compared(2.0), volume.compared(-3.0)) == (0.5, 2.0, 3.0)
+    assert (dice.arrow, distance.arrow, volume.arrow) == ("↑", "↓", "→ 0")

@@ -58,6 +58,30 @@ def test_the_record_holds_the_numbers_for_programs(written):
     assert record["headlines"] == ["Too few test cases to tell whether gradient input helps"]
 
 
+def test_subgroups_stand_in_every_form_of_the_report_with_their_counts(evidence_of, tmp_path):
+    groups = {"side": {"case00": "left", "case01": "right", "case02": "right"}}
+    evidence, pictures = evidence_of(groups=groups)
+    files = write_comparison_report(evidence, tmp_path, load_picture=pictures.__getitem__)
+    rows = json.loads(files["comparison.json"].read_text())["subgroups"]["gradient"]
+    assert [(row["trait"], row["group"], row["n"], row["adjusted_p"]) for row in rows] == [
+        ("side", "left", 1, None),
+        ("side", "right", 2, None),
+    ]
+    text = files["comparison.md"].read_text()
+    assert "## Subgroups, gradient − raw" in text
+    assert "| side | right | 2 | " in text
+    assert "too few cases |" in text
+    assert "<h2>Subgroups</h2>" in files["comparison.html"].read_text()
+
+
+def test_the_record_holds_effect_sizes_power_and_both_p_values(written):
+    _, files = written
+    dice = json.loads(files["comparison.json"].read_text())["comparisons"][0]
+    assert {"adjusted_p", "tests", "standardised_difference", "detectable_difference", "relevance"} <= dice.keys()
+    assert dice["test"].keys() >= {"p_value", "rank_biserial"}
+    assert dice["permutation"].keys() == {"p_value", "method"}
+
+
 def test_the_markdown_holds_a_table_per_grid_and_every_figure(written):
     folder, files = written
     text = files["comparison.md"].read_text()

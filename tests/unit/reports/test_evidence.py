@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from femseg.errors import ExitCode, Refusal
+from femseg.metrics.definitions import METRICS
 from femseg.reports.evidence import CasePicture, CurvePoint, read_curve
 from femseg.reports.learning_curves import running_mean
 from femseg.reports.slices import window_on
@@ -33,7 +34,7 @@ def test_evidence_without_test_scores_is_refused(evidence_of):
 def test_every_candidate_is_compared_with_the_first_mode(evidence_of):
     comparisons = evidence_of(("raw", "gradient", "both"), grids=("network",))[0].comparisons()
     assert {(c.baseline, c.candidate) for c in comparisons} == {("raw", "gradient"), ("raw", "both")}
-    assert len(comparisons) == 2 * 5
+    assert len(comparisons) == 2 * len(METRICS)
 
 
 def curve_in(folder, *, training="iteration,train_dice_loss\n1,0.5\n", validation="iteration,validation_dice\n"):

@@ -1,0 +1,125 @@
+"""How much of a difference's scatter is patients, how much the fold that was trained on, how much the seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatedDifference:
+    """Candidate − baseline of one test case, by the pair of models trained without this fold and with this seed."""
+
+    fold: int
+    seed: int
+    case_id: str
+    difference: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VarianceComponents:
+    """Where the scatter of paired differences comes from, as standard deviations in the metric's unit.
+
+    Attributes:
+        mean_difference: over folds, each counting by its cases.
+        folds, seeds: how many there were.
+        cases_sd: between patients, whatever was trained.
+        folds_sd: between training sets, beyond what their test cases explain; None with one fold.
+        seeds_sd: between trainings that differ in nothing but the seed; None with one seed.
+        residual_sd: what is left: how a case fares with one seed and another; None with one seed.
+    """
+
+    mean_difference: float
+    folds: int
+    seeds: int
+    cases_sd: float
+    folds_sd: float | None
+    seeds_sd: float | None
+    residual_sd: float | None
+
+
+def variance_components(differences: Sequence[RepeatedDifference]) -> VarianceComponents:
+    """Separate the variance of folds from that of seeds, by analysis of variance.
+
+    The design: every case is a test case in exactly one fold, and is measured once with each seed of that fold. So
+    cases and seeds are nested in folds and crossed within one: seed 3 of fold 1 shares nothing with seed 3 of fold 2
+    but its name, since the same draws meet other data. With n cases and S seeds in a fold,
+
+        difference = mean + fold + case + seed + residual,   all but the mean random, variances σ²_F, σ²_C, σ²_S, σ²_R;
+        E[MS_case] = σ²_R + S σ²_C,   E[MS_seed] = σ²_R + n σ²_S,   E[MS_residual] = σ²_R   within a fold,
+        E[variance of fold means] = σ²_F + σ²_S / S + mean over folds of E[MS_case] / (S n).
+
+    Mean squares are pooled over folds and set equal to what is expected (method of moments: Searle, Casella & McCulloch
+    1992, chapter 4): unbiased, without a distribution assumed. Where that comes out negative, 0 is given, which says
+    that the component is too small to be seen. With few folds and seeds σ_F and σ_S are rough: five folds leave four
+    degrees of freedom. The training sets of folds overlap, so σ_F says less than another cohort's scatter would, and no
+    estimate from one cross-validation can be unbiased for that (Bengio & Grandvalet 2004).
+
+    Raises: ValueError if a case stands in two folds, a fold's cases do not all have the same seeds, the folds differ in
+        how many seeds they have, or a fold has fewer than two cases.
+    """
+    tables = [_table(differences, fold) for fold in sorted({d.fold for d in differences})]
+    cases = [d.case_id for d in differences]
+    if sum(len(table) for table in tables) != len(set(cases)):
+        raise ValueError("a case stands in two folds; expected each in exactly one")
+    seeds = {table.shape[1] for table in tables}
+    if len(seeds) != 1 or min(len(table) for table in tables) < 2:
+        raise ValueError("expected as many seeds in every fold, and at least two cases in each")
+    (number_of_seeds,) = seeds
+    squares = [_mean_squares(table) for table in tables]
+    case_ms = _pooled([(s.case, len(t) - 1) for s, t in zip(squares, tables, strict=True)])
+    fold_means = np.array([table.mean() for table in tables])
+    seed_variance = residual = 0.0
+    if number_of_seeds > 1:
+        residual = _pooled(
+            [(s.residual, (len(t) - 1) * (number_of_seeds - 1)) for s, t in zip(squares, tables, strict=True)]
+        )
+        seed_variance = float(np.mean([(s.seed - residual) / len(t) for s, t in zip(squares, tables, strict=True)]))
+    of_cases = float(np.mean([case_ms / (number_of_seeds * len(table)) for table in tables]))
+    fold_variance = float(fold_means.var(ddof=1)) if len(tables) > 1 else 0.0
+    return VarianceComponents(
+        mean_difference=float(np.concatenate([table.mean(axis=1) for table in tables]).mean()),
+        folds=len(tables),
+        seeds=number_of_seeds,
+        cases_sd=_sd((case_ms - residual) / number_of_seeds),
+        folds_sd=_sd(fold_variance - seed_variance / number_of_seeds - of_cases) if len(tables) > 1 else None,
+        seeds_sd=_sd(seed_variance) if number_of_seeds > 1 else None,
+        residual_sd=_sd(residual) if number_of_seeds > 1 else None,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _MeanSquares:
+    case: float
+    seed: float
+    residual: float
+
+
+def _table(differences: Sequence[RepeatedDifference], fold: int) -> NDArray[np.float64]:
+    """One fold's differences, shape (cases, seeds)."""
+    cells = {(d.case_id, d.seed): d.difference for d in differences if d.fold == fold}
+    cases, seeds = sorted({case for case, _ in cells}), sorted({seed for _, seed in cells})
+    if len(cells) != len(cases) * len(seeds) or len(cells) != sum(d.fold == fold for d in differences):
+        raise ValueError(f"fold {fold}: expected every case once with each of the seeds {seeds}")
+    return np.array([[cells[case, seed] for seed in seeds] for case in cases])
+
+
+def _mean_squares(table: NDArray[np.float64]) -> _MeanSquares:
+    """Two-way analysis of variance without replication; 0 where there is one seed only."""
+    cases, seeds = table.shape
+    by_case, by_seed = table.mean(axis=1), table.mean(axis=0)
+    left = table - by_case[:, None] - by_seed + table.mean()
+    return _MeanSquares(
+        case=float(seeds * by_case.var(ddof=1)),
+        seed=float(cases * by_seed.var(ddof=1)) if seeds > 1 else 0.0,
+        residual=float((left**2).sum() / ((cases - 1) * (seeds - 1))) if seeds > 1 else 0.0,
+    )
+
+
+def _pooled(mean_squares: Sequence[tuple[float, int]]) -> float:
+    return sum(ms * df for ms, df in mean_squares) / sum(df for _, df in mean_squares)
+
+
+def _sd(variance: float) -> float:
+    return float(np.sqrt(max(0.0, variance)))
