@@ -9,7 +9,7 @@ from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.cluster_record import ClusterPlace
 from femseg.services.local_cluster import ClusterWish, down, exports, is_loopback, status, up
 
-_SUBMIT = "ray job submit --working-dir . --runtime-env job.yaml -- python -m pipelines.split"
+_SUBMIT = "ray job submit --working-dir . --runtime-env ray-runtime-env.yaml -- python -m pipelines.split"
 
 
 def _share_of_cpus(nodes: int, cpus: int | None) -> int:
