@@ -15,7 +15,7 @@ done
 export PGPASSFILE="$private/pgpass"
 printf '%s:%s:*:mlflow:%s\n' "${POSTGRES_HOST:-postgres}" "${POSTGRES_PORT:-5432}" \
     "$(cat "$secrets/postgres_password")" >"$PGPASSFILE"
-database="postgresql://mlflow@${POSTGRES_HOST:-postgres}:${POSTGRES_PORT:-5432}"
+database="postgresql+psycopg2://mlflow@${POSTGRES_HOST:-postgres}:${POSTGRES_PORT:-5432}"
 
 if [ -s "$secrets/s3_password" ]; then
     export AWS_SHARED_CREDENTIALS_FILE="$private/s3"

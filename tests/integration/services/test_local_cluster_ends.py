@@ -13,10 +13,15 @@ from own_cluster import any_left, femseg, listeners, own_cluster
 pytestmark = pytest.mark.slow
 
 SPREAD = """
-import ray
+import time, ray
 ray.init(log_to_driver=False)
-where = ray.remote(num_cpus=1)(lambda: ray.get_runtime_context().get_node_id())
-print("nodes", len(set(ray.get([where.options(scheduling_strategy="SPREAD").remote() for _ in range(8)]))))
+
+@ray.remote(num_cpus=1)
+def where():
+    time.sleep(5)  # longer than a worker needs to start on a node that idles
+    return ray.get_runtime_context().get_node_id()
+
+print("nodes", len(set(ray.get([where.remote() for _ in range(6)]))))
 """
 
 
