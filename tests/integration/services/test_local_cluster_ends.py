@@ -2,6 +2,7 @@
 
 import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import psutil
 import pytest
 from own_cluster import any_left, femseg, listeners, own_cluster
+from tiny_project import ROOT
 
 pytestmark = pytest.mark.slow
 
@@ -97,3 +99,26 @@ def test_a_node_with_a_wrong_token_does_not_join_CL_08(tmp_path):
         done = subprocess.run(command, env=stranger, cwd="/", capture_output=True, text=True, timeout=240)
         assert done.returncode != 0
         assert "up: 1 node(s)" in femseg(cluster.env, "cluster", "status").stdout
+
+
+IMPORTED = "import os, platform, femseg; print(platform.python_version(), femseg.__file__, os.getcwd())"
+
+
+def test_an_uploaded_job_runs_the_uploaded_code_on_the_shared_folder(tmp_path):
+    shared = tmp_path / "shared"
+    shared.mkdir()
+    submit = ["job", "submit", "--working-dir", str(ROOT), "--runtime-env", str(ROOT / "ray-runtime-env.yaml"), "--"]
+    in_project = ["sh", "docker/in-project.sh", str(shared)]
+    with own_cluster(tmp_path, "--cpus", "1") as cluster:
+        inside = {name: value for name, value in cluster.inside.items() if name != "PYTHONPATH"}
+        done = ray(inside, *submit, *in_project, sys.executable, "-c", IMPORTED)
+        assert done.returncode == 0, done.stdout + done.stderr
+        version, imported, folder = next(line for line in done.stdout.splitlines() if line.startswith("3.")).split()
+        assert version == platform.python_version()
+        assert "/_ray_pkg_" in imported
+        assert imported.endswith("/platform/femseg/__init__.py")
+        assert folder == str(shared)
+        refused = ray(inside, *submit, *in_project, sys.executable, "-m", "pipelines.split")
+        assert refused.returncode == 1
+        assert "error ST-02: data/cohort/manifest.json: is missing" in refused.stdout
+        assert (shared / "params.yaml").read_bytes() == (ROOT / "params.yaml").read_bytes()
