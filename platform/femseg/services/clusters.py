@@ -2,6 +2,7 @@
 
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,10 +10,30 @@ import ray
 
 from femseg.errors import ExitCode, Fault, Refusal
 
+_ANSWER_WITHIN_S = 5.0
+
 
 def available_cpus() -> int:
     """Processor cores that this process may use."""
     return len(os.sched_getaffinity(0))
+
+
+def _require_answer(address: str) -> None:
+    """Refuse (CL-06, exit 6) a cluster that nobody listens for; Ray would try for more than a minute."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # "auto": Ray looks for it
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_WITHIN_S).close()
+    except OSError as error:
+        fault = Fault(
+            id="CL-06",
+            file="RAY_ADDRESS",
+            problem=f"no Ray cluster answers at {address}: {error}",
+            fix="start one (`femseg cluster up`), or `unset RAY_ADDRESS` for a private session",
+            exit_code=ExitCode.SERVICE_DOWN,
+        )
+        raise Refusal(fault) from None
 
 
 @contextmanager
@@ -28,6 +49,7 @@ def ray_session(*, cpus: int | None = None, dashboard: bool = False) -> Iterator
     logging.getLogger("ray").setLevel(logging.ERROR)  # its warnings speak of its own set-up
     address = os.environ.get("RAY_ADDRESS")
     if address:
+        _require_answer(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
         ray.init(

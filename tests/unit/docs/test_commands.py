@@ -20,7 +20,8 @@ def starting_with(*words: str) -> list[str]:
 
 def options_of(command) -> set[str]:
     names = {name for option in command.params for name in [*option.opts, *option.secondary_opts]}
-    return {name for name in names if name.startswith("-")}
+    below = [options_of(command) for command in getattr(command, "commands", {}).values()]
+    return {name for name in names if name.startswith("-")}.union(*below)
 
 
 @pytest.mark.parametrize("line", starting_with("femseg"))

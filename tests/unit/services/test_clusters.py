@@ -1,8 +1,11 @@
 """What a cluster is asked for."""
 
+import socket
+
 import pytest
 
-from femseg.services.clusters import available_cpus
+from femseg.errors import Refusal
+from femseg.services.clusters import available_cpus, ray_session
 from femseg.services.training import cores_for_each
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray warns of itself
@@ -27,3 +30,12 @@ def test_every_worker_fits_on_a_node_with_as_many_cores_as_can_be(workers, cores
 
 def test_at_least_one_core_is_there():
     assert available_cpus() >= 1
+
+
+def test_a_cluster_that_is_gone_is_refused_at_once_CL_06(monkeypatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{free.getsockname()[1]}")
+        with pytest.raises(Refusal, match="CL-06: RAY_ADDRESS: no Ray cluster answers") as refused, ray_session():
+            raise AssertionError("there is no cluster")
+    assert refused.value.exit_code == 6
