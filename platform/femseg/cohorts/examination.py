@@ -21,7 +21,7 @@ from femseg.cohorts.settings import CohortSettings, LabelMap
 from femseg.cohorts.study import PairedStudy
 from femseg.errors import Fault
 from femseg.volumes.files.plausible import finite_faults, hounsfield_faults
-from femseg.volumes.files.reading import of_labels, read_checked_ct, read_checked_labels
+from femseg.volumes.files.reading import of_labels, read_checked_labels
 from femseg.volumes.files.source import CheckedVolume
 from femseg.volumes.volume import CtVolume
 
@@ -46,12 +46,11 @@ class Examination:
     mask_values_zyx: NDArray[np.generic] | None = None
 
 
-def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) -> Examination:
-    """Read the CT and the mask of a study whose headers hold, and check what only the pixels tell.
+def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, volume: CtVolume) -> Examination:
+    """Check what only the pixels tell of a study whose headers hold; its CT has been read, its mask is read here.
 
     Raises: Refusal if a file cannot be read after all.
     """
-    volume = read_checked_ct(ct)
     file = str(_named(ct))
     faults = finite_faults(volume.hu_zyx, file)
     if not faults and not settings.accept_hu:
