@@ -1,7 +1,8 @@
 """How long intake takes: beyond reading for one large study, and against reading headers for hundreds.
 
-1. A DICOM study of 400 slices of 512 × 512 with its mask: the full check, less reading the pixels of both with
-   SimpleITK. Goal: at most 1 s. Both in one process, in turns, the files in the page cache.
+1. A DICOM study of 400 slices of 512 × 512, its CT alone, and with a mask series of as many slices: the full check,
+   less reading the same pixels with SimpleITK. Goal: at most 1 s. Both in one process, in turns, the files in the page
+   cache.
 2. 200 studies of 300 slices of 64 × 64, CT alone: `femseg check --headers --no-masks` as a process, start-up and Ray
    included, against a process that reads the same tags of the same files with pydicom, and one that calls our own
    reading of headers alone; each on as many workers as there are cores. Goal: at most 1.5 × pydicom. The full check
@@ -35,7 +36,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from femseg.cohorts.check import check_one, studies_of
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, MaskUse
 from femseg.durable import require_free_space, write_json_durably
 from femseg.volumes.files.dicom_headers import read_slice_header
 
@@ -147,27 +148,38 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - started
 
 
-def beyond_reading(folder: Path, repeats: int) -> dict[str, float]:
-    """Medians of reading, of the full check, and of their differences."""
+def beyond_reading(folder: Path, masks: MaskUse, repeats: int) -> dict[str, float]:
+    """Medians of reading and of the full check, and how much longer the check takes; seconds, and those of processors."""
     settings = CohortSettings(source="dicom")
     (study,) = studies_of(folder, settings)
+    series = ["ct", "mask"] if masks == "required" else ["ct"]
+
+    def read() -> None:
+        for name in series:
+            read_pixels(folder / "one" / name)
 
     def check(**how: bool) -> None:
-        outcome = check_one(study, settings, root=folder, id_key=b"-" * 32, **how)
+        outcome = check_one(study, settings, root=folder, id_key=b"-" * 32, masks=masks, **how)
         assert outcome.usable, outcome.faults
 
-    runs = [
-        {
-            "reading_s": timed(lambda: (read_pixels(folder / "one/ct"), read_pixels(folder / "one/mask"))),
-            "check_s": timed(check),
-            "check_with_pictures_s": timed(lambda: check(pictures=True)),
-            "headers_alone_s": timed(lambda: check(headers_only=True)),
-        }
-        for _ in range(repeats)
-    ]
-    medians = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-    beyond = statistics.median(run["check_s"] - run["reading_s"] for run in runs)
-    return {key: round(value, 3) for key, value in (medians | {"beyond_reading_s": beyond}).items()}
+    works = {
+        "reading": read,
+        "check": check,
+        "check_with_pictures": lambda: check(pictures=True),
+        "headers_alone": lambda: check(headers_only=True),
+    }
+    runs: dict[str, list[tuple[float, float]]] = {name: [] for name in works}
+    for _ in range(repeats):
+        for name, work in works.items():
+            before = time.process_time()
+            seconds = timed(work)
+            runs[name].append((seconds, time.process_time() - before))
+    beyond = [(b[0] - a[0], b[1] - a[1]) for a, b in zip(runs["reading"], runs["check"], strict=True)]
+    return {
+        f"{name}_{kind}": round(statistics.median(run[place] for run in of), 3)
+        for name, of in (runs | {"beyond_reading": beyond}).items()
+        for place, kind in enumerate(("s", "processor_s"))
+    }
 
 
 def with_pydicom(paths: list[Path]) -> int:
@@ -231,8 +243,9 @@ def main() -> None:
         folder = Path(name)
         require_free_space(folder, 900 * 2**20 + arguments.studies * arguments.slices * 20_000)
         write_large_study(folder / "large")
-        one = beyond_reading(folder / "large", arguments.repeats)
-        print(json.dumps(one), flush=True)
+        ways: dict[str, MaskUse] = {"ct_alone": "ignored", "ct_and_mask": "required"}
+        one = {name: beyond_reading(folder / "large", masks, arguments.repeats) for name, masks in ways.items()}
+        print(json.dumps(one, indent=2), flush=True)
         write_many_studies(folder / "many", arguments.studies, arguments.slices)
         many = many_studies(folder / "many", arguments.repeats)
     record = {
@@ -243,7 +256,7 @@ def main() -> None:
         "one_study_of_400_slices_512": one,
         f"{arguments.studies}_studies_of_{arguments.slices}_slices_64": many,
         "met": {
-            "beyond_reading": one["beyond_reading_s"] <= GOAL_BEYOND_READING_S,
+            "beyond_reading": {n: ms["beyond_reading_s"] <= GOAL_BEYOND_READING_S for n, ms in one.items()},
             "headers": many["ratio_to_pydicom"] <= GOAL_RATIO,
         },
     }

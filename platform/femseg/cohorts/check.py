@@ -25,6 +25,7 @@ from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.plain_files import is_folder
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
+from femseg.volumes.files.reading import read_checked_ct
 from femseg.volumes.files.source import Mend, Source
 from femseg.volumes.volume import CtVolume
 
@@ -186,9 +187,11 @@ def _examined(
     if paired.ct is None or paired.faults:
         return outcome, None
     try:
-        with ThreadPoolExecutor(1) as hashing:  # while the voxels are looked at; neither waits for the interpreter
+        with ThreadPoolExecutor(2) as hashing:  # while the voxels are looked at; neither waits for the interpreter
             sources = hashing.submit(_hashed, paired, root)
-            found = examined(paired, paired.ct, settings)
+            volume = read_checked_ct(paired.ct)
+            pixels = hashing.submit(_pixels_sha256, volume)
+            found = examined(paired, paired.ct, settings, volume)
     except Refusal as refusal:
         return replace(outcome, faults=refusal.faults), None
     remarks = (*outcome.remarks, *found.remarks)
@@ -218,9 +221,13 @@ def _examined(
         )
     except Refusal as refusal:
         return replace(outcome, faults=refusal.faults), found
-    digest = hashlib.sha256(repr(found.ct.grid.shape_zyx).encode())
-    digest.update(found.ct.hu_zyx.data)
-    return replace(outcome, case=case, pixels_sha256=digest.hexdigest()), found
+    return replace(outcome, case=case, pixels_sha256=pixels.result()), found
+
+
+def _pixels_sha256(ct: CtVolume) -> str:
+    digest = hashlib.sha256(repr(ct.grid.shape_zyx).encode())
+    digest.update(ct.hu_zyx.data)
+    return digest.hexdigest()
 
 
 def _hashed(paired: PairedStudy, root: Path) -> tuple[Source, Source | None]:

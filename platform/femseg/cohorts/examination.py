@@ -34,7 +34,7 @@ from femseg.errors import Fault
 from femseg.volumes.files.dicom_series import COUNT_UNVERIFIABLE
 from femseg.volumes.files.mending import OUTSIDE_HU
 from femseg.volumes.files.plausible import finite_faults, hounsfield_faults
-from femseg.volumes.files.reading import of_labels, read_checked_ct, read_checked_labels
+from femseg.volumes.files.reading import of_labels, read_checked_labels
 from femseg.volumes.files.source import CheckedVolume
 from femseg.volumes.volume import CtVolume
 
@@ -59,12 +59,11 @@ class Examination:
     mask_values_zyx: NDArray[np.generic] | None = None
 
 
-def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings) -> Examination:
-    """Read the CT and the mask of a study whose headers hold, and check what only the pixels tell.
+def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, volume: CtVolume) -> Examination:
+    """Check what only the pixels tell of a study whose headers hold; its CT has been read, its mask is read here.
 
     Raises: Refusal if a file cannot be read after all.
     """
-    volume = read_checked_ct(ct)
     file = str(_named(ct))
     faults = finite_faults(volume.hu_zyx, file)
     if not faults and not settings.accept_hu:

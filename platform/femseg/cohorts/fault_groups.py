@@ -8,7 +8,7 @@ from femseg.cohorts.checked import CheckedCohort
 from femseg.cohorts.fault_kinds import kind_of
 from femseg.errors import Fault
 
-_CHOSEN = re.compile(r"(--[a-z-]+) \S+|choose one: .*")
+_OF_ONE_STUDY = re.compile(r"(?<=--mask )\S+|(?<=--series )\S+|\S*\d\S*")  # names and numbers in a fix
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +32,18 @@ def fault_groups(cohort: CheckedCohort) -> tuple[FaultGroup, ...]:
     found: dict[tuple[str, str], list[tuple[str, Fault]]] = {}
     of_studies = [(study.name, fault) for study in cohort.studies for fault in study.faults]
     for name, fault in of_studies or [("", fault) for fault in cohort.faults]:
-        found.setdefault((fault.id, _CHOSEN.sub(r"\1 …", fault.fix)), []).append((name, fault))
+        found.setdefault((fault.id, _OF_ONE_STUDY.sub("…", fault.fix)), []).append((name, fault))
     groups = [_group(id_, members) for (id_, _), members in found.items()]
     return tuple(sorted(groups, key=lambda group: (-len(group.studies), group.id)))
 
 
 def _group(id_: str, members: Sequence[tuple[str, Fault]]) -> FaultGroup:
+    fixes = {fault.fix for _, fault in members}
+    fix = members[0][1].fix
     return FaultGroup(
         id=id_,
         title=kind_of(id_).title,
-        fix=members[0][1].fix,
+        fix=fix if len(fixes) == 1 else fix.partition(": ")[0],  # what follows is of one study
         studies=tuple(dict.fromkeys(name for name, _ in members if name)),
         faults=tuple(fault for _, fault in members),
     )
