@@ -25,6 +25,7 @@ from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.plain_files import is_folder
 from femseg.volumes.files.dicom_folder import files_below, holds_dicom
+from femseg.volumes.files.opening import require_plain_name
 from femseg.volumes.files.reading import read_checked_ct
 from femseg.volumes.files.source import Mend, Source
 from femseg.volumes.volume import CtVolume
@@ -99,12 +100,13 @@ def check_one(
         pictures: make a preview, also of a study with faults where that is possible.
     """
     try:
+        require_plain_name(study.location)  # said once, not for each file below
         with opened(study, root) as (there, files_root):
             outcome = _looked_at(
                 there, settings, root, files_root, id_key, masks, headers_only=headers_only, pictures=pictures
             )
             return replace(_outside(outcome, study, files_root, root), part=study.part)
-    except Refusal as refusal:  # of the archive
+    except Refusal as refusal:  # of its name or the archive
         return CheckedStudy(
             name=_name(study, root), location=str(study.location), case=None, faults=refusal.faults, ignored=()
         )

@@ -14,6 +14,7 @@ from pathlib import Path
 import pydicom
 
 from femseg.cohorts.findings import Finding
+from femseg.plain_files import open_plain
 from femseg.volumes.files.volume_file import volume_suffix
 
 _NAMING_TAGS = ("PatientName", "PatientID", "OtherPatientNames", "OtherPatientIDs")
@@ -76,9 +77,9 @@ def _identifying_words(files: Sequence[Path]) -> dict[str, str]:
     words: dict[str, str] = {}
     for path in [path for path in files if not volume_suffix(path)][:_FILES_TRIED]:
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), open_plain(path) as stream:
                 warnings.simplefilter("ignore")
-                found = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=list(_NAMING_TAGS))
+                found = pydicom.dcmread(stream, stop_before_pixels=True, specific_tags=list(_NAMING_TAGS))
                 texts = {tag: str(found.get(tag, "")) for tag in _NAMING_TAGS}
         except Exception:  # whatever is wrong with the file is said by its check; pydicom raises a dozen types
             continue
@@ -114,7 +115,7 @@ def _telling(text: str) -> bool:
 def _texts(path: Path, suffix: str) -> list[tuple[str, str]]:
     """Free texts of a volume file's header, each with its field's name; none of a file that cannot be read."""
     try:
-        with gzip.open(path) if suffix == ".nii.gz" else path.open("rb") as stream:
+        with open_plain(path) as file, gzip.open(file) if suffix == ".nii.gz" else file as stream:
             head = stream.read(_HEADER_AT_MOST_BYTES)
     except (OSError, EOFError, zlib.error):
         return []

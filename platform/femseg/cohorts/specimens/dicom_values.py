@@ -4,12 +4,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pydicom
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import MPEG2MPML, RLELossless, SecondaryCaptureImageStorage
+from pydicom.uid import MPEG2MPML, UID, RLELossless, SecondaryCaptureImageStorage
 
-from femseg.cohorts.specimens.base import Change, stored_pixels, write_dicom_study, write_series
+from femseg.cohorts.specimens.base import Change, stored_pixels
+from femseg.cohorts.specimens.compressed import run_lengths
 from femseg.cohorts.specimens.dicom_change import afterwards, all_with, dicom, one_with, without, without_all
 from femseg.cohorts.specimens.specimen import Make, Specimen, refused
 
@@ -65,28 +65,22 @@ def _three_samples(datasets: list[Dataset]) -> None:
         dataset.PixelData = dataset.PixelData * 3
 
 
-def _encapsulated(datasets: list[Dataset]) -> None:
-    for dataset in datasets:
-        dataset.PixelData = encapsulate([dataset.PixelData])
-        dataset["PixelData"].is_undefined_length = True
+def _encapsulated_as(syntax: str) -> Change:
+    """The stored numbers as they are, said to be compressed."""
+
+    def change(datasets: list[Dataset]) -> None:
+        for dataset in datasets:
+            dataset.PixelData = encapsulate([dataset.PixelData])
+            dataset["PixelData"].VR, dataset["PixelData"].is_undefined_length = "OB", True
+            dataset.file_meta = FileMetaDataset()
+            dataset.file_meta.TransferSyntaxUID = UID(syntax)
+
+    return change
 
 
-def _as_video(folder: Path) -> None:
-    def written_again(datasets: list[Dataset]) -> None:
-        _encapsulated(datasets)
-        write_series(folder / "study" / "ct", datasets, syntax=MPEG2MPML)
-
-    write_dicom_study(folder / "study", ct=written_again)
-
-
-def _run_lengths_cut(folder: Path) -> None:
-    write_dicom_study(folder / "study")
-    for path in sorted((folder / "study" / "ct").iterdir()):
-        dataset = pydicom.dcmread(path)
-        dataset.compress(RLELossless)
-        dataset.save_as(path)
-    torn = folder / "study" / "ct" / "slice-013.dcm"
-    torn.write_bytes(torn.read_bytes()[:-8])  # the sequence delimiter
+def _without_delimiter(study: Path) -> None:
+    torn = study / "ct" / "slice-013.dcm"
+    torn.write_bytes(torn.read_bytes()[:-8])  # eight bytes end the fragments
 
 
 def _without_suffix(study: Path) -> None:
@@ -176,7 +170,7 @@ SPECIMENS: tuple[Specimen, ...] = (
     ),
     refused("mr", "IN-12", "Modality is MR", dicom(ct=all_with("Modality", "MR")), "Modality", "MR", truth="none"),
     refused("colour", "IN-12", "three samples a pixel", dicom(ct=_three_samples), "RGB"),
-    refused("video", "IN-12", "pixels as MPEG-2 video", _as_video, "MPEG2", "14 of 14"),
+    refused("video", "IN-12", "pixels as MPEG-2 video", dicom(ct=_encapsulated_as(MPEG2MPML)), "MPEG2", "14 of 14"),
     refused(
         "zero-byte-slice",
         "IN-14",
@@ -251,10 +245,18 @@ SPECIMENS: tuple[Specimen, ...] = (
         "compressed-pixels-cut",
         "IN-14",
         "compressed pixels that do not end",
-        _run_lengths_cut,
+        afterwards(_without_delimiter, dicom(ct=run_lengths)),
         "slice-013.dcm",
         "compressed pixel data do not end",
         faults=("IN-14", "IN-03"),
+    ),
+    refused(
+        "pixels-said-to-be-run-lengths",
+        "IN-14",
+        "plain numbers whose header says run lengths",
+        dicom(ct=_encapsulated_as(RLELossless)),
+        "slice-000.dcm",
+        "segments, 16 bits need 2",
     ),
     refused(
         "unknown-value-type",

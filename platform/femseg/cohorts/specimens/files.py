@@ -7,7 +7,7 @@ from femseg.cohorts.specimens.dicom_change import afterwards
 from femseg.cohorts.specimens.specimen import Make, Specimen, accepted, refused
 
 _LONGEST = 255  # bytes, on most file systems
-ODD_NAMES = ("-rf", "a..b", "$(echo) `x` ;&|", "new\nline\x1b[31m", "Fémur 🦴 #1", "…" * (_LONGEST // 3), " trailing ")
+ODD_NAMES = ("-rf", "a..b", "$(echo) `x` ;&|", "Fémur 🦴 #1", "身長", "…" * (_LONGEST // 3), " trailing ")
 
 
 def _unreadable(study: Path) -> None:
@@ -49,7 +49,19 @@ def _oddly_named(folder: Path) -> None:
 
 
 def _oddly_named_dicom(folder: Path) -> None:
+    write_dicom_study(folder / "Fémur 🦴 ..")
+
+
+def _breaking_name(folder: Path) -> None:
+    write_volume_study(folder / "new\nline\x1b[31m")
+
+
+def _breaking_dicom_name(folder: Path) -> None:
     write_dicom_study(folder / "Fémur\n🦴 ..")
+
+
+def _breaking_slice_name(study: Path) -> None:
+    (study / "ct" / "slice-013.dcm").rename(study / "ct" / "new\nline\x1b[31m.dcm")
 
 
 SPECIMENS: tuple[Specimen, ...] = (
@@ -83,25 +95,55 @@ SPECIMENS: tuple[Specimen, ...] = (
         "IN-26",
         "a folder where a slice is meant",
         _folder_for("ct/slice-005.dcm"),
-        "ct/slice-005.dcm",
+        "ct/slice-005.dcm: cannot be opened: is a folder",
         faults=("IN-26", "IN-01", "IN-03"),
     ),
-    refused("folder-for-ct", "IN-26", "a folder where the CT is meant", _folder_for("ct.nii.gz"), "ct.nii.gz"),
+    refused(
+        "folder-for-ct",
+        "IN-26",
+        "a folder where the CT is meant",
+        _folder_for("ct.nii.gz"),
+        "ct.nii.gz: cannot be opened: is a folder",
+    ),
     refused(
         "folder-for-mask",
         "IN-26",
         "a folder where the mask is meant",
         _folder_for("mask.nii.gz"),
-        "mask.nii.gz",
+        "mask.nii.gz: cannot be opened: is a folder",
         faulty="mask",
     ),
     refused(
         "torn-slice-oddly-named",
         "IN-26",
-        "a torn slice whose name breaks a line",
-        _torn_under("new\nline\x1b[31m 🦴 ...dcm"),
-        r"new\nline\x1b[31m",
+        "a torn slice of an odd name that is fine",
+        _torn_under("$(echo) `x` 🦴 ...dcm"),
+        "$(echo) `x` 🦴 ...dcm: ends after",
         faults=("IN-14", "IN-03"),
+    ),
+    refused(
+        "slice-name-breaks-line",
+        "IN-26",
+        "a good slice whose name breaks a line",
+        afterwards(_breaking_slice_name),
+        r"new\nline\x1b[31m.dcm: its name holds control characters",
+        faults=("IN-26", "IN-03"),
+    ),
+    refused(
+        "study-name-breaks-line",
+        "IN-26",
+        "a good study whose folder's name breaks a line",
+        _breaking_name,
+        r"new\nline\x1b[31m: its name holds control characters",
+        truth="stored",
+    ),
+    refused(
+        "dicom-study-name-breaks-line",
+        "IN-26",
+        "a good DICOM study whose folder's name breaks a line",
+        _breaking_dicom_name,
+        r"Fémur\n🦴 ..: its name holds control characters",
+        truth="stored",
     ),
     refused(
         "torn-slice-longest-name",
@@ -111,6 +153,6 @@ SPECIMENS: tuple[Specimen, ...] = (
         "before its pixel data",
         faults=("IN-14", "IN-03"),
     ),
-    accepted("odd-names", "IN-26", "good studies with names that break lines and shells", _oddly_named),
+    accepted("odd-names", "IN-26", "good studies with names that break shells", _oddly_named),
     accepted("odd-dicom-name", "IN-26", "a good DICOM study with such a name", _oddly_named_dicom),
 )

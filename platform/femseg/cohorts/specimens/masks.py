@@ -163,9 +163,18 @@ SPECIMENS: tuple[Specimen, ...] = (
     refused(
         "mask-of-another-size",
         "IN-20",
-        "the mask file has more slices than the CT",
+        "the mask file has more rows than the CT",
+        with_mask(np.pad(_femur(), ((0, 0), (0, 2), (0, 0)))),
+        "size (14, 26, 26), CT (14, 24, 26)",
+        faulty="mask",
+    ),
+    refused(
+        "mask-of-more-slices",
+        "IN-03",
+        "the mask goes on for two slices where the CT ends",
         with_mask(np.pad(_femur(), ((0, 2), (0, 0), (0, 0)))),
-        "size (16, 24, 26), CT (14, 24, 26)",
+        "the mask has 16 slices, its CT 14",
+        "2 after its last slice",
         faulty="mask",
     ),
     refused(
@@ -190,7 +199,7 @@ SPECIMENS: tuple[Specimen, ...] = (
         "IN-21",
         "voxels shifted by 9 mm under an unchanged header",
         with_mask(_shifted(0, 3, 0)),
-        "mask.nii.gz",
+        "mask.nii.gz: the mask fits far better",
         faulty="mask",
     ),
     refused(

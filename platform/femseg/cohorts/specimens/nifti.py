@@ -216,7 +216,7 @@ SPECIMENS: tuple[Specimen, ...] = (
     refused("rgb", "IN-18", "colours", field("datatype", "2h", 128, 24), "datatype is 128 (RGB)", truth="none"),
     refused("complex", "IN-18", "complex numbers", field("datatype", "2h", 32, 64), "datatype is 32", truth="none"),
     refused("no-magic", "IN-18", "a NIfTI header without its mark", field("magic", "4s", b"abcd"), "magic"),
-    refused("nifti-2", "IN-18", "NIfTI-2", edited(_nifti_2), "sizeof_hdr is 540"),
+    refused("nifti-2", "IN-18", "NIfTI-2", edited(_nifti_2), "is NIfTI-2, NIfTI-1 is read"),
     refused(
         "spacing-in-metres", "IN-19", "millimetres written as metres", with_ct(HU, 0.001), "0.004 × 0.003 × 0.0025"
     ),

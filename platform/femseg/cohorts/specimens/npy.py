@@ -55,18 +55,18 @@ def _npy(write: Callable[[Path], None]) -> Make:
 _PLAIN = "{'descr': '<i2', 'fortran_order': False, 'shape': %s, }"
 
 SPECIMENS: tuple[Specimen, ...] = (
-    refused("npy", "IN-25", "an array without spacing", _npy(_array), "ct.npy", faults=("IN-12",), truth="none"),
-    refused("npy-big-endian", "IN-25", "big-endian", _npy(_big_endian), "ct.npy", faults=("IN-12",), truth="none"),
-    refused("npy-axis-order", "IN-25", "(y, x, z)", _npy(_other_axis_order), "ct.npy", faults=("IN-12",), truth="none"),
-    refused("npy-objects", "IN-25", "Python objects", _npy(_objects), "ct.npy", exit_code=9, truth="none"),
-    refused("npy-pickle", "IN-25", "a pickle that prints", _npy(_pickled_code), "ct.npy", exit_code=9, truth="none"),
-    refused("npy-cut", "IN-25", "an array without its end", _npy(_cut), "ct.npy", truth="none"),
+    refused("npy", "IN-25", "an array without spacing", _npy(_array), "ct.npy: is an array int16", truth="none"),
+    refused("npy-big-endian", "IN-25", "big-endian", _npy(_big_endian), "in big-endian", truth="none"),
+    refused("npy-axis-order", "IN-25", "(y, x, z)", _npy(_other_axis_order), "(24, 26, 14) without", truth="none"),
+    refused("npy-objects", "IN-25", "Python objects", _npy(_objects), "(a pickle)", exit_code=9, truth="none"),
+    refused("npy-pickle", "IN-25", "a pickle of code", _npy(_pickled_code), "is a pickle", exit_code=9, truth="none"),
+    refused("npy-cut", "IN-25", "an array without its end", _npy(_cut), "12472 bytes", "needs 17472", truth="none"),
     refused(
         "npy-negative-shape",
         "IN-25",
         "a negative size",
         _npy(_with_header(_PLAIN % "(14, -24, 26)")),
-        "ct.npy",
+        "(14, -24, 26) is not made of whole numbers",
         truth="none",
     ),
     refused(
@@ -74,7 +74,7 @@ SPECIMENS: tuple[Specimen, ...] = (
         "IN-25",
         "4 PB",
         _npy(_with_header(_PLAIN % "(2000000000, 1000, 1000)")),
-        "ct.npy",
+        "needs 4000000000000000",
         truth="none",
     ),
     refused(
@@ -82,7 +82,7 @@ SPECIMENS: tuple[Specimen, ...] = (
         "IN-25",
         "an expression in the header",
         _npy(_with_header(_PLAIN % "(print('code ran'), 24, 26)")),
-        "ct.npy",
+        "no readable NPY header",
         truth="none",
     ),
 )

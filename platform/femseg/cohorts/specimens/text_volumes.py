@@ -114,8 +114,8 @@ SPECIMENS: tuple[Specimen, ...] = (
         text_edited(".mha", lambda b: b[:-2000], compressed=True),
         exit_code=4,
     ),
-    refused("nrrd-nan", "IN-17", "an NRRD with a NaN", _with_nan(".nrrd"), "1 voxels", "(1, 2, 3) (z, y, x)"),
-    refused("mha-nan", "IN-17", "an MHA with a NaN", _with_nan(".mha"), "1 voxels", "(1, 2, 3) (z, y, x)"),
+    refused("nrrd-nan", "IN-17", "an NRRD with a NaN", _with_nan(".nrrd"), "1 voxels", "(3, 2, 1) (x, y, z)"),
+    refused("mha-nan", "IN-17", "an MHA with a NaN", _with_nan(".mha"), "1 voxels", "(3, 2, 1) (x, y, z)"),
     refused(
         "nrrd-no-directions",
         "IN-18",
@@ -131,14 +131,14 @@ SPECIMENS: tuple[Specimen, ...] = (
         "IN-18",
         "an MHA without its spacing",
         without_line(".mha", "ElementSpacing"),
-        "elementspacing",
+        "ElementSpacing",
     ),
     refused(
         "mha-no-directions",
         "IN-18",
         "an MHA without its directions",
         without_line(".mha", "TransformMatrix"),
-        "transformmatrix",
+        "TransformMatrix",
     ),
     refused(
         "nrrd-points-elsewhere",

@@ -22,29 +22,13 @@ from femseg.cohorts.specimens.catalogue import BY_KIND, CATALOGUE
 from femseg.cohorts.specimens.specimen import Specimen
 from femseg.volumes.grid import VoxelGrid
 
-NOT_YET = {
-    "npy-objects": "an array of Python objects is refused by its suffix alone, with exit 3",
-    "npy-pickle": "a pickle under .npy is refused by its suffix alone, with exit 3",
-    "npy-cut": "NPY is refused by its suffix alone",
-    "npy-negative-shape": "NPY is refused by its suffix alone",
-    "npy-absurd-shape": "NPY is refused by its suffix alone",
-    "npy-expression": "NPY is refused by its suffix alone",
-    "mask-shifted": "half of a mask on the bone is enough for its mean to lie above the shell's",
-    "folder-for-slice": "a folder where a file is meant shows as the missing file",
-    "folder-for-ct": "a folder where a file is meant shows as the missing file",
-    "folder-for-mask": "a folder where a file is meant shows as the missing file",
-}
 ALWAYS_SAID = "IN-06: volume files hold no PatientID; each study counts as its own patient"
 
 
 def of(*expected: str) -> list:
     """Parameters with ids such as "IN-01 missing-slice"."""
     return [
-        pytest.param(
-            specimen,
-            id=f"{specimen.matrix_id} {specimen.kind}",
-            marks=pytest.mark.xfail(reason=NOT_YET[specimen.kind], strict=True) if specimen.kind in NOT_YET else (),
-        )
+        pytest.param(specimen, id=f"{specimen.matrix_id} {specimen.kind}")
         for specimen in CATALOGUE
         if specimen.expected in expected
     ]
