@@ -52,6 +52,7 @@ bench: $(VENV)/.dev
 	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
 	python benchmarks/surface_metrics.py --output benchmarks/results/surface_metrics.json
 	python benchmarks/arrays_large_ct.py --output benchmarks/results/arrays_large_ct.json
+	python benchmarks/mask_placement.py --output benchmarks/results/mask_placement.json
 	python benchmarks/demo_repro.py --output benchmarks/results/demo_repro.json
 
 constraints:
