@@ -54,6 +54,7 @@ bench: $(VENV)/.dev
 	python benchmarks/intake_fuzz.py --output benchmarks/results/intake_fuzz.json
 	python benchmarks/arrays_large_ct.py --output benchmarks/results/arrays_large_ct.json
 	python -m benchmarks.intake_speed --output benchmarks/results/intake_speed.json
+	python benchmarks/mask_placement.py --output benchmarks/results/mask_placement.json
 	python benchmarks/demo_repro.py --output benchmarks/results/demo_repro.json
 
 constraints:
