@@ -166,3 +166,26 @@ def test_a_series_that_the_study_does_not_hold_is_refused(segment, tmp_path):
     write_dicom_study(tmp_path / "study")
     done = segment(tmp_path / "study", tmp_path / "mask.nii.gz", "--series", "1.2.3.4")
     assert_refused(done, tmp_path / "mask.nii.gz", 3, "holds no CT series 1.2.3.4")
+
+
+@pytest.mark.parametrize(
+    ("output", "exit_code", "says"),
+    [
+        (".nii.gz", 2, "has nothing before its suffix"),
+        ("new\nline.nii.gz", 2, "control characters"),
+        ("/proc/mask.nii.gz", 2, "cannot be written there"),
+        ("x" * 260 + ".nii.gz", 2, "File name too long"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_any_work(segment, ct, tmp_path, capfd, output, exit_code, says):
+    done = segment(ct, tmp_path / output, model=tmp_path / "no model")
+    assert done.exit_code == exit_code, done.output
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert capfd.readouterr() == ("", "")  # nothing of a native library's
+
+
+def test_an_empty_path_is_not_the_folder_one_happens_to_be_in(segment, tmp_path):
+    done = segment("", tmp_path / "mask.nii.gz")
+    assert done.exit_code == 2
+    assert "expected a path, got ''" in done.stderr
