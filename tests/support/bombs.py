@@ -239,7 +239,6 @@ def yaml_as_long_as_it_may_be(folder: Path) -> Path:
 
 BOMBS: dict[Callable[[Path], Path], str] = {
     nifti_ct_of_one_gib: "IN-24",
-    nifti_ct_below_the_ratio: "IN-11",
     nifti_that_unpacks_to_more_than_it_says: "IN-16",
     nifti_of_32767_slices: "IN-16",
     mask_of_a_quarter_gib: "IN-20",
@@ -261,6 +260,7 @@ BOMBS: dict[Callable[[Path], Path], str] = {
     yaml_of_merges: "CFG-01",
     yaml_of_ten_megabytes: "CFG-01",
     yaml_as_long_as_it_may_be: "CFG-01",
+    nifti_ct_below_the_ratio: "IN-11",  # last, for it leaves memory to be used again
 }
 
 

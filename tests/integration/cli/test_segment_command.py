@@ -178,3 +178,26 @@ def test_a_zipped_ct_gives_the_mask_of_its_folder(segment, tmp_path):
         masks.append(nib.load(tmp_path / f"mask{number}.nii.gz"))
     np.testing.assert_array_equal(masks[0].get_fdata(), masks[1].get_fdata())
     np.testing.assert_array_equal(masks[0].affine, masks[1].affine)
+
+
+@pytest.mark.parametrize(
+    ("output", "exit_code", "says"),
+    [
+        (".nii.gz", 2, "has nothing before its suffix"),
+        ("new\nline.nii.gz", 2, "control characters"),
+        ("/proc/mask.nii.gz", 2, "cannot be written there"),
+        ("x" * 260 + ".nii.gz", 2, "File name too long"),
+    ],
+)
+def test_an_output_that_cannot_be_is_refused_before_any_work(segment, ct, tmp_path, capfd, output, exit_code, says):
+    done = segment(ct, tmp_path / output, model=tmp_path / "no model")
+    assert done.exit_code == exit_code, done.output
+    assert says in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert capfd.readouterr() == ("", "")  # nothing of a native library's
+
+
+def test_an_empty_path_is_not_the_folder_one_happens_to_be_in(segment, tmp_path):
+    done = segment("", tmp_path / "mask.nii.gz")
+    assert done.exit_code == 2
+    assert "expected a path, got ''" in done.stderr

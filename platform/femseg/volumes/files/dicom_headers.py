@@ -248,8 +248,10 @@ def _short(values: Mapping[int, bytes], tag: BaseTag, syntax: UID) -> int | None
 
 def _check_bits(path: Path, allocated: int | None, stored: int | None, highest: int | None) -> None:
     """The three numbers that say which bits of a pixel count; one that is wrong shifts or cuts values."""
-    if allocated is None or stored is None or highest is None:
+    if allocated is None:
         return
+    stored = allocated if stored is None else stored
+    highest = allocated - 1 if highest is None else highest
     if allocated not in (1, 8, 16, 32) or not 0 < stored <= allocated or highest != stored - 1:
         raise unreadable(path, f"stores {stored} of {allocated} bits with bit {highest} as the highest", _EXPORT)
 

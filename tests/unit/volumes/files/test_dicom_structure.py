@@ -85,6 +85,17 @@ def test_bits_that_do_not_agree_are_refused_IN_14(tmp_path, stored, highest):
         read_slice_header(path)
 
 
+def test_bits_without_the_highest_are_taken_where_all_are_stored_alone(tmp_path):
+    datasets = ct_slices()[:2]
+    for one, stored in zip(datasets, (16, 12), strict=True):
+        one.BitsStored = stored
+        del one.HighBit
+    whole, part = write_series(tmp_path, datasets)
+    assert read_slice_header(whole).rows == 24
+    with pytest.raises(Refusal, match="stores 12 of 16 bits with bit 15"):
+        read_slice_header(part)
+
+
 def test_more_elements_than_anybody_writes_are_not_counted_to_the_end():
     empty = struct.pack("<HH2sH", 0x0019, 0x1000, b"LO", 0)
     content = bytes(128) + b"DICM" + empty * 1_000_001
