@@ -149,7 +149,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def beyond_reading(folder: Path, masks: MaskUse, repeats: int) -> dict[str, float]:
-    """Medians of reading and of the full check, and how much longer the check takes; seconds, and those of processors."""
+    """Medians of reading and of the full check, and how much longer the check takes; seconds by clock and processor."""
     settings = CohortSettings(source="dicom")
     (study,) = studies_of(folder, settings)
     series = ["ct", "mask"] if masks == "required" else ["ct"]
