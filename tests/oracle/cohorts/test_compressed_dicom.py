@@ -309,4 +309,4 @@ def test_a_series_that_unpacks_two_hundredfold_is_refused_before_it_is_unpacked_
     codestream = encoded.PixelData
     folder = study(tmp_path / "ct", black)
     refusal = refused(folder, exit_code=ExitCode.RESOURCE)
-    assert_one_line_refusal(refusal.faults, "IN-24", str(folder), "436207616 bytes", exit_code=ExitCode.RESOURCE)
+    assert_one_line_refusal(refusal.faults, "IN-24", str(folder), "unpack to 436207616", exit_code=ExitCode.RESOURCE)
