@@ -59,9 +59,7 @@ SPECIMENS: tuple[Specimen, ...] = (
     refused("npy-big-endian", "IN-25", "big-endian", _npy(_big_endian), "in big-endian", truth="none"),
     refused("npy-axis-order", "IN-25", "(y, x, z)", _npy(_other_axis_order), "(24, 26, 14) without", truth="none"),
     refused("npy-objects", "IN-25", "Python objects", _npy(_objects), "(a pickle)", exit_code=9, truth="none"),
-    refused(
-        "npy-pickle", "IN-25", "a pickle of code", _npy(_pickled_code), "is a pickle", exit_code=9, truth="none"
-    ),
+    refused("npy-pickle", "IN-25", "a pickle of code", _npy(_pickled_code), "is a pickle", exit_code=9, truth="none"),
     refused("npy-cut", "IN-25", "an array without its end", _npy(_cut), "12472 bytes", "needs 17472", truth="none"),
     refused(
         "npy-negative-shape",
