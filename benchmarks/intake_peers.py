@@ -82,7 +82,9 @@ def file_called(study: Path, stem: str) -> str:
 
 def files_for(tool: str, specimen: Specimen, folder: Path) -> list[str] | None:
     """Volume files that a peer is given; none for a DICOM folder; None where the specimen is not its business."""
-    study = studies_of(folder)[0]
+    if not (studies := studies_of(folder)):
+        return None  # an archive, which none of them opens
+    study = studies[0]
     dicom = not any(file_called(study, stem) for stem in ("ct", "a")) or (study / "ct").is_dir()
     torn = specimen.matrix_id in ("IN-16", "IN-26")
     if tool == "nnunet":
@@ -146,7 +148,8 @@ def by_femseg(specimen: Specimen, folder: Path) -> Outcome:
         affine = np.eye(4)
         affine[:3, :3] = np.array(ct.grid.direction_xyz).reshape(3, 3) * ct.grid.spacing_mm_zyx[::-1]
         affine[:3, 3] = ct.grid.origin_mm_xyz
-        ok = ok and is_right(read_ct(folder / Path(case.ct.files[0].path).parts[0]), ct.hu_zyx, affine)
+        study = folder / Path(case.ct.files[0].path).parts[0]
+        ok = ok and is_right(unharmed()[0] if specimen.truth == "base" else read_ct(study), ct.hu_zyx, affine)
     return {"outcome": "right" if ok else "silently wrong", "message": "", "names_file": False}
 
 

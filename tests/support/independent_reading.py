@@ -6,6 +6,7 @@ Nothing here sorts, stacks or averages: each slice's voxels lie where that slice
 import gzip
 import re
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import nibabel as nib
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from scipy.ndimage import map_coordinates
 
 _TYPES = {"short": "i2", "int16": "i2", "uchar": "u1", "unsigned char": "u1", "double": "f8", "float": "f4"}
 _MET_TYPES = {"MET_SHORT": "i2", "MET_UCHAR": "u1", "MET_INT": "i4", "MET_FLOAT": "f4", "MET_DOUBLE": "f8"}
@@ -67,6 +69,21 @@ def _of_file(study: Path, stem: str) -> Voxels:
         values = image.get_fdata().reshape(image.shape[:3])
         return _on_affine(values, np.diag([-1.0, -1, 1, 1]) @ image.affine)
     return _of_nrrd(path) if path.suffix == ".nrrd" else _of_mha(path)
+
+
+def on_grid(values_zyx: NDArray[np.generic], spacing_zyx: Sequence[float], origin_xyz: Sequence[float]) -> Voxels:
+    """An array along the patient's axes (x to the left, y to the back, z to the head)."""
+    affine = np.diag([*spacing_zyx[::-1], 1.0])
+    affine[:3, 3] = origin_xyz
+    return _on_affine(values_zyx.transpose(2, 1, 0).astype(float), affine)
+
+
+def interpolated(
+    values_zyx: NDArray[np.generic], affine_lps: NDArray[np.float64], places_mm: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Values of an array on a grid (4 × 4, index to LPS millimetres) at places of shape (n, 3), linear in between."""
+    index_xyz = np.linalg.solve(affine_lps[:3, :3], (places_mm - affine_lps[:3, 3]).T)
+    return map_coordinates(values_zyx.astype(float), index_xyz[::-1], order=1, mode="nearest")
 
 
 def _on_affine(values_xyz: NDArray[np.float64], affine_lps: NDArray[np.float64]) -> Voxels:

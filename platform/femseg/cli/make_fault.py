@@ -6,6 +6,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from femseg.cohorts.settings import StructureNames
 from femseg.cohorts.specimens.catalogue import BY_KIND, CATALOGUE
 from femseg.cohorts.specimens.specimen import Specimen
 from femseg.errors import ExitCode, Fault, Refusal
@@ -75,7 +76,12 @@ def _command(specimen: Specimen, out: Path) -> str:
     """The check that is to come out as expected. Settings that have no option of their own are named behind it."""
     words, behind = ["femseg", "check", str(out)], []
     for name, value in specimen.settings.items():
-        if name not in _OPTIONS:
+        if isinstance(value, StructureNames):
+            sides = {"femur": value.femur, "left": value.left, "right": value.right}
+            words += [
+                word for side, names in sides.items() for one in names for word in ("--structure", f"{side}={one}")
+            ]
+        elif name not in _OPTIONS:
             behind.append(f"cohort.{name}: {value}")
         elif value is True:
             words.append(_OPTIONS[name])

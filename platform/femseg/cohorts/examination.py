@@ -66,8 +66,8 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, vo
     """
     file = str(_named(ct))
     faults = finite_faults(volume.hu_zyx, file)
-    if not faults and not settings.accept_hu:
-        faults += hounsfield_faults(_measured(volume, ct), file)
+    odd_numbers = [] if faults else hounsfield_faults(_measured(volume, ct), file)
+    faults += [] if settings.accept_hu else odd_numbers
     known = CaseFacts(
         side=study.side,
         sex=study.sex,
@@ -86,7 +86,9 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, vo
     values = None
     if not faults:
         values = read_checked_labels(study.mask, labels.meanings)
-        known, mask_faults, mask_remarks = _mask_examined(volume, values, study.mask, known, settings.femur, labels)
+        known, mask_faults, mask_remarks = _mask_examined(
+            volume, values, study.mask, known, settings.femur, labels, in_hu=not odd_numbers
+        )
         faults += mask_faults
         remarks += [*grid_remarks(volume.grid, study.mask.grid), *mask_remarks]
         if known.cut_off and COUNT_UNVERIFIABLE in ct.remarks:
@@ -118,8 +120,13 @@ def _mask_examined(
     known: CaseFacts,
     wanted: Femur,
     labels: LabelMap,
+    *,
+    in_hu: bool,
 ) -> tuple[CaseFacts, list[Fault], list[str]]:
-    """Values, side and place of a mask that lies on the CT's grid; facts about the wanted femur."""
+    """Values, side and place of a mask that lies on the CT's grid; facts about the wanted femur.
+
+    Unless the CT is in Hounsfield units, nobody can tell from it how steeply a bone's surface falls.
+    """
     file, grid = str(_named(mask)), ct.grid
     faults = value_faults(values, labels, file)
     faults += swapped_side_faults(values, labels, grid, file)
@@ -139,7 +146,9 @@ def _mask_examined(
     remarks = side_doubts(place, known.side, said) if single else []
     femur = of_side(labelled, parts, wanted) if labels.side_by_place(wanted) else labelled
     lies = density_faults(ct.hu_zyx, femur, grid, file)
-    if not lies:
+    if not lies and not in_hu:
+        remarks.append("IN-21: not compared with other places of the mask: the CT is not in Hounsfield units")
+    elif not lies:
         lies, doubts = placement_findings(better_place(ct.hu_zyx, femur, grid, parts.box_zyx), file)
         remarks += doubts
     faults += lies

@@ -86,7 +86,10 @@ def test_a_nifti_is_judged_alike_packed_and_unpacked(tmp_path, kind):
 def test_implausible_hounsfield_units_may_be_accepted_IN_11(tmp_path, kind):
     BY_KIND[kind].make(tmp_path)
     settings = CohortSettings(source=detected_source(tmp_path), accept_hu=True)
-    assert not check_cohort(tmp_path, settings, id_key=b"key").faults
+    cohort = check_cohort(tmp_path, settings, id_key=b"key")
+    assert not cohort.faults
+    unjudged = "IN-21: not compared with other places of the mask: the CT is not in Hounsfield units"
+    assert unjudged in cohort.cases[0].remarks
 
 
 @pytest.mark.parametrize("name", ["ct.mgz", "ct.mhd", "ct.hdr"])

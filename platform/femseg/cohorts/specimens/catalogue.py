@@ -7,16 +7,23 @@ words that femseg's answer must hold. One test runs over all of them; a new modu
 """
 
 from femseg.cohorts.specimens import (
+    compressed,
+    datasets,
     dicom_geometry,
     dicom_odd,
     dicom_values,
+    drawn,
     files,
+    frames,
     many,
     masks,
+    masks_misplaced,
+    mendable,
     nifti,
     npy,
     text_volumes,
     volumes_odd,
+    zipped,
 )
 from femseg.cohorts.specimens.specimen import Specimen
 
@@ -24,12 +31,19 @@ CATALOGUE: tuple[Specimen, ...] = (
     *dicom_geometry.SPECIMENS,
     *dicom_values.SPECIMENS,
     *dicom_odd.SPECIMENS,
+    *compressed.SPECIMENS,
+    *frames.SPECIMENS,
+    *mendable.SPECIMENS,
+    *drawn.SPECIMENS,
     *masks.SPECIMENS,
+    *masks_misplaced.SPECIMENS,
     *nifti.SPECIMENS,
     *text_volumes.SPECIMENS,
     *volumes_odd.SPECIMENS,
     *npy.SPECIMENS,
     *files.SPECIMENS,
     *many.SPECIMENS,
+    *datasets.SPECIMENS,
+    *zipped.SPECIMENS,
 )
 BY_KIND: dict[str, Specimen] = {specimen.kind: specimen for specimen in CATALOGUE}

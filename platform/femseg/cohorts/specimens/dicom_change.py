@@ -72,6 +72,14 @@ def without_all(*tags: str) -> Change:
     return change
 
 
+def item(**values: object) -> Dataset:
+    """A data set of these values, for a sequence or on its own."""
+    made = Dataset()
+    for name, value in values.items():
+        setattr(made, name, value)
+    return made
+
+
 def move(dataset: Dataset, x_mm: float, y_mm: float, z_mm: float) -> None:
     """Shift a slice in the patient."""
     offset = (x_mm, y_mm, z_mm)

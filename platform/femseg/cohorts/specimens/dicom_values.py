@@ -137,6 +137,13 @@ SPECIMENS: tuple[Specimen, ...] = (
         "slice-003.dcm",
     ),
     refused(
+        "one-slice-of-other-numbers",
+        "IN-10",
+        "one slice with an intercept of its own that its numbers do not follow",
+        dicom(ct=one_with("RescaleIntercept", -2048, at=5)),
+        "slice-005.dcm: rescales by slope 1 and intercept -2048",
+    ),
+    refused(
         "raw-numbers",
         "IN-11",
         "scanner numbers where Hounsfield units are meant (intercept 0)",

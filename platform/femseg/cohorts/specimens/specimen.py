@@ -19,8 +19,8 @@ class Specimen:
         kind: its name, "missing-slice".
         matrix_id: the case of the acceptance matrix that it stands for, "IN-01".
         about: what is odd or wrong, in a few words.
-        expected: refused; accepted without a word; accepted with a remark that begins with `matrix_id`; or accepted
-            after a mend that `settings` choose.
+        expected: refused; accepted without a word; accepted with a remark that begins with `matrix_id`; or refused
+            until `settings` choose what to do about it, then accepted with such a remark.
         make: writes it into an empty folder, which is then the cohort's folder.
         exit_code: how `femseg check` ends.
         faults: ids of all faults that it is refused with, each once; more than one where a fault shows in several ways.
@@ -77,11 +77,23 @@ def refused(
 
 
 def accepted(
-    kind: str, matrix_id: str, about: str, make: Make, *, settings: Mapping[str, Any] | None = None
+    kind: str,
+    matrix_id: str,
+    about: str,
+    make: Make,
+    *,
+    truth: Truth = "stored",
+    settings: Mapping[str, Any] | None = None,
 ) -> Specimen:
     """An odd but valid specimen that gets in without a word."""
     return Specimen(
-        kind=kind, matrix_id=matrix_id, about=about, expected="accepted", make=make, settings=settings or {}
+        kind=kind,
+        matrix_id=matrix_id,
+        about=about,
+        expected="accepted",
+        make=make,
+        settings=settings or {},
+        truth=truth,
     )
 
 
@@ -108,9 +120,16 @@ def remarked(
 
 
 def mended(
-    kind: str, matrix_id: str, about: str, make: Make, *says: str, settings: Mapping[str, Any], truth: Truth = "base"
+    kind: str,
+    matrix_id: str,
+    about: str,
+    make: Make,
+    *says: str,
+    settings: Mapping[str, Any],
+    faulty: Faulty = "ct",
+    truth: Truth = "base",
 ) -> Specimen:
-    """A specimen that gets in once the user chose a mend, with a remark that says what was done."""
+    """A specimen that gets in once the user chose so, with a remark that says what was done."""
     return Specimen(
         kind=kind,
         matrix_id=matrix_id,
@@ -119,6 +138,6 @@ def mended(
         make=make,
         says=says,
         settings=settings,
-        faulty="ct",
+        faulty=faulty,
         truth=truth,
     )
