@@ -149,7 +149,7 @@ def timed(work: Callable[[], Any]) -> float:
 
 
 def beyond_reading(folder: Path, masks: MaskUse, repeats: int) -> dict[str, float]:
-    """Medians of reading and of the full check, and how much longer the check takes; seconds by clock and processor."""
+    """Medians of reading and of the full check, and how much longer the check takes; by the clock and of processors."""
     settings = CohortSettings(source="dicom")
     (study,) = studies_of(folder, settings)
     series = ["ct", "mask"] if masks == "required" else ["ct"]
@@ -239,6 +239,7 @@ def main() -> None:
     if arguments.reader:
         read_headers(arguments.folder, arguments.reader)
         return
+    load_before = round(os.getloadavg()[0], 1)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         require_free_space(folder, 900 * 2**20 + arguments.studies * arguments.slices * 20_000)
@@ -252,6 +253,7 @@ def main() -> None:
         "command": "python -m benchmarks.intake_speed",
         "goal": {"beyond_reading_s": GOAL_BEYOND_READING_S, "ratio_to_pydicom": GOAL_RATIO},
         "machine": {"processor": platform.machine(), "cores": os.cpu_count(), "pydicom": pydicom.__version__},
+        "load_average_before_and_after": [load_before, round(os.getloadavg()[0], 1)],  # of others, at least before
         "repeats": arguments.repeats,
         "one_study_of_400_slices_512": one,
         f"{arguments.studies}_studies_of_{arguments.slices}_slices_64": many,

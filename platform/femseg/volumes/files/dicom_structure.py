@@ -118,7 +118,8 @@ def walked(stream: BinaryIO, size: int, wanted: frozenset[int]) -> Elements:
         behind = rest.torn or (f"{size - end} bytes that are no element" if end < size else "")
     except TornHeader as error:
         behind = str(error)
-    return Elements(syntax=syntax, values=meta.values | walk.values, pixels_at=at, torn=walk.torn, behind=behind)
+    values = {tag: value for tag, value in meta.values.items() if tag in wanted} | walk.values
+    return Elements(syntax=syntax, values=values, pixels_at=at, torn=walk.torn, behind=behind)
 
 
 class _Walk:
