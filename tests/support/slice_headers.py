@@ -46,4 +46,5 @@ def slice_header(
         slope=1.0,
         intercept=0.0,
         pixel_offset=0,
+        stored_bytes=rows * columns * 2,
     )
