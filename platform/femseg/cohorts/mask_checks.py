@@ -41,7 +41,8 @@ def grid_faults(ct: VoxelGrid, mask: VoxelGrid, file: str) -> list[Fault]:
         for what, ours, theirs in pairs
         if max(abs(a - b) for a, b in zip(ours, theirs, strict=True)) > _DIFFERENT
     ]
-    problem = f"mask {'; '.join(different)}: up to {apart_mm:.3g} mm apart"
+    apart = f": up to {apart_mm:.3g} mm apart" if apart_mm > MASK_REMARKED_MM else ""
+    problem = f"mask {'; '.join(different)}{apart}"
     fix = "resample the mask onto the CT's grid, or take the CT that it was drawn on"
     return [Fault(id="IN-20", file=file, problem=problem, fix=fix)]
 

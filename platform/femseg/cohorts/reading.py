@@ -61,15 +61,14 @@ def read_case_ct(case: Case, root: Path) -> CtVolume:
 
 
 def read_case_mask(case: Case, root: Path) -> MaskVolume:
-    """A case's femur mask, the chosen side alone where the case stands for one.
+    """A case's femur mask on the CT's grid, the chosen side alone where the case stands for one.
 
     Raises: Refusal (exit 4) if a file is not the one that was checked; ValueError if the case has no mask.
     """
     if case.mask is None:
         raise ValueError(f"{case.case_id} has no mask")
     with verified(case.mask, root) as folder:
-        mask = read_mask(case.mask, folder, case.grid)
-    if not case.side_by_place:
-        return mask
-    femur_zyx = of_side(mask.femur_zyx, pieces_of(mask.femur_zyx, mask.grid), case.femur)
-    return MaskVolume(femur_zyx=femur_zyx, grid=mask.grid)
+        femur_zyx = read_mask(case.mask, folder, case.grid).femur_zyx  # its own header may round the CT's grid
+    if case.side_by_place:
+        femur_zyx = of_side(femur_zyx, pieces_of(femur_zyx, case.grid), case.femur)
+    return MaskVolume(femur_zyx=femur_zyx, grid=case.grid)
