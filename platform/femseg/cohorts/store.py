@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from femseg.durable import read_json, sha256_of_file, write_bytes_durably, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.settings import as_plain, checked
+from femseg.volumes.files.npy_header import MAGIC, npy_header
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.network_input import InputRecipe
 
@@ -184,10 +185,9 @@ def _plain_array(content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], p
     """The array in NPY bytes, without a copy. The header is compared before anything is made of its numbers."""
     stream = io.BytesIO(content)
     try:
-        version = np.lib.format.read_magic(stream)
-        if version != (1, 0):
+        if content.startswith(MAGIC) and (version := tuple(content[6:8])) != (1, 0):
             raise _integrity(path, f"is NPY version {version}, expected (1, 0)")
-        found_shape, fortran_order, found_dtype = np.lib.format.read_array_header_1_0(stream)
+        found_shape, fortran_order, found_dtype = npy_header(stream)
     except ValueError as error:
         raise _integrity(path, f"is no NPY file ({error})") from None
     if (found_shape, fortran_order, found_dtype) != (shape, False, dtype):

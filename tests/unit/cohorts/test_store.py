@@ -189,3 +189,16 @@ def test_pp_09_too_small_a_disk_is_refused_before_anything_is_written(tmp_path):
 def test_the_predicted_size_is_the_size_on_disk(tmp_path):
     _fill(tmp_path)
     assert sum(path.stat().st_size for path in tmp_path.glob("*.npy")) == bytes_needed(RECIPE, "raw", cases=2)
+
+
+@pytest.mark.parametrize("text", [b"(" * 90, b"{'descr': '<f4', 'shape': '''", b"9" * 110, b"{" * 117])
+def test_a_header_that_no_parser_can_end_is_refused_though_its_hash_holds_IN_25(tmp_path, text):
+    _fill(tmp_path, case_ids=("case-a",))
+    content = _header(text) + ARRAY.tobytes()
+    (tmp_path / "case-a.npy").write_bytes(content)
+    index = json.loads((tmp_path / INDEX_NAME).read_text())
+    index["cases"]["case-a"]["sha256"] = hashlib.sha256(content).hexdigest()
+    (tmp_path / INDEX_NAME).write_text(json.dumps(index))
+    with pytest.raises(Refusal, match="is no NPY file") as caught:
+        ArrayStore.open(tmp_path).load("case-a")
+    assert caught.value.exit_code == ExitCode.INTEGRITY

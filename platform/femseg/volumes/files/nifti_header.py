@@ -55,17 +55,8 @@ def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
         faults.append(refused(f"dim is {dim}, expected three sizes of at least 1", "store one 3-D volume per file"))
     else:
         faults += voxel_count_faults(used[:3], str(path))
-    if code not in _DTYPES:
-        kind = _REFUSED_DTYPES.get(code, "unknown")
-        faults.append(refused(f"datatype is {code} ({kind}), expected one real number per voxel"))
-    elif bits != 8 * np.dtype(_DTYPES[code]).itemsize:
-        faults.append(refused(f"bitpix is {bits}, datatype {code} has {8 * np.dtype(_DTYPES[code]).itemsize}"))
-    if not (352 <= vox_offset <= DATA_OFFSET_AT_MOST and vox_offset == int(vox_offset)):
-        faults.append(refused(f"vox_offset is {vox_offset}, expected a whole number from 352 to {DATA_OFFSET_AT_MOST}"))
-    if units not in _MILLIMETRES_OR_UNKNOWN:
-        faults.append(refused(f"xyzt_units says code {units}, expected millimetres (2)", "write it in millimetres"))
-    if problem := _scaling(slope, intercept):
-        faults.append(refused(problem, "store the values that are meant, with scl_slope 1 and scl_inter 0"))
+    stored = [*_storage(code, bits, vox_offset), *_units(units), *_scaling(slope, intercept)]
+    faults += [refused(*problem) for problem in stored]
     if not all(np.isfinite(p) and p > 0 for p in pixdim[1:4]):
         faults.append(refused(f"pixdim[1..3] is {pixdim[1:4]}, expected three positive lengths in mm"))
     else:
@@ -96,18 +87,38 @@ def _other_kind(raw: bytes) -> tuple[str, str]:
     return f"sizeof_hdr is {size}, magic {magic!r}; NIfTI-1 has 348 and b'n+1\\x00'", "write it with a current tool"
 
 
-def _scaling(slope: float, intercept: float) -> str:
+def _storage(code: int, bits: int, vox_offset: float) -> list[tuple[str, ...]]:
+    """What is wrong with datatype, bitpix and vox_offset."""
+    problems: list[tuple[str, ...]] = []
+    if code not in _DTYPES:
+        kind = _REFUSED_DTYPES.get(code, "unknown")
+        problems.append((f"datatype is {code} ({kind}), expected one real number per voxel",))
+    elif bits != (expected := 8 * np.dtype(_DTYPES[code]).itemsize):
+        problems.append((f"bitpix is {bits}, datatype {code} has {expected}",))
+    if not (HEADER_BYTES + 4 <= vox_offset <= DATA_OFFSET_AT_MOST and vox_offset == int(vox_offset)):
+        problems.append((f"vox_offset is {vox_offset}, expected a whole number from 352 to {DATA_OFFSET_AT_MOST}",))
+    return problems
+
+
+def _units(code: int) -> list[tuple[str, ...]]:
+    if code in _MILLIMETRES_OR_UNKNOWN:
+        return []
+    return [(f"xyzt_units says code {code}, expected millimetres (2)", "write it in millimetres")]
+
+
+def _scaling(slope: float, intercept: float) -> list[tuple[str, ...]]:
     """What is wrong with scl_slope and scl_inter; by nifti1.h, slope 0 means that values are as stored.
 
     SimpleITK takes a slope that is not finite for 1, and adds the intercept even where the slope is 0.
     """
+    fix = "store the values that are meant, with scl_slope 1 and scl_inter 0"
     if not (np.isfinite(slope) and np.isfinite(intercept)):
-        return f"scl_slope is {slope} and scl_inter {intercept}, expected finite numbers"
+        return [(f"scl_slope is {slope} and scl_inter {intercept}, expected finite numbers", fix)]
     if slope == 0 and intercept != 0:
-        return f"scl_slope is 0 (no scaling) and scl_inter {intercept}: programs differ on what that means"
+        return [(f"scl_slope is 0 (no scaling) and scl_inter {intercept}: programs differ on what that means", fix)]
     if slope != 0 and not 1e-6 <= abs(slope) <= 1e6:
-        return f"scl_slope is {slope}, which scales no CT to Hounsfield units"
-    return ""
+        return [(f"scl_slope is {slope}, which scales no CT to Hounsfield units", fix)]
+    return []
 
 
 def check_extensions(content: bytes, path: Path) -> None:
