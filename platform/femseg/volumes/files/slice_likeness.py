@@ -1,6 +1,7 @@
 """Are the slices of a series alike? Orientation and pixel spacing, told in millimetres at a slice's far corner."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,9 +22,14 @@ def _far_corners_mm(header: SliceHeader, direction: NDArray[np.float64] | None =
     """
     if direction is None:
         direction = np.array(header.orientation).reshape(2, 3).T
-    dy, dx = header.spacing_mm_yx or (0.0, 0.0)
-    row = direction[:, 0] * dx * ((header.columns or 1) - 1)
-    column = direction[:, 1] * dy * ((header.rows or 1) - 1)
+    return _corners_mm(direction, header.spacing_mm_yx or (0.0, 0.0), header.rows or 1, header.columns or 1)
+
+
+def _corners_mm(
+    direction: NDArray[np.float64], spacing_mm_yx: tuple[float, ...], rows: int, columns: int
+) -> NDArray[np.float64]:
+    row = direction[:, 0] * spacing_mm_yx[1] * (columns - 1)
+    column = direction[:, 1] * spacing_mm_yx[0] * (rows - 1)
     return np.stack([row, column, row + column])
 
 
@@ -36,11 +42,17 @@ def skewed(header: SliceHeader) -> bool:
     """Whether perpendicular unit vectors would put a corner of the slice more than half a pixel elsewhere."""
     if header.orientation is None or header.spacing_mm_yx is None:
         return False  # named as a missing tag
-    lengths = np.linalg.norm(np.array(header.orientation).reshape(2, 3), axis=1)
-    if np.abs(lengths - 1.0).max() > _UNIT or abs(np.dot(header.orientation[:3], header.orientation[3:])) > _UNIT:
+    return _skewed(header.orientation, header.spacing_mm_yx, header.rows or 1, header.columns or 1)
+
+
+@lru_cache(maxsize=64)  # the slices of a series say the same, as a rule, one after the other
+def _skewed(orientation: tuple[float, ...], spacing_mm_yx: tuple[float, ...], rows: int, columns: int) -> bool:
+    lengths = np.linalg.norm(np.array(orientation).reshape(2, 3), axis=1)
+    if np.abs(lengths - 1.0).max() > _UNIT or abs(np.dot(orientation[:3], orientation[3:])) > _UNIT:
         return True
-    apart = _farthest_mm(_far_corners_mm(header), _far_corners_mm(header, axes(header.orientation)))
-    return apart > REFUSED_OF_VOXEL * min(header.spacing_mm_yx)
+    said, straight = np.array(orientation).reshape(2, 3).T, axes(orientation)
+    size = (spacing_mm_yx, rows, columns)
+    return _farthest_mm(_corners_mm(said, *size), _corners_mm(straight, *size)) > REFUSED_OF_VOXEL * min(spacing_mm_yx)
 
 
 def turned_mm(header: SliceHeader, usual: SliceHeader) -> float:
