@@ -5,7 +5,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from femseg.cohorts.check import CheckedCohort, check_one, gathered, studies_of
+from femseg.cohorts.check import CheckedCohort, check_one, crashed_study, gathered, studies_of
 from femseg.cohorts.check_memory import check_memory_bytes
 from femseg.cohorts.check_report import ignored_text
 from femseg.cohorts.identity import cohort_key
@@ -51,7 +51,9 @@ def main() -> None:
         check = partial(check_one, settings=settings, root=folder.absolute(), id_key=id_key)
         names = [str(study.location) for study in studies]
         memory = max(map(check_memory_bytes, studies))
-        checked = map_cases(check, studies, names=names, task="check studies", memory_bytes=memory)
+        checked = map_cases(
+            check, studies, names=names, task="check studies", memory_bytes=memory, on_crash=crashed_study
+        )
     cohort = gathered(checked, folder, settings)
     if cohort.ignored:
         print(ignored_text(cohort))

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from femseg.cohorts.archive import is_archive
-from femseg.cohorts.check import check_one, detected_source, studies_of
+from femseg.cohorts.check import check_one, crashed_study, detected_source, studies_of
 from femseg.cohorts.check_cost import expected_seconds
 from femseg.cohorts.check_memory import LIBRARIES_BYTES, check_memory_bytes
 from femseg.cohorts.check_report import report_json, report_text
@@ -21,7 +21,7 @@ from femseg.cohorts.quarantine import write_quarantine
 from femseg.cohorts.settings import CohortSettings, CohortSource, LabelMap, StructureNames
 from femseg.cohorts.split_file import read_split_file
 from femseg.cohorts.study import StudyFiles
-from femseg.durable import write_bytes_durably
+from femseg.durable import require_writable, write_bytes_durably
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import progress
 from femseg.settings import read_section
@@ -136,6 +136,7 @@ def _on_ray(check: Check, studies: Sequence[StudyFiles], memory_bytes: int) -> l
             names=[str(study.location) for study in studies],
             task="check",
             memory_bytes=memory_bytes,
+            on_crash=crashed_study,
         )
 
 
@@ -168,6 +169,8 @@ def checked(folder: Path, options: CheckOptions) -> CheckedCohort:
 
 def check_folder(folder: Path, options: CheckOptions, *, as_json: bool) -> int:
     """Check; report on stdout, one line for each fault on stderr, pages and lists to files. Returns the exit code."""
+    for target in filter(None, (options.html, options.quarantine)):
+        require_writable(target)
     cohort = checked(folder, options)
     headers_only = options.headers_only
     if as_json:
@@ -182,6 +185,6 @@ def check_folder(folder: Path, options: CheckOptions, *, as_json: bool) -> int:
         write_bytes_durably(options.html, intake_page(cohort, folder, headers_only=headers_only).encode())
     if options.quarantine:
         write_quarantine(cohort, folder, options.quarantine)
-    if not cohort.faults or (options.quarantine and cohort.usable):
+    if not cohort.faults or (options.quarantine and cohort.accepted):
         return 0
     return int(Refusal(cohort.faults).exit_code)

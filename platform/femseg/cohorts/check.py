@@ -161,6 +161,11 @@ def _name(study: StudyFiles, root: Path) -> str:
     return study.name if name == "." else name
 
 
+def crashed_study(study: StudyFiles, fault: Fault) -> CheckedStudy:
+    """What is left of a study whose check brought its process down."""
+    return CheckedStudy(name=study.name, location=str(study.location), case=None, faults=(fault,), ignored=())
+
+
 def _pseudonym(id_key: bytes) -> Pseudonym:
     return lambda identifier: keyed_hash(identifier, key=id_key, purpose="message")
 
@@ -235,7 +240,11 @@ def _pixels_sha256(ct: CtVolume) -> str:
 def _hashed(paired: PairedStudy, root: Path) -> tuple[Source, Source | None]:
     if paired.ct is None:
         raise ValueError("a study without a CT has no files to hash")
-    return paired.ct.hashed(root), paired.mask.hashed(root) if paired.mask else None
+    try:
+        return paired.ct.hashed(root), paired.mask.hashed(root) if paired.mask else None
+    except OSError as error:  # a file that went away since its header was read
+        problem, fix = f"cannot be read: {error.strerror or error}", "leave the files alone during the check"
+        raise Refusal(Fault(id="IN-26", file=str(error.filename), problem=problem, fix=fix)) from None
 
 
 def _of_mask(paired: PairedStudy) -> tuple[str, ...]:
@@ -314,7 +323,7 @@ def _inspected(
     outcome, found = _examined(judged, paired, settings, root)
     if outcome.faults:
         raise Refusal(outcome.faults)
-    if series and dicom and not any(uid in paired.case_key.split() for uid in series):
+    if series and dicom and paired.case_key.split()[-1:] and paired.case_key.split()[-1] not in series:
         problem, fix = f"holds no CT series {', '.join(series)}", "give the SeriesInstanceUID of one that it holds"
         raise Refusal(Fault(id="IN-05", file=str(path), problem=problem, fix=fix))
     if outcome.case is None or found is None:

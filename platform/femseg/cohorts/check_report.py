@@ -114,7 +114,7 @@ def report_text(cohort: CheckedCohort, *, headers_only: bool = False) -> str:
         lines += ["", ignored_text(cohort)]
     if headers_only:
         lines += ["", NOT_LOOKED_AT]
-    summary = f"{len(usable)} case(s) accepted, {len(cohort.faults)} fault(s)"
+    summary = f"{len(cohort.accepted)} case(s) accepted, {len(cohort.faults)} fault(s)"
     return "\n".join([*lines, "", summary]).lstrip("\n")
 
 

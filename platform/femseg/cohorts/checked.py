@@ -76,6 +76,11 @@ class CheckedCohort:
         return tuple(study for study in self.studies if study.usable)
 
     @property
+    def accepted(self) -> tuple[CheckedStudy, ...]:
+        """Those of them that make cases: not what a dataset keeps for a final test."""
+        return tuple(study for study in self.usable if study.part == "training")
+
+    @property
     def refused(self) -> tuple[CheckedStudy, ...]:
         """The studies with faults."""
         return tuple(study for study in self.studies if study.faults)

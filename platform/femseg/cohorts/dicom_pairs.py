@@ -182,8 +182,8 @@ def _chosen_ct(
             fix = "put the CT's DICOM files into the study's folder"
             faults.append(Fault(id="IN-05", file=str(study.location), problem=problem, fix=fix))
         return [], []
-    remarks = [f"IN-12: {modality} series {uid} left out" for uid, modality in others.items()]
-    return next(iter(series.values())), [*remarks, *(f"IN-07: localizer series {uid} left out" for uid in scouts)]
+    remarks = [f"IN-12: {modality} series left out" for modality in others.values()]
+    return next(iter(series.values())), [*remarks, *("IN-07: localizer series left out" for _ in scouts)]
 
 
 def _is_no_ct(slices: Slices) -> bool:

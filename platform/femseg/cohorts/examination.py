@@ -134,7 +134,7 @@ def _mask_examined(
         return known, faults, []
     labelled = of_labels(values, labels.of_femur(wanted))
     if not labelled.any():
-        problem = f"holds no voxel of the {wanted} femur"
+        problem = f"holds no voxel of {'a' if wanted == 'all' else f'the {wanted}'} femur"
         fix = "set cohort.femur to a side that is there, or drop the case"
         return known, [Fault(id="IN-22", file=file, problem=problem, fix=fix)], []
     parts = pieces_of(labelled, grid)
@@ -172,7 +172,7 @@ def _side_shown(
         return wanted
     if not labels.femur and (labels.left or labels.right):
         left, right = (bool(np.isin(values_zyx, list(side)).any()) for side in (labels.left, labels.right))
-        return "both" if left and right else "left" if left else "right"
+        return "both" if left and right else "left" if left else "right" if right else None
     return "both" if middle_between(parts) is not None else None
 
 

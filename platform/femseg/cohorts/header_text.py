@@ -65,7 +65,7 @@ def _word_in(name: str, words: Iterable[str]) -> str:
 
 
 def _long(word: str) -> bool:
-    return word.isalpha() and len(word) > _LETTERS_AT_LEAST
+    return word.isalpha() and len(word) >= _LETTERS_AT_LEAST
 
 
 def _alone(word: str, text: str) -> bool:

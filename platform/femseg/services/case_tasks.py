@@ -41,6 +41,7 @@ def map_cases(
     names: Sequence[str],
     task: str,
     memory_bytes: int = 0,
+    on_crash: Callable[[Item, Fault], Result] | None = None,
 ) -> list[Result]:
     """Apply `function` to every item on Ray workers; results come in the order of the items.
 
@@ -48,6 +49,7 @@ def map_cases(
         names: what each item is called in messages (case ids).
         task: what is being done, for the progress line.
         memory_bytes: what one case may need; so many cases run at once as the cluster's memory allows.
+        on_crash: the result of a case whose worker died; without it the death is refused like any fault.
     Raises: Refusal with all faults of all items, or CL-01 (exit 5) if the cluster's memory is too small for one.
     """
     require_resources(what=task, memory_bytes=memory_bytes)
@@ -67,7 +69,8 @@ def map_cases(
                 words = f"{type(error.cause).__name__}: {error.cause}"
                 raise RuntimeError(f"{task}, {names[index]}: {words}") from error
             except RayError as error:
-                outcome = _crash(names[index], error)
+                crash = _crash(names[index], error)
+                outcome = on_crash(items[index], crash.faults[0]) if on_crash else crash
             if isinstance(outcome, Refusal):
                 refused += outcome.faults
             results[index] = outcome

@@ -1,8 +1,10 @@
 """What settles a refused DICOM study, and how several faults come together; each fault alone is in the catalogue."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from study_maker import (
     assert_one_line_refusal,
@@ -108,3 +110,28 @@ def test_a_missing_folder_is_a_usage_error_and_an_empty_one_an_input_error(tmp_p
     with pytest.raises(Refusal) as empty:
         check(tmp_path)
     assert empty.value.exit_code == ExitCode.INPUT_REFUSED
+
+
+def test_a_copy_of_a_slice_does_not_stand_for_a_missing_one_IN_03(tmp_path):
+    study = write_dicom_study(tmp_path / "study")
+    (study / "ct" / "slice-013.dcm").unlink()
+    shutil.copy(study / "ct" / "slice-003.dcm", study / "ct" / "copy.dcm")
+    faults = tuple(fault for fault in check(tmp_path).faults if "/ct" in fault.file)
+    assert_one_line_refusal(faults, "IN-03", str(study / "ct"), "has 13 slices", "says 14")
+
+
+def test_a_localizer_leaves_it_open_whether_a_slice_is_missing_IN_03(tmp_path):
+    BY_KIND["scout-in-series"].make(tmp_path)
+    assert not check(tmp_path).faults
+    for path in (tmp_path / "study" / "ct").iterdir():
+        dataset = pydicom.dcmread(path)
+        dataset.ImagesInAcquisition = 15
+        dataset.save_as(path)
+    (case,) = check(tmp_path).cases
+    assert any("perhaps with the localizer" in remark for remark in case.remarks)
+
+
+def test_a_mask_of_something_else_alone_is_no_femur_of_the_wanted_side_IN_22(tmp_path):
+    write_dicom_study(tmp_path / "study", mask_zyx=femur_mask().astype(np.uint16) * 2)
+    faults = check(tmp_path, labels=LabelMap(left=(1,), other=(2,)), femur="right").faults
+    assert_one_line_refusal(faults, "IN-22", "holds no voxel of the right femur")

@@ -44,6 +44,16 @@ def test_results_come_in_the_order_of_the_cases_whichever_ends_first():
     assert map_cases(slow_first, range(5), names=names(5), task="squares") == [0, 1, 4, 9, 16]
 
 
+def test_a_worker_that_dies_takes_no_other_case_with_it_IN_27(capfd):
+    def check(item):
+        if item == 1:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return item
+
+    found = map_cases(check, range(3), names=names(3), task="check", on_crash=lambda item, fault: (item, fault.id))
+    assert found == [0, (1, "PP-07"), 2]
+
+
 def test_every_fault_of_every_case_is_in_one_refusal_IN_27(capfd):
     def check(item):
         if item % 2:

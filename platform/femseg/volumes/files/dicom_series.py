@@ -70,7 +70,9 @@ def check_series(
         remarks += [*stack.remarks, *made]
         faults += [*size_faults(grid, series), *unpacking_faults(stack.slices, series, role)]
     if role == "ct":
-        short, unverified = _expected_count(slices, stack.bridged, series)
+        left_out = 0 if faults else len(slices) - len(stack.slices)
+        scouts = 0 if faults else len(slices) - len(kept)
+        short, unverified = _expected_count(slices, left_out - stack.bridged, scouts, series)
         faults += short
         remarks += unverified
     if not faults and role == "ct":
@@ -269,13 +271,23 @@ def _is_scout(header: SliceHeader, stack: Sequence[SliceHeader]) -> bool:
     return low <= here <= high
 
 
-def _expected_count(slices: Sequence[SliceHeader], bridged: int, series: str) -> tuple[list[Fault], list[str]]:
-    """IN-03: slices missing at an end show in nothing but a count."""
+def _expected_count(
+    slices: Sequence[SliceHeader], left_out: int, scouts: int, series: str
+) -> tuple[list[Fault], list[str]]:
+    """IN-03: slices missing at an end show in nothing but a count.
+
+    Args:
+        left_out: how many of the slices are no part of the stack, less those that a mend adds to it.
+        scouts: how many of these are localizers, which the count may include.
+    """
     counts = {header.images_in_acquisition for header in slices} - {None, 0}
     if not counts:
         return [], [COUNT_UNVERIFIABLE]
     expected = max(count for count in counts if count)
-    if expected <= len(slices) + bridged:
+    found = len(slices) - left_out
+    if expected <= found:
         return [], []
-    problem = f"has {len(slices)} slices, ImagesInAcquisition (0020,1002) says {expected}"
+    if expected <= found + scouts:
+        return [], [f"{COUNT_UNVERIFIABLE}: ImagesInAcquisition says {expected}, perhaps with the localizer(s)"]
+    problem = f"has {found} slices, ImagesInAcquisition (0020,1002) says {expected}"
     return [Fault(id="IN-03", file=series, problem=problem, fix="send the whole series again")], []

@@ -42,7 +42,7 @@ def read_checked_ct(volume: CheckedVolume) -> CtVolume:
 
 
 def read_mask(source: Source, root: Path, ct_grid: VoxelGrid) -> MaskVolume:
-    """Read a mask: voxels whose value is among `source.labels` (every non-zero one if there are none).
+    """Read a mask: voxels whose value is among `source.labels`.
 
     Args:
         ct_grid: the CT's, on which a DICOM-SEG or RTSTRUCT is drawn; other masks have their own.
@@ -62,8 +62,8 @@ def read_checked_labels(volume: CheckedVolume, meanings: Meanings = ()) -> NDArr
 
 
 def of_labels(values_zyx: NDArray[np.generic], labels: Sequence[int]) -> NDArray[np.bool_]:
-    """Voxels whose value is one of `labels`; every non-zero one if there are none."""
-    return np.isin(values_zyx, list(labels)) if labels else values_zyx != 0
+    """Voxels whose value is one of `labels`; none if there are none."""
+    return np.isin(values_zyx, list(labels))
 
 
 def _ct(what: Source | CheckedVolume, paths: Sequence[Path]) -> CtVolume:

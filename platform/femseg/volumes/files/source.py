@@ -28,7 +28,7 @@ class Source:
             drawn onto its CT's grid (DICOM-SEG, RTSTRUCT).
         files: in reading order; for "dicom" first to last along the slice normal. Several volume files are one mask:
             the voxels of the k-th have the value k, counted from 1.
-        labels: mask only; the voxel values that are femur (empty: every non-zero value).
+        labels: mask only; the voxel values that are femur.
         mends: what is done to the voxels after reading, as chosen by the user.
         archive: the ZIP file that the files lie in, where they do; their paths then count from its root.
     """
