@@ -211,6 +211,29 @@ def dicom_of_a_billion_frames(folder: Path) -> Path:
     return folder
 
 
+def _deflated(folder: Path, behind: bytes, zeros: int) -> Path:
+    """A series with one slice whose data set is deflated, with much behind its pixels."""
+    path = write_series(folder, ct_slices())[5]
+    content = path.read_bytes().replace(b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2.1.99", 1)
+    content = content[:140] + struct.pack("<I", content[140] + 2) + content[144:]
+    content = content.replace(b"UI\x14\x001.2.840.10008.1.2.1.99", b"UI\x16\x001.2.840.10008.1.2.1.99", 1)
+    end = 144 + content[140]
+    packer = zlib.compressobj(9, wbits=-zlib.MAX_WBITS)
+    start = packer.compress(content[end:] + behind) + packer.flush(zlib.Z_FULL_FLUSH)
+    again = packer.compress(bytes(1 << 24)) + packer.flush(zlib.Z_FULL_FLUSH)
+    path.write_bytes(content[:end] + start + again * (zeros >> 24) + packer.flush())
+    return folder
+
+
+def dicom_deflated_from_one_gib(folder: Path) -> Path:
+    return _deflated(folder, b"", GIB)
+
+
+def dicom_deflated_below_the_ratio(folder: Path) -> Path:
+    """As much as a deflated file may hold, of noise enough to pack less than two hundredfold."""
+    return _deflated(folder, np.random.default_rng(0).bytes(2_000_000), 18 << 24)
+
+
 def yaml_of_nine_to_the_twelfth(folder: Path) -> Path:
     lines = ["a0: &a0 [x]"] + [f"a{k}: &a{k} [{', '.join([f'*a{k - 1}'] * 9)}]" for k in range(1, 13)]
     path = folder / "params.yaml"
@@ -256,6 +279,8 @@ BOMBS: dict[Callable[[Path], Path], str] = {
     dicom_that_declares_four_gigabytes: "IN-14",
     dicom_of_65535_rows_and_columns: "IN-14",
     dicom_of_a_billion_frames: "IN-14",
+    dicom_deflated_from_one_gib: "IN-24",
+    dicom_deflated_below_the_ratio: "IN-14",
     yaml_of_nine_to_the_twelfth: "CFG-01",
     yaml_of_merges: "CFG-01",
     yaml_of_ten_megabytes: "CFG-01",

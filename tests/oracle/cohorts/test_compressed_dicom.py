@@ -281,7 +281,44 @@ def test_a_deflated_file_that_grows_beyond_bounds_is_refused_IN_24(tmp_path):
     zeros = bytes(1 << 20)
     path.write_bytes(data[:meta_end] + b"".join(packer.compress(zeros) for _ in range(310)) + packer.flush())
     refusal = refused(folder, exit_code=ExitCode.RESOURCE)
-    assert_one_line_refusal(refusal.faults[:1], "IN-24", str(path), "more than 300 MiB", exit_code=ExitCode.RESOURCE)
+    assert_one_line_refusal(refusal.faults[:1], "IN-24", str(path), "more than 128 MiB", exit_code=ExitCode.RESOURCE)
+
+
+def test_a_deflated_series_that_unpacks_two_hundredfold_is_refused_IN_24(tmp_path):
+    """Its files are small each, and have more than 2²⁴ voxels together."""
+
+    def black(dataset: Dataset) -> None:
+        dataset.Rows = dataset.Columns = 1200
+        dataset.PixelSpacing = [0.2, 0.2]
+        dataset.PixelData = bytes(1200 * 1200 * 2)
+
+    folder = study(tmp_path / "ct", black, named(DeflatedExplicitVRLittleEndian))
+    refusal = refused(folder, exit_code=ExitCode.RESOURCE)
+    assert_one_line_refusal(refusal.faults, "IN-24", str(folder), "unpack to 37440000", exit_code=ExitCode.RESOURCE)
+
+
+def test_deflated_slices_of_more_than_two_mebibytes_are_their_uncompressed_twins_IN_12(tmp_path):
+    noise = np.random.default_rng(0)
+
+    def large(dataset: Dataset) -> None:
+        pixels = np.pad(np.frombuffer(dataset.PixelData, "<u2").reshape(36, 40), ((500, 500), (500, 500)))
+        dataset.Rows, dataset.Columns = pixels.shape
+        dataset.PixelSpacing = [0.3, 0.3]
+        dataset.PixelData = (pixels + noise.integers(0, 4, pixels.shape, "<u2")).tobytes()
+
+    plain = study(tmp_path / "plain", large)
+    (tmp_path / "ct").mkdir()
+    unpadded = []
+    for path in sorted(plain.iterdir()):
+        dataset = pydicom.dcmread(path)
+        named(DeflatedExplicitVRLittleEndian)(dataset)
+        dataset.save_as(tmp_path / "ct" / path.name)
+        content = (tmp_path / "ct" / path.name).read_bytes()
+        unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
+        assert len(unpacker.decompress(content[144 + int.from_bytes(content[140:144], "little") :])) > 2 << 20
+        unpadded.append(unpacker.unused_data == b"")
+    assert len(set(unpadded)) == 2
+    np.testing.assert_array_equal(inspected(tmp_path / "ct")[1].hu_zyx, inspected(plain)[1].hu_zyx)
 
 
 def test_a_deflated_file_that_breaks_off_is_refused_IN_14(tmp_path):

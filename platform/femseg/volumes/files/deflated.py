@@ -10,8 +10,10 @@ from typing import BinaryIO
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.opening import opened
+from femseg.volumes.files.voxel_bytes import UNPACKED_RATIO_AT_MOST
 
-INFLATED_BYTES_AT_MOST = 300 << 20  # a byte of deflate can stand for a thousand
+INFLATED_BYTES_AT_MOST = 300 << 20  # an enhanced CT of 600 frames of 512 × 512 in 16 bits
+_RATIO_MATTERS_BYTES = 128 << 20  # a label map of 512 frames of 512 × 512 packs a thousandfold, and is right
 _DEFLATED = b"1.2.840.10008.1.2.1.99"
 _EXPLICIT = b"1.2.840.10008.1.2.1\0\0\0"
 _META_START, _META_LENGTH_AT = 132, 140  # (0002,0000) UL 4: its tag, type and length take eight bytes
@@ -22,8 +24,8 @@ _CHUNK_BYTES = 1 << 20
 def dicom_stream(path: Path) -> Iterator[tuple[BinaryIO, int]]:
     """A DICOM file's bytes and how many they are, inflated where they are deflated.
 
-    Raises: Refusal IN-14 if the deflated part is broken, IN-24 if it grows beyond 300 MiB, IN-26 if it
-        cannot be opened.
+    Raises: Refusal IN-14 if the deflated part is broken, IN-24 if it grows beyond 300 MiB, or beyond 128 MiB and
+        200 times what was read of it by then, IN-26 if it cannot be opened.
     """
     with opened(path) as stream:
         head = stream.read(1024)
@@ -36,31 +38,36 @@ def dicom_stream(path: Path) -> Iterator[tuple[BinaryIO, int]]:
             yield stream, os.fstat(stream.fileno()).st_size  # the words stand elsewhere in the header
             return
         meta = stream.read(min(meta_end, 1 << 20)).replace(_DEFLATED, _EXPLICIT, 1)
-        inflated = bytearray(meta)
+        inflated = io.BytesIO()
+        inflated.write(meta)
         for chunk in _inflated(path, stream):
-            inflated += chunk
-        yield io.BytesIO(inflated), len(inflated)
+            inflated.write(chunk)
+        size = inflated.tell()
+        inflated.seek(0)
+        yield inflated, size
 
 
 def _inflated(path: Path, stream: BinaryIO) -> Iterator[bytes]:
+    """The rest of the stream, inflated up to the end mark; PS3.5 A.5 pads it to an even length with one zero byte."""
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    found = 0
-    packed = stream.read(_CHUNK_BYTES)
-    while packed:
+    found = taken = 0
+    while not unpacker.eof:  # behind the mark, `unconsumed_tail` may stay as it is for ever
+        packed = unpacker.unconsumed_tail or stream.read(_CHUNK_BYTES)
         try:
             chunk = unpacker.decompress(packed, _CHUNK_BYTES)
         except zlib.error as error:
             raise _broken(path, str(error)) from None
-        found += len(chunk)
-        if found > INFLATED_BYTES_AT_MOST:
-            problem = f"unpacks to more than {INFLATED_BYTES_AT_MOST >> 20} MiB"
-            fix = "store the file without deflation"
+        if not packed and not chunk:
+            raise _broken(path, "its deflated part ends too early")
+        found, taken = found + len(chunk), taken + len(packed) - len(unpacker.unconsumed_tail)
+        at_most = min(INFLATED_BYTES_AT_MOST, max(_RATIO_MATTERS_BYTES, UNPACKED_RATIO_AT_MOST * taken))
+        if found > at_most:
+            problem = f"unpacks to more than {at_most >> 20} MiB from its first {taken} deflated bytes"
+            fix = "make sure that the file is what its name says; store it without deflation, if so"
             raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE))
         yield chunk
-        packed = unpacker.unconsumed_tail or stream.read(_CHUNK_BYTES)
-    yield unpacker.flush()
-    if not unpacker.eof:
-        raise _broken(path, "its deflated part ends too early")
+    if (unpacker.unused_data + stream.read(2))[:2] not in (b"", b"\0"):
+        raise _broken(path, "bytes follow the end mark of its deflated part")
 
 
 def _broken(path: Path, problem: str) -> Refusal:

@@ -76,7 +76,7 @@ class SliceHeader:
         position_mm_xyz: ImagePositionPatient, the centre of the first pixel.
         orientation: ImageOrientationPatient: direction of a row, then of a column.
         pixel_offset: where the pixels' bytes start in the file, after inflation where it is deflated.
-        stored_bytes: how many bytes follow from there.
+        stored_bytes: how many bytes follow from there, before inflation (the whole file's where it is deflated).
         lossy: whether the header says that its pixels were compressed with loss, now or earlier; by how much, if said.
     """
 
@@ -172,7 +172,8 @@ def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObjec
         fix = "export with a basic offset table, or uncompressed"
         raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
     (length,) = struct.unpack_from(">I" if syntax == BIG_ENDIAN else "<I", element, lead - 4)
-    header = replace(_header(path, text, shorts, syntax, stream.tell()), stored_bytes=size - stream.tell())
+    stored_bytes = min(size - stream.tell(), path.stat().st_size)  # the latter where the file is deflated
+    header = replace(_header(path, text, shorts, syntax, stream.tell()), stored_bytes=stored_bytes)
     if (length == _UNDEFINED_LENGTH) != syntax.is_encapsulated:
         raise unreadable(path, f"says {syntax.name}, yet its pixels are stored otherwise")
     if syntax.is_encapsulated:
