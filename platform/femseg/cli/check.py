@@ -65,6 +65,19 @@ def _usage(file: str, problem: str, fix: str) -> Refusal:
     return Refusal(Fault(id="CFG-01", file=file, problem=problem, fix=fix, exit_code=ExitCode.USAGE))
 
 
+def _require_free_places(folder: Path, options: CheckOptions) -> None:
+    """Refuse, before the check, to write over what is checked or read, or where nothing can be (exit 2 or 5)."""
+    taken = {path.resolve() for path in (options.params, options.split) if path}
+    for target in filter(None, (options.html, options.quarantine)):
+        place = target.resolve()
+        if place in taken or place == folder.resolve():
+            raise _usage(str(target), "is read or written by this check already", "choose another file")
+        if target.exists() and (not target.is_file() or folder.resolve() in place.parents):
+            raise _usage(str(target), "is there already, among what is checked or no plain file", "choose a new file")
+        require_writable(target)
+        taken.add(place)
+
+
 def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
     """The settings to check `folder` by. Raises: Refusal (exit 2) if options or `params` are wrong."""
     if options.source not in ("", "auto", *_SOURCES):
@@ -75,7 +88,8 @@ def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
         raise _usage(str(options.params), "is no file", "give a params.yaml by --params")
     stated = read_section(CohortSettings, "cohort", file=options.params) if options.params else CohortSettings()
     named = next((source for source in _SOURCES if source == options.source), None)
-    source = stated.source if options.params and not options.source else named
+    said = stated.source if stated.source != "phantom" else None  # nobody else's folder holds phantoms
+    source = said if options.params and not options.source else named
     structures = _by_side("--structure", options.structures, StructureNames, str)
     labels = _by_side("--label", options.labels, LabelMap, int)
     try:
@@ -169,8 +183,7 @@ def checked(folder: Path, options: CheckOptions) -> CheckedCohort:
 
 def check_folder(folder: Path, options: CheckOptions, *, as_json: bool) -> int:
     """Check; report on stdout, one line for each fault on stderr, pages and lists to files. Returns the exit code."""
-    for target in filter(None, (options.html, options.quarantine)):
-        require_writable(target)
+    _require_free_places(folder, options)
     cohort = checked(folder, options)
     headers_only = options.headers_only
     if as_json:

@@ -16,6 +16,7 @@ from femseg.cohorts.findings import doubts
 from femseg.cohorts.gathering import gathered, no_study
 from femseg.cohorts.header_text import header_text_findings
 from femseg.cohorts.identity import case_id, keyed_hash, patient_id
+from femseg.cohorts.mask_checks import grid_faults
 from femseg.cohorts.preview import hu_counts
 from femseg.cohorts.settings import CohortSettings, CohortSource, MaskUse
 from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
@@ -172,11 +173,14 @@ def _pseudonym(id_key: bytes) -> Pseudonym:
 
 def _judged(study: StudyFiles, paired: PairedStudy, name: str, files_root: Path, id_key: bytes) -> CheckedStudy:
     """A study as far as its headers tell."""
+    faults = paired.faults
+    if paired.ct and paired.mask and not faults:
+        faults = tuple(grid_faults(paired.ct.grid, paired.mask.grid, str(paired.mask.where)))
     return CheckedStudy(
         location=str(study.location),
         name=name,
         case=None,
-        faults=paired.faults,
+        faults=faults,
         ignored=tuple(map(str, paired.ignored)),
         case_id=case_id(paired.case_key, key=id_key) if paired.case_key else "",
         patient_id=patient_id(paired.patient_key, key=id_key) if paired.patient_key else "",

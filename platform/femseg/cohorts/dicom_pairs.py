@@ -42,6 +42,9 @@ from femseg.volumes.files.source import CheckedVolume, Mend
 from femseg.volumes.files.volume_file import check_volume_file, volume_suffix
 
 Slices = Sequence[SliceHeader]
+_MODALITIES = frozenset(
+    ("CR", "DX", "MG", "MR", "NM", "OT", "PT", "RTDOSE", "RTIMAGE", "RTPLAN", "SC", "SEG", "SR", "US", "XA")
+)
 
 
 def studies(folder: Path) -> list[StudyFiles]:
@@ -182,8 +185,13 @@ def _chosen_ct(
             fix = "put the CT's DICOM files into the study's folder"
             faults.append(Fault(id="IN-05", file=str(study.location), problem=problem, fix=fix))
         return [], []
-    remarks = [f"IN-12: {modality} series left out" for modality in others.values()]
+    remarks = [f"IN-12: {_modality(stated)} series left out" for stated in others.values()]
     return next(iter(series.values())), [*remarks, *("IN-07: localizer series left out" for _ in scouts)]
+
+
+def _modality(stated: str) -> str:
+    """A modality by its code; anything else might name somebody."""
+    return stated if stated in _MODALITIES else "another"
 
 
 def _is_no_ct(slices: Slices) -> bool:

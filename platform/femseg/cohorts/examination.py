@@ -2,7 +2,6 @@
 
 import math
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,7 +63,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, vo
 
     Raises: Refusal if a file cannot be read after all.
     """
-    file = str(_named(ct))
+    file = str(ct.where)
     faults = finite_faults(volume.hu_zyx, file)
     odd_numbers = [] if faults else hounsfield_faults(_measured(volume, ct), file)
     faults += [] if settings.accept_hu else odd_numbers
@@ -82,7 +81,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, vo
             remarks.append(f"FACT: bone is cut off by the field of view at its {' and '.join(ends)} end")
         return Examination(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
     labels = study.labels or settings.labels
-    faults += grid_faults(volume.grid, study.mask.grid, str(_named(study.mask)))
+    faults += grid_faults(volume.grid, study.mask.grid, str(study.mask.where))
     values = None
     if not faults:
         values = read_checked_labels(study.mask, labels.meanings)
@@ -97,7 +96,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, vo
             )
     elif math.prod(study.mask.grid.shape_zyx) <= volume.hu_zyx.size:  # a mask that unpacks to more is not worth it
         values = read_checked_labels(study.mask, labels.meanings)
-        faults += value_faults(values, labels, str(_named(study.mask)))
+        faults += value_faults(values, labels, str(study.mask.where))
     return Examination(
         ct=volume,
         facts=known,
@@ -127,7 +126,7 @@ def _mask_examined(
 
     Unless the CT is in Hounsfield units, nobody can tell from it how steeply a bone's surface falls.
     """
-    file, grid = str(_named(mask)), ct.grid
+    file, grid = str(mask.where), ct.grid
     faults = value_faults(values, labels, file)
     faults += swapped_side_faults(values, labels, grid, file)
     if faults:
@@ -174,8 +173,3 @@ def _side_shown(
         left, right = (bool(np.isin(values_zyx, list(side)).any()) for side in (labels.left, labels.right))
         return "both" if left and right else "left" if left else "right" if right else None
     return "both" if middle_between(parts) is not None else None
-
-
-def _named(volume: CheckedVolume) -> Path:
-    """What faults of a whole volume name: its file, or the folder of its files."""
-    return volume.paths[0] if len(volume.paths) == 1 else volume.paths[0].parent

@@ -1,5 +1,6 @@
 """Which femur is which: LPS coordinates grow towards the patient's left, so the left femur has the greater x."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,6 +15,7 @@ Side = Literal["left", "right"]
 ShownSide = Literal["left", "right", "both"]
 
 LARGE_ML = 1.0
+_SIDE_BY_SIDE = 0.5  # of the shorter one's length
 APART_MM = 60.0  # the knees may touch, yet their centres, and those of whole femora, are farther apart than this
 _OFF_CENTRE_MM = 30.0
 _BODY_HU = -300.0
@@ -21,11 +23,12 @@ _BODY_HU = -300.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MaskPiece:
-    """One connected piece of a mask: its size and centre, and the box (in voxel indices) that it fills."""
+    """One connected piece of a mask: its size, its centre, and its reach along the body (least and greatest LPS z)."""
 
     number: int
     volume_ml: float
     centre_mm_xyz: tuple[float, float, float]
+    reach_mm: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,14 +63,21 @@ def pieces_of(mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> MaskPieces:
     if box is None:
         return MaskPieces(pieces=(), numbers_zyx=np.zeros((0, 0, 0), np.int32), box_zyx=(slice(0),) * 3)
     numbers, count = ndimage.label(mask_zyx[box], structure=np.ones((3, 3, 3)), output=np.int32)
-    voxels = np.bincount(numbers.ravel(), minlength=count + 1)[1:]
-    spans = ndimage.find_objects(numbers)
+    places_zyx = np.nonzero(numbers)
+    owner = numbers[places_zyx]
+    voxels = np.bincount(owner, minlength=count + 1)[1:]
+    sums = [np.bincount(owner, weights=axis, minlength=count + 1)[1:] for axis in places_zyx]
+    centres_zyx = np.stack(sums, axis=1) / voxels[:, None] + [part.start for part in box]  # all at once: noise has many
+    centres_mm_xyz = grid.positions_mm_xyz(centres_zyx).tolist()
     found = []
-    for number, (size, span) in enumerate(zip(voxels.tolist(), spans, strict=True), start=1):
-        inner = np.array(ndimage.center_of_mass(numbers[span] == number))
-        index = inner + [part.start for part in span] + [part.start for part in box]
-        x, y, z = grid.position_mm_xyz(tuple(index)).tolist()
-        found.append(MaskPiece(number=number, volume_ml=size * grid.voxel_volume_mm3 / 1000, centre_mm_xyz=(x, y, z)))
+    for number, (size, (x, y, z)) in enumerate(zip(voxels.tolist(), centres_mm_xyz, strict=True), start=1):
+        volume_ml = size * grid.voxel_volume_mm3 / 1000
+        reach = (z, z)
+        if volume_ml > LARGE_ML:
+            own_zyx = np.stack([axis[owner == number] + part.start for axis, part in zip(places_zyx, box, strict=True)])
+            heights = grid.positions_mm_xyz(own_zyx.T)[:, 2]
+            reach = (float(heights.min()), float(heights.max()))
+        found.append(MaskPiece(number=number, volume_ml=volume_ml, centre_mm_xyz=(x, y, z), reach_mm=reach))
     return MaskPieces(
         pieces=tuple(sorted(found, key=lambda piece: (-piece.volume_ml, piece.number))),
         numbers_zyx=numbers,
@@ -76,13 +86,24 @@ def pieces_of(mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> MaskPieces:
 
 
 def middle_between(parts: MaskPieces) -> float | None:
-    """The LPS x between the two femora; None where the mask shows one (in however many fragments)."""
-    centres = sorted(piece.centre_mm_xyz[0] for piece in parts.large)
-    if len(centres) < 2:
+    """The LPS x between the two femora; None where the mask shows one (in however many fragments).
+
+    Two femora lie side by side. The fragments of one, however far apart, lie mostly one above the other.
+    """
+    pieces = sorted(parts.large, key=lambda piece: piece.centre_mm_xyz[0])
+    gaps = np.diff([piece.centre_mm_xyz[0] for piece in pieces])
+    if not gaps.size or gaps.max() <= APART_MM:
         return None
-    gaps = np.diff(centres)
-    widest = int(np.argmax(gaps))
-    return (centres[widest] + centres[widest + 1]) / 2 if gaps[widest] > APART_MM else None
+    first = int(np.argmax(gaps)) + 1
+    (low, high), (other_low, other_high) = _reach(pieces[:first]), _reach(pieces[first:])
+    beside = min(high, other_high) - max(low, other_low)
+    if beside < _SIDE_BY_SIDE * min(high - low, other_high - other_low):
+        return None
+    return (pieces[first - 1].centre_mm_xyz[0] + pieces[first].centre_mm_xyz[0]) / 2
+
+
+def _reach(pieces: Sequence[MaskPiece]) -> tuple[float, float]:
+    return min(piece.reach_mm[0] for piece in pieces), max(piece.reach_mm[1] for piece in pieces)
 
 
 def side_of_body(parts: MaskPieces, ct_hu_zyx: NDArray[np.float32], grid: VoxelGrid) -> Side | None:

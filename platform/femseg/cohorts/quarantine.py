@@ -1,5 +1,6 @@
 """Studies that were left out of a cohort, with the reasons: `quarantine.json`."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ def quarantined(studies: Sequence[CheckedStudy], folder: Path) -> list[dict[str,
     """The refused studies as JSON values."""
 
     def inner(words: str) -> str:
-        return words.replace(f"{folder}/", "").replace(str(folder), ".")
+        return re.sub(rf"(?<![\w./-]){re.escape(str(folder))}/", "", words)
 
     return [
         {

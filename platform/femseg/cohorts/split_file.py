@@ -86,5 +86,5 @@ def split_findings(studies: Iterable[CheckedStudy], folds: Sequence[Fold]) -> tu
     if not unknown:
         return ()
     more = f" and {len(unknown) - _NAMED} more" if len(unknown) > _NAMED else ""
-    problem = f"the split names {len(unknown)} studies that are not here: {', '.join(unknown[:_NAMED])}{more}"
+    problem = f"the split names what is no study here ({len(unknown)}): {', '.join(unknown[:_NAMED])}{more}"
     return (Finding(id="IN-23", study="", problem=problem, advice="Give the split of this folder."),)

@@ -71,6 +71,11 @@ class VoxelGrid:
         steps_xyz = np.array(index_zyx[::-1]) * np.array(self.spacing_mm_zyx[::-1])
         return np.asarray(np.array(self.origin_mm_xyz) + np.array(self.direction_xyz).reshape(3, 3) @ steps_xyz)
 
+    def positions_mm_xyz(self, indices_zyx: NDArray[np.floating[Any] | np.integer[Any]]) -> NDArray[np.float64]:
+        """The same of many indices, shapes (n, 3)."""
+        steps_xyz = indices_zyx[:, ::-1] * np.array(self.spacing_mm_zyx[::-1])
+        return np.asarray(steps_xyz @ np.array(self.direction_xyz).reshape(3, 3).T + np.array(self.origin_mm_xyz))
+
     def resized(self, shape_zyx: tuple[int, int, int]) -> "VoxelGrid":
         """A grid of another shape that fills the same box of the patient, edge to edge."""
         spacing = tuple(e / n for e, n in zip(self.extent_mm_zyx, shape_zyx, strict=True))

@@ -167,3 +167,26 @@ def test_a_zipped_study_can_be_checked_by_itself_and_a_bad_one_ends_with_its_cod
     done = check(tmp_path / "bad.zip")
     assert done.exit_code == 9
     assert "error SC-07: " in done.stderr
+
+
+@pytest.mark.parametrize("option", ["--html", "--quarantine"])
+def test_what_is_checked_is_never_written_over(check, tmp_path, option):
+    study = write_volume_study(tmp_path / "cohort" / "study")
+    split = tmp_path / "split.json"
+    split.write_text('{"train": ["study"], "test": []}')
+    before = (study / "ct.nii.gz").read_bytes(), split.read_text()
+    for target in (study / "ct.nii.gz", split, tmp_path / "cohort"):
+        done = check(tmp_path / "cohort", "--split", split, option, target)
+        assert done.exit_code == 2, done.output
+        assert str(target) in done.stderr
+    assert ((study / "ct.nii.gz").read_bytes(), split.read_text()) == before
+    done = check(tmp_path / "cohort", "--html", tmp_path / "x", "--quarantine", tmp_path / "x")
+    assert done.exit_code == 2, done.output
+
+
+def test_grids_that_disagree_show_in_the_headers_IN_20(check, tmp_path):
+    study = write_volume_study(tmp_path / "study")
+    write_nifti(study / "mask.nii.gz", femur_mask()[:-1].astype(np.uint8))
+    done = check(tmp_path, "--headers")
+    assert done.exit_code == 3, done.output
+    assert "error IN-20" in done.stderr

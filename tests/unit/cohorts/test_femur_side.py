@@ -70,3 +70,28 @@ def test_labels_tell_the_side_before_the_place_does():
     assert _side_shown(values, parts, "all", LabelMap(right=(1,))) == "right"
     assert _side_shown(values, parts, "left", LabelMap(left=(1,), right=(2,))) == "left"
     assert _side_shown(values, parts, "all", LabelMap()) == "both"
+
+
+def test_two_fragments_of_one_femur_are_not_taken_for_two_femora():
+    """Abducted, so that the fragments' centres lie 100 mm apart across the body, one above the other."""
+    grid = VoxelGrid(shape_zyx=(40, 10, 50), spacing_mm_zyx=(5.0, 5.0, 5.0))
+    broken = np.zeros(grid.shape_zyx, bool)
+    broken[2:19, 2:8, 30:36] = True
+    broken[20:38, 2:8, 8:14] = True
+    assert middle_between(pieces_of(broken, grid)) is None
+    beside = np.zeros(grid.shape_zyx, bool)
+    beside[2:30, 2:8, 30:36] = True
+    beside[10:38, 2:8, 8:14] = True
+    assert middle_between(pieces_of(beside, grid)) == 5.0 * (32.5 + 10.5) / 2
+
+
+def test_pieces_have_the_size_centre_and_reach_of_their_voxels():
+    grid = VoxelGrid(shape_zyx=(30, 30, 30), spacing_mm_zyx=(2.0, 1.5, 1.0), origin_mm_xyz=(5.0, -7.0, 100.0))
+    mask = np.zeros(grid.shape_zyx, bool)
+    mask[4:14, 5:15, 6:26] = True
+    mask[25, 28, 3] = True
+    large, small = pieces_of(mask, grid).pieces
+    assert (large.volume_ml, small.volume_ml) == (10 * 10 * 20 * 0.003, 0.003)
+    np.testing.assert_allclose(large.centre_mm_xyz, grid.position_mm_xyz((8.5, 9.5, 15.5)))
+    np.testing.assert_allclose(small.centre_mm_xyz, grid.position_mm_xyz((25, 28, 3)))
+    assert large.reach_mm == (108.0, 126.0)

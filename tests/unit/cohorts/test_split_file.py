@@ -61,7 +61,7 @@ def test_a_split_by_patient_has_no_fault_and_volume_files_go_by_their_stem(tmp_p
 
 def test_names_that_no_study_has_are_a_finding(tmp_path):
     (finding,) = split_findings(STUDIES, folds(tmp_path, {"train": ["a", "nobody"], "test": ["c"]}))
-    assert "1 studies that are not here: nobody" in finding.problem
+    assert "what is no study here (1): nobody" in finding.problem
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", "{}", '{"train": ["a"]}', '{"train": "a", "test": "b"}', "[1]", "[[["])

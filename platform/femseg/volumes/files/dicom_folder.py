@@ -63,8 +63,8 @@ def files_below(folder: Path) -> list[Path]:
 
 
 def holds_dicom(files: Iterable[Path]) -> bool:
-    """Whether any of the files is DICOM, by its mark or its name."""
-    return any(path.suffix.lower() in _DICOM_SUFFIXES or _has_mark(path) for path in files)
+    """Whether any of the files is DICOM, by its mark or its name; a DICOMDIR alone is the index of something else."""
+    return any(path.suffix.lower() in _DICOM_SUFFIXES or _has_mark(path) for path in files if not _lies_beside(path))
 
 
 def is_dicom(name: str, first_bytes: bytes) -> bool:

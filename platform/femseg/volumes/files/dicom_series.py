@@ -287,6 +287,8 @@ def _expected_count(
     found = len(slices) - left_out
     if expected <= found:
         return [], []
+    if all("DERIVED" in header.image_type for header in slices):
+        return [], [f"{COUNT_UNVERIFIABLE}: ImagesInAcquisition says {expected}, of what the series was made from"]
     if expected <= found + scouts:
         return [], [f"{COUNT_UNVERIFIABLE}: ImagesInAcquisition says {expected}, perhaps with the localizer(s)"]
     problem = f"has {found} slices, ImagesInAcquisition (0020,1002) says {expected}"

@@ -60,6 +60,11 @@ class CheckedVolume:
     mends: tuple[Mend, ...] = ()
     remarks: tuple[str, ...] = ()
 
+    @property
+    def where(self) -> Path:
+        """What faults of the whole volume name: its file, or the folder of its files."""
+        return self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
+
     def hashed(self, root: Path, labels: tuple[int, ...] = ()) -> Source:
         """The same files with their SHA-256, by paths relative to the cohort's folder."""
         files = tuple(
