@@ -12,7 +12,19 @@ from femseg.volumes.files.dicom_series import Pseudonym
 from femseg.volumes.files.source import CheckedVolume
 from femseg.volumes.grid import VoxelGrid
 
+DRAWN_OF_STEP = 0.45  # farther from a slice of the even grid, half a step and thus another slice is too near
+RESAMPLED_TOGETHER = "resample CT and mask together to even slice spacing, or export both again with it"
 GAPS_TOLERATED = 0.1  # share of the slices between a structure's ends on which it may be missing
+
+
+def slice_place(points_mm_xyz: NDArray[np.float64], grid: VoxelGrid) -> float:
+    """Where points (n, 3) lie among a grid's even slices, by their median height: 2.1 is a tenth beyond the third.
+
+    They are drawn on slice `round(slice_place(...))`.
+    """
+    normal = np.array(grid.direction_xyz).reshape(3, 3)[:, 2]
+    heights_mm = (points_mm_xyz - np.array(grid.origin_mm_xyz)) @ normal
+    return float(np.median(heights_mm)) / grid.spacing_mm_zyx[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +65,20 @@ class CtPlanes:
         offsets = self.heights_mm(self.positions_mm_xyz) - height_mm
         index = int(np.argmin(np.abs(offsets)))
         return index, float(abs(offsets[index]))
+
+    def drawn_elsewhere(self, points_mm_xyz: NDArray[np.float64]) -> str:
+        """What keeps points (n, 3) from being drawn on the slice that they lie on, in words; "" if nothing does.
+
+        They lie on a slice where its own header puts it, and are drawn by the even grid, from which a CT may drift.
+        """
+        index, _ = self.nearest(float(np.median(self.heights_mm(points_mm_xyz))))
+        place = slice_place(points_mm_xyz, self.grid)
+        if round(place) == index and abs(place - index) <= DRAWN_OF_STEP:
+            return ""
+        return (
+            f"lies on slice {index + 1} of the CT, but at {place + 1:.2f} by its even spacing of "
+            f"{self.grid.spacing_mm_zyx[0]:.4g} mm, tolerated {DRAWN_OF_STEP:g} of a slice: it may be drawn on another"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
