@@ -100,16 +100,17 @@ def check_drawn_on(
     """
     faults, remarks = [], []
 
-    def other(tag: str, found: frozenset[str], expected: str) -> Fault:
+    def other(tag: str, found: frozenset[str], expected: str, unless: str = "") -> Fault:
         theirs = ", ".join(sorted(map(pseudonym, found)))
         problem = f"mask of another CT: its {tag} is {theirs}, the CT's is {pseudonym(expected)} (hashed)"
-        return Fault(id="IN-06", file=file, problem=problem, fix="take the mask that was drawn on this CT")
+        return Fault(id="IN-06", file=file, problem=problem, fix=f"take the mask that was drawn on this CT{unless}")
 
     if drawn_on.patient_id and ct.patient_id and drawn_on.patient_id != ct.patient_id:
         faults.append(other("PatientID", frozenset({drawn_on.patient_id}), ct.patient_id))
     frames = drawn_on.frame_of_reference_uids
     if frames and ct.frame_of_reference_uid and ct.frame_of_reference_uid not in frames:
-        fault = other("FrameOfReferenceUID", frames, ct.frame_of_reference_uid)
+        unless = "; if it was, take it all the same by --accept-frame (cohort.accept_frame)"
+        fault = other("FrameOfReferenceUID", frames, ct.frame_of_reference_uid, unless)
         if accept_frame:
             remarks.append(f"IN-06: {fault.problem}; accepted as chosen")
         else:
