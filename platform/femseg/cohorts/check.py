@@ -131,7 +131,7 @@ def _looked_at(
         return judged
     outcome, found = _examined(judged, paired, settings, files_root)
     if pictures and (outcome.faults or outcome.usable):
-        made = examined_preview(found, paired) if found else refused_preview(study, paired)
+        made = examined_preview(found, paired, settings) if found else refused_preview(study, paired, settings)
         outcome = replace(outcome, preview=made, no_preview="" if made else "the CT could not be read far enough")
     return outcome
 

@@ -4,10 +4,13 @@ import math
 
 import numpy as np
 import pytest
-from study_maker import SPACING_ZYX, write_dicom_study, write_volume_study
+from object_maker import place_mm, saved, structure_set
+from study_maker import SHAPE_ZYX, SPACING_ZYX, ct_slices, write_dicom_study, write_series, write_volume_study
 
+from femseg.cohorts import dicom_pairs
 from femseg.cohorts.check import check_one, studies_of
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, LabelMap
+from femseg.cohorts.study_pictures import refused_preview
 
 
 def checked(folder, **settings):
@@ -116,3 +119,42 @@ def test_headers_alone_say_the_grid_and_touch_no_voxel(tmp_path):
     assert seen.case is None
     assert seen.grid.shape_zyx == (14, 24, 26)
     assert not check_one(files, settings, root=tmp_path, id_key=b"key").usable
+
+
+def two_femora_and_a_pelvis(zyx):
+    """Values of a right femur (1), a left femur of equal value (1) 62.5 mm beside it, and a pelvis (9) between."""
+    values = np.zeros(zyx, np.uint16)
+    values[2:12, 8:14, 0], values[2:12, 8:14, 25], values[2:12, 8:14, 10:16] = 1, 1, 9
+    return values
+
+
+@pytest.mark.parametrize(("femur", "ends"), [("all", {0, 2}), ("right", {0}), ("left", {2})])
+def test_only_the_wanted_femur_is_outlined(tmp_path, femur, ends):
+    write_dicom_study(tmp_path / "one", mask_zyx=two_femora_and_a_pelvis(SHAPE_ZYX))
+    axial = plane(checked(tmp_path, femur=femur, labels=LabelMap(femur=(1,), other=(9,))), "axial").mask
+    thirds = np.array_split(axial.any(axis=0), 3)  # the patient's right comes first
+    assert {k for k, third in enumerate(thirds) if third.any()} == ends
+
+
+def test_of_a_refused_ct_too_only_the_femur_is_outlined_IN_01(tmp_path):
+    def without_7(datasets):
+        del datasets[7]
+
+    values = two_femora_and_a_pelvis(SHAPE_ZYX)
+    write_dicom_study(tmp_path / "one", ct=without_7, mask_zyx=values)
+    axial = plane(checked(tmp_path, labels=LabelMap(femur=(1,), other=(9,))), "axial").mask
+    assert [third.any() for third in np.array_split(axial.any(axis=0), 3)] == [True, False, True]
+
+
+def test_a_drawn_mask_of_a_refused_study_is_outlined(tmp_path):
+    ct = ct_slices()
+    write_series(tmp_path / "one", ct)
+    box = np.array([[7.5, 4.5], [7.5, 11.5], [13.5, 11.5], [13.5, 4.5]])
+    made = structure_set(ct, {"Femur": [(k, place_mm(k, box)) for k in range(2, 12)]})
+    saved(made, tmp_path / "one" / "rs.dcm")
+    settings = CohortSettings(source="dicom")
+    (files,) = studies_of(tmp_path, settings)
+    paired = dicom_pairs.pair(files, settings, str, "required")
+    assert not paired.faults
+    refused = refused_preview(files, paired, settings)  # as for a fault found beside a CT and a mask that hold
+    assert all(plane.mask.any() for plane in refused.planes)

@@ -12,7 +12,19 @@ from femseg.volumes.files.dicom_series import Pseudonym
 from femseg.volumes.files.source import CheckedVolume
 from femseg.volumes.grid import VoxelGrid
 
+DRAWN_OF_STEP = 0.45  # farther from a slice of the even grid, half a step and thus another slice is too near
+RESAMPLED_TOGETHER = "resample CT and mask together to even slice spacing, or export both again with it"
 GAPS_TOLERATED = 0.1  # share of the slices between a structure's ends on which it may be missing
+
+
+def slice_place(points_mm_xyz: NDArray[np.float64], grid: VoxelGrid) -> float:
+    """Where points (n, 3) lie among a grid's even slices, by their median height: 2.1 is a tenth beyond the third.
+
+    They are drawn on slice `round(slice_place(...))`.
+    """
+    normal = np.array(grid.direction_xyz).reshape(3, 3)[:, 2]
+    heights_mm = (points_mm_xyz - np.array(grid.origin_mm_xyz)) @ normal
+    return float(np.median(heights_mm)) / grid.spacing_mm_zyx[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +66,20 @@ class CtPlanes:
         index = int(np.argmin(np.abs(offsets)))
         return index, float(abs(offsets[index]))
 
+    def drawn_elsewhere(self, points_mm_xyz: NDArray[np.float64]) -> str:
+        """What keeps points (n, 3) from being drawn on the slice that they lie on, in words; "" if nothing does.
+
+        They lie on a slice where its own header puts it, and are drawn by the even grid, from which a CT may drift.
+        """
+        index, _ = self.nearest(float(np.median(self.heights_mm(points_mm_xyz))))
+        place = slice_place(points_mm_xyz, self.grid)
+        if round(place) == index and abs(place - index) <= DRAWN_OF_STEP:
+            return ""
+        return (
+            f"lies on slice {index + 1} of the CT, but at {place + 1:.2f} by its even spacing of "
+            f"{self.grid.spacing_mm_zyx[0]:.4g} mm, tolerated {DRAWN_OF_STEP:g} of a slice: it may be drawn on another"
+        )
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DrawnOn:
@@ -74,16 +100,17 @@ def check_drawn_on(
     """
     faults, remarks = [], []
 
-    def other(tag: str, found: frozenset[str], expected: str) -> Fault:
+    def other(tag: str, found: frozenset[str], expected: str, unless: str = "") -> Fault:
         theirs = ", ".join(sorted(map(pseudonym, found)))
         problem = f"mask of another CT: its {tag} is {theirs}, the CT's is {pseudonym(expected)} (hashed)"
-        return Fault(id="IN-06", file=file, problem=problem, fix="take the mask that was drawn on this CT")
+        return Fault(id="IN-06", file=file, problem=problem, fix=f"take the mask that was drawn on this CT{unless}")
 
     if drawn_on.patient_id and ct.patient_id and drawn_on.patient_id != ct.patient_id:
         faults.append(other("PatientID", frozenset({drawn_on.patient_id}), ct.patient_id))
     frames = drawn_on.frame_of_reference_uids
     if frames and ct.frame_of_reference_uid and ct.frame_of_reference_uid not in frames:
-        fault = other("FrameOfReferenceUID", frames, ct.frame_of_reference_uid)
+        unless = "; if it was, take it all the same by --accept-frame (cohort.accept_frame)"
+        fault = other("FrameOfReferenceUID", frames, ct.frame_of_reference_uid, unless)
         if accept_frame:
             remarks.append(f"IN-06: {fault.problem}; accepted as chosen")
         else:

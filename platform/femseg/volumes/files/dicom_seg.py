@@ -11,7 +11,15 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from femseg.errors import Fault, Refusal
-from femseg.volumes.files.ct_planes import CtPlanes, DrawnOn, check_drawn_on, check_unmended, gap_remarks
+from femseg.volumes.files.ct_planes import (
+    RESAMPLED_TOGETHER,
+    CtPlanes,
+    DrawnOn,
+    check_drawn_on,
+    check_unmended,
+    gap_remarks,
+    slice_place,
+)
 from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, uid_name, unreadable
 from femseg.volumes.files.dicom_series import Pseudonym
 from femseg.volumes.files.element_values import text_of
@@ -115,10 +123,13 @@ def check_segmentation(
     problems = [(frame, problem) for frame, problem in problems if problem] or [
         (frame, problem) for frame in frames if (problem := _on_another_slice(frame, planes))
     ]
+    fix = "take the CT that the mask was drawn on, or resample the mask onto this one"
+    if not problems:
+        problems = [(frame, problem) for frame in frames if (problem := planes.drawn_elsewhere(_place(frame)))]
+        fix = RESAMPLED_TOGETHER
     if problems:
         frame, problem = problems[0]
         problem = f"frame {frame.number} {problem} ({len(problems)} of {len(frames)} frames)"
-        fix = "take the CT that the mask was drawn on, or resample the mask onto this one"
         raise Refusal(Fault(id="IN-20", file=str(path), problem=problem, fix=fix))
     names = {number: name for name, number in segmentation.names.items()}
     for segment in chosen if segmentation.kind != "LABELMAP" else (0,):
@@ -135,7 +146,12 @@ def check_segmentation(
 
 
 def _slice_of(frame: FrameGroups, ct: CtPlanes) -> int:
-    return ct.nearest(float(ct.heights_mm(np.array(frame.position_mm_xyz))))[0]
+    return ct.nearest(float(ct.heights_mm(_place(frame))[0]))[0]
+
+
+def _place(frame: FrameGroups) -> NDArray[np.float64]:
+    """Centre of the first pixel of a frame that has a place, shape (1, 3)."""
+    return np.array([frame.position_mm_xyz], np.float64)
 
 
 def _on_another_slice(frame: FrameGroups, ct: CtPlanes) -> str:
@@ -159,12 +175,10 @@ def draw_segmentation(header: SliceHeader, grid: VoxelGrid, meanings: Sequence[S
     meaning_of = {segment: k for k, same in enumerate(meanings) for segment in same}
     frames = segmentation.frames_of(list(meaning_of))
     values_zyx = np.zeros(grid.shape_zyx, np.uint16)
-    normal = np.array(grid.direction_xyz).reshape(3, 3)[:, 2]
     for frame, stored in zip(frames, stored_frames(header, [frame.number for frame in frames]), strict=True):
         if frame.position_mm_xyz is None or frame.orientation is None:
             raise unreadable(header.path, f"has no place for frame {frame.number}")
-        height_mm = (np.array(frame.position_mm_xyz) - np.array(grid.origin_mm_xyz)) @ normal
-        slice_yx = values_zyx[round(float(height_mm) / grid.spacing_mm_zyx[0])]
+        slice_yx = values_zyx[round(slice_place(_place(frame), grid))]
         turned = turn_of(frame.orientation, grid).applied(stored)
         if frame.segment is None or segmentation.kind == "LABELMAP":
             slice_yx[:] = np.where(np.isin(turned, list(meaning_of)), turned, 0)

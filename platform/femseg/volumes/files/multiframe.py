@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ from femseg.volumes.files.frame_pixels import stored_frames
 from femseg.volumes.files.functional_groups import FrameGroups, frame_groups, read_object
 from femseg.volumes.files.plausible import voxel_count_faults
 from femseg.volumes.files.slice_stack import SAME_POSITION_MM, axes
-from femseg.volumes.files.source import CheckedVolume
+from femseg.volumes.files.source import CheckedVolume, Mend
 from femseg.volumes.volume import CtVolume
 
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # the second: converted from slices
@@ -52,8 +53,20 @@ def multiframe_stack(header: SliceHeader, pseudonym: Pseudonym) -> tuple[Checked
     Raises: Refusal with every fault found, as for a series.
     """
     slices = {frame.path: frame for frame in multiframe_slices(header)}
-    stack = check_series(list(slices.values()), "ct", pseudonym, hu_of=lambda frame: next(_hounsfield(header, [frame])))
+    try:
+        stack = check_series(
+            list(slices.values()), "ct", pseudonym, hu_of=lambda frame: next(_hounsfield(header, [frame]))
+        )
+    except Refusal as refusal:
+        raise Refusal([_for_frames(fault) for fault in refusal.faults]) from None
     return replace(stack, kind="multiframe", paths=(header.path,)), [slices[path] for path in stack.paths]
+
+
+def _for_frames(fault: Fault) -> Fault:
+    """A series' fault with a fix that helps for frames too: they are never mended where they are."""
+    if not any(f"--{mend}" in fault.fix for mend in get_args(Mend)):
+        return fault
+    return replace(fault, fix=f"export it as single slices, for frames of one file are not resampled; then {fault.fix}")
 
 
 def read_multiframe(path: Path) -> CtVolume:

@@ -11,7 +11,15 @@ from pydicom.tag import Tag
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.contour_filling import filled
-from femseg.volumes.files.ct_planes import CtPlanes, DrawnOn, check_drawn_on, check_unmended, gap_remarks
+from femseg.volumes.files.ct_planes import (
+    RESAMPLED_TOGETHER,
+    CtPlanes,
+    DrawnOn,
+    check_drawn_on,
+    check_unmended,
+    gap_remarks,
+    slice_place,
+)
 from femseg.volumes.files.dicom_headers import unreadable
 from femseg.volumes.files.dicom_series import Pseudonym
 from femseg.volumes.files.element_values import raw_of, text_of
@@ -183,14 +191,15 @@ def _checked_slice(contour: Contour, number: int, name: str, ct: CtPlanes, file:
     index, _ = ct.nearest(float(np.median(heights)))
     off_mm = float(np.abs(heights - ct.heights_mm(ct.positions_mm_xyz[index])).max())
     tolerated_mm = min(OFF_PLANE_MM, _OFF_PLANE_SHARE * ct.grid.spacing_mm_zyx[0])
-    problem = ""
+    problem, fix = "", "take the CT that the contours were drawn on, or export them on the slices of this one"
     if off_mm > tolerated_mm:
         problem = f"reaches {off_mm:.3g} mm from the nearest slice of the CT, tolerated {tolerated_mm:g} mm"
     elif (named := contour.image_uids & {*ct.instance_uids}) and ct.instance_uids[index] not in named:
         other = ct.instance_uids.index(min(named)) + 1
         problem = f"lies on slice {index + 1} of the CT, but says that it was drawn on slice {other}"
+    elif problem := ct.drawn_elsewhere(contour.points_mm_xyz):
+        fix = RESAMPLED_TOGETHER
     if problem:
-        fix = "take the CT that the contours were drawn on, or export them on the slices of this one"
         raise Refusal(Fault(id="IN-20", file=file, problem=f"contour {number} of '{name}' {problem}", fix=fix))
     return index
 
@@ -223,5 +232,5 @@ def _by_slice(contours: Sequence[Contour], grid: VoxelGrid) -> dict[int, list[ND
     slices: dict[int, list[NDArray[np.float64]]] = {}
     for contour in contours:
         index_xyz = (contour.points_mm_xyz - np.array(grid.origin_mm_xyz)) @ direction / grid.spacing_mm_zyx[::-1]
-        slices.setdefault(round(float(np.median(index_xyz[:, 2]))), []).append(index_xyz[:, :2])
+        slices.setdefault(round(slice_place(contour.points_mm_xyz, grid)), []).append(index_xyz[:, :2])
     return slices
