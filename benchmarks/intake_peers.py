@@ -246,6 +246,7 @@ def page(result: dict[str, Any]) -> str:
     """docs/explanation/intake-against-peers.md."""
     tools = [tool for tool in TOOLS if tool in result["tools"]]
     versions = ", ".join(f"{NAMES[tool]} {result['tools'][tool]['version']}" for tool in tools)
+    specimens = sorted(result["specimens"].items(), key=lambda item: (item[1]["matrix_id"], item[0]))
     lines = [
         "# Intake against its peers",
         "",
@@ -264,7 +265,7 @@ def page(result: dict[str, Any]) -> str:
             lines.append(f"| {row} | {' | '.join(cells)} |")
         missed = [
             f"`{kind}`"
-            for kind, row in result["specimens"].items()
+            for kind, row in specimens
             if (row["expected"] in ("refused", "mended")) == (group == "malformed")
             and row["outcomes"]["femseg"]["outcome"] not in (rows[0], "mended")
         ]
@@ -277,7 +278,7 @@ def page(result: dict[str, Any]) -> str:
         f"| kind | case | what | {' | '.join(NAMES[tool] for tool in tools)} |",
         "|---" * (len(tools) + 3) + "|",
     ]
-    for kind, row in result["specimens"].items():
+    for kind, row in specimens:
         cells = (row["outcomes"].get(tool, {}).get("outcome", "–") for tool in tools)
         about = row["about"].replace("|", "\\|")
         lines.append(f"| {kind} | {row['matrix_id']} | {about} | {' | '.join(cells)} |")
