@@ -13,6 +13,7 @@ from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
 from femseg.cohorts.structures import label_map
 from femseg.cohorts.study import PairedStudy, StudyFiles, collected
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import open_plain
 from femseg.volumes.files.volume_file import check_volume_file
 
 NAME = "dataset.json"
@@ -27,7 +28,7 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             content = stream.read(_BYTES_AT_MOST + 1)
     except FileNotFoundError:
         problem, fix = f"holds no {NAME}", "set cohort.folder to the folder of one dataset, or cohort.source to another"

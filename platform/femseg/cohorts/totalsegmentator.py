@@ -22,6 +22,7 @@ from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse, Structure
 from femseg.cohorts.structures import is_chosen, label_map
 from femseg.cohorts.study import PairedStudy, Pseudonym, StudyFiles, collected
 from femseg.errors import Fault, Refusal
+from femseg.plain_files import open_plain
 from femseg.volumes.files.dicom_folder import files_below
 from femseg.volumes.files.structure_files import check_structure_files
 from femseg.volumes.files.volume_file import check_volume_file, volume_stem, volume_suffix
@@ -127,7 +128,7 @@ class _Person:
 def _person(study: StudyFiles) -> _Person:
     """Nothing is known where meta.csv is missing or not as expected: these facts decide nothing."""
     try:
-        with (study.folder.parent / "meta.csv").open("rb") as stream:
+        with open_plain(study.folder.parent / "meta.csv") as stream:
             text = stream.read(_META_BYTES_AT_MOST).decode("utf-8-sig")
         rows = csv.DictReader(io.StringIO(text), delimiter=";")
         row = next((row for row in rows if row.get("image_id") == study.name), {})

@@ -1,5 +1,7 @@
 """TotalSegmentator's layout: one file per structure."""
 
+import os
+
 import numpy as np
 import pytest
 from layout_maker import LEFT, RIGHT, two_femora_hu, write_totalsegmentator_study
@@ -119,3 +121,10 @@ def test_files_of_one_mask_on_two_grids_are_refused_IN_20(tmp_path):
 def test_a_study_without_a_ct_is_refused_IN_05(tmp_path):
     (write_totalsegmentator_study(tmp_path / "s0001") / "ct.nii.gz").unlink()
     assert_one_line_refusal(check(tmp_path).faults, "IN-05", "holds no ct.nii.gz")
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_meta_csv_is_not_waited_for_IN_26(tmp_path):
+    write_totalsegmentator_study(tmp_path / "s0001")
+    os.mkfifo(tmp_path / "meta.csv")
+    assert only_case(tmp_path).facts.sex is None
