@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,16 +47,30 @@ _ZIPPED: tuple[CohortSource, ...] = ("dicom", "volumes")  # of which a study may
 def detected_source(folder: Path) -> CohortSource:
     """How a folder is laid out: a dataset by its dataset.json or its file names, else "dicom" if any file below is.
 
-    A ZIP file, or those among the files, count by what they hold.
+    A ZIP file, or those among the files, count by what they hold. What nobody may look into decides nothing: its
+    study's check says so.
+
+    Raises: Refusal IN-26 if nobody may look into the folder itself.
     """
     if is_archive(folder):
         return "dicom" if zip_holds_dicom(folder) else "volumes"
-    if (folder / dataset_json.NAME).is_file():
-        return "nnunet" if nnunet.is_layout_of(folder) else "msd"
-    if totalsegmentator.is_layout_of(folder):
-        return "totalsegmentator"
+    with _looking_into(folder):
+        if (folder / dataset_json.NAME).is_file():
+            return "nnunet" if nnunet.is_layout_of(folder) else "msd"
+        if totalsegmentator.is_layout_of(folder):
+            return "totalsegmentator"
     files = files_below(folder)
     return "dicom" if holds_dicom(files) or any(map(zip_holds_dicom, filter(is_archive, files))) else "volumes"
+
+
+@contextmanager
+def _looking_into(folder: Path) -> Iterator[None]:
+    """Raises: Refusal IN-26 for what the system does not allow."""
+    try:
+        yield
+    except OSError as error:
+        problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
+        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
 
 
 def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
@@ -63,18 +78,15 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
 
     Raises: Refusal if there is no such folder (exit 2), no study or a wrong dataset.json (exit 3).
     """
-    if is_archive(folder) and folder.exists():
+    if is_archive(folder) and os.path.lexists(folder):
         return [zipped_study(folder)]
     if not is_folder(folder):
         fix = "set cohort.folder to the folder of your studies"
         raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
-    try:
+    with _looking_into(folder):
         found = ADAPTERS[settings.source].studies(folder)
         if settings.source in _ZIPPED and all(study.location != folder for study in found):
             found = found + zipped_studies(folder)
-    except OSError as error:
-        problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
-        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
     if not found:
         raise Refusal(no_study(folder, settings))
     return found
@@ -265,7 +277,7 @@ def check_cohort(
         masks: whether every study must have a mask, or CTs alone are looked at.
     Raises: Refusal if there is no folder, or nothing in it; faults of studies are returned, not raised.
     """
-    root = folder if folder.is_dir() else folder.parent
+    root = folder if is_folder(folder) else folder.parent
     studies = studies_of(folder, settings)
     checked = [check_one(study, settings, root=root, id_key=id_key, masks=masks) for study in studies]
     return gathered(checked, folder, settings)
@@ -288,8 +300,8 @@ def inspect_study(
     if not os.path.lexists(path):
         fix = "give a DICOM folder, a volume file or a ZIP of either"
         raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
-    root = path if path.is_dir() else path.parent
-    files = tuple(files_below(path)) if path.is_dir() else (path,)
+    root = path if is_folder(path) else path.parent
+    files = tuple(files_below(path)) if is_folder(path) else (path,)
     study = StudyFiles(name=path.name, location=path, folder=root, files=files)
     with opened(zipped_study(path) if is_archive(path) else study, root) as (there, files_root):
         case, ct = _inspected(there, files_root, id_key=id_key, series=series, accept_hu=accept_hu, mends=mends)
