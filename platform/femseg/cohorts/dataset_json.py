@@ -43,7 +43,7 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
         )
         raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE))
     try:
-        document = json.loads(content, object_pairs_hook=_without_twins)
+        document = json.loads(content, object_pairs_hook=without_twins)
     except (ValueError, RecursionError) as error:
         raise Refusal(wrong_dataset(folder, f"is no readable JSON ({error})", f"correct {NAME}")) from None
     if not isinstance(document, dict):
@@ -53,7 +53,8 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's keys and values. Raises: ValueError on a key given twice, of which JSON would keep the last."""
     once: dict[str, Any] = {}
     for key, value in pairs:
         if key in once:
