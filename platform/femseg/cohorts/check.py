@@ -136,7 +136,7 @@ def _looked_at(
     pictures: bool,
 ) -> CheckedStudy:
     """The same for a study whose files are on disk, below `files_root`."""
-    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks)
+    paired = _with_packed(ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks), study)
     judged = _judged(study, paired, _name(study, root), files_root, id_key)
     if headers_only:
         return judged
@@ -145,6 +145,15 @@ def _looked_at(
         made = examined_preview(found, paired) if found else refused_preview(study, paired)
         outcome = replace(outcome, preview=made, no_preview="" if made else "the CT could not be read far enough")
     return outcome
+
+
+def _with_packed(paired: PairedStudy, study: StudyFiles) -> PairedStudy:
+    """IN-12 for each archive among a study's files: what it holds was not looked at."""
+    packed = [path for path in study.files if is_archive(path)]
+    problem, fix = "is an archive inside a study", "put the ZIP beside the studies' folders, unpack it, or take it away"
+    faults = tuple(Fault(id="IN-12", file=str(path), problem=problem, fix=fix) for path in packed)
+    ignored = tuple(path for path in paired.ignored if path not in packed)
+    return replace(paired, faults=(*paired.faults, *faults), ignored=ignored)
 
 
 def _outside(checked: CheckedStudy, study: StudyFiles, folder: Path, root: Path) -> CheckedStudy:
