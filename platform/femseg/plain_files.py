@@ -37,6 +37,14 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def is_file(path: Path) -> bool:
+    """Whether there is a regular file, or a link to one; False also where `is_folder` is."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
+
+
 def name_fault(path: Path) -> str:
     """What is wrong with a path's characters: bytes that are no UTF-8, or break lines and terminals; "" if none.
 

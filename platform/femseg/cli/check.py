@@ -1,6 +1,7 @@
 """`femseg check`: a folder of studies, looked at before anyone trains on it."""
 
 import json
+import os
 import secrets
 import sys
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from femseg.cohorts.split_file import read_split_file
 from femseg.cohorts.study import StudyFiles
 from femseg.durable import require_writable, write_bytes_durably
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import is_file, is_folder
 from femseg.progress import progress
 from femseg.settings import read_section
 
@@ -82,9 +84,9 @@ def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
     """The settings to check `folder` by. Raises: Refusal (exit 2) if options or `params` are wrong."""
     if options.source not in ("", "auto", *_SOURCES):
         raise _usage("--source", f"expected auto, {', '.join(_SOURCES)}, got '{options.source}'", "choose one of them")
-    if not folder.is_dir() and not (is_archive(folder) and folder.exists()):
+    if not is_folder(folder) and not (is_archive(folder) and os.path.lexists(folder)):
         raise _usage(str(folder), "is no folder", "give the folder that holds the studies, or one zipped study")
-    if options.params and not options.params.is_file():
+    if options.params and not is_file(options.params):
         raise _usage(str(options.params), "is no file", "give a params.yaml by --params")
     stated = read_section(CohortSettings, "cohort", file=options.params) if options.params else CohortSettings()
     named = next((source for source in _SOURCES if source == options.source), None)
@@ -167,7 +169,7 @@ def checked(folder: Path, options: CheckOptions) -> CheckedCohort:
     check = partial(
         check_one,
         settings=settings,
-        root=folder if folder.is_dir() else folder.parent,
+        root=folder if is_folder(folder) else folder.parent,
         id_key=secrets.token_bytes(32),
         masks="required" if options.masks else "ignored",
         headers_only=options.headers_only,

@@ -6,6 +6,7 @@ Every bound is held by what the archive declares before a byte is unpacked. What
 
 import errno
 import io
+import os
 import shutil
 import stat
 import tempfile
@@ -14,9 +15,12 @@ import zlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from femseg.durable import require_free_space
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import is_folder
+from femseg.volumes.files.opening import opened
 
 ARCHIVE_SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".7z", ".rar")
 ENTRIES_AT_MOST = 10_000
@@ -39,7 +43,7 @@ _KINDS = {
 
 def is_archive(path: Path) -> bool:
     """Whether a file's name says that it is an archive, also one of a kind that is refused."""
-    return path.name.lower().endswith(ARCHIVE_SUFFIXES) and not path.is_dir()
+    return path.name.lower().endswith(ARCHIVE_SUFFIXES) and not is_folder(path)
 
 
 def archive_stem(path: Path) -> str:
@@ -95,31 +99,35 @@ def unpacked_sizes(archive: Path) -> dict[str, int]:
 class _Bounded(io.FileIO):
     """A file of which no read takes more than the list of 10 000 entries does; `zipfile` reads that list at once."""
 
+    def __init__(self, plain: BinaryIO, archive: Path) -> None:
+        super().__init__(plain.fileno(), closefd=False)
+        self.archive = archive
+
     def read(self, size: int | None = -1, /) -> bytes:
-        if size is not None and size > _LIST_BYTES_AT_MOST:
-            problem = f"declares a list of entries of {size} bytes, at most {_LIST_BYTES_AT_MOST} are read"
-            raise Refusal(_dangerous(str(self.name), problem))
-        return super().read(size) or b""
+        wanted = self._rest_bytes() if size is None or size < 0 else size
+        if wanted > _LIST_BYTES_AT_MOST:
+            problem = f"declares a list of entries of {wanted} bytes, at most {_LIST_BYTES_AT_MOST} are read"
+            raise Refusal(_dangerous(str(self.archive), problem))
+        return super().read(wanted) or b""
+
+    def _rest_bytes(self) -> int:
+        return max(os.fstat(self.fileno()).st_size - self.tell(), 0)
 
 
 @contextmanager
 def _opened(archive: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.ZipInfo]]]:
     """A ZIP and its files by name, judged; whatever is wrong with it, also later on, becomes a refusal."""
     file = str(archive)
-    try:
-        stream = _Bounded(file)
-    except OSError as error:
-        problem, fix = f"cannot be opened: {error.strerror or error}", "restore the file or its permissions"
-        raise Refusal(Fault(id="IN-26", file=file, problem=problem, fix=fix)) from None
-    try:
-        with stream, zipfile.ZipFile(stream) as zipped:
-            yield zipped, _judged(zipped, archive)
-    except (NotImplementedError, RuntimeError) as error:
-        raise Refusal(_not_read(file, f"cannot be unpacked: {error}", "pack the study as a plain ZIP")) from None
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-            raise Refusal(_no_room(file)) from None
-        raise Refusal(_torn(file, str(error))) from None
+    with opened(archive) as plain:
+        try:
+            with _Bounded(plain, archive) as stream, zipfile.ZipFile(stream) as zipped:
+                yield zipped, _judged(zipped, archive)
+        except (NotImplementedError, RuntimeError) as error:
+            raise Refusal(_not_read(file, f"cannot be unpacked: {error}", "pack the study as a plain ZIP")) from None
+        except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise Refusal(_no_room(file)) from None
+            raise Refusal(_torn(file, str(error))) from None
 
 
 def _judged(zipped: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:

@@ -2,8 +2,9 @@
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,16 +48,30 @@ _ZIPPED: tuple[CohortSource, ...] = ("dicom", "volumes")  # of which a study may
 def detected_source(folder: Path) -> CohortSource:
     """How a folder is laid out: a dataset by its dataset.json or its file names, else "dicom" if any file below is.
 
-    A ZIP file, or those among the files, count by what they hold.
+    A ZIP file, or those among the files, count by what they hold. What nobody may look into decides nothing: its
+    study's check says so.
+
+    Raises: Refusal IN-26 if nobody may look into the folder itself.
     """
     if is_archive(folder):
         return "dicom" if zip_holds_dicom(folder) else "volumes"
-    if (folder / dataset_json.NAME).is_file():
-        return "nnunet" if nnunet.is_layout_of(folder) else "msd"
-    if totalsegmentator.is_layout_of(folder):
-        return "totalsegmentator"
+    with _looking_into(folder):
+        if (folder / dataset_json.NAME).is_file():
+            return "nnunet" if nnunet.is_layout_of(folder) else "msd"
+        if totalsegmentator.is_layout_of(folder):
+            return "totalsegmentator"
     files = files_below(folder)
     return "dicom" if holds_dicom(files) or any(map(zip_holds_dicom, filter(is_archive, files))) else "volumes"
+
+
+@contextmanager
+def _looking_into(folder: Path) -> Iterator[None]:
+    """Raises: Refusal IN-26 for what the system does not allow."""
+    try:
+        yield
+    except OSError as error:
+        problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
+        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
 
 
 def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
@@ -64,18 +79,15 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
 
     Raises: Refusal if there is no such folder (exit 2), no study or a wrong dataset.json (exit 3).
     """
-    if is_archive(folder) and folder.exists():
+    if is_archive(folder) and os.path.lexists(folder):
         return [zipped_study(folder)]
     if not is_folder(folder):
         fix = "set cohort.folder to the folder of your studies"
         raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
-    try:
+    with _looking_into(folder):
         found = ADAPTERS[settings.source].studies(folder)
         if settings.source in _ZIPPED and all(study.location != folder for study in found):
             found = found + zipped_studies(folder)
-    except OSError as error:
-        problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
-        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
     if not found:
         raise Refusal(no_study(folder, settings))
     return found
@@ -125,7 +137,7 @@ def _looked_at(
     pictures: bool,
 ) -> CheckedStudy:
     """The same for a study whose files are on disk, below `files_root`."""
-    paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks)
+    paired = _with_packed(ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks), study)
     judged = _judged(study, paired, _name(study, root), files_root, id_key)
     if headers_only:
         return judged
@@ -134,6 +146,15 @@ def _looked_at(
         made = examined_preview(found, paired, settings) if found else refused_preview(study, paired, settings)
         outcome = replace(outcome, preview=made, no_preview="" if made else "the CT could not be read far enough")
     return outcome
+
+
+def _with_packed(paired: PairedStudy, study: StudyFiles) -> PairedStudy:
+    """IN-12 for each archive among a study's files: what it holds was not looked at."""
+    packed = [path for path in study.files if is_archive(path)]
+    problem, fix = "is an archive inside a study", "put the ZIP beside the studies' folders, unpack it, or take it away"
+    faults = tuple(Fault(id="IN-12", file=str(path), problem=problem, fix=fix) for path in packed)
+    ignored = tuple(path for path in paired.ignored if path not in packed)
+    return replace(paired, faults=(*paired.faults, *faults), ignored=ignored)
 
 
 def _outside(checked: CheckedStudy, study: StudyFiles, folder: Path, root: Path) -> CheckedStudy:
@@ -269,7 +290,7 @@ def check_cohort(
         masks: whether every study must have a mask, or CTs alone are looked at.
     Raises: Refusal if there is no folder, or nothing in it; faults of studies are returned, not raised.
     """
-    root = folder if folder.is_dir() else folder.parent
+    root = folder if is_folder(folder) else folder.parent
     studies = studies_of(folder, settings)
     checked = [check_one(study, settings, root=root, id_key=id_key, masks=masks) for study in studies]
     return gathered(checked, folder, settings)
@@ -292,8 +313,8 @@ def inspect_study(
     if not os.path.lexists(path):
         fix = "give a DICOM folder, a volume file or a ZIP of either"
         raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
-    root = path if path.is_dir() else path.parent
-    files = tuple(files_below(path)) if path.is_dir() else (path,)
+    root = path if is_folder(path) else path.parent
+    files = tuple(files_below(path)) if is_folder(path) else (path,)
     study = StudyFiles(name=path.name, location=path, folder=root, files=files)
     with opened(zipped_study(path) if is_archive(path) else study, root) as (there, files_root):
         case, ct = _inspected(there, files_root, id_key=id_key, series=series, accept_hu=accept_hu, mends=mends)

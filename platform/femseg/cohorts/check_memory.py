@@ -6,6 +6,7 @@ from pathlib import Path
 from femseg.cohorts.archive import unpacked_sizes
 from femseg.cohorts.study import StudyFiles
 from femseg.errors import Refusal
+from femseg.plain_files import is_file
 from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_slice_header
 from femseg.volumes.files.dicom_seg import SEGMENTATIONS
 from femseg.volumes.files.volume_file import stated_volume, volume_suffix
@@ -49,7 +50,7 @@ def _of_volume_file(path: Path) -> int:
 
 def _of_series(files: list[Path]) -> int:
     """A folder's files as if they were one series of slices as large as the one in its largest file."""
-    largest_first = sorted((path for path in files if path.is_file()), key=lambda path: -path.stat().st_size)
+    largest_first = sorted((path for path in files if is_file(path)), key=lambda path: -path.stat().st_size)
     slice_ = _first_slice(largest_first)
     images = max(len(files), slice_.frames) if slice_ else 0
     return images * (slice_.rows or 0) * (slice_.columns or 0) * _VOXEL_BYTES if slice_ else 0

@@ -13,6 +13,7 @@ from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
 from femseg.cohorts.structures import label_map
 from femseg.cohorts.study import PairedStudy, StudyFiles, collected
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import open_plain
 from femseg.volumes.files.volume_file import check_volume_file
 
 NAME = "dataset.json"
@@ -27,7 +28,7 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
     """
     path = folder / NAME
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             content = stream.read(_BYTES_AT_MOST + 1)
     except FileNotFoundError:
         problem, fix = f"holds no {NAME}", "set cohort.folder to the folder of one dataset, or cohort.source to another"
@@ -42,7 +43,7 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
         )
         raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE))
     try:
-        document = json.loads(content, object_pairs_hook=_without_twins)
+        document = json.loads(content, object_pairs_hook=without_twins)
     except (ValueError, RecursionError) as error:
         raise Refusal(wrong_dataset(folder, f"is no readable JSON ({error})", f"correct {NAME}")) from None
     if not isinstance(document, dict):
@@ -52,7 +53,8 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
     return document
 
 
-def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object's keys and values. Raises: ValueError on a key given twice, of which JSON would keep the last."""
     once: dict[str, Any] = {}
     for key, value in pairs:
         if key in once:

@@ -48,7 +48,7 @@ _MODALITIES = frozenset(
 
 
 def studies(folder: Path) -> list[StudyFiles]:
-    """Every folder below is a study, unless `folder` itself is one."""
+    """Every folder below is a study, unless `folder` itself is one; a loose volume file is one that is refused."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     if holds_dicom(path for path in entries if not path.is_dir()) or (folder / "ct").is_dir():
         entries = [folder]
@@ -56,12 +56,18 @@ def studies(folder: Path) -> list[StudyFiles]:
         StudyFiles(name=path.name, location=path, folder=path, files=tuple(files_below(path)))
         for path in entries
         if path.is_dir()
+    ] + [
+        StudyFiles(name=path.name, location=path, folder=folder, files=(path,))
+        for path in entries
+        if volume_suffix(path) and not path.is_dir()
     ]
 
 
 def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, masks: MaskUse) -> PairedStudy:
     """Find the CT series and the mask of a study and check both."""
     volume_files = [path for path in study.files if volume_suffix(path)]
+    if volume_files == [study.location]:
+        return PairedStudy(faults=(_loose(study.location),))
     scan = scan_dicom([path for path in study.files if not volume_suffix(path)])
     if study.files and not (scan.slices or scan.faults or volume_files):
         return PairedStudy(ignored=study.files)
@@ -100,6 +106,12 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
         remarks=tuple(remarks),
         ignored=tuple(sorted(unused)),
     )
+
+
+def _loose(path: Path) -> Fault:
+    problem = "is a volume file beside studies in DICOM, and belongs to none of them"
+    fix = "move it into its study's folder; check pairs of volume files in a folder of their own (--source volumes)"
+    return Fault(id="IN-05", file=str(path), problem=problem, fix=fix)
 
 
 def _drawn_objects(scan: DicomScan) -> list[SliceHeader | Path]:

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from femseg.cohorts.checked import CheckedStudy
+from femseg.cohorts.dataset_json import without_twins
 from femseg.cohorts.findings import Finding
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.plain_files import open_plain
 from femseg.volumes.files.volume_file import volume_stem
 
 Fold = Mapping[str, frozenset[str]]  # side → names of studies
@@ -22,13 +24,13 @@ def read_split_file(path: Path) -> tuple[Fold, ...]:
     Raises: Refusal CFG-01 (exit 2) if it is neither.
     """
     try:
-        with path.open("rb") as stream:
+        with open_plain(path) as stream:
             raw = stream.read(_AT_MOST_BYTES + 1)
-        plain = json.loads(raw) if len(raw) <= _AT_MOST_BYTES else None
+        plain = json.loads(raw, object_pairs_hook=without_twins) if len(raw) <= _AT_MOST_BYTES else None
     except OSError as error:
         raise _refused(path, f"cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError):
-        raise _refused(path, "is no JSON") from None
+    except (ValueError, RecursionError) as error:
+        raise _refused(path, f"is no readable JSON ({error})") from None
     folds = plain if isinstance(plain, list) else [plain]
     if not folds or not all(map(_is_fold, folds)):
         raise _refused(path, "holds no split")

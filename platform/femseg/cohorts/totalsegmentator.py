@@ -20,9 +20,10 @@ from typing import Literal
 
 from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse, StructureNames
 from femseg.cohorts.structures import is_chosen, label_map
-from femseg.cohorts.study import PairedStudy, Pseudonym, StudyFiles, collected
+from femseg.cohorts.study import PairedStudy, Pseudonym, StudyFiles, collected, several
 from femseg.errors import Fault, Refusal
-from femseg.volumes.files.dicom_folder import files_below
+from femseg.plain_files import is_file, open_plain
+from femseg.volumes.files.dicom_folder import files_below, folder_faults
 from femseg.volumes.files.structure_files import check_structure_files
 from femseg.volumes.files.volume_file import check_volume_file, volume_stem, volume_suffix
 
@@ -34,7 +35,7 @@ _META_BYTES_AT_MOST = 4 << 20
 
 def is_layout_of(folder: Path) -> bool:
     """Whether any study below has its femora in files of their own."""
-    return any((below / _MASKS / f"femur_{side}.nii.gz").exists() for below in _folders(folder) for side in SIDES)
+    return any(is_file(below / _MASKS / f"femur_{side}.nii.gz") for below in _folders(folder) for side in SIDES)
 
 
 def _folders(folder: Path) -> list[Path]:
@@ -53,9 +54,15 @@ def studies(folder: Path) -> list[StudyFiles]:
 
 def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, masks: MaskUse) -> PairedStudy:
     """Find the CT and the wanted structures' files of a study and check them all."""
+    if study.files == (study.folder,):  # nobody may look into it
+        return PairedStudy(faults=tuple(folder_faults(study.files)))
     faults: list[Fault] = []
-    ct_file = next((p for p in study.files if p.parent == study.folder and volume_stem(p) == "ct"), None)
-    if ct_file is None:
+    ct_files = [p for p in study.files if p.parent == study.folder and volume_suffix(p) and volume_stem(p) == "ct"]
+    ct_file = ct_files[0] if len(ct_files) == 1 else None
+    if len(ct_files) > 1:
+        fix = "leave the one to use, and take the others out"
+        faults.append(several(study, "files that may be the CT", [path.name for path in ct_files], fix))
+    elif ct_file is None:
         problem, fix = "holds no ct.nii.gz", "put the CT there, or take the folder out"
         faults.append(Fault(id="IN-05", file=str(study.location), problem=problem, fix=fix))
     ct = collected(lambda: check_volume_file(ct_file, "ct"), faults) if ct_file else None
@@ -96,10 +103,17 @@ class _Chosen:
 
 
 def _chosen(study: StudyFiles, settings: CohortSettings) -> _Chosen:
-    """Raises: Refusal IN-22 if there is no such file."""
+    """Raises: Refusal IN-22 if there is no such file, IN-05 if there are several of one structure."""
     within = study.folder / (settings.mask or _MASKS)
     files = [path for path in study.files if path.parent == within and volume_suffix(path)]
     wanted = settings.structures if is_chosen(settings.structures) else FEMORA
+    by_name: dict[str, list[str]] = {}
+    for path in files:
+        by_name.setdefault(volume_stem(path).casefold(), []).append(path.name)
+    asked = {name.strip().casefold() for name in (*wanted.femur, *wanted.left, *wanted.right)}
+    fix = f"leave the one to use in {within.name}, and take the others out"
+    if twice := [names for name, names in by_name.items() if name in asked and len(names) > 1]:
+        raise Refusal([several(study, "files of one structure", names, fix) for names in twice])
     found = {volume_stem(path): number for number, path in enumerate(files, start=1)}
     labels = label_map(found, replace(settings, structures=wanted), str(within))
     numbers = sorted(labels.of_femur("all"))
@@ -127,7 +141,7 @@ class _Person:
 def _person(study: StudyFiles) -> _Person:
     """Nothing is known where meta.csv is missing or not as expected: these facts decide nothing."""
     try:
-        with (study.folder.parent / "meta.csv").open("rb") as stream:
+        with open_plain(study.folder.parent / "meta.csv") as stream:
             text = stream.read(_META_BYTES_AT_MOST).decode("utf-8-sig")
         rows = csv.DictReader(io.StringIO(text), delimiter=";")
         row = next((row for row in rows if row.get("image_id") == study.name), {})

@@ -3,9 +3,10 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-from femseg.cohorts.archive import any_file, archive_stem, is_archive, unpacked
+from femseg.cohorts import dataset_json
+from femseg.cohorts.archive import any_file, archive_stem, is_archive, unpacked, unpacked_sizes
 from femseg.cohorts.study import StudyFiles, names_a_mask
 from femseg.errors import Fault, Refusal
 from femseg.volumes.files.dicom_folder import MARK_BYTES, files_below, is_dicom
@@ -34,11 +35,15 @@ def opened(study: StudyFiles, root: Path) -> Iterator[tuple[StudyFiles, Path]]:
     where the archive holds a single folder, that is the study's. What is refused inside names the archive, not the
     temporary folder.
 
-    Raises: Refusal as `unpacked` does.
+    Raises: Refusal as `unpacked` does; IN-12 of a whole dataset in an archive.
     """
     if study.archive is None:
         yield study, root
         return
+    if _holds_dataset(study.archive):
+        problem = f"holds a dataset ({dataset_json.NAME}); of a ZIP, a single study is read"
+        fix = "unpack it first, and check the folder"
+        raise Refusal(Fault(id="IN-12", file=str(study.archive), problem=problem, fix=fix))
     with unpacked(study.archive) as folder:
         try:
             inner = _study_folder(folder)
@@ -59,6 +64,13 @@ def named_in_archive(faults: Sequence[Fault], folder: Path, archive: Path) -> tu
         )
         for fault in faults
     )
+
+
+def _holds_dataset(archive: Path) -> bool:
+    """Whether dataset.json lies at its top, or in the only folder there."""
+    names = [PurePosixPath(name) for name in unpacked_sizes(archive)]
+    deep = 1 if len({name.parts[0] for name in names}) > 1 else 2
+    return any(name.name == dataset_json.NAME and len(name.parts) <= deep for name in names)
 
 
 def _study_folder(folder: Path) -> Path:

@@ -190,3 +190,16 @@ def test_grids_that_disagree_show_in_the_headers_IN_20(check, tmp_path):
     done = check(tmp_path, "--headers")
     assert done.exit_code == 3, done.output
     assert "error IN-20" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["n" * 300], ["n" * 300 + ".zip"], [".", "--params", "n" * 300 + "/params.yaml"], [".", "--split", "n" * 300]],
+    ids=["folder", "zip", "params", "split"],
+)
+def test_a_name_that_no_file_can_have_is_one_line_and_exit_2_CFG_01(check, tmp_path, monkeypatch, words):
+    write_volume_study(tmp_path / "one")
+    monkeypatch.chdir(tmp_path)
+    outcome = check(*words)
+    assert outcome.exit_code == 2
+    assert "CFG-01" in outcome.output

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from layout_maker import write_totalsegmentator_study
 from study_maker import write_dicom_study, write_volume_study
 
 from femseg.cohorts.check import CheckedCohort, check_cohort, studies_of
@@ -102,23 +104,24 @@ def test_a_study_named_like_a_way_up_stays_in_its_place(tmp_path):
 _AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from femseg.cohorts.check import check_cohort
+from femseg.cohorts.check import check_cohort, detected_source
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Refusal
 os.setuid(65534)
+folder, source = Path(sys.argv[1]), sys.argv[2]
 try:
-    faults = check_cohort(Path(sys.argv[1]), CohortSettings(source=sys.argv[2]), id_key=b"key").faults
+    source = detected_source(folder) if source == "auto" else source
+    cohort = check_cohort(folder, CohortSettings(source=source), id_key=b"key")
+    faults = cohort.faults
+    print(len(cohort.cases), "cases")
 except Refusal as refusal:
     faults = refusal.faults
 print("\\n".join(f"{fault.id} {int(fault.exit_code)} {fault.file} {fault.problem}" for fault in faults))
 """
 
 
-@pytest.mark.parametrize("locked", [".", "study", "study/ct", "study/ct/slice-005.dcm", "study/ct.nii.gz"])
-def test_what_may_not_be_read_is_named_IN_26(tmp_path_factory, locked):
-    folder = tmp_path_factory.mktemp("locked") / "cohort"
-    source = "volumes" if locked.endswith(".nii.gz") else "dicom"
-    (write_volume_study if source == "volumes" else write_dicom_study)(folder / "study")
+def _seen_by_nobody(folder: Path, locked: str, source: str) -> list[str]:
+    """Lines of what a check says of a cohort, one entry of which nobody but root may read."""
     above = [folder, *folder.parents][:4]
     modes = {path: path.stat().st_mode for path in above}
     if os.geteuid() == 0:  # root may read everything: another user looks
@@ -139,7 +142,34 @@ def test_what_may_not_be_read_is_named_IN_26(tmp_path_factory, locked):
         for path, mode in modes.items():
             path.chmod(mode)
     assert done.returncode == 0, done.stderr
-    assert any(
-        line.startswith(f"IN-26 3 {(folder / locked)}") and "ermission denied" in line
-        for line in done.stdout.splitlines()
-    ), done.stdout
+    return done.stdout.splitlines()
+
+
+@pytest.mark.parametrize("locked", [".", "study", "study/ct", "study/ct/slice-005.dcm", "study/ct.nii.gz"])
+def test_what_may_not_be_read_is_named_IN_26(tmp_path_factory, locked):
+    folder = tmp_path_factory.mktemp("locked") / "cohort"
+    source = "volumes" if locked.endswith(".nii.gz") else "dicom"
+    (write_volume_study if source == "volumes" else write_dicom_study)(folder / "study")
+    lines = _seen_by_nobody(folder, locked, source)
+    assert any(line.startswith(f"IN-26 3 {(folder / locked)}") and "ermission denied" in line for line in lines), lines
+
+
+@pytest.mark.parametrize(
+    ("write", "locked"),
+    [
+        pytest.param(write_dicom_study, ".", id="IN-26 dicom, the cohort"),
+        pytest.param(write_dicom_study, "locked", id="IN-26 dicom"),
+        pytest.param(write_volume_study, "locked", id="IN-26 volumes"),
+        pytest.param(write_totalsegmentator_study, "locked", id="IN-26 totalsegmentator"),
+    ],
+)
+def test_what_may_not_be_read_hides_neither_the_layout_nor_the_other_studies(tmp_path_factory, write, locked):
+    folder = tmp_path_factory.mktemp("locked") / "cohort"
+    write(folder / "study")
+    shutil.copytree(folder / "study", folder / "locked")
+    lines = _seen_by_nobody(folder, locked, "auto")
+    expected = [] if locked == "." else ["1 cases"]
+    assert lines[: len(expected)] == expected
+    assert lines[len(expected)].startswith(f"IN-26 3 {folder / locked}"), lines
+    assert "ermission denied" in lines[len(expected)]
+    assert all(f" {folder / locked}" in line for line in lines[len(expected) :])

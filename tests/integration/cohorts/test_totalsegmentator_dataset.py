@@ -1,7 +1,10 @@
 """TotalSegmentator's layout: one file per structure."""
 
+import os
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
 from layout_maker import LEFT, RIGHT, two_femora_hu, write_totalsegmentator_study
 from study_maker import SHAPE_ZYX, affine_ras, assert_one_line_refusal, write_nifti
 
@@ -119,3 +122,39 @@ def test_files_of_one_mask_on_two_grids_are_refused_IN_20(tmp_path):
 def test_a_study_without_a_ct_is_refused_IN_05(tmp_path):
     (write_totalsegmentator_study(tmp_path / "s0001") / "ct.nii.gz").unlink()
     assert_one_line_refusal(check(tmp_path).faults, "IN-05", "holds no ct.nii.gz")
+
+
+@pytest.mark.timeout(60)
+def test_a_pipe_in_the_place_of_meta_csv_is_not_waited_for_IN_26(tmp_path):
+    write_totalsegmentator_study(tmp_path / "s0001")
+    os.mkfifo(tmp_path / "meta.csv")
+    assert only_case(tmp_path).facts.sex is None
+
+
+@pytest.mark.parametrize(
+    ("name", "twin", "says"),
+    [
+        ("ct.nii.gz", "ct.nrrd", "2 files that may be the CT: ct.nii.gz; ct.nrrd"),
+        (
+            "segmentations/femur_left.nii.gz",
+            "segmentations/femur_left.nrrd",
+            "2 files of one structure: femur_left.nii.gz; femur_left.nrrd",
+        ),
+        (
+            "segmentations/femur_left.nii.gz",
+            "segmentations/Femur_Left.nii.gz",
+            "2 files of one structure: Femur_Left.nii.gz; femur_left.nii.gz",
+        ),
+    ],
+)
+def test_of_two_files_for_one_thing_none_is_taken_IN_05(tmp_path, name, twin, says):
+    write_totalsegmentator_study(tmp_path / "s0001")
+    image = sitk.ReadImage(str(tmp_path / "s0001" / name))
+    sitk.WriteImage(image, str(tmp_path / "s0001" / twin))
+    assert_one_line_refusal(check(tmp_path).faults, "IN-05", "s0001", says)
+
+
+def test_two_files_of_a_structure_that_nobody_wants_are_left_alone(tmp_path):
+    folder = write_totalsegmentator_study(tmp_path / "s0001", hip_left=LEFT) or tmp_path / "s0001"
+    (folder / "segmentations/hip_left.nrrd").write_bytes(b"")
+    assert only_case(tmp_path).facts.side == "both"

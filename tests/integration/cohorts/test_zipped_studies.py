@@ -1,5 +1,6 @@
 """Studies as ZIP files: checked, and read again later, without a trace on disk."""
 
+import gzip
 import shutil
 import tempfile
 import zipfile
@@ -99,11 +100,48 @@ def test_files_beside_the_study_in_a_zip_are_listed_by_the_archive(tmp_path):
     assert check(tmp_path, "volumes").ignored == (f"{tmp_path}/one.zip/notes.txt",)
 
 
-def test_an_archive_within_a_study_is_no_study_of_its_own(tmp_path):
+def test_an_archive_within_a_study_is_never_passed_over_IN_12(tmp_path):
     zip_of(write_volume_study(tmp_path / "backup"))
     write_volume_study(tmp_path)
     cohort = check(tmp_path, "volumes")
-    assert (len(cohort.cases), cohort.faults, cohort.ignored) == (1, (), (f"{tmp_path}/backup.zip",))
+    assert (cohort.cases, cohort.ignored) == ((), ())
+    assert_one_line_refusal(cohort.faults, "IN-12", "backup.zip", "archive inside a study")
+
+
+@pytest.mark.parametrize("name", ["b/study.zip", "b/study.tar.gz"])
+def test_an_archive_one_folder_down_is_named_and_the_study_beside_it_is_good_IN_12(tmp_path, name):
+    write_dicom_study(tmp_path / "a")
+    (tmp_path / "b").mkdir()
+    (tmp_path / name).write_bytes(b"PK")
+    cohort = check(tmp_path, "dicom")
+    assert len(cohort.cases) == 1
+    assert_one_line_refusal(cohort.faults, "IN-12", name, "put the ZIP beside")
+
+
+@pytest.mark.parametrize("inside", ["", "Dataset001"])
+def test_a_zip_of_a_whole_dataset_is_to_be_unpacked_first_IN_12(tmp_path, inside):
+    study = write_volume_study(tmp_path / "one")
+    (study / "dataset.json").write_text("{}")
+    path = zip_of(study, inside=inside)
+    assert_one_line_refusal(check(path, "volumes").faults, "IN-12", "one.zip", "unpack it first")
+
+
+@pytest.mark.parametrize("name", ["p2.nii.gz", "p2_mask.nrrd"])
+def test_a_loose_volume_file_beside_dicom_studies_is_never_passed_over_IN_05(tmp_path, name):
+    write_dicom_study(tmp_path / "a")
+    (tmp_path / name).write_bytes(b"")
+    assert detected_source(tmp_path) == "dicom"
+    cohort = check(tmp_path, "dicom")
+    assert len(cohort.cases) == 1
+    assert_one_line_refusal(cohort.faults, "IN-05", name, "--source volumes")
+
+
+def test_a_packed_slice_is_never_dropped_IN_14(tmp_path):
+    study = write_dicom_study(tmp_path / "a")
+    last = max((study / "ct").iterdir())
+    Path(f"{last}.gz").write_bytes(gzip.compress(last.read_bytes()))
+    last.unlink()
+    assert_one_line_refusal(check(tmp_path, "dicom").faults[:1], "IN-14", f"{last.name}.gz", "unpack it")
 
 
 def test_what_macos_adds_to_a_zip_is_passed_over(tmp_path):

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from study_maker import assert_one_line_refusal
 
-from femseg.cohorts.archive import archive_stem, is_archive, unpacked
+from femseg.cohorts.archive import any_file, archive_stem, is_archive, unpacked, unpacked_sizes
 from femseg.errors import ExitCode, Fault, Refusal
 
 
@@ -238,3 +238,21 @@ def test_an_archive_that_is_not_there_is_refused_IN_26(tmp_path, temporary):
 @pytest.mark.parametrize(("name", "stem"), [("1.2.840.113.zip", "1.2.840.113"), ("a.tar.gz", "a"), ("B.ZIP", "B")])
 def test_the_stem_of_an_archive_is_its_name_without_the_suffix(name, stem):
     assert archive_stem(Path(name)) == stem
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (os.mkfifo, "is a pipe"),
+        (lambda path: path.symlink_to("/dev/zero"), "is a device"),
+        (lambda path: path.symlink_to(path.name), "Too many levels"),
+    ],
+    ids=["pipe", "device", "loop"],
+)
+@pytest.mark.timeout(20)
+def test_what_is_no_file_is_named_and_never_waited_for_IN_26(tmp_path, temporary, make, says):
+    path = tmp_path / "x.zip"
+    make(path)
+    assert_one_line_refusal(refused(path, temporary), "IN-26", "x.zip", says)
+    assert unpacked_sizes(path) == {}
+    assert not any_file(path, lambda name, head: True, head_bytes=1)

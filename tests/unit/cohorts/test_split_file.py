@@ -70,3 +70,9 @@ def test_what_is_no_split_is_refused_in_one_line_with_exit_2(tmp_path, text):
     with pytest.raises(Refusal) as refused:
         read_split_file(tmp_path / "split.json")
     assert refused.value.exit_code == ExitCode.USAGE
+
+
+def test_a_side_given_twice_would_hide_a_leak_and_is_refused_CFG_01(tmp_path):
+    (tmp_path / "split.json").write_text('{"train": ["a"], "test": ["b"], "train": ["c"]}')
+    with pytest.raises(Refusal, match=r"CFG-01.*'train' stands there twice"):
+        read_split_file(tmp_path / "split.json")

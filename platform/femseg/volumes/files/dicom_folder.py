@@ -11,6 +11,7 @@ from femseg.volumes.files.dicom_headers import OtherObject, SliceHeader, read_sl
 
 MARK_BYTES = 132  # a DICOM file begins with 128 free bytes and the mark
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
+_PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
 _BESIDE = ("readme", "license", "version", "lockfile", "dicomdir", "thumbs", "desktop")
 
 
@@ -86,6 +87,9 @@ def scan_dicom(files: Sequence[Path]) -> DicomScan:
     faults: list[Fault] = []
     ignored: list[Path] = []
     for path in files:
+        if path not in marked and _is_packed_slice(path, endings):
+            faults.append(_packed_slice(path))
+            continue
         expected = path.suffix.lower() in _DICOM_SUFFIXES or (path.parent, _ending(path)) in endings
         if path not in marked and (_lies_beside(path) or not expected):
             unseen = folder_faults([path])
@@ -102,6 +106,17 @@ def scan_dicom(files: Sequence[Path]) -> DicomScan:
         else:
             slices.append(header)
     return DicomScan(slices=tuple(slices), others=tuple(others), faults=tuple(faults), ignored=tuple(ignored))
+
+
+def _is_packed_slice(path: Path, endings: set[tuple[Path, str]]) -> bool:
+    """Whether a name says that a file of the kind of its neighbours, or a DICOM file, was packed by itself."""
+    inner = path.with_suffix("")
+    expected = inner.suffix.lower() in _DICOM_SUFFIXES or (path.parent, _ending(inner)) in endings
+    return path.suffix.lower() in _PACKED_SUFFIXES and expected and not _lies_beside(inner)
+
+
+def _packed_slice(path: Path) -> Fault:
+    return Fault(id="IN-14", file=str(path), problem="is a packed file among slices", fix="unpack it in its place")
 
 
 def folder_faults(files: Iterable[Path]) -> list[Fault]:
