@@ -154,6 +154,14 @@ def words(structures: Dataset) -> None:
     structures.ROIContourSequence[0].ContourSequence[3].ContourData = [1.0, 2.0]
 
 
+def region_of_another_frame(structures: Dataset) -> None:
+    """The set lists the CT's frame and a second one, in which the region lies."""
+    second = pydicom.Dataset(structures.ReferencedFrameOfReferenceSequence[0])
+    second.FrameOfReferenceUID = generate_uid()
+    structures.ReferencedFrameOfReferenceSequence.append(second)
+    structures.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = second.FrameOfReferenceUID
+
+
 @pytest.mark.parametrize(
     ("change", "fault_id", "says"),
     [
@@ -166,6 +174,7 @@ def words(structures: Dataset) -> None:
         pytest.param(points_alone, "IN-22", ["no closed contour (20 POINT)"], id="IN-22 points"),
         pytest.param(other_patient, "IN-06", ["its PatientID is ", "(hashed)"], id="IN-06 patient"),
         pytest.param(other_frame, "IN-06", ["its FrameOfReferenceUID is "], id="IN-06 frame"),
+        pytest.param(region_of_another_frame, "IN-06", ["its FrameOfReferenceUID is "], id="IN-06 frame of the region"),
         pytest.param(other_series, "IN-06", ["its referenced series is "], id="IN-06 series"),
         pytest.param(words, "IN-14", ["has broken contours"], id="IN-14 two numbers"),
     ],
@@ -175,6 +184,18 @@ def test_a_structure_set_with_a_fault_is_refused_in_one_line(tmp_path, change, f
     faults = checked(tmp_path).faults
     assert_one_line_refusal(faults, fault_id, str(path), *says)
     assert "SECRET" not in str(faults[0])
+
+
+def test_a_region_of_another_frame_is_taken_where_it_is_accepted_IN_06(tmp_path):
+    write(tmp_path, {"Femur": ring_contours(UPRIGHT)}, change=region_of_another_frame)
+    np.testing.assert_array_equal(mask_of(tmp_path, accept_frame=True), RING)
+
+
+def test_a_region_of_another_frame_that_is_not_chosen_does_no_harm(tmp_path):
+    other = [(index, place_mm(index, ellipse(2.0, 2.0, centre=(5.0, 20.0)))) for index in SLICES]
+    regions = {"Patella": other, "Femur": ring_contours(UPRIGHT)}
+    write(tmp_path, regions, change=region_of_another_frame)
+    np.testing.assert_array_equal(mask_of(tmp_path, structures=StructureNames(femur=("Femur",))), RING)
 
 
 def test_contours_rounded_to_a_tenth_of_a_millimetre_are_on_their_slice(tmp_path):

@@ -1,7 +1,7 @@
 """A mask as RT Structure Set: closed contours, filled on the slices of the CT (PS3.3 C.8.8.5, C.8.8.6)."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +49,12 @@ class StructureSet:
 
     Attributes:
         names: each region of interest with its number.
+        frame_uids: frame of reference of each region's number, where it says so.
     """
 
     path: Path
     names: Mapping[str, int]
+    frame_uids: Mapping[int, str]
     drawn_on: DrawnOn
     dataset: Dataset
 
@@ -63,23 +65,20 @@ def read_structure_set(path: Path) -> StructureSet:
     try:
         regions = list(dataset.get("StructureSetROISequence") or ())
         names = unique_names((int(region.ROINumber), text_of(region, Tag("ROIName"))) for region in regions)
-        return StructureSet(path=path, names=names, drawn_on=_drawn_on(dataset, regions), dataset=dataset)
+        frames = {int(region.ROINumber): text_of(region, Tag("ReferencedFrameOfReferenceUID")) for region in regions}
+        return StructureSet(path=path, names=names, frame_uids=frames, drawn_on=_drawn_on(dataset), dataset=dataset)
     except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
         raise unreadable(path, f"has broken structures ({type(error).__name__}: {error})") from None
 
 
-def _drawn_on(dataset: Dataset, regions: Sequence[Dataset]) -> DrawnOn:
+def _drawn_on(dataset: Dataset) -> DrawnOn:
     frames = dataset.get("ReferencedFrameOfReferenceSequence") or ()
     studies = [study for frame in frames for study in frame.get("RTReferencedStudySequence") or ()]
     series = [one for study in studies for one in study.get("RTReferencedSeriesSequence") or ()]
     images = [image for one in series for image in one.get("ContourImageSequence") or ()]
-    of_regions = {text_of(region, Tag("ReferencedFrameOfReferenceUID")) for region in regions}
     return DrawnOn(
         patient_id=text_of(dataset, Tag("PatientID")),
-        frame_of_reference_uids=frozenset(
-            {text_of(frame, Tag("FrameOfReferenceUID")) for frame in frames} | of_regions - {""}
-        )
-        - {""},
+        frame_of_reference_uids=frozenset(text_of(frame, Tag("FrameOfReferenceUID")) for frame in frames) - {""},
         series_uids=frozenset(text_of(one, Tag("SeriesInstanceUID")) for one in series) - {""},
         instance_uids=frozenset(text_of(image, Tag("ReferencedSOPInstanceUID")) for image in images) - {""},
     )
@@ -157,7 +156,8 @@ def check_structure_set(
     """
     path = structures.path
     check_unmended(ct, str(path))
-    remarks = check_drawn_on(structures.drawn_on, planes, str(path), pseudonym, accept_frame=accept_frame)
+    drawn_on = _drawn_on_by(structures, chosen, planes)
+    remarks = check_drawn_on(drawn_on, planes, str(path), pseudonym, accept_frame=accept_frame)
     names = {number: name for name, number in structures.names.items()}
     for region in chosen:
         contours, others = contours_of(structures, region)
@@ -171,6 +171,13 @@ def check_structure_set(
         slices = {_checked_slice(contour, k, name, planes, str(path)) for k, contour in enumerate(contours, start=1)}
         remarks += gap_remarks(slices, name, str(path))
     return CheckedVolume(kind="rtstruct", paths=(path,), grid=ct.grid, remarks=remarks)
+
+
+def _drawn_on_by(structures: StructureSet, chosen: Sequence[int], ct: CtPlanes) -> DrawnOn:
+    """What the set says of its CT; a region's own frame of reference goes before the set's, one of another CT first."""
+    own = frozenset(structures.frame_uids.get(region, "") for region in chosen) - {""}
+    frames = own - {ct.frame_of_reference_uid} or own or structures.drawn_on.frame_of_reference_uids
+    return replace(structures.drawn_on, frame_of_reference_uids=frames)
 
 
 def _listed(others: Mapping[str, int]) -> str:
