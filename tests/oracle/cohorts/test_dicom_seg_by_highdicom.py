@@ -215,6 +215,17 @@ def other_series(seg: Dataset) -> None:
     seg.ReferencedSeriesSequence[0].SeriesInstanceUID = generate_uid()
 
 
+def drawn_on_a_second_series(seg: Dataset) -> None:
+    """The object lists two series of the patient; its frames name images of the one that is not the CT."""
+    second = Dataset()
+    second.SeriesInstanceUID, second.ReferencedInstanceSequence = generate_uid(), []
+    for group in seg.PerFrameFunctionalGroupsSequence:
+        for image in group.DerivationImageSequence[0].SourceImageSequence:
+            image.ReferencedSOPInstanceUID = generate_uid()
+            second.ReferencedInstanceSequence.append(image)
+    seg.ReferencedSeriesSequence.append(second)
+
+
 def groups_missing(seg: Dataset) -> None:
     del seg.PerFrameFunctionalGroupsSequence[-1]
 
@@ -235,6 +246,7 @@ def empty(seg: Dataset) -> None:
         pytest.param(other_patient, "IN-06", ["its PatientID is ", "(hashed)"], id="IN-06 patient"),
         pytest.param(other_frame, "IN-06", ["its FrameOfReferenceUID is "], id="IN-06 frame"),
         pytest.param(other_series, "IN-06", ["its referenced series is "], id="IN-06 series"),
+        pytest.param(drawn_on_a_second_series, "IN-06", ["7 of 7 frames name images"], id="IN-06 images"),
         pytest.param(groups_missing, "IN-13", ["describes 6 frames", "says 7"], id="IN-13 groups"),
         pytest.param(empty, "IN-22", ["is empty"], id="IN-22 empty"),
     ],

@@ -162,6 +162,23 @@ def region_of_another_frame(structures: Dataset) -> None:
     structures.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = second.FrameOfReferenceUID
 
 
+def drawn_on_a_second_series(contours: int) -> Callable[[Dataset], None]:
+    """The set lists two series of the patient; its first contours name images of the one that is not the CT."""
+
+    def change(structures: Dataset) -> None:
+        listed = structures.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+        second = Dataset()
+        second.SeriesInstanceUID, second.ContourImageSequence = generate_uid(), []
+        for contour in structures.ROIContourSequence[0].ContourSequence[:contours]:
+            image = Dataset(contour.ContourImageSequence[0])
+            image.ReferencedSOPInstanceUID = generate_uid()
+            contour.ContourImageSequence = [image]
+            second.ContourImageSequence.append(image)
+        listed.RTReferencedSeriesSequence.append(second)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "fault_id", "says"),
     [
@@ -175,6 +192,10 @@ def region_of_another_frame(structures: Dataset) -> None:
         pytest.param(other_patient, "IN-06", ["its PatientID is ", "(hashed)"], id="IN-06 patient"),
         pytest.param(other_frame, "IN-06", ["its FrameOfReferenceUID is "], id="IN-06 frame"),
         pytest.param(region_of_another_frame, "IN-06", ["its FrameOfReferenceUID is "], id="IN-06 frame of the region"),
+        pytest.param(
+            drawn_on_a_second_series(20), "IN-06", ["20 of 20 contours of 'Femur' name images"], id="IN-06 all images"
+        ),
+        pytest.param(drawn_on_a_second_series(3), "IN-06", ["3 of 20 contours"], id="IN-06 some images"),
         pytest.param(other_series, "IN-06", ["its referenced series is "], id="IN-06 series"),
         pytest.param(words, "IN-14", ["has broken contours"], id="IN-14 two numbers"),
     ],

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
 from femseg.errors import Fault, Refusal
-from femseg.volumes.files.ct_planes import CtPlanes, DrawnOn, check_drawn_on, check_unmended, gap_remarks
+from femseg.volumes.files.ct_planes import CtPlanes, DrawnOn, check_drawn_on, check_images, check_unmended, gap_remarks
 from femseg.volumes.files.dicom_headers import READABLE_SYNTAXES, SliceHeader, uid_name, unreadable
 from femseg.volumes.files.dicom_series import Pseudonym
 from femseg.volumes.files.element_values import text_of
@@ -111,6 +111,7 @@ def check_segmentation(
     check_unmended(ct, str(path))
     remarks = check_drawn_on(segmentation.drawn_on, planes, str(path), pseudonym, accept_frame=accept_frame)
     frames = segmentation.frames_of(chosen)
+    check_images([frame.source_uids for frame in frames], "frames", planes, str(path))
     problems = [(frame, misplaced(frame, header.rows or 0, header.columns or 0, planes)) for frame in frames]
     problems = [(frame, problem) for frame, problem in problems if problem] or [
         (frame, problem) for frame in frames if (problem := _on_another_slice(frame, planes))

@@ -11,7 +11,7 @@ from pydicom.tag import Tag
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.volumes.files.contour_filling import filled
-from femseg.volumes.files.ct_planes import CtPlanes, DrawnOn, check_drawn_on, check_unmended, gap_remarks
+from femseg.volumes.files.ct_planes import CtPlanes, DrawnOn, check_drawn_on, check_images, check_unmended, gap_remarks
 from femseg.volumes.files.dicom_headers import unreadable
 from femseg.volumes.files.dicom_series import Pseudonym
 from femseg.volumes.files.element_values import raw_of, text_of
@@ -168,6 +168,7 @@ def check_structure_set(
             raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix=fix))
         if others:
             remarks += (f"IN-22: contours of '{name}' left out: {_listed(others)}",)
+        check_images([contour.image_uids for contour in contours], f"contours of '{name}'", planes, str(path))
         slices = {_checked_slice(contour, k, name, planes, str(path)) for k, contour in enumerate(contours, start=1)}
         remarks += gap_remarks(slices, name, str(path))
     return CheckedVolume(kind="rtstruct", paths=(path,), grid=ct.grid, remarks=remarks)
