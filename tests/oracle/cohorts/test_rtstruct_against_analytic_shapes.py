@@ -219,6 +219,41 @@ def test_a_region_of_another_frame_that_is_not_chosen_does_no_harm(tmp_path):
     np.testing.assert_array_equal(mask_of(tmp_path, structures=StructureNames(femur=("Femur",))), RING)
 
 
+def numbered(*roi_numbers: int) -> Callable[[Dataset], None]:
+    def change(structures: Dataset) -> None:
+        for region, item, number in zip(
+            structures.StructureSetROISequence, structures.ROIContourSequence, roi_numbers, strict=True
+        ):
+            region.ROINumber = item.ReferencedROINumber = number
+
+    return change
+
+
+@pytest.mark.parametrize("number", [0, 65536, 2**31 - 1])
+def test_every_legal_roi_number_is_read(tmp_path, number):
+    other = [(index, place_mm(index, ellipse(2.0, 2.0, centre=(5.0, 20.0)))) for index in SLICES]
+    regions = {"Patella": other, "Femur": ring_contours(UPRIGHT)}
+    write(tmp_path, regions, change=numbered(7, number))
+    np.testing.assert_array_equal(mask_of(tmp_path, structures=StructureNames(femur=("Femur",))), RING)
+
+
+def without_a_number(structures: Dataset) -> None:
+    del structures.StructureSetROISequence[1].ROINumber
+
+
+@pytest.mark.parametrize(
+    ("change", "fault_id", "says"),
+    [
+        pytest.param(numbered(1, -5), "IN-13", 'of structure 2 of 2 is "-5"', id="IN-13 negative"),
+        pytest.param(without_a_number, "IN-13", "of structure 2 of 2 is missing", id="IN-13 none"),
+        pytest.param(numbered(3, 3), "IN-22", "several structures the ROINumber (3006,0022) 3", id="IN-22 twice"),
+    ],
+)
+def test_regions_that_no_roi_number_tells_apart_are_refused(tmp_path, change, fault_id, says):
+    path = write(tmp_path, {"Patella": ring_contours(UPRIGHT), "Femur": ring_contours(UPRIGHT)}, change=change)
+    assert_one_line_refusal(checked(tmp_path).faults, fault_id, str(path), says)
+
+
 def test_contours_rounded_to_a_tenth_of_a_millimetre_are_on_their_slice(tmp_path):
     write(tmp_path, {"Femur": ring_contours(UPRIGHT)}, change=raised(0.09))
     np.testing.assert_array_equal(mask_of(tmp_path), RING)
