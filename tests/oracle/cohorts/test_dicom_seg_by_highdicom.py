@@ -262,6 +262,18 @@ def test_a_segmentation_with_a_fault_is_refused_in_one_line(tmp_path, change, fa
     assert "SECRET" not in str(faults[0])
 
 
+@pytest.mark.parametrize(
+    ("maximum", "found"), [(0, "is 0"), (256, "is 256"), (None, "is missing")], ids=["zero", "256", "none"]
+)
+def test_fractions_of_no_known_maximum_are_refused_IN_13(tmp_path, maximum, found):
+    values = two_femora()
+    ct = with_meta(bony_ct(values), tmp_path / "unused")
+    seg = segmentation(ct, (values == 1).astype(np.uint8), ["Femur"], kind="FRACTIONAL")
+    seg.MaximumFractionalValue = maximum
+    path = study(tmp_path / "cohort", ct, seg)
+    assert_one_line_refusal(checked(tmp_path / "cohort").faults, "IN-13", str(path), f"(0062,000E) {found}", "1 to 255")
+
+
 def test_another_frame_of_reference_is_taken_where_it_is_accepted_IN_06(tmp_path):
     values = two_femora()
     ct = with_meta(bony_ct(values), tmp_path / "unused")

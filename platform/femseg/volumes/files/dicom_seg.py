@@ -24,6 +24,7 @@ from femseg.volumes.grid import VoxelGrid
 
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # the second: label maps
 _KINDS = ("BINARY", "FRACTIONAL", "LABELMAP")
+_FRACTION_AT_MOST = 255  # fractions are stored in 8 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,8 +68,10 @@ def read_segmentation(header: SliceHeader) -> Segmentation:
         raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
     try:
         names = unique_names((int(s.SegmentNumber), str(s.get("SegmentLabel", ""))) for s in dataset.SegmentSequence)
-        highest = int(dataset.get("MaximumFractionalValue", 255))
+        highest = _highest_fraction(dataset, path) if kind == "FRACTIONAL" else 0
         drawn_on = _drawn_on(dataset, header)
+    except Refusal:
+        raise
     except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
         raise unreadable(path, f"has broken segments ({type(error).__name__}: {error})") from None
     frames = frame_groups(dataset, header.frames, path)
@@ -81,6 +84,17 @@ def read_segmentation(header: SliceHeader) -> Segmentation:
         frames=frames,
         drawn_on=replace(drawn_on, instance_uids=sources),
     )
+
+
+def _highest_fraction(dataset: Dataset, path: Path) -> int:
+    """The stored value that means all of a voxel (0062,000E): it must be there for fractions, and more than 0."""
+    stated = dataset.get("MaximumFractionalValue")
+    if stated is not None and 1 <= int(stated) <= _FRACTION_AT_MOST:
+        return int(stated)
+    found = "missing" if stated is None else str(stated)
+    problem = f"MaximumFractionalValue (0062,000E) is {found}, expected 1 to {_FRACTION_AT_MOST}"
+    fix = "export it again as FRACTIONAL with its maximum, or as BINARY"
+    raise Refusal(Fault(id="IN-13", file=str(path), problem=problem, fix=fix))
 
 
 def _drawn_on(dataset: Dataset, header: SliceHeader) -> DrawnOn:
