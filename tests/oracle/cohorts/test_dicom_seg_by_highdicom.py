@@ -215,6 +215,17 @@ def other_series(seg: Dataset) -> None:
     seg.ReferencedSeriesSequence[0].SeriesInstanceUID = generate_uid()
 
 
+def drawn_on_a_second_series(seg: Dataset) -> None:
+    """The object lists two series of the patient; its frames name images of the one that is not the CT."""
+    second = Dataset()
+    second.SeriesInstanceUID, second.ReferencedInstanceSequence = generate_uid(), []
+    for group in seg.PerFrameFunctionalGroupsSequence:
+        for image in group.DerivationImageSequence[0].SourceImageSequence:
+            image.ReferencedSOPInstanceUID = generate_uid()
+            second.ReferencedInstanceSequence.append(image)
+    seg.ReferencedSeriesSequence.append(second)
+
+
 def groups_missing(seg: Dataset) -> None:
     del seg.PerFrameFunctionalGroupsSequence[-1]
 
@@ -235,6 +246,7 @@ def empty(seg: Dataset) -> None:
         pytest.param(other_patient, "IN-06", ["its PatientID is ", "(hashed)"], id="IN-06 patient"),
         pytest.param(other_frame, "IN-06", ["its FrameOfReferenceUID is ", "--accept-frame"], id="IN-06 frame"),
         pytest.param(other_series, "IN-06", ["its referenced series is "], id="IN-06 series"),
+        pytest.param(drawn_on_a_second_series, "IN-06", ["7 of 7 frames name images"], id="IN-06 images"),
         pytest.param(groups_missing, "IN-13", ["describes 6 frames", "says 7"], id="IN-13 groups"),
         pytest.param(empty, "IN-22", ["is empty"], id="IN-22 empty"),
     ],
@@ -248,6 +260,18 @@ def test_a_segmentation_with_a_fault_is_refused_in_one_line(tmp_path, change, fa
     faults = checked(tmp_path / "cohort").faults
     assert_one_line_refusal(faults, fault_id, str(path), *says)
     assert "SECRET" not in str(faults[0])
+
+
+@pytest.mark.parametrize(
+    ("maximum", "found"), [(0, "is 0"), (256, "is 256"), (None, "is missing")], ids=["zero", "256", "none"]
+)
+def test_fractions_of_no_known_maximum_are_refused_IN_13(tmp_path, maximum, found):
+    values = two_femora()
+    ct = with_meta(bony_ct(values), tmp_path / "unused")
+    seg = segmentation(ct, (values == 1).astype(np.uint8), ["Femur"], kind="FRACTIONAL")
+    seg.MaximumFractionalValue = maximum
+    path = study(tmp_path / "cohort", ct, seg)
+    assert_one_line_refusal(checked(tmp_path / "cohort").faults, "IN-13", str(path), f"(0062,000E) {found}", "1 to 255")
 
 
 def test_another_frame_of_reference_is_taken_where_it_is_accepted_IN_06(tmp_path):

@@ -154,6 +154,31 @@ def words(structures: Dataset) -> None:
     structures.ROIContourSequence[0].ContourSequence[3].ContourData = [1.0, 2.0]
 
 
+def region_of_another_frame(structures: Dataset) -> None:
+    """The set lists the CT's frame and a second one, in which the region lies."""
+    second = pydicom.Dataset(structures.ReferencedFrameOfReferenceSequence[0])
+    second.FrameOfReferenceUID = generate_uid()
+    structures.ReferencedFrameOfReferenceSequence.append(second)
+    structures.StructureSetROISequence[0].ReferencedFrameOfReferenceUID = second.FrameOfReferenceUID
+
+
+def drawn_on_a_second_series(contours: int) -> Callable[[Dataset], None]:
+    """The set lists two series of the patient; its first contours name images of the one that is not the CT."""
+
+    def change(structures: Dataset) -> None:
+        listed = structures.ReferencedFrameOfReferenceSequence[0].RTReferencedStudySequence[0]
+        second = Dataset()
+        second.SeriesInstanceUID, second.ContourImageSequence = generate_uid(), []
+        for contour in structures.ROIContourSequence[0].ContourSequence[:contours]:
+            image = Dataset(contour.ContourImageSequence[0])
+            image.ReferencedSOPInstanceUID = generate_uid()
+            contour.ContourImageSequence = [image]
+            second.ContourImageSequence.append(image)
+        listed.RTReferencedSeriesSequence.append(second)
+
+    return change
+
+
 @pytest.mark.parametrize(
     ("change", "fault_id", "says"),
     [
@@ -166,6 +191,11 @@ def words(structures: Dataset) -> None:
         pytest.param(points_alone, "IN-22", ["no closed contour (20 POINT)"], id="IN-22 points"),
         pytest.param(other_patient, "IN-06", ["its PatientID is ", "(hashed)"], id="IN-06 patient"),
         pytest.param(other_frame, "IN-06", ["its FrameOfReferenceUID is ", "--accept-frame"], id="IN-06 frame"),
+        pytest.param(region_of_another_frame, "IN-06", ["its FrameOfReferenceUID is "], id="IN-06 frame of the region"),
+        pytest.param(
+            drawn_on_a_second_series(20), "IN-06", ["20 of 20 contours of 'Femur' name images"], id="IN-06 all images"
+        ),
+        pytest.param(drawn_on_a_second_series(3), "IN-06", ["3 of 20 contours"], id="IN-06 some images"),
         pytest.param(other_series, "IN-06", ["its referenced series is "], id="IN-06 series"),
         pytest.param(words, "IN-14", ["has broken contours"], id="IN-14 two numbers"),
     ],
@@ -175,6 +205,53 @@ def test_a_structure_set_with_a_fault_is_refused_in_one_line(tmp_path, change, f
     faults = checked(tmp_path).faults
     assert_one_line_refusal(faults, fault_id, str(path), *says)
     assert "SECRET" not in str(faults[0])
+
+
+def test_a_region_of_another_frame_is_taken_where_it_is_accepted_IN_06(tmp_path):
+    write(tmp_path, {"Femur": ring_contours(UPRIGHT)}, change=region_of_another_frame)
+    np.testing.assert_array_equal(mask_of(tmp_path, accept_frame=True), RING)
+
+
+def test_a_region_of_another_frame_that_is_not_chosen_does_no_harm(tmp_path):
+    other = [(index, place_mm(index, ellipse(2.0, 2.0, centre=(5.0, 20.0)))) for index in SLICES]
+    regions = {"Patella": other, "Femur": ring_contours(UPRIGHT)}
+    write(tmp_path, regions, change=region_of_another_frame)
+    np.testing.assert_array_equal(mask_of(tmp_path, structures=StructureNames(femur=("Femur",))), RING)
+
+
+def numbered(*roi_numbers: int) -> Callable[[Dataset], None]:
+    def change(structures: Dataset) -> None:
+        for region, item, number in zip(
+            structures.StructureSetROISequence, structures.ROIContourSequence, roi_numbers, strict=True
+        ):
+            region.ROINumber = item.ReferencedROINumber = number
+
+    return change
+
+
+@pytest.mark.parametrize("number", [0, 65536, 2**31 - 1])
+def test_every_legal_roi_number_is_read(tmp_path, number):
+    other = [(index, place_mm(index, ellipse(2.0, 2.0, centre=(5.0, 20.0)))) for index in SLICES]
+    regions = {"Patella": other, "Femur": ring_contours(UPRIGHT)}
+    write(tmp_path, regions, change=numbered(7, number))
+    np.testing.assert_array_equal(mask_of(tmp_path, structures=StructureNames(femur=("Femur",))), RING)
+
+
+def without_a_number(structures: Dataset) -> None:
+    del structures.StructureSetROISequence[1].ROINumber
+
+
+@pytest.mark.parametrize(
+    ("change", "fault_id", "says"),
+    [
+        pytest.param(numbered(1, -5), "IN-13", 'of structure 2 of 2 is "-5"', id="IN-13 negative"),
+        pytest.param(without_a_number, "IN-13", "of structure 2 of 2 is missing", id="IN-13 none"),
+        pytest.param(numbered(3, 3), "IN-22", "several structures the ROINumber (3006,0022) 3", id="IN-22 twice"),
+    ],
+)
+def test_regions_that_no_roi_number_tells_apart_are_refused(tmp_path, change, fault_id, says):
+    path = write(tmp_path, {"Patella": ring_contours(UPRIGHT), "Femur": ring_contours(UPRIGHT)}, change=change)
+    assert_one_line_refusal(checked(tmp_path).faults, fault_id, str(path), says)
 
 
 def test_contours_rounded_to_a_tenth_of_a_millimetre_are_on_their_slice(tmp_path):

@@ -1,6 +1,6 @@
 """The CT that a DICOM-SEG or RTSTRUCT must have been drawn on: its slices, their places, and whose they are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -123,6 +123,19 @@ def check_drawn_on(
     if faults:
         raise Refusal(faults)
     return tuple(remarks)
+
+
+def check_images(named: Sequence[Collection[str]], what: str, ct: CtPlanes, file: str) -> None:
+    """Compare the images that each chosen frame or contour names with the CT's; naming none is no fault.
+
+    Raises: Refusal IN-06 if one names images, but none of this CT: the object is of several series.
+    """
+    ours = {*ct.instance_uids}
+    foreign = [number for number, uids in enumerate(named, start=1) if any(uids) and ours.isdisjoint(uids)]
+    if foreign:
+        problem = f"mask of another CT: {len(foreign)} of {len(named)} {what} name images of which none is of this CT"
+        fix = "take the mask that was drawn on this CT"
+        raise Refusal(Fault(id="IN-06", file=file, problem=f"{problem}, the first is number {foreign[0]}", fix=fix))
 
 
 def check_unmended(ct: CheckedVolume, file: str) -> None:

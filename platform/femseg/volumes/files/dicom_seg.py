@@ -16,6 +16,7 @@ from femseg.volumes.files.ct_planes import (
     CtPlanes,
     DrawnOn,
     check_drawn_on,
+    check_images,
     check_unmended,
     gap_remarks,
     slice_place,
@@ -32,6 +33,7 @@ from femseg.volumes.grid import VoxelGrid
 
 SEGMENTATIONS = ("1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7")  # the second: label maps
 _KINDS = ("BINARY", "FRACTIONAL", "LABELMAP")
+_FRACTION_AT_MOST = 255  # fractions are stored in 8 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,8 +77,10 @@ def read_segmentation(header: SliceHeader) -> Segmentation:
         raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
     try:
         names = unique_names((int(s.SegmentNumber), str(s.get("SegmentLabel", ""))) for s in dataset.SegmentSequence)
-        highest = int(dataset.get("MaximumFractionalValue", 255))
+        highest = _highest_fraction(dataset, path) if kind == "FRACTIONAL" else 0
         drawn_on = _drawn_on(dataset, header)
+    except Refusal:
+        raise
     except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
         raise unreadable(path, f"has broken segments ({type(error).__name__}: {error})") from None
     frames = frame_groups(dataset, header.frames, path)
@@ -89,6 +93,17 @@ def read_segmentation(header: SliceHeader) -> Segmentation:
         frames=frames,
         drawn_on=replace(drawn_on, instance_uids=sources),
     )
+
+
+def _highest_fraction(dataset: Dataset, path: Path) -> int:
+    """The stored value that means all of a voxel (0062,000E): it must be there for fractions, and more than 0."""
+    stated = dataset.get("MaximumFractionalValue")
+    if stated is not None and 1 <= int(stated) <= _FRACTION_AT_MOST:
+        return int(stated)
+    found = "missing" if stated is None else str(stated)
+    problem = f"MaximumFractionalValue (0062,000E) is {found}, expected 1 to {_FRACTION_AT_MOST}"
+    fix = "export it again as FRACTIONAL with its maximum, or as BINARY"
+    raise Refusal(Fault(id="IN-13", file=str(path), problem=problem, fix=fix))
 
 
 def _drawn_on(dataset: Dataset, header: SliceHeader) -> DrawnOn:
@@ -119,6 +134,7 @@ def check_segmentation(
     check_unmended(ct, str(path))
     remarks = check_drawn_on(segmentation.drawn_on, planes, str(path), pseudonym, accept_frame=accept_frame)
     frames = segmentation.frames_of(chosen)
+    check_images([frame.source_uids for frame in frames], "frames", planes, str(path))
     problems = [(frame, misplaced(frame, header.rows or 0, header.columns or 0, planes)) for frame in frames]
     problems = [(frame, problem) for frame, problem in problems if problem] or [
         (frame, problem) for frame in frames if (problem := _on_another_slice(frame, planes))

@@ -1,7 +1,10 @@
 """A mask as RT Structure Set: closed contours, filled on the slices of the CT (PS3.3 C.8.8.5, C.8.8.6)."""
 
+import json
+import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from femseg.volumes.files.ct_planes import (
     CtPlanes,
     DrawnOn,
     check_drawn_on,
+    check_images,
     check_unmended,
     gap_remarks,
     slice_place,
@@ -31,10 +35,12 @@ from femseg.volumes.grid import VoxelGrid
 STRUCTURE_SET = "RT Structure Set Storage"
 OFF_PLANE_MM = 0.1  # planning systems write one or two decimals
 _OFF_PLANE_SHARE = 0.25  # of the slice spacing
+_REGIONS_AT_MOST = int(np.iinfo(np.uint16).max)  # labels of the mask drawn
 _FILE_BYTES_AT_MOST = 128 << 20
 _CONTOUR_BYTES_AT_MOST = 32 << 20  # a million points and more; a densely drawn femur has a quarter of that
 _CONTOURS_AT_MOST = 10_000  # pydicom takes about 0.2 ms for each; a femur of 500 slices has a thousand
 _LENGTH_AT_MOST_MM = 2e6  # filling takes as long as contours are; a femur of 500 slices has 0.1e6
+_ROI_NUMBER_AT_MOST = 2**31 - 1  # of an integer string (PS3.5 6.2)
 _CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
 
 
@@ -56,38 +62,67 @@ class StructureSet:
     """A parsed structure set; contours are read by `contours_of`.
 
     Attributes:
-        names: each region of interest with its number.
+        names: each region of interest with its place in the file, counted from 1; its label in the mask drawn.
+        roi_numbers: what the file calls each region, in the order of the file: any whole number from 0 to 2³¹ - 1.
+        frame_uids: frame of reference of each region, in the same order; empty where it does not say.
     """
 
     path: Path
     names: Mapping[str, int]
+    roi_numbers: tuple[int, ...]
+    frame_uids: tuple[str, ...]
     drawn_on: DrawnOn
     dataset: Dataset
 
 
 def read_structure_set(path: Path) -> StructureSet:
-    """Parse a structure set. Raises: Refusal IN-14, IN-24 if it is broken or too large."""
+    """Parse a structure set.
+
+    Raises: Refusal IN-14, IN-24 if it is broken or too large, IN-13 if a region has no number, IN-22 if two share one.
+    """
     dataset = read_object(path, bytes_at_most=_FILE_BYTES_AT_MOST)
     try:
         regions = list(dataset.get("StructureSetROISequence") or ())
-        names = unique_names((int(region.ROINumber), text_of(region, Tag("ROIName"))) for region in regions)
-        return StructureSet(path=path, names=names, drawn_on=_drawn_on(dataset, regions), dataset=dataset)
+        if len(regions) > _REGIONS_AT_MOST:
+            raise Refusal(_too_many(path, f"{len(regions)} regions", f"{_REGIONS_AT_MOST} regions"))
+        return StructureSet(
+            path=path,
+            names=unique_names((k, text_of(region, Tag("ROIName"))) for k, region in enumerate(regions, start=1)),
+            roi_numbers=_roi_numbers(regions, path),
+            frame_uids=tuple(text_of(region, Tag("ReferencedFrameOfReferenceUID")) for region in regions),
+            drawn_on=_drawn_on(dataset),
+            dataset=dataset,
+        )
+    except Refusal:
+        raise
     except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
         raise unreadable(path, f"has broken structures ({type(error).__name__}: {error})") from None
 
 
-def _drawn_on(dataset: Dataset, regions: Sequence[Dataset]) -> DrawnOn:
+def _roi_numbers(regions: Sequence[Dataset], path: Path) -> tuple[int, ...]:
+    stated = [text_of(region, Tag("ROINumber")) for region in regions]
+    for k, text in enumerate(stated, start=1):
+        if not re.fullmatch(r"\+?[0-9]+", text) or int(text) > _ROI_NUMBER_AT_MOST:
+            problem = (
+                f"ROINumber (3006,0022) of structure {k} of {len(regions)} is {json.dumps(text) if text else 'missing'}"
+            )
+            fix = f"export it with whole numbers from 0 to {_ROI_NUMBER_AT_MOST}"
+            raise Refusal(Fault(id="IN-13", file=str(path), problem=problem, fix=fix))
+    numbers = [int(text) for text in stated]
+    if twice := [number for number, count in Counter(numbers).items() if count > 1]:
+        problem = f"gives several structures the ROINumber (3006,0022) {twice[0]}"
+        raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix="give each structure a number of its own"))
+    return tuple(numbers)
+
+
+def _drawn_on(dataset: Dataset) -> DrawnOn:
     frames = dataset.get("ReferencedFrameOfReferenceSequence") or ()
     studies = [study for frame in frames for study in frame.get("RTReferencedStudySequence") or ()]
     series = [one for study in studies for one in study.get("RTReferencedSeriesSequence") or ()]
     images = [image for one in series for image in one.get("ContourImageSequence") or ()]
-    of_regions = {text_of(region, Tag("ReferencedFrameOfReferenceUID")) for region in regions}
     return DrawnOn(
         patient_id=text_of(dataset, Tag("PatientID")),
-        frame_of_reference_uids=frozenset(
-            {text_of(frame, Tag("FrameOfReferenceUID")) for frame in frames} | of_regions - {""}
-        )
-        - {""},
+        frame_of_reference_uids=frozenset(text_of(frame, Tag("FrameOfReferenceUID")) for frame in frames) - {""},
         series_uids=frozenset(text_of(one, Tag("SeriesInstanceUID")) for one in series) - {""},
         instance_uids=frozenset(text_of(image, Tag("ReferencedSOPInstanceUID")) for image in images) - {""},
     )
@@ -96,6 +131,8 @@ def _drawn_on(dataset: Dataset, regions: Sequence[Dataset]) -> DrawnOn:
 def contours_of(structures: StructureSet, region: int) -> tuple[list[Contour], dict[str, int]]:
     """Closed contours of a region, exact repetitions left out, and how many of each other kind there are.
 
+    Args:
+        region: its place in the file, counted from 1.
     Raises: Refusal IN-14 if one is broken, IN-24 if there are too many points.
     """
     path = structures.path
@@ -104,7 +141,7 @@ def contours_of(structures: StructureSet, region: int) -> tuple[list[Contour], d
     count, size, length_mm = 0, 0, 0.0
     try:
         for item in structures.dataset.get("ROIContourSequence") or ():
-            if int(item.get("ReferencedROINumber", -1)) != region:
+            if int(item.get("ReferencedROINumber", -1)) != structures.roi_numbers[region - 1]:
                 continue
             for contour in item.get("ContourSequence") or ():
                 count += 1
@@ -165,7 +202,8 @@ def check_structure_set(
     """
     path = structures.path
     check_unmended(ct, str(path))
-    remarks = check_drawn_on(structures.drawn_on, planes, str(path), pseudonym, accept_frame=accept_frame)
+    drawn_on = _drawn_on_by(structures, chosen, planes)
+    remarks = check_drawn_on(drawn_on, planes, str(path), pseudonym, accept_frame=accept_frame)
     names = {number: name for name, number in structures.names.items()}
     for region in chosen:
         contours, others = contours_of(structures, region)
@@ -176,9 +214,17 @@ def check_structure_set(
             raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix=fix))
         if others:
             remarks += (f"IN-22: contours of '{name}' left out: {_listed(others)}",)
+        check_images([contour.image_uids for contour in contours], f"contours of '{name}'", planes, str(path))
         slices = {_checked_slice(contour, k, name, planes, str(path)) for k, contour in enumerate(contours, start=1)}
         remarks += gap_remarks(slices, name, str(path))
     return CheckedVolume(kind="rtstruct", paths=(path,), grid=ct.grid, remarks=remarks)
+
+
+def _drawn_on_by(structures: StructureSet, chosen: Sequence[int], ct: CtPlanes) -> DrawnOn:
+    """What the set says of its CT; a region's own frame of reference goes before the set's, one of another CT first."""
+    own = frozenset(structures.frame_uids[region - 1] for region in chosen) - {""}
+    frames = own - {ct.frame_of_reference_uid} or own or structures.drawn_on.frame_of_reference_uids
+    return replace(structures.drawn_on, frame_of_reference_uids=frames)
 
 
 def _listed(others: Mapping[str, int]) -> str:
@@ -205,7 +251,7 @@ def _checked_slice(contour: Contour, number: int, name: str, ct: CtPlanes, file:
 
 
 def draw_structure_set(path: Path, grid: VoxelGrid, meanings: Sequence[Sequence[int]]) -> NDArray[np.uint16]:
-    """Fill regions on the CT's grid: each voxel holds the number of its region, 0 where there is none.
+    """Fill regions on the CT's grid: each voxel holds its region's place in the file, from 1; 0 where there is none.
 
     Args:
         path: a structure set whose contours were found to lie on this grid's slices.
