@@ -88,7 +88,7 @@ def test_labels_femur_and_mask_come_from_a_params_file_and_the_command_line_goes
     cohort = {"source": "dicom", "folder": "elsewhere", "mask": "by_hand.nii.gz", "femur": "left"}
     params.write_text(yaml.safe_dump({"cohort": cohort | {"labels": {"left": [3], "right": [4]}}}))
     assert "holds 0, 3, expected 0 and 1" in check(tmp_path / "studies", "--mask", "by_hand.nii.gz").stderr
-    assert "(dicom)" in check(tmp_path / "studies" / "one", "--params", params).stderr
+    assert "--source volumes" in check(tmp_path / "studies" / "one", "--params", params).stderr
     done = check(tmp_path / "studies", "--params", params, "--source", "auto", "--json")
     assert done.exit_code == 0, done.output
     assert json.loads(done.stdout)["cases"][0]["side"] == "left"

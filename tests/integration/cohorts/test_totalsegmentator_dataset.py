@@ -59,7 +59,7 @@ def test_an_empty_file_of_a_femur_outside_the_field_of_view_is_normal(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("left", "says"), [(None, "a right femur alone"), (np.zeros(SHAPE_ZYX), "no voxel of the left")]
+    ("left", "says"), [(None, "no voxel of the left femur"), (np.zeros(SHAPE_ZYX), "no voxel of the left")]
 )
 def test_a_wanted_side_that_is_not_there_is_refused_and_never_replaced_by_the_other_IN_22(tmp_path, left, says):
     write_totalsegmentator_study(tmp_path / "s0001", femur_left=left)
