@@ -74,7 +74,7 @@ def leave(cohort: CheckedCohort, folder: Path, settings: CohortSettings) -> None
         for fault in cohort.faults:
             print(fault, file=sys.stderr)
         if cohort.refused:
-            print(f"IN-27: left out and listed in {QUARANTINE}: {len(cohort.refused)} of the studies")
+            print(f"IN-27: {len(cohort.refused)} studies left out, listed in {QUARANTINE}")
     else:
         QUARANTINE.unlink(missing_ok=True)
     write_manifest(Manifest(root=recorded_root(folder, manifest), cases=cohort.cases), manifest)
