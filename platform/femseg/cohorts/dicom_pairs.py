@@ -248,11 +248,14 @@ def _of_another_ct(
     """IN-06: a mask series that names another patient, or another frame of reference, than the CT does.
 
     A mask of another patient may well lie on an equal grid, where no comparison of geometry finds it. Another frame of
-    reference is what some workstations write; it is taken if the user says so, and then remarked.
+    reference is what some workstations write; it is taken if the user says so, and then remarked. So is another study,
+    without a question: many tools write their masks into a study of their own.
     """
     if not ct or not mask:
         return [], []
     faults, remarks = [], []
+    if len({header.study_uid for header in (*ct, *mask)} - {""}) > 1:
+        remarks.append("IN-06: the mask's StudyInstanceUID is not its CT's; it may have been drawn on another scan")
     for tag, name in (("PatientID", "patient_id"), ("FrameOfReferenceUID", "frame_of_reference_uid")):
         theirs = {getattr(header, name) for header in ct} - {""}
         ours = {getattr(header, name) for header in mask} - {""}

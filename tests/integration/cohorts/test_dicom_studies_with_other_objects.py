@@ -53,7 +53,7 @@ def test_a_dose_beside_a_ct_and_its_contours_is_left_out_with_a_remark(tmp_path)
     cohort = checked(tmp_path)
     assert not cohort.faults, "\n".join(map(str, cohort.faults))
     (case,) = cohort.cases
-    assert f"IN-12: RTDOSE series {other.SeriesInstanceUID} left out" in case.remarks
+    assert "IN-12: RTDOSE series left out" in case.remarks
     np.testing.assert_array_equal(read_case_mask(case, tmp_path).femur_zyx, femur_mask())
 
 

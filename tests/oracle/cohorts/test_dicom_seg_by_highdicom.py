@@ -230,6 +230,15 @@ def groups_missing(seg: Dataset) -> None:
     del seg.PerFrameFunctionalGroupsSequence[-1]
 
 
+def of_no_segment(seg: Dataset) -> None:
+    """Every frame but the third says itself what it shows; nothing is said for all."""
+    shared = seg.SharedFunctionalGroupsSequence[0]
+    for k, group in enumerate(seg.PerFrameFunctionalGroupsSequence):
+        if k != 2:
+            group.SegmentIdentificationSequence = shared.SegmentIdentificationSequence
+    del shared.SegmentIdentificationSequence
+
+
 def empty(seg: Dataset) -> None:
     seg.PixelData = bytes(len(seg.PixelData))
 
@@ -248,6 +257,7 @@ def empty(seg: Dataset) -> None:
         pytest.param(other_series, "IN-06", ["its referenced series is "], id="IN-06 series"),
         pytest.param(drawn_on_a_second_series, "IN-06", ["7 of 7 frames name images"], id="IN-06 images"),
         pytest.param(groups_missing, "IN-13", ["describes 6 frames", "says 7"], id="IN-13 groups"),
+        pytest.param(of_no_segment, "IN-13", ["frame 3 names no segment", "(1 of 7"], id="IN-13 no segment"),
         pytest.param(empty, "IN-22", ["is empty"], id="IN-22 empty"),
     ],
 )

@@ -16,6 +16,7 @@ SPACING_ZYX = (4.0, 3.0, 2.5)
 ORIGIN_XYZ = (-30.0, -40.0, 100.0)
 UPRIGHT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 PATIENT = "PATIENT-7"
+STUDY = "1.2.826.0.1.3680043.8.498.1"
 
 Change = Callable[[list[Dataset]], object]
 
@@ -49,16 +50,15 @@ def slices(
     frame: str | None = None,
     modality: str = "CT",
 ) -> list[Dataset]:
-    """One data set for each slice, in stack order, of a series of its own."""
-    series, study = generate_uid(), generate_uid()
-    frame = frame or generate_uid()
+    """One data set for each slice, in stack order, of a series of its own in the one study."""
+    series, frame = generate_uid(), frame or generate_uid()
     normal = np.cross(orientation[:3], orientation[3:])
     made = []
     for k, pixels in enumerate(stored_zyx):
         one = Dataset()
         one.SOPClassUID, one.SOPInstanceUID = CTImageStorage, generate_uid()
         one.PatientID, one.PatientName, one.PatientSex, one.PatientAge = patient, "Doe^Jane", "F", "071Y"
-        one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = study, series, frame
+        one.StudyInstanceUID, one.SeriesInstanceUID, one.FrameOfReferenceUID = STUDY, series, frame
         one.Modality, one.ImageType = modality, ["ORIGINAL", "PRIMARY", "AXIAL"]
         one.InstanceNumber = k + 1
         one.ImagesInAcquisition = len(stored_zyx)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,9 +49,12 @@ def dicom_stream(path: Path) -> Iterator[tuple[BinaryIO, int]]:
 
 
 def _inflated(path: Path, stream: BinaryIO) -> Iterator[bytes]:
-    """The rest of the stream, inflated up to the end mark; PS3.5 A.5 pads it to an even length with one zero byte."""
+    """The rest of the stream, inflated up to the end mark; PS3.5 A.5 pads it to an even length with one zero byte.
+
+    Some writers leave gzip's trailer behind the mark (RFC 1952: CRC-32 and length); it is taken where it is right.
+    """
     unpacker = zlib.decompressobj(-zlib.MAX_WBITS)
-    found = taken = 0
+    found = taken = crc = 0
     while not unpacker.eof:  # behind the mark, `unconsumed_tail` may stay as it is for ever
         packed = unpacker.unconsumed_tail or stream.read(_CHUNK_BYTES)
         try:
@@ -65,8 +69,10 @@ def _inflated(path: Path, stream: BinaryIO) -> Iterator[bytes]:
             problem = f"unpacks to more than {at_most >> 20} MiB from its first {taken} deflated bytes"
             fix = "make sure that the file is what its name says; store it without deflation, if so"
             raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE))
+        crc = zlib.crc32(chunk, crc)
         yield chunk
-    if (unpacker.unused_data + stream.read(2))[:2] not in (b"", b"\0"):
+    trailer = struct.pack("<II", crc, found)
+    if unpacker.unused_data + stream.read(_CHUNK_BYTES) not in (b"", b"\0", trailer, trailer + b"\0"):
         raise _broken(path, "bytes follow the end mark of its deflated part")
 
 

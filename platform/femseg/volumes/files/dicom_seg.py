@@ -1,7 +1,7 @@
 """A mask as DICOM Segmentation object: segments chosen by number, frames laid on the slices of the CT (PS3.3 A.51)."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -84,6 +84,8 @@ def read_segmentation(header: SliceHeader) -> Segmentation:
     except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
         raise unreadable(path, f"has broken segments ({type(error).__name__}: {error})") from None
     frames = frame_groups(dataset, header.frames, path)
+    if kind != "LABELMAP":
+        _check_identified(frames, names.values(), path)
     sources = drawn_on.instance_uids.union(*(frame.source_uids for frame in frames))
     return Segmentation(
         header=header,
@@ -93,6 +95,16 @@ def read_segmentation(header: SliceHeader) -> Segmentation:
         frames=frames,
         drawn_on=replace(drawn_on, instance_uids=sources),
     )
+
+
+def _check_identified(frames: Sequence[FrameGroups], segments: Collection[int], path: Path) -> None:
+    """Raises: Refusal IN-13 if a frame shows no segment of the object; it would be left out unseen."""
+    if unknown := [frame for frame in frames if frame.segment not in segments]:
+        first = unknown[0]
+        named = "names no segment" if first.segment is None else f"names segment {first.segment}, which is not there"
+        problem = f"frame {first.number} {named} (0062,000B) ({len(unknown)} of {len(frames)} frames)"
+        fix = "export the segmentation again with its full header"
+        raise Refusal(Fault(id="IN-13", file=str(path), problem=problem, fix=fix))
 
 
 def _highest_fraction(dataset: Dataset, path: Path) -> int:
