@@ -30,7 +30,9 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from independent_reading import Voxels, largest_difference, read_ct, read_mask
 from intake_peers_worker import VERIFIED
 
-from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
+from femseg.cohorts.layouts import detected_source
 from femseg.cohorts.reading import read_case_ct
 from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.specimens.catalogue import BY_KIND, CATALOGUE

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.cohorts.check import inspect_study
 from femseg.cohorts.femur_side import box_of
 from femseg.cohorts.mask_checks import density_faults
 from femseg.cohorts.phantom import PhantomSettings, phantom_study
 from femseg.cohorts.placement import better_place, placement_findings
+from femseg.cohorts.single_ct import inspect_study
 from femseg.durable import write_json_durably
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.volume import CtVolume

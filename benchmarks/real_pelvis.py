@@ -16,7 +16,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
-from femseg.cohorts.check import inspect_study
+from femseg.cohorts.single_ct import inspect_study
 from femseg.durable import write_json_durably
 from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict

@@ -5,10 +5,13 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from femseg.cohorts.check import CheckedCohort, check_one, crashed_study, gathered, studies_of
+from femseg.cohorts.check import check_one, crashed_study
 from femseg.cohorts.check_memory import check_memory_bytes
 from femseg.cohorts.check_report import ignored_text
+from femseg.cohorts.checked import CheckedCohort
+from femseg.cohorts.gathering import gathered
 from femseg.cohorts.identity import cohort_key
+from femseg.cohorts.layouts import studies_of
 from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
 from femseg.cohorts.phantom import PhantomSettings, phantom_study, write_phantom_study
 from femseg.cohorts.quarantine import write_quarantine

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any, get_args
 
 from femseg.cohorts.archive import is_archive
-from femseg.cohorts.check import check_one, crashed_study, detected_source, studies_of
+from femseg.cohorts.check import check_one, crashed_study
 from femseg.cohorts.check_cost import expected_seconds
 from femseg.cohorts.check_memory import LIBRARIES_BYTES, check_memory_bytes
 from femseg.cohorts.check_report import report_json, report_text
 from femseg.cohorts.checked import CheckedCohort, CheckedStudy
 from femseg.cohorts.gathering import gathered
+from femseg.cohorts.layouts import detected_source, studies_of
 from femseg.cohorts.quarantine import write_quarantine
 from femseg.cohorts.settings import CohortSettings, CohortSource, LabelMap, StructureNames
 from femseg.cohorts.split_file import read_split_file

@@ -4,7 +4,7 @@ import json
 import secrets
 from pathlib import Path
 
-from femseg.cohorts.check import inspect_study
+from femseg.cohorts.single_ct import inspect_study
 from femseg.durable import require_writable
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.inference.segment import segment

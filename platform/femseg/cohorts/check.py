@@ -1,96 +1,20 @@
 """`femseg check`: every study of a folder, every fault in one pass; studies can be checked in parallel, one by one."""
 
-import hashlib
-import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
-from femseg.cohorts import dataset_json, dicom_pairs, msd, nnunet, totalsegmentator, volume_pairs
 from femseg.cohorts.archive import is_archive
-from femseg.cohorts.case import Case, CaseFacts, HashedFile
 from femseg.cohorts.checked import CheckedCohort, CheckedStudy
-from femseg.cohorts.examination import Examination, examined
-from femseg.cohorts.findings import doubts
-from femseg.cohorts.gathering import gathered, no_study
-from femseg.cohorts.header_text import header_text_findings
-from femseg.cohorts.identity import case_id, keyed_hash, patient_id
-from femseg.cohorts.mask_checks import grid_faults
-from femseg.cohorts.preview import hu_counts
-from femseg.cohorts.settings import CohortSettings, CohortSource, MaskUse
-from femseg.cohorts.study import Adapter, PairedStudy, Pseudonym, StudyFiles
+from femseg.cohorts.gathering import gathered
+from femseg.cohorts.judging import in_archive, judged_by_headers, judged_by_voxels, name_below, pseudonym_with
+from femseg.cohorts.layouts import ADAPTERS, studies_of
+from femseg.cohorts.settings import CohortSettings, MaskUse
+from femseg.cohorts.study import PairedStudy, StudyFiles
 from femseg.cohorts.study_pictures import examined_preview, refused_preview
-from femseg.cohorts.zipped_study import named_in_archive, opened, zip_holds_dicom, zipped_studies, zipped_study
-from femseg.durable import sha256_of_file
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.cohorts.zipped_study import named_in_archive, opened
+from femseg.errors import Fault, Refusal
 from femseg.plain_files import is_folder
-from femseg.volumes.files.dicom_folder import files_below, holds_dicom
 from femseg.volumes.files.opening import require_plain_name
-from femseg.volumes.files.reading import read_checked_ct
-from femseg.volumes.files.source import Mend, Source
-from femseg.volumes.volume import CtVolume
-
-__all__ = ["CheckedCohort", "CheckedStudy", "check_cohort", "check_one", "gathered", "inspect_study", "studies_of"]
-
-ADAPTERS: Mapping[CohortSource, Adapter] = {
-    "phantom": dicom_pairs,  # phantoms are written as DICOM, so that the demo takes the road of real data
-    "dicom": dicom_pairs,
-    "volumes": volume_pairs,
-    "totalsegmentator": totalsegmentator,
-    "nnunet": nnunet,
-    "msd": msd,
-}
-_ZIPPED: tuple[CohortSource, ...] = ("dicom", "volumes")  # of which a study may be a ZIP file
-
-
-def detected_source(folder: Path) -> CohortSource:
-    """How a folder is laid out: a dataset by its dataset.json or its file names, else "dicom" if any file below is.
-
-    A ZIP file, or those among the files, count by what they hold. What nobody may look into decides nothing: its
-    study's check says so.
-
-    Raises: Refusal IN-26 if nobody may look into the folder itself.
-    """
-    if is_archive(folder):
-        return "dicom" if zip_holds_dicom(folder) else "volumes"
-    with _looking_into(folder):
-        if (folder / dataset_json.NAME).is_file():
-            return "nnunet" if nnunet.is_layout_of(folder) else "msd"
-        if totalsegmentator.is_layout_of(folder):
-            return "totalsegmentator"
-    files = files_below(folder)
-    return "dicom" if holds_dicom(files) or any(map(zip_holds_dicom, filter(is_archive, files))) else "volumes"
-
-
-@contextmanager
-def _looking_into(folder: Path) -> Iterator[None]:
-    """Raises: Refusal IN-26 for what the system does not allow."""
-    try:
-        yield
-    except OSError as error:
-        problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
-        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
-
-
-def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
-    """The studies below a folder, or the one in an archive, unread.
-
-    Raises: Refusal if there is no such folder (exit 2), no study or a wrong dataset.json (exit 3).
-    """
-    if is_archive(folder) and os.path.lexists(folder):
-        return [zipped_study(folder)]
-    if not is_folder(folder):
-        fix = "set cohort.folder to the folder of your studies"
-        raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
-    with _looking_into(folder):
-        found = ADAPTERS[settings.source].studies(folder)
-        if settings.source in _ZIPPED and all(study.location != folder for study in found):
-            found = found + zipped_studies(folder)
-    if not found:
-        raise Refusal(no_study(folder, settings))
-    return found
 
 
 def check_one(
@@ -121,7 +45,7 @@ def check_one(
             return replace(_outside(outcome, study, files_root, root), part=study.part)
     except Refusal as refusal:  # of its name or the archive
         return CheckedStudy(
-            name=_name(study, root), location=str(study.location), case=None, faults=refusal.faults, ignored=()
+            name=name_below(study, root), location=str(study.location), case=None, faults=refusal.faults, ignored=()
         )
 
 
@@ -137,11 +61,11 @@ def _looked_at(
     pictures: bool,
 ) -> CheckedStudy:
     """The same for a study whose files are on disk, below `files_root`."""
-    paired = _with_packed(ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), masks), study)
-    judged = _judged(study, paired, _name(study, root), files_root, id_key)
+    paired = _with_packed(ADAPTERS[settings.source].pair(study, settings, pseudonym_with(id_key), masks), study)
+    judged = judged_by_headers(study, paired, name_below(study, root), files_root, id_key)
     if headers_only:
         return judged
-    outcome, found = _examined(judged, paired, settings, files_root)
+    outcome, found = judged_by_voxels(judged, paired, settings, files_root)
     if pictures and (outcome.faults or outcome.usable):
         made = examined_preview(found, paired, settings) if found else refused_preview(study, paired, settings)
         outcome = replace(outcome, preview=made, no_preview="" if made else "the CT could not be read far enough")
@@ -164,119 +88,15 @@ def _outside(checked: CheckedStudy, study: StudyFiles, folder: Path, root: Path)
     case = checked.case
     return replace(
         checked,
-        case=_from_archive(case, study.archive, root) if case else None,
+        case=in_archive(case, study.archive, root) if case else None,
         faults=named_in_archive(checked.faults, folder, study.archive),
         ignored=tuple(name.replace(str(folder), str(study.archive)) for name in checked.ignored),
     )
 
 
-def _from_archive(case: Case, path: Path, root: Path) -> Case:
-    """The same case with its files in an archive."""
-    archive = HashedFile(path=path.relative_to(root).as_posix(), sha256=sha256_of_file(path))
-    mask = replace(case.mask, archive=archive) if case.mask else None
-    return replace(case, ct=replace(case.ct, archive=archive), mask=mask)
-
-
-def _name(study: StudyFiles, root: Path) -> str:
-    """A study's place below the cohort's folder."""
-    name = study.location.relative_to(root).as_posix() if study.location.is_relative_to(root) else study.name
-    return study.name if name == "." else name
-
-
 def crashed_study(study: StudyFiles, fault: Fault) -> CheckedStudy:
     """What is left of a study whose check brought its process down."""
     return CheckedStudy(name=study.name, location=str(study.location), case=None, faults=(fault,), ignored=())
-
-
-def _pseudonym(id_key: bytes) -> Pseudonym:
-    return lambda identifier: keyed_hash(identifier, key=id_key, purpose="message")
-
-
-def _judged(study: StudyFiles, paired: PairedStudy, name: str, files_root: Path, id_key: bytes) -> CheckedStudy:
-    """A study as far as its headers tell."""
-    faults = paired.faults
-    if paired.ct and paired.mask and not faults:
-        faults = tuple(grid_faults(paired.ct.grid, paired.mask.grid, str(paired.mask.where)))
-    return CheckedStudy(
-        location=str(study.location),
-        name=name,
-        case=None,
-        faults=faults,
-        ignored=tuple(map(str, paired.ignored)),
-        case_id=case_id(paired.case_key, key=id_key) if paired.case_key else "",
-        patient_id=patient_id(paired.patient_key, key=id_key) if paired.patient_key else "",
-        grid=paired.ct.grid if paired.ct else None,
-        facts=CaseFacts(side=paired.side, sex=paired.sex, age_years=paired.age_years),
-        remarks=(*paired.remarks, *(paired.ct.remarks if paired.ct else ()), *_of_mask(paired)),
-        findings=header_text_findings(name, files_root, study.files),
-    )
-
-
-def _examined(
-    outcome: CheckedStudy, paired: PairedStudy, settings: CohortSettings, root: Path
-) -> tuple[CheckedStudy, Examination | None]:
-    """A judged study as far as its voxels tell, and these voxels if they could be read."""
-    if paired.ct is None or paired.faults:
-        return outcome, None
-    try:
-        with ThreadPoolExecutor(2) as hashing:  # while the voxels are looked at; neither waits for the interpreter
-            sources = hashing.submit(_hashed, paired, root)
-            volume = read_checked_ct(paired.ct)
-            pixels = hashing.submit(_pixels_sha256, volume)
-            found = examined(paired, paired.ct, settings, volume)
-    except Refusal as refusal:
-        return replace(outcome, faults=refusal.faults), None
-    remarks = (*outcome.remarks, *found.remarks)
-    outcome = replace(
-        outcome,
-        faults=found.faults,
-        facts=found.facts,
-        grid=found.ct.grid,
-        remarks=remarks,
-        findings=(*outcome.findings, *doubts(outcome.name, remarks)),
-        hu_counts=hu_counts(found.ct.hu_zyx),
-    )
-    if found.faults:
-        return outcome, found
-    try:
-        ct, mask = sources.result()
-        case = Case(
-            case_id=outcome.case_id,
-            patient_id=outcome.patient_id,
-            ct=ct,
-            mask=replace(mask, labels=found.femur_labels) if mask else None,
-            grid=found.ct.grid,
-            femur=settings.femur,
-            side_by_place=(paired.labels or settings.labels).side_by_place(settings.femur),
-            facts=found.facts,
-            remarks=remarks,
-        )
-    except Refusal as refusal:
-        return replace(outcome, faults=refusal.faults), found
-    return replace(outcome, case=case, pixels_sha256=pixels.result()), found
-
-
-def _pixels_sha256(ct: CtVolume) -> str:
-    digest = hashlib.sha256(repr(ct.grid.shape_zyx).encode())
-    digest.update(ct.hu_zyx.data)
-    return digest.hexdigest()
-
-
-def _hashed(paired: PairedStudy, root: Path) -> tuple[Source, Source | None]:
-    if paired.ct is None:
-        raise ValueError("a study without a CT has no files to hash")
-    try:
-        return paired.ct.hashed(root), paired.mask.hashed(root) if paired.mask else None
-    except OSError as error:  # a file that went away since its header was read
-        problem, fix = f"cannot be read: {error.strerror or error}", "leave the files alone during the check"
-        raise Refusal(Fault(id="IN-26", file=str(error.filename), problem=problem, fix=fix)) from None
-
-
-def _of_mask(paired: PairedStudy) -> tuple[str, ...]:
-    """The mask's remarks that its CT does not make anyway."""
-    if paired.mask is None or paired.ct is None:
-        return ()
-    return tuple(f"{remark} (mask)" for remark in paired.mask.remarks if remark not in paired.ct.remarks)
 
 
 def check_cohort(
@@ -294,64 +114,3 @@ def check_cohort(
     studies = studies_of(folder, settings)
     checked = [check_one(study, settings, root=root, id_key=id_key, masks=masks) for study in studies]
     return gathered(checked, folder, settings)
-
-
-def inspect_study(
-    path: Path,
-    *,
-    id_key: bytes,
-    series: tuple[str, ...] = (),
-    accept_hu: bool = False,
-    mends: tuple[Mend, ...] = (),
-) -> tuple[Case, CtVolume]:
-    """Check a single CT and read it: a DICOM folder, a volume file, or either in a ZIP. A mask beside it is left alone.
-
-    Args:
-        series, accept_hu, mends: as in the settings of a cohort.
-    Raises: Refusal with every fault of the CT.
-    """
-    if not os.path.lexists(path):
-        fix = "give a DICOM folder, a volume file or a ZIP of either"
-        raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
-    root = path if is_folder(path) else path.parent
-    files = tuple(files_below(path)) if is_folder(path) else (path,)
-    study = StudyFiles(name=path.name, location=path, folder=root, files=files)
-    with opened(zipped_study(path) if is_archive(path) else study, root) as (there, files_root):
-        case, ct = _inspected(there, files_root, id_key=id_key, series=series, accept_hu=accept_hu, mends=mends)
-    return (_from_archive(case, path, root) if is_archive(path) else case), ct
-
-
-def _inspected(
-    study: StudyFiles,
-    root: Path,
-    *,
-    id_key: bytes,
-    series: tuple[str, ...],
-    accept_hu: bool,
-    mends: tuple[Mend, ...],
-) -> tuple[Case, CtVolume]:
-    """The same for a study whose files lie below `root`."""
-    path = study.location
-    dicom = holds_dicom(study.files)
-    settings = CohortSettings(
-        source="dicom" if dicom else "volumes",
-        series=series,
-        accept_hu=accept_hu,
-        regularise="regularise" in mends,
-        untilt="untilt" in mends,
-    )
-    if dicom or study.files != (path,):
-        paired = ADAPTERS[settings.source].pair(study, settings, _pseudonym(id_key), "ignored")
-    else:
-        paired = volume_pairs.single(study)
-    judged = _judged(study, paired, _name(study, root), root, id_key)
-    outcome, found = _examined(judged, paired, settings, root)
-    if outcome.faults:
-        raise Refusal(outcome.faults)
-    if series and dicom and paired.case_key.split()[-1:] and paired.case_key.split()[-1] not in series:
-        problem, fix = f"holds no CT series {', '.join(series)}", "give the SeriesInstanceUID of one that it holds"
-        raise Refusal(Fault(id="IN-05", file=str(path), problem=problem, fix=fix))
-    if outcome.case is None or found is None:
-        fix = "give a DICOM folder or a volume file"
-        raise Refusal(Fault(id="IN-05", file=str(path), problem="holds no CT", fix=fix))
-    return outcome.case, found.ct

@@ -13,8 +13,9 @@ from pydicom.pixels.encoders.native import _encode_segment
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless, RTDoseStorage, SegmentationStorage, generate_uid
 from study_maker import SHAPE_ZYX, assert_one_line_refusal, ct_hu, ct_slices, femur_mask, write_series
 
-from femseg.cohorts.check import CheckedCohort, check_cohort
+from femseg.cohorts.check import check_cohort
 from femseg.cohorts.check_memory import LIBRARIES_BYTES, check_memory_bytes
+from femseg.cohorts.checked import CheckedCohort
 from femseg.cohorts.dicom_pairs import studies
 from femseg.cohorts.reading import read_case_mask
 from femseg.cohorts.settings import CohortSettings

@@ -16,7 +16,8 @@ from study_maker import (
     write_series,
 )
 
-from femseg.cohorts.check import CheckedCohort, check_cohort
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
 from femseg.cohorts.settings import CohortSettings, LabelMap
 
 

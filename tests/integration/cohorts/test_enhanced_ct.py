@@ -20,8 +20,8 @@ from pydicom.uid import (
 from study_maker import assert_one_line_refusal, ct_hu, ct_slices
 
 from femseg.cohorts.case import Case
-from femseg.cohorts.check import inspect_study
 from femseg.cohorts.reading import read_case_ct
+from femseg.cohorts.single_ct import inspect_study
 from femseg.errors import Refusal
 from femseg.volumes.volume import CtVolume
 

@@ -8,7 +8,8 @@ from object_maker import place_mm, saved, structure_set
 from study_maker import SHAPE_ZYX, SPACING_ZYX, ct_slices, write_dicom_study, write_series, write_volume_study
 
 from femseg.cohorts import dicom_pairs
-from femseg.cohorts.check import check_one, studies_of
+from femseg.cohorts.check import check_one
+from femseg.cohorts.layouts import studies_of
 from femseg.cohorts.settings import CohortSettings, LabelMap
 from femseg.cohorts.study_pictures import refused_preview
 

@@ -4,7 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 from study_maker import ct_slices, write_series
 
-from femseg.cohorts.check import inspect_study
+from femseg.cohorts.single_ct import inspect_study
 from femseg.volumes.files.itk import array_of, itk_reading
 
 

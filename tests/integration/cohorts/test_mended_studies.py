@@ -18,10 +18,12 @@ from study_maker import (
     write_series,
 )
 
-from femseg.cohorts.check import CheckedCohort, check_cohort, inspect_study
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
 from femseg.cohorts.manifest import Manifest, read_manifest, write_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.single_ct import inspect_study
 
 SHEAR = float(np.tan(np.radians(15.0)))
 

@@ -8,7 +8,9 @@ import pytest
 from layout_maker import LEFT, RIGHT, two_femora_hu, write_msd
 from study_maker import assert_one_line_refusal
 
-from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
+from femseg.cohorts.layouts import detected_source
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings, StructureNames
 from femseg.errors import ExitCode, Fault, Refusal

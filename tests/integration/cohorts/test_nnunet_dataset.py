@@ -9,7 +9,9 @@ import SimpleITK as sitk
 from layout_maker import BOTH, LEFT, NNUNET, RIGHT, two_femora_hu, write_dataset_json, write_nnunet
 from study_maker import ORIGIN_XYZ, SPACING_ZYX, assert_one_line_refusal, write_nifti
 
-from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
+from femseg.cohorts.layouts import detected_source
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings, LabelMap, StructureNames
 from femseg.errors import ExitCode, Fault, Refusal

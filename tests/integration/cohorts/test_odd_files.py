@@ -13,8 +13,10 @@ import pytest
 from layout_maker import write_totalsegmentator_study
 from study_maker import write_dicom_study, write_volume_study
 
-from femseg.cohorts.check import CheckedCohort, check_cohort, studies_of
+from femseg.cohorts.check import check_cohort
 from femseg.cohorts.check_memory import check_memory_bytes
+from femseg.cohorts.checked import CheckedCohort
+from femseg.cohorts.layouts import studies_of
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Refusal
 
@@ -104,7 +106,8 @@ def test_a_study_named_like_a_way_up_stays_in_its_place(tmp_path):
 _AS_NOBODY = """
 import os, sys
 from pathlib import Path
-from femseg.cohorts.check import check_cohort, detected_source
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.layouts import detected_source
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Refusal
 os.setuid(65534)

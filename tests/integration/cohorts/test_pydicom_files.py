@@ -7,7 +7,7 @@ import pydicom
 import pytest
 import yaml
 
-from femseg.cohorts.check import inspect_study
+from femseg.cohorts.single_ct import inspect_study
 from femseg.errors import Refusal
 
 EXPECTED = yaml.safe_load(Path(__file__).with_name("pydicom_files.yaml").read_text(encoding="utf-8"))

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from femseg.cohorts.check import check_cohort, inspect_study
+from femseg.cohorts.check import check_cohort
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.single_ct import inspect_study
 
 REAL_DATA = Path(os.environ.get("FEMSEG_REAL_DATA", Path(__file__).parents[3].parent / "shared" / "data"))
 PELVIS = REAL_DATA / "pelvis_ct"

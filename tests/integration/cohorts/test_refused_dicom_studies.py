@@ -15,7 +15,8 @@ from study_maker import (
     write_series,
 )
 
-from femseg.cohorts.check import CheckedCohort, check_cohort
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
 from femseg.cohorts.settings import CohortSettings, LabelMap
 from femseg.cohorts.specimens.catalogue import BY_KIND
 from femseg.cohorts.specimens.dicom_change import all_with, without

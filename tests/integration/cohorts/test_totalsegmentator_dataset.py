@@ -9,7 +9,9 @@ from layout_maker import LEFT, RIGHT, two_femora_hu, write_totalsegmentator_stud
 from study_maker import SHAPE_ZYX, affine_ras, assert_one_line_refusal, write_nifti
 
 from femseg.cohorts.case import Case
-from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
+from femseg.cohorts.layouts import detected_source
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings, StructureNames
 

@@ -15,9 +15,12 @@ from study_maker import (
     write_volume_study,
 )
 
-from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source, inspect_study
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
+from femseg.cohorts.layouts import detected_source
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings, LabelMap
+from femseg.cohorts.single_ct import inspect_study
 from femseg.cohorts.specimens.catalogue import BY_KIND
 from femseg.errors import ExitCode, Refusal
 

@@ -17,11 +17,14 @@ from study_maker import (
     write_volume_study,
 )
 
-from femseg.cohorts.check import CheckedCohort, check_cohort, detected_source, inspect_study
+from femseg.cohorts.check import check_cohort
 from femseg.cohorts.check_memory import LIBRARIES_BYTES, check_memory_bytes
+from femseg.cohorts.checked import CheckedCohort
+from femseg.cohorts.layouts import detected_source
 from femseg.cohorts.manifest import Manifest, read_manifest, write_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings, CohortSource
+from femseg.cohorts.single_ct import inspect_study
 from femseg.cohorts.zipped_study import zipped_study
 from femseg.errors import ExitCode, Refusal
 

@@ -29,7 +29,7 @@ from pydicom.uid import (
 from study_maker import assert_one_line_refusal, ct_hu, ct_slices, write_series
 
 from femseg.cohorts.case import Case
-from femseg.cohorts.check import inspect_study
+from femseg.cohorts.single_ct import inspect_study
 from femseg.errors import ExitCode, Refusal
 from femseg.volumes.volume import CtVolume
 

@@ -11,7 +11,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 from study_maker import SHAPE_ZYX, UPRIGHT, assert_one_line_refusal, ct_hu, ct_slices, write_series
 
-from femseg.cohorts.check import CheckedCohort, check_cohort
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.checked import CheckedCohort
 from femseg.cohorts.reading import read_case_mask
 from femseg.cohorts.settings import CohortSettings, StructureNames
 

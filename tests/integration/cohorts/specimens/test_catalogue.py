@@ -16,7 +16,8 @@ from study_maker import ORIGIN_XYZ, SPACING_ZYX, ct_hu, femur_mask
 from typer.testing import CliRunner
 
 from femseg.cli.main import app
-from femseg.cohorts.check import check_cohort, detected_source
+from femseg.cohorts.check import check_cohort
+from femseg.cohorts.layouts import detected_source
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.specimens.catalogue import BY_KIND, CATALOGUE

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from study_maker import affine_ras, ct_hu, write_nifti
 
-from femseg.cohorts.check import inspect_study
+from femseg.cohorts.single_ct import inspect_study
 from femseg.errors import Refusal
 
 

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from study_maker import ct_hu, write_volume_study
 
-from femseg.cohorts.check import check_cohort, inspect_study
+from femseg.cohorts.check import check_cohort
 from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.single_ct import inspect_study
 from femseg.errors import ExitCode, Refusal
 
 

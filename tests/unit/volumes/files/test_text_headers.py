@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 from study_maker import ORIGIN_XYZ, SPACING_ZYX, ct_hu
 
-from femseg.cohorts.check import inspect_study
+from femseg.cohorts.single_ct import inspect_study
 from femseg.errors import Refusal
 
 
