@@ -1,7 +1,7 @@
 """A frozen test set of small studies, networks that were trained on others for a moment, and versions made of them."""
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 from mlflow.tracking import MlflowClient
+from numpy.typing import NDArray
 from study_maker import ct_hu, femur_mask, write_nifti
 from tiny_model import RECIPE, TINY_NETWORK
 
@@ -33,6 +34,7 @@ from femseg.volumes.files.mask_writing import write_mask
 from femseg.volumes.files.source import HashedFile, Source
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.network_input import network_input, sampled_mask
+from femseg.volumes.volume import MaskVolume
 
 CASES = tuple(f"case-{number:02d}" for number in range(10))
 SPLIT = Split(train=CASES[:3], validation=CASES[3:4], test=CASES[4:])
@@ -113,11 +115,18 @@ def trained(cohort: Cohort, *, iterations: int = ITERATIONS, seed: int = 0) -> V
 
 
 def write_candidate(
-    cohort: Cohort, folder: Path, network: VNet, *, lineage: Mapping[str, Any] = {}, model: Mapping[str, Any] = {}
+    cohort: Cohort,
+    folder: Path,
+    network: VNet,
+    *,
+    evaluated: Path | None = None,
+    lineage: Mapping[str, Any] = {},
+    model: Mapping[str, Any] = {},
 ) -> Path:
     """`folder/package` and `folder/evaluated`, as the stages `train` and `evaluate` leave them; returns the folder.
 
     Args:
+        evaluated: what another candidate with the same network left; predicted here if not given.
         lineage, model: what stands in lineage.json and model.json instead; None takes a key away.
     """
     test_set = cohort.test_set
@@ -134,10 +143,13 @@ def write_candidate(
         "input_recipe": as_plain(RECIPE),
         "metrics": {"validation_dice": 0.9, "best_iteration": ITERATIONS},
         "training": {"train": {"max_iterations": ITERATIONS, "seed": 0}, "optimisation": {"batch_size": 2}},
-        "versions": {},
+        "versions": {"folder": folder.name},  # equal weights make another package
     }
     write_package(folder / "package", network, model=_with(whole_model, model), lineage=_with(whole_lineage, lineage))
-    evaluate(cohort, folder)
+    if evaluated is None:
+        evaluate(cohort, folder)
+    else:
+        shutil.copytree(evaluated, folder / "evaluated")
     return folder
 
 
@@ -147,17 +159,21 @@ def _with(plain: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 def evaluate(cohort: Cohort, folder: Path) -> None:
     """Predict and score the test cases with the package in `folder`, as the stage does."""
-    package, test_set, scores = load_package(folder / "package"), cohort.test_set, []
-    for case in test_set.cases:
-        mask = segment(package, read_case_ct(case, test_set.root)).mask
-        write_mask(folder / f"evaluated/ct_grid/{case.case_id}.nii.gz", mask)
-        reference = read_case_mask(case, test_set.root).femur_zyx
-        scores.append(_score(case, reference, mask.femur_zyx))
+    package, root = load_package(folder / "package"), cohort.test_set.root
+    masks = {case: segment(package, read_case_ct(case, root)).mask for case in cohort.test_set.cases}
+    write_evaluated(cohort, folder, {case.case_id: mask.femur_zyx for case, mask in masks.items()})
+
+
+def write_evaluated(cohort: Cohort, folder: Path, femur_zyx: Mapping[str, NDArray[np.bool_]]) -> None:
+    """`folder/evaluated` with these masks by case id, and their true scores."""
+    scores: list[CaseScore] = []
+    for case in cohort.test_set.cases:
+        predicted = MaskVolume(femur_zyx=femur_zyx[case.case_id], grid=case.grid)
+        write_mask(folder / f"evaluated/ct_grid/{case.case_id}.nii.gz", predicted)
+        reference = read_case_mask(case, cohort.test_set.root).femur_zyx
+        spacing = case.grid.spacing_mm_zyx
+        scores.append(score(reference, predicted.femur_zyx, spacing, case_id=case.case_id, grid="native"))
     write_scores(folder / "evaluated/scores.csv", scores)
-
-
-def _score(case: Case, reference, predicted) -> CaseScore:
-    return score(reference, predicted, case.grid.spacing_mm_zyx, case_id=case.case_id, grid="native")
 
 
 def register_candidate(
@@ -166,33 +182,30 @@ def register_candidate(
     cohort: Cohort,
     folder: Path,
     *,
-    before: Callable[[Path], object] = lambda folder: None,
     curve_until: int = ITERATIONS,
-    metrics: Mapping[str, float] = {},
+    metrics: Mapping[str, float | None] = {},
     predictions: bool = True,
 ) -> int:
     """Make a candidate a version, as the stage `register` does; returns its number.
 
     Args:
-        before: changes the folder before it is sent.
         curve_until: last step of the run's training curve.
-        metrics: recorded on the run instead of the true ones.
+        metrics: recorded on the run instead of the true ones; None records nothing.
+        predictions: whether they are sent too.
     """
     package = load_package(folder / "package")
-    dice = summary(read_scores(folder / "evaluated/scores.csv"))["native"]["dice"]["mean"]
-    before(folder)
+    true = {"test.native.dice.mean": summary(read_scores(folder / "evaluated/scores.csv"))["native"]["dice"]["mean"]}
     run_id = start_run(client, experiment_id, name="train-raw", params={}, tags={"package_sha256": package.sha256})
     for step in (1, curve_until):
         client.log_metric(run_id, "train_dice_loss", 0.5, step=step)
-    for name, value in {"test.native.dice.mean": dice, **metrics}.items():
-        client.log_metric(run_id, name, value)
+    for name, value in {**true, **metrics}.items():
+        if value is not None:
+            client.log_metric(run_id, name, value)
     client.set_terminated(run_id, "FINISHED")
-    made = register_package(client, folder / "package", run_id=run_id, tags={"input_mode": "raw"}, input_channels=1)
+    tags = {"input_mode": "raw"}
+    made = register_package(client, folder / "package", run_id=run_id, tags=tags, input_channels=1)
     if predictions:
-        target = folder / "predictions"
-        sha256 = write_predictions(
-            target, folder / "evaluated", package_sha256=package.sha256, test_set=cohort.test_set
-        )
-        log_predictions(client, client.get_model_version(MODEL_NAME, str(made.version)), target, sha256=sha256)
-        shutil.rmtree(target)
+        target, sha256 = folder / "predictions", package.sha256
+        sent = write_predictions(target, folder / "evaluated", package_sha256=sha256, test_set=cohort.test_set)
+        log_predictions(client, client.get_model_version(MODEL_NAME, str(made.version)), target, sha256=sent)
     return made.version

@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import MappingProxyType
 
 from femseg.metrics.definitions import METRICS
 from femseg.settings import read_whole
@@ -88,12 +87,10 @@ class PromotionRules:
     """
 
     acceptable: Mapping[str, Acceptable] = field(
-        default_factory=lambda: MappingProxyType(
-            {
-                "dice": Acceptable(mean=0.85, worst_case=0.75, subgroup_mean=0.8),
-                "hausdorff_95_mm": Acceptable(mean=15.0, worst_case=30.0, subgroup_mean=20.0),
-            }
-        )
+        default_factory=lambda: {
+            "dice": Acceptable(mean=0.85, worst_case=0.75, subgroup_mean=0.8),
+            "hausdorff_95_mm": Acceptable(mean=15.0, worst_case=30.0, subgroup_mean=20.0),
+        }
     )
     fewest_cases: int = 5
     subgroup_cases: int = 3

@@ -137,11 +137,11 @@ def promote(client: MlflowClient, decision: Decision) -> tuple[Entry, ...]:
     """
     name = f"models:/{MODEL_NAME}/{decision.version}"
     with gate_hand(client) as hand:
-        reasons = list(decision.faults(name))
-        if hand.holders.champion != decision.champion:
-            reasons = [_overtaken(name, hand.holders.champion, decision.champion)]
-        elif alias_holder(client, CHAMPION) != hand.holders.champion:
-            reasons.append(moved_by_hand(alias_holder(client, CHAMPION), hand.holders.champion))
+        reasons, found = list(decision.faults(name)), alias_holder(client, CHAMPION)
+        if found != hand.holders.champion:
+            reasons.append(moved_by_hand(found, hand.holders.champion))
+        elif found != decision.champion:
+            reasons = [_overtaken(name, found, decision.champion)]
         if reasons:
             words = "; ".join(f"{fault.id} {fault.problem}" for fault in reasons)
             hand.write("refuse", decision.version, f"refused: {words}", decision=decision)
