@@ -4,6 +4,7 @@ Idempotent: a package that is registered already is found by its hash, so a clon
 empty registry runs this once more (`make register`).
 """
 
+import tempfile
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
@@ -13,9 +14,12 @@ from femseg.door import door
 from femseg.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
 from femseg.networks.package import ModelPackage, load_package
 from femseg.promotion.candidate import best_by_validation
+from femseg.promotion.saved_predictions import write_predictions
+from femseg.promotion.test_set import read_test_set
 from femseg.reports.evidence import read_curve
 from femseg.services.registry import CHALLENGER, MODEL_NAME, register_package
 from femseg.services.tracking import MlflowRecorder, connect, end_run, find_run, log_dataset, start_run
+from femseg.services.version_evidence import log_predictions
 
 MODELS, TRAINED, EVALUATED, REPORTS = (
     Path("models"),
@@ -66,6 +70,15 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
     client.set_tag(run_id, "evidence_sha256", evidence_sha256)
 
 
+def keep_predictions(client: MlflowClient, version: int, input_mode: str, package: ModelPackage) -> None:
+    """Keep the test cases' masks with the version: what `femseg promote` judges."""
+    with tempfile.TemporaryDirectory(prefix="femseg-register-") as scratch:
+        folder = Path(scratch) / "predictions"
+        evaluated, test_set = EVALUATED / input_mode, read_test_set()
+        sha256 = write_predictions(folder, evaluated, package_sha256=package.sha256, test_set=test_set)
+        log_predictions(client, client.get_model_version(MODEL_NAME, str(version)), folder, sha256=sha256)
+
+
 def main() -> None:
     """Read models/ and reports/; write results/registration.json and the registry."""
     modes = read_input_modes()
@@ -83,6 +96,7 @@ def main() -> None:
         tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
         input_channels=package.network.input_channels,
     )
+    keep_predictions(client, registration.version, candidate.input_mode, package)
     record = {
         "model": MODEL_NAME,
         "alias": CHALLENGER,

@@ -110,6 +110,12 @@ def read_section(settings_type: type[Settings], section: str, *, file: Path = Pa
     return checked(settings_type, given, where=section, file=file)
 
 
+def read_whole(settings_type: type[Settings], name: str, *, file: Path) -> Settings:
+    """Read and check a settings file that is one section. Raises: Refusal (exit 2)."""
+    document = _document(file)
+    return checked(settings_type, {} if document is None else document, where=name, file=file)
+
+
 def _document(file: Path) -> Any:
     """What a YAML file holds, within bounds."""
     try:

@@ -121,8 +121,8 @@ def segment(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Mask file: .nii.gz, .nii, .nrrd or .mha.")],
     model: Annotated[
-        str, typer.Option(help="A package folder, or a registered model such as models:/femseg@challenger.")
-    ] = "models:/femseg@challenger",
+        str, typer.Option(help="A package folder, or a registered model such as models:/femseg/3.")
+    ] = "models:/femseg",
     series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a folder holds several.")] = None,
     regularise: Annotated[bool, typer.Option("--regularise", help="Resample unevenly spaced slices.")] = False,
     untilt: Annotated[bool, typer.Option("--untilt", help="Resample a scan made with a tilted gantry.")] = False,
@@ -162,6 +162,85 @@ def make_fault(
             list_kinds(as_json=as_json)
         else:
             make_kind(kind, out, as_json=as_json)
+
+
+_VERSION = typer.Argument(metavar="VERSION", help="Number of a registered version, or an alias such as challenger.")
+_JSON = typer.Option("--json", help="Print the same as JSON.")
+
+
+@app.command()
+def promote(
+    version: Annotated[str, _VERSION],
+    rules: Annotated[Path, typer.Option(parser=_path, help="The rules.")] = Path("promotion.yaml"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it, and change nothing.")] = False,
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Make a version champion, if it passes every check of the gate."""
+    with door(as_json=as_json):
+        from femseg.cli.promotion import promote as judge_and_move
+
+        judge_and_move(version, rules=rules, dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
+def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
+    """Give the alias champion back to the version before."""
+    with door(as_json=as_json):
+        from femseg.cli.promotion import rollback as go_back
+
+        go_back(as_json=as_json)
+
+
+@app.command()
+def history(as_json: Annotated[bool, _JSON] = False) -> None:
+    """Every decision of the gate and every move of the champion, oldest first."""
+    with door(as_json=as_json):
+        from femseg.cli.promotion import history as tell
+
+        tell(as_json=as_json)
+
+
+@app.command()
+def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = False) -> None:
+    """The last decision about a version, check by check."""
+    with door(as_json=as_json):
+        from femseg.cli.promotion import why as tell
+
+        tell(version, as_json=as_json)
+
+
+@app.command()
+def remove(version: Annotated[int, typer.Argument(help="Number of a registered version.")]) -> None:
+    """Delete a registered version that holds no alias."""
+    with door():
+        from femseg.cli.promotion import remove as delete
+
+        delete(version)
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, _JSON] = False) -> None:
+    """What is wrong with the registry: aliases moved by hand, altered packages, an altered log."""
+    with door(as_json=as_json):
+        from femseg.cli.promotion import doctor as look
+
+        look(as_json=as_json)
+
+
+audit = typer.Typer(help="The gate's log.", no_args_is_help=True)
+app.add_typer(audit, name="audit")
+
+
+@audit.command("verify")
+def audit_verify(
+    head: Annotated[str, typer.Option(help="A head hash that you noted: the log must still hold it.")] = "",
+    as_json: Annotated[bool, _JSON] = False,
+) -> None:
+    """Prove that the log is whole and as it was written; ends with 4 if not."""
+    with door(as_json=as_json):
+        from femseg.cli.promotion import audit_verify as prove
+
+        prove(head=head, as_json=as_json)
 
 
 cluster = typer.Typer(help="A Ray cluster of your own on this machine.", no_args_is_help=True)

@@ -16,14 +16,17 @@ from femseg.volumes.files.source import Mend
 _REGISTERED = "models:/"
 
 
-def load_model(model: str) -> ModelPackage:
-    """A package folder, or a registered model by its `models:/` URI."""
+def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...]]:
+    """A package folder, or a registered model by its `models:/` URI; and what to remark about it.
+
+    "models:/femseg" is the champion, or the challenger while there is no champion.
+    """
     if not model.startswith(_REGISTERED):
-        return load_package(Path(model))
-    from femseg.services.registry import load_registered  # MLflow takes seconds to load; a folder does not need it
+        return load_package(Path(model)), ()
+    from femseg.services.registry_health import load_for_use  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking import connect
 
-    return load_registered(connect()[0], model)
+    return load_for_use(connect()[0], model)
 
 
 def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None:
@@ -59,7 +62,7 @@ def segment_file(
     _require_free_place(output, ct_path, overwrite=overwrite)
     require_writable(output)
     case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu, mends=mends)
-    package = load_model(model)
+    package, model_remarks = load_model(model)
     mask = segment(package, ct, name=str(ct_path)).mask
     reasons = verdict(mask, package.model)
     write_mask(output, mask)
@@ -71,12 +74,12 @@ def segment_file(
         "input_mode": package.model["input_mode"],
         "qc": "review" if reasons else "usable",
         "reasons": list(reasons),
-        "remarks": list(case.remarks),
+        "remarks": [*case.remarks, *model_remarks],
     }
     if as_json:
         print(json.dumps(result, indent=2))
         return
     print(f"{output}: femur {result['femur_ml']:.1f} ml, model {package.sha256[:12]} ({result['input_mode']} input)")
-    for remark in (*case.remarks, *reasons):
+    for remark in (*case.remarks, *model_remarks, *reasons):
         print(f"  {remark}")
     print("  qc: review this mask before use" if reasons else "  qc: usable")

@@ -1,8 +1,10 @@
 """The registered model `femseg`: a version is one model package, found again by the package's SHA-256."""
 
 import logging
+import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,14 +12,15 @@ import mlflow
 import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import ModelSignature
+from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
+from sqlalchemy.exc import SQLAlchemyError
 
 from femseg import __version__
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.package import ModelPackage, load_package
-from femseg.services.tracking import tracking_uri
+from femseg.services.tracking import redacted, tracking_uri
 
 MODEL_NAME = "femseg"
 CHALLENGER = "challenger"
@@ -56,9 +59,10 @@ def register_package(
     Args:
         folder: a model package; its hashes are checked before anything is sent.
         run_id: the run that trained it; the MLflow model is logged there.
-    Raises: Refusal (exit 4) if the package is torn or altered.
+    Raises: Refusal (exit 4) if the package is torn or altered, RG-01 (exit 8) if the run has not finished.
     """
     package = load_package(folder)
+    _require_finished(client, run_id)
     known = find_version(client, package.sha256)
     if known is not None:
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, known.version)
@@ -77,14 +81,30 @@ def register_package(
     return Registration(version=int(version.version), run_id=run_id, already_there=False)
 
 
+def _require_finished(client: MlflowClient, run_id: str) -> None:
+    status = str(client.get_run(run_id).info.status)
+    if status != "FINISHED":
+        fault = Fault(
+            id="RG-01",
+            file=f"run {run_id}",
+            problem=f"its status is {status}, expected FINISHED; nothing was registered",
+            fix="let the training end (`dvc repro train`), then `make register`",
+            exit_code=ExitCode.GATE_REFUSED,
+        )
+        raise Refusal(fault)
+
+
 def _log_model(folder: Path, *, run_id: str, input_channels: int) -> str:
-    """Log the package on its run as an MLflow model without pickles; returns the model's URI."""
+    """Log the package on its run, which stays finished, as an MLflow model without pickles; returns the model's URI."""
     mlflow.set_tracking_uri(tracking_uri())
     logging.getLogger("mlflow").setLevel(logging.ERROR)
-    with warnings.catch_warnings(), mlflow.start_run(run_id=run_id):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no input example on purpose: it would be a volume
-        logged = mlflow.pyfunc.log_model(
+        logged = Model.log(
+            artifact_path=None,
             name=MODEL_NAME,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
             loader_module=_LOADER,
             data_path=str(folder),
             signature=signature(input_channels),
@@ -97,33 +117,81 @@ def _service_fault(uri: str, problem: str, fix: str, code: ExitCode) -> Refusal:
     return Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=code))
 
 
+@contextmanager
+def answering(client: MlflowClient) -> Iterator[None]:
+    """Inside, a registry that stops answering is a refusal (TK-01, exit 6)."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        fault = Fault(
+            id="TK-01",
+            file=redacted(client.tracking_uri),
+            problem=f"the registry does not answer ({type(error).__name__})",
+            fix="start the MLflow server again and repeat the command",
+            exit_code=ExitCode.SERVICE_DOWN,
+        )
+        raise Refusal(fault) from error
+
+
+def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
+    """The version that `models:/femseg@champion` or `models:/femseg/3` names. Raises: Refusal RG-07 (exit 2)."""
+    name, _, alias = uri.removeprefix(_SCHEME).partition("@")
+    try:
+        if alias:
+            return client.get_model_version_by_alias(name, alias)
+        name, _, number = name.partition("/")
+        return client.get_model_version(name, number)
+    except MlflowException as error:
+        raise _not_there(uri, error) from error
+
+
+def brought_here(artifact_uri: str, *, into: Path | None = None) -> Path:
+    """An artefact of the registry as a local file or folder; where it is local already, itself, if `into` is not given.
+
+    Raises: MlflowException or OSError if it is not there.
+    """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow.set_tracking_uri(tracking_uri())  # a logged model is looked up there, whatever the client's own address
+    if into is not None:
+        into.mkdir(parents=True, exist_ok=True)
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=artifact_uri, dst_path=str(into) if into else None))
+
+
+def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None) -> Path:
+    """The folder of a version's package, brought here if the registry is elsewhere.
+
+    Args:
+        into: a folder to bring it to in any case.
+    Raises: Refusal RG-07 if its artefact is gone (exit 2) or holds no package (exit 4).
+    """
+    try:
+        stored = brought_here(str(version.source), into=into)
+    except (MlflowException, OSError) as error:
+        raise _not_there(uri, error) from error
+    packages = [path.parent for path in (stored / "data").glob("*/MANIFEST.json")]
+    if len(packages) != 1:
+        raise _service_fault(
+            uri, "its artefact holds no model package", "register the package again", ExitCode.INTEGRITY
+        )
+    return packages[0]
+
+
 def load_registered(client: MlflowClient, uri: str) -> ModelPackage:
     """Load `models:/femseg@challenger` or `models:/femseg/3` with our own loader, after its hashes hold.
 
     Raises: Refusal if there is no such version (exit 2), or if the stored package is not the one that was
         registered (exit 4).
     """
-    name, _, alias = uri.removeprefix(_SCHEME).partition("@")
-    mlflow.set_tracking_uri(tracking_uri())  # a logged model is looked up there, whatever the client's own address
-    try:
-        if alias:
-            version = client.get_model_version_by_alias(name, alias)
-        else:
-            name, _, number = name.partition("/")
-            version = client.get_model_version(name, number)
-        stored = Path(mlflow.artifacts.download_artifacts(artifact_uri=version.source))
-    except (MlflowException, OSError) as error:
-        problem = f"the registry at hand has no such model ({type(error).__name__})"
-        fix = "register one with `make register` after `dvc repro` or `dvc pull`, or give a package folder"
-        raise _service_fault(uri, problem, fix, ExitCode.USAGE) from error
-    packages = [path.parent for path in (stored / "data").glob("*/MANIFEST.json")]
-    if len(packages) != 1:
-        raise _service_fault(
-            uri, "its artefact holds no model package", "register the package again", ExitCode.INTEGRITY
-        )
-    package = load_package(packages[0])
+    version = registered_version(client, uri)
+    package = load_package(stored_package(version, uri))
     expected = version.tags.get("package_sha256")
     if package.sha256 != expected:
         problem = f"package hash is {package.sha256[:12]}…, registered was {str(expected)[:12]}…"
         raise _service_fault(uri, problem, "register the right package again", ExitCode.INTEGRITY)
     return package
+
+
+def _not_there(uri: str, error: Exception) -> Refusal:
+    problem = f"the registry at hand has no such model ({type(error).__name__})"
+    fix = "register one with `make register` after `dvc repro` or `dvc pull`, or give a package folder"
+    return _service_fault(uri, problem, fix, ExitCode.USAGE)

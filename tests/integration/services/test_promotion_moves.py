@@ -1,0 +1,229 @@
+"""The champion moves whole or not at all: through kill -9 at every write, between two who promote at once, past hands
+that move the alias themselves."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+
+import promotion_driver
+import pytest
+from mlflow.tracking import MlflowClient
+from tiny_model import write_tiny_package
+
+from femseg.errors import ExitCode, Refusal
+from femseg.promotion.audit import Holders, standing
+from femseg.services.audit_log import audit_log
+from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, remove, rollback, set_alias
+from femseg.services.registry import CHALLENGER, MODEL_NAME, brought_here, register_package
+from femseg.services.registry_health import champion_remarks, load_for_use, registry_faults
+from femseg.services.registry_lock import registry_lock
+from femseg.services.tracking import connect, end_run, start_run
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
+DRIVER = Path(promotion_driver.__file__)
+
+
+def register_three(client, experiment_id, folder):
+    """Versions 1 to 3; returns their packages' hashes."""
+    hashes = []
+    for seed in range(3):
+        hashes.append(write_tiny_package(folder / f"package-{seed}", seed=seed))
+        run_id = start_run(client, experiment_id, name="train-raw", params={})
+        end_run(client, run_id, "FINISHED")
+        register_package(client, folder / f"package-{seed}", run_id=run_id, tags={}, input_channels=1)
+    return hashes
+
+
+@pytest.fixture
+def uri(tmp_path, monkeypatch):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    return uri
+
+
+@pytest.fixture
+def client(uri, tmp_path):
+    client, experiment_id = connect()
+    hashes = register_three(client, experiment_id, tmp_path)
+    client.hashes = hashes
+    return client
+
+
+def allowed(client, version):
+    """A decision that allows a version, against whoever is champion now."""
+    decision = promotion_driver.decision(version, alias_holder(client, CHAMPION))
+    return replace(decision, package_sha256=client.hashes[version - 1])
+
+
+def holders(client) -> Holders:
+    return Holders(champion=alias_holder(client, CHAMPION), previous=alias_holder(client, PREVIOUS))
+
+
+def refusal(call, *args) -> Refusal:
+    with pytest.raises(Refusal) as refused:
+        call(*args)
+    return refused.value
+
+
+def test_the_story_of_a_champion_is_told_by_aliases_and_log_alike(client):
+    assert refusal(rollback, client).faults[0].id == "RG-08"
+    promote(client, allowed(client, 1))
+    assert holders(client) == Holders(champion=1)
+    assert refusal(rollback, client).exit_code == ExitCode.GATE_REFUSED
+    promote(client, allowed(client, 2))
+    assert holders(client) == Holders(champion=2, previous=1)
+    started = time.monotonic()
+    rollback(client)
+    assert time.monotonic() - started < 60  # 5 s on an idle machine; measured by the benchmark
+    assert holders(client) == standing(audit_log(client).read()).holders == Holders(champion=1, previous=2)
+    assert registry_faults(client) == []
+    assert champion_remarks(client) == ()
+    package, remarks = load_for_use(client, f"models:/{MODEL_NAME}")
+    assert (package.sha256, remarks) == (client.hashes[0], ())
+
+
+def test_while_there_is_no_champion_the_challenger_is_loaded_and_it_is_said(client):
+    package, (remark,) = load_for_use(client, f"models:/{MODEL_NAME}")
+    assert package.sha256 == client.hashes[2]
+    assert "no champion" in remark
+
+
+def test_an_alias_moved_by_hand_is_noticed_everywhere_and_rollback_undoes_it_RG_06(client):
+    promote(client, allowed(client, 1))
+    client.set_registered_model_alias(MODEL_NAME, CHAMPION, "3")
+    (fault,) = registry_faults(client)
+    assert fault.id == "RG-06"
+    assert "version 3" in fault.problem
+    assert "version 1" in fault.problem
+    _, (remark,) = load_for_use(client, f"models:/{MODEL_NAME}@{CHAMPION}")
+    assert "which the gate did not allow" in remark
+    assert {fault.id for fault in refusal(promote, client, allowed(client, 2)).faults} == {"RG-06"}
+    rollback(client)
+    assert holders(client) == Holders(champion=1)
+    assert registry_faults(client) == []
+
+
+def test_a_champion_set_by_hand_before_the_gate_was_ever_asked_is_taken_back_RG_06(client):
+    client.set_registered_model_alias(MODEL_NAME, CHAMPION, "3")
+    assert registry_faults(client)[0].id == "RG-06"
+    rollback(client)
+    assert holders(client) == Holders()
+
+
+def test_a_version_that_holds_an_alias_is_not_removed_and_another_is_RG_06(client):
+    promote(client, allowed(client, 1))
+    promote(client, allowed(client, 2))
+    for version, alias in ((2, CHAMPION), (1, PREVIOUS), (3, CHALLENGER)):
+        assert alias in str(refusal(remove, client, version))
+    set_alias(client, CHALLENGER, None)
+    remove(client, 3)
+    assert {int(v.version) for v in client.search_model_versions(f"name = '{MODEL_NAME}'")} == {1, 2}
+    assert audit_log(client).read()[-1].action == "remove"
+
+
+def test_a_champion_deleted_in_mlflow_itself_is_reported_RG_06(client):
+    promote(client, allowed(client, 1))
+    client.delete_model_version(MODEL_NAME, "1")
+    assert registry_faults(client)[0].id == "RG-06"
+    assert "is none" in registry_faults(client)[0].problem
+
+
+def test_a_previous_whose_package_was_altered_is_not_rolled_back_to_RG_07(client):
+    promote(client, allowed(client, 1))
+    promote(client, allowed(client, 2))
+    stored = brought_here(client.get_model_version(MODEL_NAME, "1").source)
+    weights = next(stored.rglob("weights.safetensors"))
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    assert refusal(rollback, client).exit_code == ExitCode.INTEGRITY
+    assert holders(client) == Holders(champion=2, previous=1)
+    assert registry_faults(client)[0].id == "RG-07"
+
+
+def test_a_champion_whose_package_and_tag_were_swapped_is_reported_RG_07(client):
+    promote(client, allowed(client, 1))
+    client.set_model_version_tag(MODEL_NAME, "1", "package_sha256", client.hashes[1])
+    assert any("the gate allowed" in remark for remark in champion_remarks(client))
+
+
+def test_of_two_promotions_at_once_exactly_one_wins_and_the_log_has_both_RG_05(client, uri):
+    promote(client, allowed(client, 1))
+    decisions = [allowed(client, version) for version in (2, 3)]  # both against version 1
+
+    def attempt(decision):
+        try:
+            return promote(MlflowClient(uri), decision)
+        except Refusal as refusal:
+            return refusal.faults[0].id
+
+    with ThreadPoolExecutor(2) as both:
+        said = list(both.map(attempt, decisions))
+    assert "RG-05" in said
+    winner = 3 if said[0] == "RG-05" else 2
+    assert holders(client) == Holders(champion=winner, previous=1)
+    log = audit_log(client).read()
+    assert {entry.version for entry in log[2:]} == {2, 3}
+    assert [entry.action for entry in log[2:]].count("promote") == 1
+    assert [entry.action for entry in log[2:]].count("refuse") == 1
+
+
+def test_the_lock_is_held_by_one_and_passes_on_from_the_dead_RG_05(client, uri):
+    with registry_lock(client):
+        waiting = refusal(lambda: registry_lock(client, wait_s=0.3).__enter__())
+        assert waiting.faults[0].id == "RG-05"
+        assert "process" in waiting.faults[0].problem
+    pid, reading = promotion_driver.child(lambda telling: _hold_and_die(uri))
+    os.waitpid(pid, 0)
+    os.close(reading)
+    with registry_lock(client, wait_s=30):
+        pass
+
+
+def _hold_and_die(uri):
+    registry_lock(MlflowClient(uri)).__enter__()
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(uri, *how: str) -> list[dict]:
+    """What the driver saw: who was champion before and after each kill."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", str(DRIVER), uri, *how], capture_output=True, text=True, timeout=3000
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def assert_whole(client, seen: list[dict]) -> None:
+    """After every kill there was a champion, the old one or the new one; log and aliases agree in the end."""
+    assert all(one["after"] in (1, 2) for one in seen)
+    with gate_hand(client):
+        pass
+    log = audit_log(client).read()
+    assert standing(log).begun is None
+    assert standing(log).holders.champion == alias_holder(client, CHAMPION)
+    assert standing(log).holders.previous == alias_holder(client, PREVIOUS)
+
+
+def test_killed_before_each_of_its_writes_a_promotion_leaves_the_old_or_the_new_champion_RG_05(client, uri):
+    seen = killed(uri, "every")
+    assert_whole(client, seen)
+    assert sum(one["killed"] for one in seen) == len(seen) - 1 >= 8
+    moved = [one["after"] != one["before"] for one in seen]
+    assert {True, False} <= set(moved[:-1])  # kills came before the alias moved, and after
+    told = [entry.words for entry in audit_log(client).read()]
+    assert any("ended after an interruption" in words for words in told)
+    assert any("nothing changed" in words for words in told)
+
+
+@pytest.mark.slow
+def test_two_hundred_kills_at_random_instants_leave_the_old_or_the_new_champion_G9(client, uri):
+    seen = killed(uri, "200", "7")
+    assert len(seen) == 200
+    assert sum(one["killed"] for one in seen) >= 100
+    assert_whole(client, seen)
+    assert audit_log(client).read()
