@@ -1,6 +1,6 @@
 """Stage `compare`: the paper's table and figures for this cohort, and what a plain threshold would have scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from femseg.door import door
 from femseg.durable import read_json, sha256_of_file
 from femseg.metrics.scorecard import CaseScore, read_scores, score
 from femseg.progress import progress
+from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.reports.comparison import write_comparison_report
 from femseg.reports.evidence import CasePicture, ComparisonEvidence, read_curve
 from femseg.settings import read_section
@@ -82,6 +83,20 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
     }
 
 
+def record(files: Iterable[str], split_sha256: str, modes: Sequence[str]) -> OutputRecord:
+    """Which models and which evaluations of them stand behind the report."""
+    return OutputRecord(
+        kind="report",
+        files=hashes_of(REPORTS, files),
+        models={mode: sha256_of_file(MODELS / mode / "MANIFEST.json") for mode in modes},
+        sources={
+            "manifest": sha256_of_file(MANIFEST),
+            "split": split_sha256,
+            **{f"evaluation of {mode}": sha256_of_file(EVALUATED / mode / FOLDER_RECORD) for mode in modes},
+        },
+    )
+
+
 def main() -> None:
     """Read every mode's scores and curves; write reports/."""
     settings = read_section(CompareSettings, "compare")
@@ -102,7 +117,8 @@ def main() -> None:
         seed=settings.seed,
         dice_margin=settings.dice_margin,
     )
-    write_comparison_report(evidence, REPORTS, load_picture=partial(picture, modes=modes))
+    files = write_comparison_report(evidence, REPORTS, load_picture=partial(picture, modes=modes))
+    write_record(REPORTS / FOLDER_RECORD, record(files, split.sha256, modes))
     print(f"report: {REPORTS / 'comparison.html'}")
 
 

@@ -13,8 +13,12 @@ from femseg.door import door
 from femseg.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
 from femseg.networks.package import ModelPackage, load_package
 from femseg.promotion.candidate import best_by_validation
+from femseg.promotion.lineage import dvc_hashes
+from femseg.promotion.records import FOLDER_RECORD
 from femseg.reports.evidence import read_curve
 from femseg.services.registry import CHALLENGER, MODEL_NAME, register_package
+from femseg.services.replay import EVALUATED_MD5, EVIDENCE
+from femseg.services.scratch_project import evaluated_paths
 from femseg.services.tracking import MlflowRecorder, connect, end_run, find_run, log_dataset, start_run
 
 MODELS, TRAINED, EVALUATED, REPORTS = (
@@ -49,7 +53,9 @@ def training_run(client: MlflowClient, experiment_id: str, input_mode: str, pack
 
 def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: ModelPackage) -> None:
     """Test metrics, report, figures, lineage and dataset inputs on the run; what is there already is not sent again."""
-    files = [EVALUATED / input_mode / "summary.json", *sorted(p for p in REPORTS.rglob("*") if p.is_file())]
+    evaluated = EVALUATED / input_mode
+    reported = sorted(path for path in REPORTS.rglob("*") if path.is_file())
+    files = [evaluated / "summary.json", evaluated / FOLDER_RECORD, *reported]
     evidence_sha256 = sha256_of_json({path.as_posix(): sha256_of_file(path) for path in files})
     if client.get_run(run_id).data.tags.get("evidence_sha256") == evidence_sha256:
         return
@@ -61,7 +67,10 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
     for name, md5 in package.lineage["dvc_md5"].items():
         log_dataset(client, run_id, name=name, source=name, digest=md5, context="lineage")
     client.log_dict(run_id, package.lineage, "lineage.json")
-    client.log_artifact(run_id, str(EVALUATED / input_mode / "scores.csv"), "evaluation")
+    for name in ("scores.csv", FOLDER_RECORD):
+        client.log_artifact(run_id, str(evaluated / name), EVIDENCE)
+    masks_md5 = dvc_hashes(Path("dvc.lock"), evaluated_paths(input_mode))
+    client.log_dict(run_id, masks_md5, f"{EVIDENCE}/{EVALUATED_MD5}")
     client.log_artifacts(run_id, str(REPORTS), "report")
     client.set_tag(run_id, "evidence_sha256", evidence_sha256)
 
