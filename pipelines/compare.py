@@ -4,8 +4,6 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-import numpy as np
-
 from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.split import Split, read_split
@@ -19,8 +17,9 @@ from femseg.durable import read_json, sha256_of_file
 from femseg.metrics.scorecard import CaseScore, read_scores, score
 from femseg.progress import progress
 from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
+from femseg.reports.case_pictures import read_picture
 from femseg.reports.comparison import write_comparison_report
-from femseg.reports.evidence import CasePicture, ComparisonEvidence, read_curve
+from femseg.reports.evidence import ComparisonEvidence, read_curve
 from femseg.settings import read_section
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
 from femseg.volumes.volume import MaskVolume
@@ -49,21 +48,6 @@ def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: Inpu
                 scores.append(score(*pairs[grid], spacings[grid], case_id=case.case_id, grid=grid))
             advance(done, f"Dice {scores[-1].dice:.3f}")
     return scores
-
-
-def picture(case_id: str, *, modes: Sequence[str]) -> CasePicture:
-    """The arrays of one test case and what each model made of it."""
-    masks = ArrayStore.open(ARRAYS / "mask")
-    return CasePicture(
-        case_id=case_id,
-        spacing_mm_zyx=masks.entry(case_id).network_grid.spacing_mm_zyx,
-        ct_zyx=ArrayStore.open(ARRAYS / "raw").load(case_id),
-        gradient_zyx=ArrayStore.open(ARRAYS / "gradient").load(case_id),
-        reference_zyx=masks.load(case_id),
-        predicted_zyx={
-            mode: np.load(EVALUATED / mode / "network_grid" / f"{case_id}.npy", allow_pickle=False) for mode in modes
-        },
-    )
 
 
 def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[str, str]:
@@ -117,7 +101,8 @@ def main() -> None:
         seed=settings.seed,
         dice_margin=settings.dice_margin,
     )
-    files = write_comparison_report(evidence, REPORTS, load_picture=partial(picture, modes=modes))
+    load = partial(read_picture, modes=modes, arrays=ARRAYS, evaluated=EVALUATED)
+    files = write_comparison_report(evidence, REPORTS, load_picture=load)
     write_record(REPORTS / FOLDER_RECORD, record(files, split.sha256, modes))
     print(f"report: {REPORTS / 'comparison.html'}")
 

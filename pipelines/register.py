@@ -4,23 +4,34 @@ Idempotent: a package that is registered already is found by its hash, so a clon
 empty registry runs this once more (`make register`).
 """
 
+import tempfile
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
+from femseg.cohorts.manifest import read_manifest
+from femseg.cohorts.split import read_split
 from femseg.comparison.input_modes import read_input_modes
+from femseg.comparison.settings import CompareSettings
 from femseg.door import door
 from femseg.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
+from femseg.metrics.scorecard import read_scores
 from femseg.networks.package import ModelPackage, load_package
 from femseg.promotion.candidate import best_by_validation
 from femseg.promotion.lineage import dvc_hashes
-from femseg.promotion.records import FOLDER_RECORD
+from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
+from femseg.reports.card_facts import CardFacts
+from femseg.reports.card_page import card_summary, write_card
+from femseg.reports.case_pictures import read_picture
 from femseg.reports.evidence import read_curve
-from femseg.services.registry import CHALLENGER, MODEL_NAME, register_package
+from femseg.services.registry import CHALLENGER, MODEL_NAME, Registration, register_package
 from femseg.services.replay import EVALUATED_MD5, EVIDENCE
 from femseg.services.scratch_project import evaluated_paths
 from femseg.services.tracking import MlflowRecorder, connect, end_run, find_run, log_dataset, start_run
+from femseg.services.version_card import lineage_rows, log_card
+from femseg.settings import read_section
 
+MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
 MODELS, TRAINED, EVALUATED, REPORTS = (
     Path("models"),
     Path("results/train"),
@@ -75,6 +86,41 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
     client.set_tag(run_id, "evidence_sha256", evidence_sha256)
 
 
+def keep_card(client: MlflowClient, registration: Registration, package: ModelPackage) -> None:
+    """Write the version's card and keep it with its run."""
+    mode, version, run_id = package.model["input_mode"], registration.version, registration.run_id
+    facts = CardFacts(
+        version=version,
+        package_sha256=package.sha256,
+        model=package.model,
+        cohort=read_section(CompareSettings, "compare").cohort_name,
+        cases=read_manifest(MANIFEST).cases,
+        split=read_split(SPLIT),
+        scores=read_scores(EVALUATED / mode / "scores.csv"),
+        lineage=lineage_rows(
+            package, version=version, run_id=run_id, job=client.get_run(run_id).data.tags.get("ray_job", "")
+        ),
+        statistics=read_section(CompareSettings, "compare"),
+    )
+    shown = [
+        read_picture(case_id, modes=[mode], arrays=ARRAYS, evaluated=EVALUATED) for case_id in facts.worst_cases()[:3]
+    ]
+    with tempfile.TemporaryDirectory(prefix="femseg-card-") as scratch:
+        folder = Path(scratch)
+        record = OutputRecord(
+            kind="card",
+            files=hashes_of(folder, write_card(facts, folder, shown)),
+            models={mode: package.sha256},
+            sources={
+                "manifest": sha256_of_file(MANIFEST),
+                "split": facts.split.sha256,
+                f"evaluation of {mode}": sha256_of_file(EVALUATED / mode / FOLDER_RECORD),
+            },
+        )
+        write_record(folder / FOLDER_RECORD, record)
+        log_card(client, version=version, run_id=run_id, folder=folder, description=card_summary(facts))
+
+
 def main() -> None:
     """Read models/ and reports/; write results/registration.json and the registry."""
     modes = read_input_modes()
@@ -92,6 +138,7 @@ def main() -> None:
         tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
         input_channels=package.network.input_channels,
     )
+    keep_card(client, registration, package)
     record = {
         "model": MODEL_NAME,
         "alias": CHALLENGER,

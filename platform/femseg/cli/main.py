@@ -199,6 +199,19 @@ def replay(
     raise typer.Exit(code)
 
 
+@app.command()
+def card(
+    version: Annotated[str, typer.Argument(help="A registered version: 3, champion, models:/femseg/3.")],
+    output: Annotated[Path, typer.Option("-o", "--output", parser=_path, help="Folder for the card.")] = Path("card"),
+    as_json: Annotated[bool, typer.Option("--json", help="Name the files as JSON.")] = False,
+) -> None:
+    """Write the model card of a version: what it is for, how well it does, where it fails."""
+    from femseg.cli.card import write_card_of
+
+    with door(as_json=as_json):
+        write_card_of(version, output, as_json=as_json)
+
+
 cluster = typer.Typer(help="A Ray cluster of your own on this machine.", no_args_is_help=True)
 app.add_typer(cluster, name="cluster")
 

@@ -4,17 +4,13 @@ import json
 import sys
 from pathlib import Path
 
-from femseg.errors import ExitCode, Fault, Refusal, printable
 from femseg.services.replay import Replay, replay
-from femseg.services.tracing import required_registry, version_uri
+from femseg.services.tracing import required_registry, required_version
 
 
 def say_replay(version: str, *, into: Path | None, as_json: bool) -> int:
     """Replay and print; returns the exit code: 4 if a mask differs."""
-    uri = version_uri(version)
-    if uri is None:
-        problem, fix = "is no registered version", "give a number, an alias or models:/femseg/NUMBER"
-        raise Refusal(Fault(id="CFG-01", file=printable(version), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+    uri = required_version(version)
     done = replay(required_registry(uri).client, uri, repository=Path(), into=into)
     if as_json:
         print(json.dumps(done.as_plain(), indent=2))

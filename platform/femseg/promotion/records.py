@@ -18,7 +18,7 @@ FORMAT = 1
 FOLDER_RECORD = "lineage.json"
 _BESIDE = ".lineage.json"
 
-RecordKind = Literal["segmentation", "evaluation", "report"]
+RecordKind = Literal["segmentation", "evaluation", "report", "card"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

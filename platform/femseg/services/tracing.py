@@ -73,6 +73,15 @@ def version_uri(text: str) -> str | None:
     return f"models:/{MODEL_NAME}@{text.removeprefix('@')}" if re.fullmatch(r"@?[A-Za-z][\w-]*", text) else None
 
 
+def required_version(text: str) -> str:
+    """The same. Raises: Refusal CFG-01 (exit 2) if it can be no version."""
+    uri = version_uri(text)
+    if uri is None:
+        problem, fix = "is no registered version", f"give a number, an alias or models:/{MODEL_NAME}/NUMBER"
+        raise Refusal(Fault(id="CFG-01", file=printable(text), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+    return uri
+
+
 def trace(subject: str, *, repository: Path = Path(), below: Path = Path()) -> Trace:
     """Follow the lineage of a file, a folder that a stage made, a model package or a registered version.
 
