@@ -120,8 +120,8 @@ def _figures(facts: CardFacts, pictures: Sequence[CasePicture]) -> dict[str, Pag
         drawn = overlays(dict(zip(names, pictures, strict=False)), modes=[facts.mode], dice=dice)
         figures[WORST_FIGURE] = PageFigure(
             title="The worst test cases",
-            caption="Annotation in yellow, the prediction in colour over it, on the network grid; the slices with most "
-            "annotated femur.",
+            caption="From left to right, worst first: annotation in yellow, the prediction in colour over it, Dice, "
+            "on the network grid; the slices with most annotated femur.",
             light=drawn,
             dark=drawn,
             is_image=True,

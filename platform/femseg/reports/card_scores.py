@@ -32,9 +32,7 @@ def performance(facts: CardFacts) -> Section:
     }
     return Section(
         title="How well it does",
-        sentences=(
-            f"On {len(facts.split.test)} test cases that it never saw; the test cases had no say in choosing it.",
-        ),
+        sentences=(f"On {len(facts.split.test)} test cases that had no part in training or choosing it.",),
         tables=tables,
         figures=(SCORES_FIGURE,),
         note="Intervals are bootstrap intervals of the mean (BCa, expanded for few cases, "
@@ -50,13 +48,7 @@ def _metric_row(metric: Metric, scores: Sequence[CaseScore], statistics: Compare
     if not len(values):
         return (metric.heading, NOTHING, NOTHING, NOTHING, count)
     spread = f" ± {values.std(ddof=1):.{metric.decimals}f}" if len(values) > 1 else ""
-    worst = (
-        max(values, key=abs)
-        if metric.better == "nearer to zero"
-        else values.min()
-        if metric.better == "higher"
-        else values.max()
-    )
+    worst = min(values, key=lambda value: metric.gain(metric.compared(float(value))))
     return (
         f"{metric.heading} {metric.arrow}",
         _number(float(values.mean()), metric) + spread,
@@ -104,14 +96,7 @@ def failures(facts: CardFacts) -> Section:
         ),
         tables={
             "": Table(
-                head=(
-                    "case",
-                    "Dice",
-                    "95 % Hausdorff (mm)",
-                    "surface distance (mm)",
-                    "volume (ml)",
-                    "what is known of it",
-                ),
+                head=_FAILURES_HEAD,
                 rows=tuple(rows),
                 last_is_text=True,
             )
@@ -129,7 +114,8 @@ def _oddities(case: Case) -> list[str]:
         found.append(f"{facts.metal_ml:.1f} ml of metal")
     if facts.cut_off:
         found.append(f"cut off at the {' and '.join(facts.cut_off)} end")
-    return [*found, *case.remarks]
+    ids = sorted({remark.partition(":")[0].partition(" ")[0] for remark in case.remarks} - {"FACT"})
+    return [*found, *([f"intake remarked {', '.join(ids)}"] if ids else [])]  # the remarks may quote a header
 
 
 def subgroups(facts: CardFacts) -> Section:

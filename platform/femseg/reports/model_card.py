@@ -59,8 +59,8 @@ def _intended_use(facts: CardFacts) -> Section:
             "planning, measurement and 3-D printing, by people who look at every mask before they use it.",
             *reach,
             *([f"Not in the training data, and so not to be trusted: {', '.join(unseen)}."] if unseen else []),
-            "It is research software, no medical device. It has not been validated on other scanners, hospitals, "
-            "children, fractures or tumours, unless the table of data below says so.",
+            "It is research software, no medical device. Nothing is known of how it does on patients and scanners that "
+            "the table of data below does not hold: other hospitals, children, fractures, tumours.",
             f"Use: femseg segment CT -o mask.nii.gz --model models:/femseg/{facts.version}",
         ),
     )
