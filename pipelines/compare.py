@@ -1,10 +1,8 @@
 """Stage `compare`: the paper's table and figures for this cohort, and what a plain threshold would have scored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-
-import numpy as np
 
 from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
@@ -18,8 +16,10 @@ from femseg.door import door
 from femseg.durable import read_json, sha256_of_file
 from femseg.metrics.scorecard import CaseScore, read_scores, score
 from femseg.progress import progress
+from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
+from femseg.reports.case_pictures import read_picture
 from femseg.reports.comparison import write_comparison_report
-from femseg.reports.evidence import CasePicture, ComparisonEvidence, read_curve
+from femseg.reports.evidence import ComparisonEvidence, read_curve
 from femseg.settings import read_section
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
 from femseg.volumes.volume import MaskVolume
@@ -50,21 +50,6 @@ def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: Inpu
     return scores
 
 
-def picture(case_id: str, *, modes: Sequence[str]) -> CasePicture:
-    """The arrays of one test case and what each model made of it."""
-    masks = ArrayStore.open(ARRAYS / "mask")
-    return CasePicture(
-        case_id=case_id,
-        spacing_mm_zyx=masks.entry(case_id).network_grid.spacing_mm_zyx,
-        ct_zyx=ArrayStore.open(ARRAYS / "raw").load(case_id),
-        gradient_zyx=ArrayStore.open(ARRAYS / "gradient").load(case_id),
-        reference_zyx=masks.load(case_id),
-        predicted_zyx={
-            mode: np.load(EVALUATED / mode / "network_grid" / f"{case_id}.npy", allow_pickle=False) for mode in modes
-        },
-    )
-
-
 def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[str, str]:
     """Where the report's numbers come from, by hashes."""
     package = {mode: read_json(MODELS / mode / "model.json") for mode in modes}
@@ -80,6 +65,20 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
         },
         "software": ", ".join(f"{name} {version}" for name, version in package[modes[0]]["versions"].items()),
     }
+
+
+def record(files: Iterable[str], split_sha256: str, modes: Sequence[str]) -> OutputRecord:
+    """Which models and which evaluations of them stand behind the report."""
+    return OutputRecord(
+        kind="report",
+        files=hashes_of(REPORTS, files),
+        models={mode: sha256_of_file(MODELS / mode / "MANIFEST.json") for mode in modes},
+        sources={
+            "manifest": sha256_of_file(MANIFEST),
+            "split": split_sha256,
+            **{f"evaluation of {mode}": sha256_of_file(EVALUATED / mode / FOLDER_RECORD) for mode in modes},
+        },
+    )
 
 
 def main() -> None:
@@ -102,7 +101,9 @@ def main() -> None:
         seed=settings.seed,
         dice_margin=settings.dice_margin,
     )
-    write_comparison_report(evidence, REPORTS, load_picture=partial(picture, modes=modes))
+    load = partial(read_picture, modes=modes, arrays=ARRAYS, evaluated=EVALUATED)
+    files = write_comparison_report(evidence, REPORTS, load_picture=load)
+    write_record(REPORTS / FOLDER_RECORD, record(files, split.sha256, modes))
     print(f"report: {REPORTS / 'comparison.html'}")
 
 

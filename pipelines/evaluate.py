@@ -2,6 +2,7 @@
 
 import argparse
 import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from femseg.cohorts.manifest import cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_mask
 from femseg.cohorts.split import read_split
 from femseg.door import door
-from femseg.durable import write_bytes_durably, write_json_durably
+from femseg.durable import sha256_of_file, write_bytes_durably, write_json_durably
 from femseg.inference.segment import femur_probability, onto_ct_grid
 from femseg.metrics.scorecard import CaseScore, score, summary, write_scores
 from femseg.networks.package import ModelPackage, load_package
 from femseg.progress import progress
+from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, series_sha256, write_record
 from femseg.training.stored_cases import StoredCases
 from femseg.volumes.files.mask_writing import write_mask
 from femseg.volumes.volume import MaskVolume
@@ -44,6 +46,19 @@ def evaluate_case(
     )
 
 
+def record(package: ModelPackage, tested: Sequence[Case], split_sha256: str, folder: Path) -> OutputRecord:
+    """What was evaluated on what: the lineage of every file that this stage leaves."""
+    grids = {"network_grid": "npy", "ct_grid": "nii.gz"}
+    masks = [f"{grid}/{case.case_id}.{suffix}" for grid, suffix in grids.items() for case in tested]
+    return OutputRecord(
+        kind="evaluation",
+        files=hashes_of(folder, ["scores.csv", "summary.json", "metrics.json", *masks]),
+        models={package.model["input_mode"]: package.sha256},
+        cts={case.case_id: series_sha256(case.ct) for case in tested},
+        sources={"manifest": sha256_of_file(MANIFEST), "split": split_sha256},
+    )
+
+
 def main() -> None:
     """Read models/<mode> and the test cases; write results/evaluate/<mode>."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
@@ -51,7 +66,8 @@ def main() -> None:
     input_mode: str = parser.parse_args().input_mode
     folder = Path("results/evaluate") / input_mode
     package = load_package(Path("models") / input_mode)
-    test = read_split(SPLIT).test
+    split = read_split(SPLIT)
+    test = split.test
     cases = StoredCases.open(Path("data/arrays") / input_mode, MASKS, test)
     manifest = read_manifest(MANIFEST)
     by_id = {case.case_id: case for case in manifest.cases}
@@ -65,6 +81,8 @@ def main() -> None:
     write_json_durably(folder / "summary.json", statistics)
     means = {grid: {name: row["mean"] for name, row in rows.items()} for grid, rows in statistics.items()}
     write_json_durably(folder / "metrics.json", means)
+    tested = [by_id[case_id] for case_id in test]
+    write_record(folder / FOLDER_RECORD, record(package, tested, split.sha256, folder))
 
 
 if __name__ == "__main__":

@@ -9,18 +9,32 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
+from femseg.cohorts.manifest import read_manifest
+from femseg.cohorts.split import read_split
 from femseg.comparison.input_modes import read_input_modes
+from femseg.comparison.settings import CompareSettings
 from femseg.door import door
 from femseg.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
+from femseg.metrics.scorecard import read_scores
 from femseg.networks.package import ModelPackage, load_package
 from femseg.promotion.candidate import best_by_validation
+from femseg.promotion.lineage import dvc_hashes
+from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.promotion.saved_predictions import write_predictions
 from femseg.promotion.test_set import read_test_set
+from femseg.reports.card_facts import CardFacts
+from femseg.reports.card_page import card_summary, write_card
+from femseg.reports.case_pictures import read_picture
 from femseg.reports.evidence import read_curve
-from femseg.services.registry import CHALLENGER, MODEL_NAME, register_package
+from femseg.services.registry import CHALLENGER, MODEL_NAME, Registration, register_package
+from femseg.services.replay import EVALUATED_MD5, EVIDENCE
+from femseg.services.scratch_project import evaluated_paths
 from femseg.services.tracking import MlflowRecorder, connect, end_run, find_run, log_dataset, start_run
+from femseg.services.version_card import lineage_rows, log_card
 from femseg.services.version_evidence import log_predictions
+from femseg.settings import read_section
 
+MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
 MODELS, TRAINED, EVALUATED, REPORTS = (
     Path("models"),
     Path("results/train"),
@@ -53,7 +67,9 @@ def training_run(client: MlflowClient, experiment_id: str, input_mode: str, pack
 
 def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: ModelPackage) -> None:
     """Test metrics, report, figures, lineage and dataset inputs on the run; what is there already is not sent again."""
-    files = [EVALUATED / input_mode / "summary.json", *sorted(p for p in REPORTS.rglob("*") if p.is_file())]
+    evaluated = EVALUATED / input_mode
+    reported = sorted(path for path in REPORTS.rglob("*") if path.is_file())
+    files = [evaluated / "summary.json", evaluated / FOLDER_RECORD, *reported]
     evidence_sha256 = sha256_of_json({path.as_posix(): sha256_of_file(path) for path in files})
     if client.get_run(run_id).data.tags.get("evidence_sha256") == evidence_sha256:
         return
@@ -65,7 +81,10 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
     for name, md5 in package.lineage["dvc_md5"].items():
         log_dataset(client, run_id, name=name, source=name, digest=md5, context="lineage")
     client.log_dict(run_id, package.lineage, "lineage.json")
-    client.log_artifact(run_id, str(EVALUATED / input_mode / "scores.csv"), "evaluation")
+    for name in ("scores.csv", FOLDER_RECORD):
+        client.log_artifact(run_id, str(evaluated / name), EVIDENCE)
+    masks_md5 = dvc_hashes(Path("dvc.lock"), evaluated_paths(input_mode))
+    client.log_dict(run_id, masks_md5, f"{EVIDENCE}/{EVALUATED_MD5}")
     client.log_artifacts(run_id, str(REPORTS), "report")
     client.set_tag(run_id, "evidence_sha256", evidence_sha256)
 
@@ -77,6 +96,41 @@ def keep_predictions(client: MlflowClient, version: int, input_mode: str, packag
         evaluated, test_set = EVALUATED / input_mode, read_test_set()
         sha256 = write_predictions(folder, evaluated, package_sha256=package.sha256, test_set=test_set)
         log_predictions(client, client.get_model_version(MODEL_NAME, str(version)), folder, sha256=sha256)
+
+
+def keep_card(client: MlflowClient, registration: Registration, package: ModelPackage) -> None:
+    """Write the version's card and keep it with its run."""
+    mode, version, run_id = package.model["input_mode"], registration.version, registration.run_id
+    facts = CardFacts(
+        version=version,
+        package_sha256=package.sha256,
+        model=package.model,
+        cohort=read_section(CompareSettings, "compare").cohort_name,
+        cases=read_manifest(MANIFEST).cases,
+        split=read_split(SPLIT),
+        scores=read_scores(EVALUATED / mode / "scores.csv"),
+        lineage=lineage_rows(
+            package, version=version, run_id=run_id, job=client.get_run(run_id).data.tags.get("ray_job", "")
+        ),
+        statistics=read_section(CompareSettings, "compare"),
+    )
+    shown = [
+        read_picture(case_id, modes=[mode], arrays=ARRAYS, evaluated=EVALUATED) for case_id in facts.worst_cases()[:3]
+    ]
+    with tempfile.TemporaryDirectory(prefix="femseg-card-") as scratch:
+        folder = Path(scratch)
+        record = OutputRecord(
+            kind="card",
+            files=hashes_of(folder, write_card(facts, folder, shown)),
+            models={mode: package.sha256},
+            sources={
+                "manifest": sha256_of_file(MANIFEST),
+                "split": facts.split.sha256,
+                f"evaluation of {mode}": sha256_of_file(EVALUATED / mode / FOLDER_RECORD),
+            },
+        )
+        write_record(folder / FOLDER_RECORD, record)
+        log_card(client, version=version, run_id=run_id, folder=folder, description=card_summary(facts))
 
 
 def main() -> None:
@@ -97,6 +151,7 @@ def main() -> None:
         input_channels=package.network.input_channels,
     )
     keep_predictions(client, registration.version, candidate.input_mode, package)
+    keep_card(client, registration, package)
     record = {
         "model": MODEL_NAME,
         "alias": CHALLENGER,

@@ -15,6 +15,7 @@ from femseg.networks.package import write_package
 from femseg.networks.vnet import VNetSettings
 from femseg.promotion.lineage import lineage, software_versions
 from femseg.services.clusters import ray_session
+from femseg.services.jobs import job_tags
 from femseg.services.run_folder import claimed
 from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status, stage_tags
 from femseg.services.training import train_on_ray
@@ -121,7 +122,7 @@ def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResu
             "network": as_plain(job.network),
             "optimisation": as_plain(job.optimisation),
         },
-        tags=stage_tags("train", input_mode=input_mode),
+        tags=stage_tags("train", input_mode=input_mode, **job_tags()),
     )
     job = replace(job, mlflow_run_id=run_id)
     with run_with_true_status(client, run_id):

@@ -243,6 +243,54 @@ def audit_verify(
         prove(head=head, as_json=as_json)
 
 
+@app.command()
+def lineage(
+    subject: Annotated[
+        str,
+        typer.Argument(metavar="FILE|VERSION", help="A mask, report, package or a stage's folder; or 3, champion."),
+    ],
+    below: Annotated[
+        Path, typer.Option(parser=_path, help="Where masks and reports that came of a version are looked for.")
+    ] = Path(),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON, every CT named.")] = False,
+) -> None:
+    """Say where it comes from, link by link, and what came of it; ends with 4 if a link is broken."""
+    from femseg.cli.lineage import say_lineage
+
+    with door(as_json=as_json):
+        code = say_lineage(subject, below=below, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def replay(
+    version: Annotated[str, typer.Argument(help="A registered version: 3, champion, models:/femseg/3.")],
+    into: Annotated[
+        Path | None, typer.Option(parser=_path, help="A new folder to work in, kept; else a temporary one.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+) -> None:
+    """Evaluate a version again from its own commit and data; ends with 4 where a mask differs."""
+    from femseg.cli.replay import say_replay
+
+    with door(as_json=as_json):
+        code = say_replay(version, into=into, as_json=as_json)
+    raise typer.Exit(code)
+
+
+@app.command()
+def card(
+    version: Annotated[str, typer.Argument(help="A registered version: 3, champion, models:/femseg/3.")],
+    output: Annotated[Path, typer.Option("-o", "--output", parser=_path, help="Folder for the card.")] = Path("card"),
+    as_json: Annotated[bool, typer.Option("--json", help="Name the files as JSON.")] = False,
+) -> None:
+    """Write the model card of a version: what it is for, how well it does, where it fails."""
+    from femseg.cli.card import write_card_of
+
+    with door(as_json=as_json):
+        write_card_of(version, output, as_json=as_json)
+
+
 cluster = typer.Typer(help="A Ray cluster of your own on this machine.", no_args_is_help=True)
 app.add_typer(cluster, name="cluster")
 

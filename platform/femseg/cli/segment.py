@@ -1,15 +1,18 @@
 """`femseg segment`: one CT in, a mask on its own grid out."""
 
 import json
+import os
 import secrets
 from pathlib import Path
 
+from femseg.cohorts.case import Case
 from femseg.cohorts.single_ct import inspect_study
-from femseg.durable import require_writable
+from femseg.durable import require_writable, sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict
 from femseg.networks.package import ModelPackage, load_package
+from femseg.promotion.records import OutputRecord, read_record, record_beside, series_sha256, write_record
 from femseg.volumes.files.mask_writing import require_mask_suffix, write_mask
 from femseg.volumes.files.source import Mend
 
@@ -43,6 +46,33 @@ def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None
         raise Refusal(Fault(id="IF-08", file=str(output), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
 
 
+def _require_replaceable(record: Path) -> None:
+    """A record without its mask is an earlier one's and may go; what is no record of ours stays (IF-08)."""
+    if os.path.lexists(record):
+        try:
+            read_record(record)
+        except Refusal:
+            problem, fix = "exists and is no lineage record", "move it away, or choose another name for the mask"
+            fault = Fault(id="IF-08", file=str(record), problem=problem, fix=fix, exit_code=ExitCode.USAGE)
+            raise Refusal(fault) from None
+
+
+def _lineage(case: Case, output: Path, package: ModelPackage, model: str, *, accept_hu: bool) -> OutputRecord:
+    """Which CT, model and choices made this mask: hashes alone, no path and no id of the study."""
+    options = {
+        "model": model if model.startswith(_REGISTERED) else "a package folder",
+        "mends": ", ".join(case.ct.mends),
+        "accept_hu": str(accept_hu).lower(),
+    }
+    return OutputRecord(
+        kind="segmentation",
+        files={"mask": sha256_of_file(output)},
+        models={package.model["input_mode"]: package.sha256},
+        cts={"ct": series_sha256(case.ct)},
+        options={name: value for name, value in options.items() if value not in ("", "false")},
+    )
+
+
 def segment_file(
     ct_path: Path,
     output: Path,
@@ -54,20 +84,26 @@ def segment_file(
     as_json: bool,
     mends: tuple[Mend, ...] = (),
 ) -> None:
-    """Check a CT, segment it and write the mask whole.
+    """Check a CT, segment it and write the mask whole, its lineage beside it.
 
     Raises: Refusal IF-08 (exit 2) if the output exists, or whatever is wrong with CT or model.
     """
     require_mask_suffix(output)  # before minutes of work, not after
     _require_free_place(output, ct_path, overwrite=overwrite)
     require_writable(output)
+    record = record_beside(output)
+    if not overwrite:
+        _require_replaceable(record)
+    require_writable(record)
     case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu, mends=mends)
     package, model_remarks = load_model(model)
     mask = segment(package, ct, name=str(ct_path)).mask
     reasons = verdict(mask, package.model)
     write_mask(output, mask)
+    write_record(record, _lineage(case, output, package, model, accept_hu=accept_hu))
     result = {
         "mask": str(output),
+        "lineage": str(record),
         "femur_ml": float(mask.femur_zyx.sum()) * mask.grid.voxel_volume_mm3 / 1000.0,
         "metal_ml": case.facts.metal_ml,
         "model_sha256": package.sha256,

@@ -38,7 +38,8 @@ def overlays(
         )
         for place, (label, case) in enumerate(cases.items()):
             left = _GROUP_GAP_IN / 2 + place * (group_in + _GROUP_GAP_IN)
-            _put_text(made, left + group_in / 2, 0.12, f"{label.capitalize()} · {case.case_id}")
+            words = case.case_id if len(modes) == 1 else f"{label.capitalize()} · {case.case_id}"
+            _put_text(made, left + group_in / 2, 0.12, words)
             for column, mode in enumerate(modes):
                 left_in = left + column * (_PANEL_IN + _GAP_IN)
                 _draw_column(

@@ -15,6 +15,7 @@ SILENCE = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Tune's own makes an interrupted search look like a finished one
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "DO_NOT_TRACK": "true",
     "DVC_NO_ANALYTICS": "1",

@@ -1,0 +1,158 @@
+"""From an output to its record, its CTs and its models; and back: what a folder holds that came of a model."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from femseg.durable import sha256_of_file, sha256_of_json
+from femseg.errors import Refusal
+from femseg.promotion.data_links import trained_on
+from femseg.promotion.links import Link, shortened
+from femseg.promotion.materials import Materials
+from femseg.promotion.records import FOLDER_RECORD, OutputRecord, RecordKind, is_record, read_record
+
+_NOT_SEARCHED = {"mlruns", "runs", "node_modules"}  # MLflow's copies, checkpoints; hidden folders neither
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Output:
+    """A file that came of a model.
+
+    Attributes:
+        path: where it lies.
+        kind: what made it.
+        state: whether it is still what was written; "gone" if only its record lies there.
+    """
+
+    path: str
+    kind: RecordKind
+    state: Literal["holds", "broken", "gone"]
+
+    def as_plain(self) -> dict[str, str]:
+        """For `--json`."""
+        return asdict(self)
+
+
+def files_of(path: Path, record: OutputRecord) -> dict[Path, str]:
+    """Where the files of a record lie, with their SHA-256; `path` is the record's own."""
+    if path.name.startswith("lineage."):
+        return {path.parent / name: sha256 for name, sha256 in record.files.items()}
+    return {path.with_name(path.name.removesuffix(".lineage.json")): sha256 for sha256 in record.files.values()}
+
+
+def file_links(path: Path, record: OutputRecord, wanted: Path | None) -> list[Link]:
+    """A link for the wanted file of a record, or for all of them."""
+    links = []
+    for file, expected in files_of(path, record).items():
+        if wanted is None or file.absolute() == wanted.absolute():
+            state, note = _compared(file, expected)
+            links.append(Link(what=f"file {file.name}", value=expected, state=state, note=note))
+    return links
+
+
+def _compared(file: Path, expected: str) -> tuple[Literal["holds", "broken"], str]:
+    try:
+        found = sha256_of_file(file)
+    except OSError as error:
+        return "broken", f"cannot be read: {error.strerror}"
+    if found != expected:
+        return "broken", f"SHA-256 is {shortened(found)}, its record says {shortened(expected)}"
+    return "holds", "as its record says"
+
+
+def ct_links(record: OutputRecord, lineage: Mapping[str, Any], materials: Materials) -> list[Link]:
+    """A link for each CT of a record, compared with the cohort that the model was trained with."""
+    known, parts = _cohort(lineage, materials)
+    return [_ct_link(name, sha256, known, parts) for name, sha256 in record.cts.items()]
+
+
+def trained_series(lineage: Mapping[str, Any], materials: Materials) -> list[Link]:
+    """A link for each CT of the cohort that a model was trained, validated or tested with."""
+    known, parts = _cohort(lineage, materials)
+    if not known:
+        return [Link(what="CT series", value="", state="not here", note="the cohort's manifest names them")]
+    return [_ct_link(case, known[case], known, parts) for case in parts if case in known]
+
+
+def _cohort(lineage: Mapping[str, Any], materials: Materials) -> tuple[dict[str, str], dict[str, str]]:
+    """By case id: the hash of its CT, and its part of the split; empty if they are not here."""
+    manifest, split = (trained_on(lineage, key, materials) for key in ("manifest", "split"))
+    parts = {case: part for part, cases in (split or {"parts": {}})["parts"].items() for case in cases}
+    known = {
+        case["case_id"]: sha256_of_json(sorted(file["sha256"] for file in case["ct"]["files"]))
+        for case in (manifest or {"cases": []})["cases"]
+    }
+    return known, parts
+
+
+def _ct_link(name: str, sha256: str, known: Mapping[str, str], parts: Mapping[str, str]) -> Link:
+    what = "CT series" if name == "ct" else f"CT series of {name}"
+    if not known:
+        return Link(what=what, value=sha256, state="not here", note="nor is the cohort to compare it with")
+    if name in known:
+        if known[name] != sha256:
+            note = f"the cohort's manifest says {shortened(known[name])}"
+            return Link(what=what, value=sha256, state="broken", note=note)
+        return Link(what=what, value=sha256, state="holds", note=f"in the cohort, part {parts.get(name, 'unknown')}")
+    case = next((case for case, series in known.items() if series == sha256), None)
+    if case is not None:
+        note = f"is {case} of the cohort, part {parts.get(case, 'unknown')}"
+        return Link(what=what, value=sha256, state="holds", note=note)
+    return Link(what=what, value=sha256, state="not here", note="no CT of the cohort that the model was trained with")
+
+
+def about_case(record: OutputRecord, file: Path) -> OutputRecord:
+    """The record of a mask that is named by its case: of all CTs that were evaluated, only this one made it."""
+    case = file.name.partition(".")[0]
+    return replace(record, cts={case: record.cts[case]}) if case in record.cts else record
+
+
+def evaluation_links(record: OutputRecord, root: Path) -> list[Link]:
+    """From a report to the evaluations that it tells of."""
+    links = []
+    for name, sha256 in record.sources.items():
+        what, _, mode = name.partition(" of ")
+        if what == "evaluation":
+            path = root / "results" / "evaluate" / mode / FOLDER_RECORD
+            same = path.is_file() and sha256_of_file(path) == sha256
+            note = f"as {path.parent} says" if same else "another one lies in results/, or none; `dvc checkout`"
+            links.append(Link(what=name, value=sha256, state="holds" if same else "not here", note=note))
+    return links
+
+
+def same_sources(record: OutputRecord, lineage: Mapping[str, Any]) -> list[Link]:
+    """Whether an output was made with the split and the cohort that the model was trained with.
+
+    On another split, cases of the training may have been among the test cases.
+    """
+    links = []
+    for key in ("manifest", "split"):
+        used, trained = record.sources.get(key), lineage.get("sha256", {}).get(key)
+        if used is not None and used != trained:
+            note = f"this was made with {shortened(used)}, the model was trained with {shortened(str(trained))}"
+            links.append(Link(what=f"same {key}", value=used, state="broken", note=note))
+    return links
+
+
+def records_below(folder: Path) -> Iterator[tuple[Path, OutputRecord]]:
+    """Every readable record below a folder; hidden folders, MLflow's and those of runs are passed over."""
+    for place, folders, names in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in _NOT_SEARCHED and not name.startswith("."))
+        for path in sorted(Path(place) / name for name in names if is_record(Path(name))):
+            try:
+                yield path, read_record(path)
+            except Refusal:  # a package's lineage.json, or a torn record: says nothing about any output
+                continue
+
+
+def outputs_of(package_sha256: str, folder: Path) -> list[Output]:
+    """What lies below a folder and came of a package, by the records that lie beside it."""
+    found = []
+    for path, record in records_below(folder):
+        if package_sha256 in record.models.values():
+            for file, expected in files_of(path, record).items():
+                state = _compared(file, expected)[0] if file.exists() else "gone"
+                found.append(Output(path=str(file), kind=record.kind, state=state))
+    return found
