@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.cluster_record import ClusterPlace
-from femseg.services.local_cluster import ClusterWish, down, exports, is_loopback, status, up
+from femseg.services.local_cluster import ClusterWish, add, down, exports, is_loopback, status, up
 
 _SUBMIT = "ray job submit --working-dir . --runtime-env ray-runtime-env.yaml -- python -m pipelines.split"
 
@@ -37,6 +37,12 @@ def cluster_up(*, nodes: int, cpus: int | None, dashboard_host: str, with_token:
     for name, value in exports(record, place.token).items():
         print(f"export {name}={shlex.quote(value)}")
     print(f"# then: {_SUBMIT}")
+
+
+def cluster_add(*, cpus: int) -> None:
+    """One node more."""
+    living = add(ClusterPlace.of_this_user(), cpus=_share_of_cpus(1, cpus))
+    print(f"{living} nodes are up, one of them new, with {cpus} CPU(s)")
 
 
 def cluster_status(*, as_json: bool) -> None:

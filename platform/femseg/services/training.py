@@ -26,6 +26,7 @@ from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import Advance, progress
 from femseg.services.clusters import require_resources
 from femseg.services.driver_desk import DriverSide, News, Verdict, refusal_of, stopped_before_start
+from femseg.services.node_agreement import require_agreement
 from femseg.services.rank import run_rank
 from femseg.services.training_job import TrainingJob
 from femseg.settings import as_plain
@@ -122,6 +123,12 @@ def cores_for_each(workers: int, cores_of_nodes: Sequence[int]) -> int:
     return next((n for n in range(even, 1, -1) if sum(cores // n for cores in cores_of_nodes) >= workers), 1)
 
 
+def _require_room(job: TrainingJob, title: str) -> None:
+    """Raises: Refusal CL-01 (exit 5) if the cluster has no room for the workers."""
+    workers = job.train.workers
+    require_resources(what=title, cpus=workers, gpus=workers if job.train.use_gpu else 0)
+
+
 def _share(workers: int, use_gpu: bool) -> dict[str, float]:
     """What one worker gets: a GPU and a core, or on CPUs an even share of the cores, which are its threads."""
     if use_gpu:
@@ -184,6 +191,7 @@ def _fit(job: TrainingJob, asked: threading.Event, title: str) -> bool:
     if refusal:
         raise refusal
     if isinstance(error, TrainingFailedError):
+        _require_room(job, title)  # a cluster that has shrunk is the better reason
         raise _retries_spent(error, verdict, job) from None
     if error:
         raise error
@@ -194,11 +202,11 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
     """Run a job data-parallel on the Ray session at hand. Returns when the run is complete.
 
     The result lies in the job's run folder: `fit_job` on a complete run returns it without training.
-    Raises: Refusal CL-01 (exit 5) if the cluster is too small, TR-06 (75) if it was stopped by a signal, TR-15 (7) when
-        the retries are spent, or the reason that a worker gave.
+    Raises: Refusal CL-01 (exit 5) if the cluster is or becomes too small, CL-05 (2) if its nodes differ, TR-06 (75) if
+        it was stopped by a signal, TR-15 (7) when the retries are spent, or the reason that a worker gave.
     """
-    workers = job.train.workers
-    require_resources(what=title, cpus=workers, gpus=workers if job.train.use_gpu else 0)
+    _require_room(job, title)
+    require_agreement(what=title)
     folder = Path(job.run_folder)
     folder.mkdir(parents=True, exist_ok=True)
     for leftover in folder.glob("ray-*"):  # of a driver that was killed
