@@ -3,7 +3,10 @@
 import json
 import os
 import shlex
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.cluster_record import ClusterPlace
@@ -57,6 +60,13 @@ def cluster_status(*, as_json: bool) -> None:
         kind = "head" if node.is_head else "node"
         print(f"  {kind} {node.node_id[:8]}: {node.cpus:g} CPU(s), {node.gpus:g} GPU(s)")
     print(f"address {found.record.address}, dashboard {found.record.api_address}")
+
+
+def cluster_submit(command: Sequence[str], *, folder: Path | None) -> None:
+    """Leave with the job's exit code."""
+    from femseg.services.job_submission import submitted
+
+    sys.exit(submitted(command, folder=folder))
 
 
 def cluster_down() -> None:
