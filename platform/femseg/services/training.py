@@ -3,15 +3,11 @@
 import os
 import shlex
 import shutil
-import signal
 import sys
 import tempfile
 import threading
-import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,82 +19,20 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.progress import Advance, progress
+from femseg.services.attended_fit import RETRIES, attend, beside, stop_on_signal
 from femseg.services.clusters import require_resources
-from femseg.services.driver_desk import DriverSide, News, Verdict, refusal_of, stopped_before_start
+from femseg.services.driver_desk import DriverSide, Verdict, refusal_of
 from femseg.services.node_agreement import require_agreement
 from femseg.services.rank import run_rank
 from femseg.services.training_job import TrainingJob
 from femseg.settings import as_plain
 from femseg.training.checkpoint import newest_good_checkpoint
 
-_RETRIES = 3
-_SECONDS_BETWEEN_NEWS = 0.5
-_STOPPED_WITHIN_S = 60.0  # a checkpoint takes less; ranks that wait for a node or a neighbour would take for ever
 _BOUNDS = {
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "100",  # a rank waits no longer for another; Ray's own wait has no end
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "100",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
 }
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[threading.Event]:
-    """SIGTERM and SIGINT ask the workers to commit a checkpoint and end, instead of killing this process."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda signum, frame: asked.set()) for number in numbers}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _beside(function: Callable[[], Any]) -> Future[None]:
-    """Run a function in a thread that nobody needs to wait for; on the main thread Ray would take SIGINT for itself."""
-    outcome: Future[None] = Future()
-
-    def run() -> None:
-        try:
-            function()
-            outcome.set_result(None)
-        except BaseException as error:
-            outcome.set_exception(error)
-
-    threading.Thread(target=run, daemon=True, name="fit").start()
-    return outcome
-
-
-def _relay(news: News | None, told: News | None, advance: Advance) -> News | None:
-    """Show what ranks have said and how far they are; returns what has been told now."""
-    if news is None:
-        return told
-    for line in news.lines:
-        print(line, flush=True)
-    if news.attempts > 1 and (told is None or news.attempts > told.attempts):
-        print(f"a worker was lost; all start again from the last checkpoint ({news.attempts - 1} of {_RETRIES})")
-    if news.done and (told is None or news.done != told.done):
-        advance(news.done, news.note)
-    return news
-
-
-def _attend(outcome: Future[None], desk: DriverSide, asked: threading.Event, job: TrainingJob, title: str) -> None:
-    """Relay between ranks and terminal until Ray Train ends. Raises: Refusal TR-06 if a stop takes too long."""
-    told: News | None = None
-    asked_at = None
-    with progress(title, total=job.train.max_iterations) as advance:
-        while not outcome.done():
-            wait([outcome], timeout=_SECONDS_BETWEEN_NEWS)
-            if asked.is_set():
-                desk.ask_to_stop()
-                asked_at = asked_at or time.monotonic()
-                if time.monotonic() - asked_at > _STOPPED_WITHIN_S:
-                    raise stopped_before_start(title, job.run_folder)
-            told = _relay(desk.news(), told, advance)
 
 
 def _retries_spent(error: BaseException, verdict: Verdict, job: TrainingJob) -> Refusal:
@@ -110,7 +44,7 @@ def _retries_spent(error: BaseException, verdict: Verdict, job: TrainingJob) -> 
         Fault(
             id="TR-15",
             file=job.run_folder,
-            problem=f"training failed after {_RETRIES} retries ({words}); {kept}",
+            problem=f"training failed after {RETRIES} retries ({words}); {kept}",
             fix=f"mend what the first worker says, then go on with: {command}",
             exit_code=ExitCode.TRAINING_FAILED,
         )
@@ -124,8 +58,8 @@ def cores_for_each(workers: int, cores_of_nodes: Sequence[int]) -> int:
 
 
 def _require_room(job: TrainingJob, title: str) -> None:
-    """Raises: Refusal CL-01 (exit 5) if the cluster has no room for the workers."""
-    workers = job.train.workers
+    """Raises: Refusal CL-01 (exit 5) if the cluster has no room for as many workers as there must be."""
+    workers = job.train.least_workers or job.train.workers
     require_resources(what=title, cpus=workers, gpus=workers if job.train.use_gpu else 0)
 
 
@@ -156,19 +90,21 @@ class _LeanTrainer(TorchTrainer):
 
 
 def _trainer(job: TrainingJob, desk: DriverSide, storage: str) -> TorchTrainer:
-    workers, use_gpu = job.train.workers, job.train.use_gpu
+    workers, least, use_gpu = job.train.workers, job.train.least_workers, job.train.use_gpu
     return _LeanTrainer(
         run_rank,
         train_loop_config={"job": as_plain(job), "desk": desk.actor, "drains": _others_rule()},
         scaling_config=ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker=_share(workers, use_gpu)
+            num_workers=(least, workers) if least else workers,
+            use_gpu=use_gpu,
+            resources_per_worker=_share(workers, use_gpu),
         ),
         torch_config=TorchConfig(timeout_s=int(os.environ["RAY_TRAIN_COLLECTIVE_TIMEOUT_S"])),
         run_config=RunConfig(
             name=uuid.uuid4().hex,
             storage_path=storage,  # on the driver's node alone: checkpoints are our own, and nothing is reported to Ray
             logging_config=LoggingConfig(log_level="ERROR"),
-            failure_config=FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),
+            failure_config=FailureConfig(max_failures=RETRIES, controller_failure_limit=RETRIES),
         ),
     )
 
@@ -178,9 +114,9 @@ def _fit(job: TrainingJob, asked: threading.Event, title: str) -> bool:
     folder = Path(job.run_folder)
     with tempfile.TemporaryDirectory(prefix="ray-", dir=folder, ignore_cleanup_errors=True) as storage:
         desk = DriverSide()
-        outcome = _beside(_trainer(job, desk, storage).fit)
+        outcome = beside(_trainer(job, desk, storage).fit)
         try:
-            _attend(outcome, desk, asked, job, title)
+            attend(outcome, desk, asked, job, title, require_room=lambda: _require_room(job, title))
             verdict = desk.verdict()
         finally:
             desk.close()
@@ -214,6 +150,6 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
     for name, bound in _BOUNDS.items():
         os.environ.setdefault(name, bound)
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = str(int(_others_rule()))
-    with _stop_on_signal() as asked:
+    with stop_on_signal() as asked:
         while not _fit(job, asked, title):
             pass

@@ -25,5 +25,5 @@ def test_a_job_ends_as_its_command_did(status, own, code):
 
 def test_outside_of_a_project_nothing_is_uploaded(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(Refusal, match="CFG-01: submit: there is no ray-runtime-env.yaml"):
+    with pytest.raises(Refusal, match="CFG-01: submit: there is no ray-runtime-env"):
         submitted(["true"], folder=None)
