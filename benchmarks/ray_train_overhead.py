@@ -82,7 +82,7 @@ def main() -> None:
     z, y, x = (int(size) for size in arguments.shape.split("x"))
     torch.set_num_threads(1)
     ratios, rows = [], []
-    with tempfile.TemporaryDirectory(prefix="femseg-ray-") as folder, ray_session(cpus=1, dashboard=True):
+    with tempfile.TemporaryDirectory(prefix="femseg-ray-") as folder, ray_session(cpus=1):
         stores(Path(folder), (z, y, x))
         for number in range(arguments.repeats):
             job = job_of(Path(folder), arguments.iterations, Path(folder) / f"runs-{number}")

@@ -131,7 +131,7 @@ def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResu
         if is_complete(job):
             print(f"train {input_mode}: already complete")
         else:
-            with ray_session(dashboard=True):
+            with ray_session():
                 train_on_ray(job, title=f"train {input_mode}")
         model, curves = Path("models") / input_mode, Path("results/train") / input_mode
         result, package_sha256 = write_outputs(job, input_mode, inputs, model, curves)

@@ -57,7 +57,7 @@ def tracked(job: TrainingJob, runs: Path) -> None:
     job = replace(job, mlflow_run_id=run_id)
     with run_with_true_status(client, run_id):
         if not is_complete(job):
-            with ray_session(cpus=2, dashboard=True):
+            with ray_session(cpus=2):
                 train_on_ray(job, title="train raw")
         write_json_durably(runs / "outcome.json", outcome(job))
         record_curve(client, job)

@@ -3,11 +3,14 @@
 import json
 import os
 import shlex
+import sys
+from collections.abc import Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.cluster_record import ClusterPlace
-from femseg.services.local_cluster import ClusterWish, down, exports, is_loopback, status, up
+from femseg.services.local_cluster import ClusterWish, add, down, exports, is_loopback, status, up
 
 _SUBMIT = "ray job submit --working-dir . --runtime-env ray-runtime-env.yaml -- python -m pipelines.split"
 
@@ -39,6 +42,12 @@ def cluster_up(*, nodes: int, cpus: int | None, dashboard_host: str, with_token:
     print(f"# then: {_SUBMIT}")
 
 
+def cluster_add(*, cpus: int) -> None:
+    """One node more."""
+    living = add(ClusterPlace.of_this_user(), cpus=_share_of_cpus(1, cpus))
+    print(f"{living} nodes are up, one of them new, with {cpus} CPU(s)")
+
+
 def cluster_status(*, as_json: bool) -> None:
     """Say what runs."""
     found = status(ClusterPlace.of_this_user())
@@ -51,6 +60,13 @@ def cluster_status(*, as_json: bool) -> None:
         kind = "head" if node.is_head else "node"
         print(f"  {kind} {node.node_id[:8]}: {node.cpus:g} CPU(s), {node.gpus:g} GPU(s)")
     print(f"address {found.record.address}, dashboard {found.record.api_address}")
+
+
+def cluster_submit(command: Sequence[str], *, folder: Path | None) -> None:
+    """Leave with the job's exit code."""
+    from femseg.services.job_submission import submitted
+
+    sys.exit(submitted(command, folder=folder))
 
 
 def cluster_down() -> None:

@@ -313,6 +313,29 @@ def cluster_up(
         start(nodes=nodes, cpus=cpus, dashboard_host=dashboard_host, with_token=not no_token)
 
 
+@cluster.command("add")
+def cluster_add(cpus: Annotated[int, typer.Option(help="CPUs of the node.")] = 1) -> None:
+    """Start one node more, or one in place of a node that was lost."""
+    from femseg.cli.cluster import cluster_add as start
+
+    with door():
+        start(cpus=cpus)
+
+
+@cluster.command("submit")
+def cluster_submit(
+    command: Annotated[list[str], typer.Argument(help="What to run: -- python -m pipelines.train …")],
+    folder: Annotated[
+        Path | None, typer.Option(help="Data folder that all nodes share; where the command runs.")
+    ] = None,
+) -> None:
+    """Run a command with this folder's code as a job; show its log, and end with its exit code."""
+    from femseg.cli.cluster import cluster_submit as submit
+
+    with door():
+        submit(command, folder=folder)
+
+
 @cluster.command("status")
 def cluster_status(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
     """Nodes, jobs and addresses; ends with 6 if no cluster of yours answers."""

@@ -37,14 +37,13 @@ def _require_answer(address: str) -> None:
 
 
 @contextmanager
-def ray_session(*, cpus: int | None = None, dashboard: bool = False) -> Iterator[None]:
+def ray_session(*, cpus: int | None = None) -> Iterator[None]:
     """Connect to the cluster named by RAY_ADDRESS, or start a private one on loopback and stop it afterwards.
 
     What workers print stays in Ray's own logs: what people should read comes back in files and return values.
 
     Args:
         cpus: cores of a private session; all available ones by default. A cluster that exists keeps its own size.
-        dashboard: start one in a private session; Ray Train asks it for the state of its actors.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)  # its warnings speak of its own set-up
     address = os.environ.get("RAY_ADDRESS")
@@ -55,7 +54,7 @@ def ray_session(*, cpus: int | None = None, dashboard: bool = False) -> Iterator
         ray.init(
             address="local",
             num_cpus=cpus or available_cpus(),
-            include_dashboard=dashboard,
+            include_dashboard=False,
             log_to_driver=False,
             logging_level=logging.ERROR,
         )

@@ -105,6 +105,7 @@ def _environment(record: ClusterRecord, token: Path) -> dict[str, str]:
     own = exports(record, token)
     del own["RAY_ADDRESS"], own["RAY_API_SERVER_ADDRESS"]
     silent = {
+        "RAY_JOB_STOP_WAIT_TIME_S": "90",  # a training that is stopped commits a checkpoint first; Ray would wait 3 s
         "RAY_USAGE_STATS_ENABLED": "0",
         "RAY_enable_metrics_collection": "0",
         "DASHBOARD_METRIC_PORT": _NO_PORT,
@@ -143,10 +144,20 @@ def _start(command: Sequence[str], env: Mapping[str, str], log: Path) -> subproc
         )
 
 
-def _wait_for_nodes(record: ClusterRecord, token: Path | None, count: int, started: subprocess.Popen[bytes]) -> None:
+def _ids(record: ClusterRecord, token: Path | None) -> set[str]:
+    """Of the nodes that live; none while the head does not answer."""
+    if not answers(record.api_address, token):
+        return set()
+    return {node.node_id for node in living_nodes(record.api_address, token)}
+
+
+def _wait_for_node(
+    record: ClusterRecord, token: Path | None, known: set[str], started: subprocess.Popen[bytes]
+) -> None:
     limit = time.monotonic() + _UP_WITHIN_S
+    count = len(record.leaders)
     log = Path(record.folder) / f"node-{count}.log"
-    while not (answers(record.api_address, token) and len(living_nodes(record.api_address, token)) >= count):
+    while not _ids(record, token) - known:
         if started.poll() is not None or time.monotonic() > limit:
             said = [line for line in log.read_text(errors="replace").splitlines() if line.strip()] or ["nothing"]
             problem = f"node {count} did not start; it said last: {said[-1].strip()[-300:]}"
@@ -169,15 +180,25 @@ def _started(place: ClusterPlace, wish: ClusterWish) -> ClusterRecord:
     place.write(record)
     if wish.with_token:
         place.write_token()
-    token = place.token if wish.with_token else None
-    env = _environment(record, place.token)
-    head = _head_command(record, wish, client_port, agent_port)
-    node = [sys.executable, "-m", "femseg.services.cluster_node", record.address, str(wish.cpus)]
-    for count in range(1, wish.nodes + 1):
-        started = _start(head if count == 1 else node, env, Path(record.folder) / f"node-{count}.log")
-        record = record.with_leader(leader(started.pid))
-        place.write(record)
-        _wait_for_nodes(record, token, count, started)
+    record = _with_node(place, record, _head_command(record, wish, client_port, agent_port))
+    for _ in range(1, wish.nodes):
+        record = _with_node(place, record, _node_command(record, wish.cpus))
+    return record
+
+
+def _node_command(record: ClusterRecord, cpus: int) -> list[str]:
+    return [sys.executable, "-m", "femseg.services.cluster_node", record.address, str(cpus)]
+
+
+def _with_node(place: ClusterPlace, record: ClusterRecord, command: Sequence[str]) -> ClusterRecord:
+    """Start a node, write it down, and wait until the head knows it."""
+    token = place.token if record.with_token else None
+    known = _ids(record, token) if record.leaders else set()
+    log = Path(record.folder) / f"node-{len(record.leaders) + 1}.log"
+    started = _start(command, _environment(record, place.token), log)
+    record = record.with_leader(leader(started.pid))
+    place.write(record)
+    _wait_for_node(record, token, known, started)
     return record
 
 
@@ -210,6 +231,17 @@ def up(place: ClusterPlace, wish: ClusterWish) -> tuple[ClusterRecord, bool]:
             if half is not None:
                 _ended(place, half)
             raise
+
+
+def add(place: ClusterPlace, *, cpus: int) -> int:
+    """Start one node more in this user's cluster, or one for a node that was lost; returns how many live then.
+
+    Raises: Refusal CL-06 (exit 6) if no cluster is up, or the node does not start.
+    """
+    with place.alone():
+        record = status(place).record
+        record = _with_node(place, record, _node_command(record, cpus))
+        return len(_ids(record, place.token if record.with_token else None))
 
 
 def status(place: ClusterPlace) -> ClusterStatus:

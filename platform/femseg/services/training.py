@@ -1,142 +1,51 @@
 """Ray Train round `training.session.fit`: the same code on one CPU and on many GPUs."""
 
 import os
+import shlex
 import shutil
-import signal
+import sys
 import tempfile
 import threading
 import uuid
-import warnings
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import ray
-import ray.train
-from ray.train import LoggingConfig, ScalingConfig
-from ray.train.torch import TorchConfig, TorchTrainer, get_device, prepare_model
-from ray.train.v2.api.config import FailureConfig, RunConfig
+from ray.train import LoggingConfig
+from ray.train.torch import TorchConfig
+from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
+from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-from femseg.durable import read_json, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.progress import progress
+from femseg.services.attended_fit import RETRIES, attend, beside, stop_on_signal
 from femseg.services.clusters import require_resources
-from femseg.services.tracking import MlflowRecorder, connect
-from femseg.services.training_job import TrainingJob, fit_job
-from femseg.settings import as_plain, checked
-from femseg.training.recorder import NoRecorder
-from femseg.training.surroundings import Surroundings
+from femseg.services.driver_desk import DriverSide, Verdict, refusal_of
+from femseg.services.node_agreement import require_agreement
+from femseg.services.rank import run_rank
+from femseg.services.training_job import TrainingJob
+from femseg.settings import as_plain
+from femseg.training.checkpoint import newest_good_checkpoint
 
-_STOP, _MESSAGES = "stop", "messages.log"
-_RETRIES = 3
-_COLLECTIVE_TIMEOUT_S = 120
-
-
-def _rank(plain: dict[str, Any]) -> None:
-    """A Ray Train worker."""
-    warnings.filterwarnings("ignore", message="Grad strides do not match")  # kernels of one voxel have no one layout
-    job = checked(TrainingJob, plain["job"], where="job", file="training job")
-    refusals = Path(plain["refusals"])
-    if any(refusals.iterdir()):
-        return  # a rank has refused for a stated reason; trying again would not change it
-    context = ray.train.get_context()
-    rank = context.get_world_rank()
-    records = rank == 0 and bool(job.mlflow_run_id)
-    recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id) if records else None
-    stop = Path(job.run_folder) / _STOP
-    surroundings = Surroundings(
-        rank=rank,
-        world_size=context.get_world_size(),
-        device=get_device(),
-        recorder=recorder or NoRecorder(),
-        say=lambda line: _append(Path(job.run_folder) / _MESSAGES, line),
-        wrap=prepare_model,
-        stop_requested=stop.exists,
-    )
-    try:
-        fit_job(job, surroundings)
-    except Refusal as refusal:
-        write_json_durably(refusals / f"rank-{rank}.json", [fault.as_dict() for fault in refusal.faults])
-        if refusal.exit_code != ExitCode.RESUMABLE:
-            raise  # Ray must free the ranks that wait for this one; a stop is agreed on, and all return
-    finally:
-        if recorder:
-            recorder.offer()  # what it does not take, `record_curve` sends when all is done
+_BOUNDS = {
+    "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "100",  # a rank waits no longer for another; Ray's own wait has no end
+    "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "100",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+}
 
 
-def _append(path: Path, line: str) -> None:
-    with path.open("a", encoding="utf-8") as stream:
-        stream.write(line + "\n")
-
-
-@contextmanager
-def _stop_file_on_signal(path: Path) -> Iterator[None]:
-    """SIGTERM and SIGINT ask the workers to commit a checkpoint and end, instead of killing this process."""
-
-    def request(signum: int, frame: object) -> None:
-        path.touch()
-
-    path.unlink(missing_ok=True)
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _watched(job: TrainingJob, title: str) -> Iterator[None]:
-    """Show how far rank 0's journal has come, and what the workers have to say, while the block runs."""
-    journal, messages = Path(job.run_folder) / "curve.jsonl", Path(job.run_folder) / _MESSAGES
-    messages.unlink(missing_ok=True)
-    ended = threading.Event()
-
-    def watch() -> None:
-        said, last = 0, False
-        with progress(title, total=job.train.max_iterations) as advance:
-            while not last:
-                last = ended.wait(1.0)
-                lines = messages.read_text(encoding="utf-8").splitlines() if messages.exists() else []
-                for line in lines[said:]:
-                    print(line, flush=True)
-                said = len(lines)
-                done = journal.read_bytes().count(b"\n") if journal.exists() else 0
-                if done:
-                    advance(done, "")
-
-    watcher = threading.Thread(target=watch, daemon=True)
-    watcher.start()
-    try:
-        yield
-    finally:
-        ended.set()
-        watcher.join(timeout=5)
-
-
-def _refusal(folder: Path) -> Refusal | None:
-    """What the ranks refused, each fault once; that another rank refused is worth saying only if nothing else is."""
-    plain = [fault for file in sorted(folder.glob("rank-*.json")) for fault in read_json(file)]
-    faults = [Fault(**{**fault, "exit_code": ExitCode(fault["exit_code"])}) for fault in plain]
-    reasons = [fault for fault in faults if fault.id != "TR-08"] or faults
-    return Refusal(list(dict.fromkeys(reasons))) if faults else None
-
-
-def _retries_spent(error: TrainingFailedError, job: TrainingJob) -> Refusal:
-    words = " ".join(str(error).split())[-300:]
+def _retries_spent(error: BaseException, verdict: Verdict, job: TrainingJob) -> Refusal:
+    newest = newest_good_checkpoint(Path(job.run_folder), lambda line: None)
+    words = verdict.broken or " ".join(str(error).split())[-300:]
+    kept = f"the last good checkpoint is of iteration {newest.iteration}" if newest else "there is no checkpoint yet"
+    command = shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]])
     return Refusal(
         Fault(
             id="TR-15",
             file=job.run_folder,
-            problem=f"training failed after {_RETRIES} retries: {words}",
-            fix="look at the workers' log, then start the same command again; it goes on from the last checkpoint",
+            problem=f"training failed after {RETRIES} retries ({words}); {kept}",
+            fix=f"mend what the first worker says, then go on with: {command}",
             exit_code=ExitCode.TRAINING_FAILED,
         )
     )
@@ -148,6 +57,12 @@ def cores_for_each(workers: int, cores_of_nodes: Sequence[int]) -> int:
     return next((n for n in range(even, 1, -1) if sum(cores // n for cores in cores_of_nodes) >= workers), 1)
 
 
+def _require_room(job: TrainingJob, title: str) -> None:
+    """Raises: Refusal CL-01 (exit 5) if the cluster has no room for as many workers as there must be."""
+    workers = job.train.least_workers or job.train.workers
+    require_resources(what=title, cpus=workers, gpus=workers if job.train.use_gpu else 0)
+
+
 def _share(workers: int, use_gpu: bool) -> dict[str, float]:
     """What one worker gets: a GPU and a core, or on CPUs an even share of the cores, which are its threads."""
     if use_gpu:
@@ -156,47 +71,85 @@ def _share(workers: int, use_gpu: bool) -> dict[str, float]:
     return {"CPU": cores_for_each(workers, [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]])}
 
 
+def _others_rule() -> bool:
+    """Whether this session is a cluster's, of which nodes may be taken away, and not our own."""
+    return "RAY_ADDRESS" in os.environ
+
+
+class _LeanTrainer(TorchTrainer):
+    """Ray's trainer without two actors of which nothing here makes use; each would take a second to start.
+
+    The cleaner of placement groups is for controllers that a Tune run kills; here the job ends with its controller. It
+    asks the dashboard of whichever Ray it finds on the machine, and with several of them holds up every end for 12 s.
+    The datasets are Ray Data's.
+    """
+
+    def _create_default_callbacks(self) -> list[Any]:
+        unused = ("PlacementGroupCleanerCallback", "DatasetsCallback")
+        return [one for one in super()._create_default_callbacks() if type(one).__name__ not in unused]
+
+
+def _trainer(job: TrainingJob, desk: DriverSide, storage: str) -> TorchTrainer:
+    workers, least, use_gpu = job.train.workers, job.train.least_workers, job.train.use_gpu
+    return _LeanTrainer(
+        run_rank,
+        train_loop_config={"job": as_plain(job), "desk": desk.actor, "drains": _others_rule()},
+        scaling_config=ScalingConfig(
+            num_workers=(least, workers) if least else workers,
+            use_gpu=use_gpu,
+            resources_per_worker=_share(workers, use_gpu),
+        ),
+        torch_config=TorchConfig(timeout_s=int(os.environ["RAY_TRAIN_COLLECTIVE_TIMEOUT_S"])),
+        run_config=RunConfig(
+            name=uuid.uuid4().hex,
+            storage_path=storage,  # on the driver's node alone: checkpoints are our own, and nothing is reported to Ray
+            logging_config=LoggingConfig(log_level="ERROR"),
+            failure_config=FailureConfig(max_failures=RETRIES, controller_failure_limit=RETRIES),
+        ),
+    )
+
+
+def _fit(job: TrainingJob, asked: threading.Event, title: str) -> bool:
+    """Train with one placement of workers; False if a node was taken away from them, with a checkpoint committed."""
+    folder = Path(job.run_folder)
+    with tempfile.TemporaryDirectory(prefix="ray-", dir=folder, ignore_cleanup_errors=True) as storage:
+        desk = DriverSide()
+        outcome = beside(_trainer(job, desk, storage).fit)
+        try:
+            attend(outcome, desk, asked, job, title, require_room=lambda: _require_room(job, title))
+            verdict = desk.verdict()
+        finally:
+            desk.close()
+    refusal, error = refusal_of(verdict), outcome.exception()
+    if refusal and refusal.exit_code == ExitCode.RESUMABLE and verdict.draining and not asked.is_set():
+        print(f"a node is being taken away; {refusal.faults[0].problem}, and goes on elsewhere", flush=True)
+        return False
+    if refusal:
+        raise refusal
+    if isinstance(error, TrainingFailedError):
+        _require_room(job, title)  # a cluster that has shrunk is the better reason
+        raise _retries_spent(error, verdict, job) from None
+    if error:
+        raise error
+    return True
+
+
 def train_on_ray(job: TrainingJob, *, title: str) -> None:
     """Run a job data-parallel on the Ray session at hand. Returns when the run is complete.
 
     The result lies in the job's run folder: `fit_job` on a complete run returns it without training.
-    Raises: Refusal CL-01 (exit 5) if the cluster is too small, TR-06 (75) if it was stopped by a signal, TR-15 (7) when
-        the retries are spent, or the reason that a worker gave.
+    Raises: Refusal CL-01 (exit 5) if the cluster is or becomes too small, CL-05 (2) if its nodes differ, TR-06 (75) if
+        it was stopped by a signal, TR-15 (7) when the retries are spent, or the reason that a worker gave.
     """
-    workers, use_gpu = job.train.workers, job.train.use_gpu
-    require_resources(what=title, cpus=workers, gpus=workers if use_gpu else 0)
+    _require_room(job, title)
+    require_agreement(what=title)
     folder = Path(job.run_folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for leftover in (*folder.glob("ray-*"), *folder.glob("refusals-*")):  # of a driver that was killed
+    for leftover in folder.glob("ray-*"):  # of a driver that was killed
         shutil.rmtree(leftover, ignore_errors=True)
-    os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", str(_COLLECTIVE_TIMEOUT_S))
-    with (
-        tempfile.TemporaryDirectory(prefix="ray-", dir=folder) as storage,
-        tempfile.TemporaryDirectory(prefix="refusals-", dir=folder) as refusals,
-        _stop_file_on_signal(folder / _STOP),
-        _watched(job, title),
-        ThreadPoolExecutor(1) as beside,  # on the main thread Ray would put its own handler of SIGINT over ours
-    ):
-        trainer = TorchTrainer(
-            _rank,
-            train_loop_config={"job": as_plain(job), "refusals": refusals},
-            scaling_config=ScalingConfig(
-                num_workers=workers, use_gpu=use_gpu, resources_per_worker=_share(workers, use_gpu)
-            ),
-            torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
-            run_config=RunConfig(  # type: ignore[arg-type]  # its annotation still names the older class
-                name=uuid.uuid4().hex,
-                storage_path=storage,
-                logging_config=LoggingConfig(log_level="ERROR"),
-                failure_config=FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),
-            ),
-        )
-        failed = None
-        try:
-            beside.submit(trainer.fit).result()
-        except TrainingFailedError as error:
-            failed = error
-        if refusal := _refusal(Path(refusals)):
-            raise refusal
-        if failed:
-            raise _retries_spent(failed, job) from None
+    for name, bound in _BOUNDS.items():
+        os.environ.setdefault(name, bound)
+    os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = str(int(_others_rule()))
+    with stop_on_signal() as asked:
+        while not _fit(job, asked, title):
+            pass

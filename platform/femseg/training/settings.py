@@ -101,6 +101,7 @@ class TrainSettings:
         checkpoint_every: iterations between checkpoints; what a killed run loses at most.
         keep_checkpoints: newest checkpoints kept besides the best by validation.
         workers: data-parallel processes; each takes its share of the batch.
+        least_workers: how few workers may go on while the cluster has no room for all; 0 waits for all.
         use_gpu: one GPU for each worker.
         seed: of the initial weights, the order of cases, augmentation and dropout.
     """
@@ -111,6 +112,7 @@ class TrainSettings:
     checkpoint_every: int = 200
     keep_checkpoints: int = 2
     workers: int = 1
+    least_workers: int = 0
     use_gpu: bool = False
     seed: int = 0
 
@@ -124,3 +126,6 @@ class TrainSettings:
         for name in ("max_iterations", "validate_every", "checkpoint_every", "keep_checkpoints", "workers"):
             _at_least(name, getattr(self, name), 1)
         _at_least("seed", self.seed, 0)
+        _at_least("least_workers", self.least_workers, 0)
+        if self.least_workers > self.workers:
+            raise ValueError(f"least_workers: expected at most workers ({self.workers}), got {self.least_workers}")

@@ -1,62 +1,19 @@
 """Two real Ray workers: the same numbers as one process, and the same bits whatever happens on the way."""
 
-import json
 import os
 import signal
-import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
-from processes import command_line, descendants, ended, kill_tree, start, wait_until
+from processes import command_line, descendants, ended, kill_tree, wait_until
+from ray_training import ITERATIONS, Training
 from tiny_store import SPLIT, write_tiny_store
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
-SUPPORT = Path(__file__).parents[2] / "support"
-ITERATIONS = 200
 START_S = 180
-
-
-class Training:
-    """The same command again and again in one folder."""
-
-    def __init__(self, folder: Path, store: Path, database: Path, iterations: int = ITERATIONS) -> None:
-        self.folder, self.log = folder, folder / "log.txt"
-        folder.mkdir()
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("RAY_", "MLFLOW_", "FEMSEG_"))}
-        self.env = kept | {
-            "PYTHONPATH": os.pathsep.join([str(SUPPORT), str(SUPPORT.parents[1] / "platform")]),
-            "MLFLOW_TRACKING_URI": f"sqlite:///{database}",
-            "OMP_NUM_THREADS": "1",
-        }
-        driver = str(SUPPORT / "train_driver.py")
-        self.command = [sys.executable, driver, str(store), str(folder), "--iterations", str(iterations)]
-
-    def start(self, *words: str):
-        return start([*self.command, *words], env=self.env, cwd=self.folder, log=self.log)
-
-    def complete(self, *words: str) -> dict:
-        assert ended(self.start(*words), self.log, 300) == 0, self.log.read_text()[-3000:]
-        return self.outcome
-
-    @property
-    def outcome(self) -> dict:
-        return json.loads((self.folder / "outcome.json").read_text())
-
-    @property
-    def iterations_done(self) -> int:
-        return sum(path.read_bytes().count(b"\n") for path in self.folder.glob("raw-*/curve.jsonl"))
-
-    @property
-    def checkpoints(self) -> list[int]:
-        return sorted(int(path.parent.name.removeprefix("step-")) for path in self.folder.glob("raw-*/step-*/COMMIT"))
-
-    @property
-    def run_id(self) -> str:
-        (memory,) = self.folder.glob("raw-*/mlflow_run.json")
-        return json.loads(memory.read_text())["run_id"]
 
 
 @pytest.fixture(scope="module")
