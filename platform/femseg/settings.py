@@ -1,6 +1,7 @@
 """params.yaml, checked once at the door: a section in, a frozen dataclass out, or a sentence that names the key."""
 
 import dataclasses
+import functools
 import json
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +28,12 @@ SECTIONS = (
 )
 PARAMS_AT_MOST_BYTES = 1 << 17
 _SHOWN_CHARACTERS = 200
+
+
+@functools.cache
+def _adapter(settings_type: Any) -> TypeAdapter[Any]:
+    """Building one takes half a millisecond: too long for each of thousands of cases."""
+    return TypeAdapter(settings_type)
 
 
 def _usage_fault(file: Path | str, problem: str, fix: str) -> Fault:
@@ -66,7 +73,9 @@ def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path
     Raises: Refusal (exit 2) naming every wrong key with what was found and expected.
     """
     try:
-        settings = TypeAdapter(settings_type).validate_json(json.dumps(given, allow_nan=False), strict=True)
+        settings: Settings = _adapter(settings_type).validate_json(  # type: ignore[arg-type]  # mypy: no class is hashable
+            json.dumps(given, allow_nan=False), strict=True
+        )
     except ValidationError as error:
         messages: dict[str, list[str]] = {}
         for item in error.errors(include_url=False):
@@ -134,4 +143,4 @@ def _document(file: Path) -> Any:
 
 def as_plain(settings: Any) -> Any:
     """A settings dataclass as JSON values (tuples become lists): for fingerprints, packages and tracking."""
-    return json.loads(TypeAdapter(type(settings)).dump_json(settings))
+    return json.loads(_adapter(type(settings)).dump_json(settings))  # type: ignore[arg-type]

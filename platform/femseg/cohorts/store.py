@@ -1,11 +1,11 @@
 """The NPY store: one folder per kind of array, `<case_id>.npy` and an index that knows every file's SHA-256.
 
-The index is written last. A folder without one is unfinished; running its stage again gives the same bytes.
+The index is written last. A folder without one is unfinished; running its stage again gives the same bytes. An entry of
+the index is read when it is asked for, so that an open store is as small with 60 000 cases as with 60.
 """
 
 import hashlib
 import io
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.durable import read_json, sha256_of_file, write_bytes_durably, write_json_durably
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.cohorts.case_lines import CASE_ID, CaseLines, integrity, write_case_lines
+from femseg.durable import write_bytes_durably
+from femseg.errors import Refusal
 from femseg.settings import as_plain, checked
 from femseg.volumes.files.npy_header import MAGIC, npy_header
 from femseg.volumes.grid import VoxelGrid
@@ -23,7 +24,7 @@ from femseg.volumes.network_input import InputRecipe
 
 ArrayKind = Literal["raw", "gradient", "both", "mask"]
 
-FORMAT = 1
+FORMAT = 2
 INDEX_NAME = "index.json"
 _DTYPES: dict[ArrayKind, np.dtype[Any]] = {
     "raw": np.dtype("<f4"),
@@ -32,7 +33,6 @@ _DTYPES: dict[ArrayKind, np.dtype[Any]] = {
     "mask": np.dtype("?"),
 }
 _CHANNELS: dict[ArrayKind, tuple[int, ...]] = {"raw": (), "gradient": (), "both": (2,), "mask": ()}
-_CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _NPY_HEADER_BYTES = 128
 
 
@@ -56,11 +56,10 @@ class StoredArray:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Index:
+class _Head:
     format: int
     kind: ArrayKind
     recipe: InputRecipe
-    cases: dict[str, StoredArray]
 
 
 def bytes_needed(recipe: InputRecipe, kind: ArrayKind, *, cases: int) -> int:
@@ -83,7 +82,7 @@ def write_array(
     Returns: the entry for `write_index`.
     Raises: ValueError if id, dtype or shape do not fit; Refusal (exit 5) if the disk is full.
     """
-    if not _CASE_ID.fullmatch(case_id):
+    if not CASE_ID.fullmatch(case_id):
         raise ValueError(f"case id: expected letters, digits, '-' and '_', got {case_id!r}")
     if array.dtype != _DTYPES[kind]:
         raise ValueError(f"{kind} array of {case_id}: expected dtype {_DTYPES[kind]}, got {array.dtype}")
@@ -109,8 +108,9 @@ def write_index(folder: Path, kind: ArrayKind, recipe: InputRecipe, entries: Map
     named = {_array_path(folder, case_id) for case_id in entries}
     for leftover in {*folder.glob("*.npy"), *folder.glob(".*.part*")} - named:
         leftover.unlink()
-    index = _Index(format=FORMAT, kind=kind, recipe=recipe, cases=dict(sorted(entries.items())))
-    return write_json_durably(folder / INDEX_NAME, as_plain(index))
+    head = _Head(format=FORMAT, kind=kind, recipe=recipe)
+    plain = {case_id: as_plain(entry) for case_id, entry in entries.items()}
+    return write_case_lines(folder / INDEX_NAME, as_plain(head), plain)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,47 +122,54 @@ class ArrayStore:
         sha256: of the index, and so of all that it vouches for.
         kind: what the arrays show.
         recipe: how they were made.
-        entries: by case id, ascending.
+        lines: the index's entries as JSON values, by case id, ascending.
     """
 
     folder: Path
     sha256: str
     kind: ArrayKind
     recipe: InputRecipe
-    entries: dict[str, StoredArray]
+    lines: CaseLines
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Read a store's index. Raises: Refusal (exit 4) if it is missing, torn or not ours."""
         path = folder / INDEX_NAME
-        plain = read_json(path)
-        if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-            raise _integrity(path, f"is no array index of format {FORMAT}")
+        lines = CaseLines(path)
+        if lines.head.get("format") != FORMAT:
+            raise integrity(path, f"is no array index of format {FORMAT}")
         try:
-            index = checked(_Index, plain, where="index", file=path)
+            head = checked(_Head, lines.head, where="index", file=path)
         except Refusal as refusal:
-            raise _integrity(path, refusal.faults[0].problem) from None
-        unsafe = [case_id for case_id in index.cases if not _CASE_ID.fullmatch(case_id)]
-        if unsafe:
-            raise _integrity(path, f"holds an unsafe case id {unsafe[0]!r}")
-        return cls(
-            folder=folder,
-            sha256=sha256_of_file(path),
-            kind=index.kind,
-            recipe=index.recipe,
-            entries=dict(sorted(index.cases.items())),
-        )
+            raise integrity(path, refusal.faults[0].problem) from None
+        return cls(folder=folder, sha256=lines.sha256, kind=head.kind, recipe=head.recipe, lines=lines)
 
     @property
     def case_ids(self) -> tuple[str, ...]:
         """All cases, ascending."""
-        return tuple(self.entries)
+        return tuple(self.lines)
 
     def entry(self, case_id: str) -> StoredArray:
-        """What the index says of a case. Raises: Refusal (exit 4) if it has none of this id."""
-        if case_id not in self.entries:
-            raise _integrity(self.folder / INDEX_NAME, f"has no case {case_id}")
-        return self.entries[case_id]
+        """What the index says of a case. Raises: Refusal (exit 4) if it has none of this id, or nothing that fits."""
+        path = self.folder / INDEX_NAME
+        try:
+            return checked(StoredArray, self._line(case_id), where=case_id, file=path)
+        except Refusal as refusal:
+            raise integrity(path, refusal.faults[0].problem) from None
+
+    def _line(self, case_id: str) -> dict[str, Any]:
+        try:
+            return self.lines[case_id]
+        except KeyError:
+            raise integrity(self.folder / INDEX_NAME, f"has no case {case_id}") from None
+
+    def shares_grid(self, other: "ArrayStore", case_id: str) -> bool:
+        """Whether two stores have a case's array on the same network grid; compared as written, which is quick.
+
+        Raises: Refusal (exit 4) if one has no such case.
+        """
+        ours, theirs = (store._line(case_id).get("network_grid") for store in (self, other))
+        return ours is not None and ours == theirs
 
     def load(self, case_id: str) -> NDArray[Any]:
         """A case's array, shape (Z, Y, X), or (2, Z, Y, X) of kind "both"; read-only.
@@ -174,10 +181,10 @@ class ArrayStore:
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise _integrity(path, f"cannot be read: {error.strerror}") from error
+            raise integrity(path, f"cannot be read: {error.strerror}") from error
         found = hashlib.sha256(content).hexdigest()
         if found != entry.sha256:
-            raise _integrity(path, f"SHA-256 is {found[:12]}…, expected {entry.sha256[:12]}…")
+            raise integrity(path, f"SHA-256 is {found[:12]}…, expected {entry.sha256[:12]}…")
         return _plain_array(content, _CHANNELS[self.kind] + entry.shape_zyx, _DTYPES[self.kind], path)
 
 
@@ -186,25 +193,20 @@ def _plain_array(content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], p
     stream = io.BytesIO(content)
     try:
         if content.startswith(MAGIC) and (version := tuple(content[6:8])) != (1, 0):
-            raise _integrity(path, f"is NPY version {version}, expected (1, 0)")
+            raise integrity(path, f"is NPY version {version}, expected (1, 0)")
         found_shape, fortran_order, found_dtype = npy_header(stream)
     except ValueError as error:
-        raise _integrity(path, f"is no NPY file ({error})") from None
+        raise integrity(path, f"is no NPY file ({error})") from None
     if (found_shape, fortran_order, found_dtype) != (shape, False, dtype):
         order = "Fortran" if fortran_order else "C"
-        raise _integrity(
+        raise integrity(
             path, f"holds {found_dtype} {found_shape} in {order} order, expected {dtype} {shape} in C order"
         )
     voxels, expected = len(content) - stream.tell(), int(np.prod(shape)) * dtype.itemsize
     if voxels != expected:
-        raise _integrity(path, f"holds {voxels} bytes of voxels, expected {expected}")
+        raise integrity(path, f"holds {voxels} bytes of voxels, expected {expected}")
     return np.frombuffer(content, dtype, offset=stream.tell()).reshape(shape)
 
 
 def _array_path(folder: Path, case_id: str) -> Path:
     return folder / f"{case_id}.npy"
-
-
-def _integrity(path: Path, problem: str) -> Refusal:
-    fix = "run the stage that writes it again (`dvc repro`), or `dvc pull`"
-    return Refusal(Fault(id="ST-02", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))

@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
@@ -60,13 +61,20 @@ def global_batch(case_ids: Sequence[str], *, seed: int, iteration: int, batch_si
 
     Raises: ValueError if there are no cases.
     """
-    if not case_ids:
+    return _batch_of(sorted(case_ids), seed=seed, iteration=iteration, batch_size=batch_size)
+
+
+def _batch_of(ordered: Sequence[str], *, seed: int, iteration: int, batch_size: int) -> tuple[str, ...]:
+    if not ordered:
         raise ValueError("no training cases: the training part of the split is empty")
-    ordered = sorted(case_ids)
     first = (iteration - 1) * batch_size
     places = [divmod(sample, len(ordered)) for sample in range(first, first + batch_size)]
-    orders = {e: np.random.default_rng([seed, e]).permutation(len(ordered)) for e in {epoch for epoch, _ in places}}
-    return tuple(ordered[orders[epoch][place]] for epoch, place in places)
+    return tuple(ordered[_order_of_epoch(seed, epoch, len(ordered))[place]] for epoch, place in places)
+
+
+@lru_cache(maxsize=2)  # a batch may end one epoch and begin the next
+def _order_of_epoch(seed: int, epoch: int, cases: int) -> NDArray[np.int64]:
+    return np.random.default_rng([seed, epoch]).permutation(cases)
 
 
 def share_of_rank(batch_size: int, *, rank: int, world_size: int, micro_batches: int = 1) -> range:
@@ -96,8 +104,10 @@ def training_batches(
     Augmentation of a sample depends on (seed, iteration, position in the global batch) alone.
     """
 
+    ordered = sorted(cases.case_ids)  # once: many thousand names take longer than a step's share of the reading
+
     def made(iteration: int) -> Batch:
-        case_ids = global_batch(cases.case_ids, seed=seed, iteration=iteration, batch_size=batch_size)
+        case_ids = _batch_of(ordered, seed=seed, iteration=iteration, batch_size=batch_size)
         samples = [_sample(cases, case_ids[place], augmentation, (seed, iteration, place)) for place in positions]
         inputs, targets = (torch.stack(parts) for parts in zip(*samples, strict=True))
         if pin_memory:

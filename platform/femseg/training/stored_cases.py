@@ -25,7 +25,7 @@ class StoredCases:
         """Open both stores. Raises: Refusal (exit 4) if one is unfinished, or their grids differ."""
         stores = cls(inputs=ArrayStore.open(inputs), masks=ArrayStore.open(masks), case_ids=case_ids)
         for case_id in case_ids:
-            if stores.inputs.entry(case_id).network_grid != stores.masks.entry(case_id).network_grid:
+            if not stores.inputs.shares_grid(stores.masks, case_id):
                 fault = Fault(
                     id="ST-05",
                     file=str(masks),

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 
+from femseg.cohorts.case_lines import write_case_lines
 from femseg.cohorts.store import INDEX_NAME, ArrayStore, bytes_needed, write_array, write_index
 from femseg.durable import require_free_space
 from femseg.errors import ExitCode, Refusal
@@ -26,6 +27,14 @@ def _fill(folder, case_ids=("case-a", "case-b"), array=ARRAY, kind="raw"):
     }
     write_index(folder, kind, RECIPE, entries)
     return entries
+
+
+def _rewrite_index(folder, change):
+    """As if somebody had forged the index: `change` alters its JSON value, the layout stays ours."""
+    index = json.loads((folder / INDEX_NAME).read_text())
+    change(index)
+    cases = index.pop("cases")
+    write_case_lines(folder / INDEX_NAME, index, cases)
 
 
 def _contents(folder):
@@ -111,9 +120,8 @@ def test_a_faulty_npy_file_is_refused_by_name_and_runs_nothing(tmp_path, kind, k
     content = NPY_FAULTS[kind]()
     (tmp_path / "case-a.npy").write_bytes(content)
     if known_hash:  # as if the index itself had been forged: what is in the file still decides
-        index = json.loads((tmp_path / INDEX_NAME).read_text())
-        index["cases"]["case-a"]["sha256"] = hashlib.sha256(content).hexdigest()
-        (tmp_path / INDEX_NAME).write_text(json.dumps(index))
+        known = hashlib.sha256(content).hexdigest()
+        _rewrite_index(tmp_path, lambda index: index["cases"]["case-a"].update(sha256=known))
     store = ArrayStore.open(tmp_path)
     with pytest.raises(Refusal, match=r"case-a\.npy") as caught:
         store.load("case-a")
@@ -135,7 +143,7 @@ def test_one_flipped_bit_anywhere_in_an_array_is_seen(tmp_path):
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda index: index.update(format=2), "format 1"),
+        (lambda index: index.update(format=1), "format 2"),
         (lambda index: index.update(kind="ct"), "kind"),
         (lambda index: index["cases"]["case-a"].pop("sha256"), "sha256"),
         (lambda index: index["cases"].update({"../case": index["cases"]["case-a"]}), "unsafe"),
@@ -144,11 +152,9 @@ def test_one_flipped_bit_anywhere_in_an_array_is_seen(tmp_path):
 )
 def test_an_index_that_is_not_ours_is_refused(tmp_path, change, says):
     _fill(tmp_path)
-    index = json.loads((tmp_path / INDEX_NAME).read_text())
-    change(index)
-    (tmp_path / INDEX_NAME).write_text(json.dumps(index))
+    _rewrite_index(tmp_path, change)
     with pytest.raises(Refusal, match=says) as caught:
-        ArrayStore.open(tmp_path)
+        ArrayStore.open(tmp_path).load("case-a")
     assert caught.value.exit_code == ExitCode.INTEGRITY
 
 
@@ -196,9 +202,8 @@ def test_a_header_that_no_parser_can_end_is_refused_though_its_hash_holds_IN_25(
     _fill(tmp_path, case_ids=("case-a",))
     content = _header(text) + ARRAY.tobytes()
     (tmp_path / "case-a.npy").write_bytes(content)
-    index = json.loads((tmp_path / INDEX_NAME).read_text())
-    index["cases"]["case-a"]["sha256"] = hashlib.sha256(content).hexdigest()
-    (tmp_path / INDEX_NAME).write_text(json.dumps(index))
+    known = hashlib.sha256(content).hexdigest()
+    _rewrite_index(tmp_path, lambda index: index["cases"]["case-a"].update(sha256=known))
     with pytest.raises(Refusal, match="is no NPY file") as caught:
         ArrayStore.open(tmp_path).load("case-a")
     assert caught.value.exit_code == ExitCode.INTEGRITY
