@@ -20,12 +20,14 @@ from femseg.metrics.scorecard import CaseScore, read_scores, score
 from femseg.progress import progress
 from femseg.reports.comparison import write_comparison_report
 from femseg.reports.evidence import CasePicture, ComparisonEvidence, read_curve
+from femseg.reports.search_evidence import read_search
 from femseg.settings import read_section
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
 from femseg.volumes.volume import MaskVolume
 
 MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
 EVALUATED, TRAINED, MODELS, REPORTS = Path("results/evaluate"), Path("results/train"), Path("models"), Path("reports")
+SEARCHED = Path("results/search")
 
 
 def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: InputRecipe, hu: float) -> list[CaseScore]:
@@ -102,7 +104,7 @@ def main() -> None:
         seed=settings.seed,
         dice_margin=settings.dice_margin,
     )
-    write_comparison_report(evidence, REPORTS, load_picture=partial(picture, modes=modes))
+    write_comparison_report(evidence, REPORTS, load_picture=partial(picture, modes=modes), search=read_search(SEARCHED))
     print(f"report: {REPORTS / 'comparison.html'}")
 
 
