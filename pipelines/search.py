@@ -152,7 +152,7 @@ def record_account(client: MlflowClient, run_id: str, folder: Path, seconds: flo
         return
     figures = search_figures(search)
     time = f"- Training steps took {seconds:.0f} s, added up over trials."
-    lines = ["# Search", "", time, "", *search_markdown(search, tuple(figures))]
+    lines = [*search_markdown(search, {figure.title: name for name, figure in figures.items()}), time, ""]
     write_bytes_durably(folder / "search.md", "\n".join(lines).encode())
     for name, figure in figures.items():
         write_bytes_durably(folder / name, figure.light)

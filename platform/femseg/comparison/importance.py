@@ -34,15 +34,12 @@ def variance_shares(modes: Sequence[str], log_rates: Sequence[float], dice: Sequ
     Returns: None with too few trials for the model, or if all have the same Dice.
     Source: Lindeman, Merenda & Gold 1980: mean gain in R² over the orders in which the two can enter.
     """
-    values = np.asarray(dice, float)
-    x = np.asarray(log_rates, float)
     named = sorted(set(modes))
-    levels = np.array([[mode == name for name in named[1:]] for mode in modes], float).reshape(
-        len(values), max(0, len(named) - 1)
-    )
-    parabola = np.stack([x - x.mean(), (x - x.mean()) ** 2], axis=1) if len(x) else np.zeros((0, 2))
-    if len(values) < 1 + levels.shape[1] + 2 + _LEAST_BEYOND_THE_MODEL or np.ptp(values) == 0.0:
+    if len(dice) < len(named) + 2 + _LEAST_BEYOND_THE_MODEL or np.ptp(dice) == 0.0:
         return None
+    values, x = np.asarray(dice, float), np.asarray(log_rates, float)
+    levels = np.array([[mode == name for name in named[1:]] for mode in modes], float)
+    parabola = np.stack([x - x.mean(), (x - x.mean()) ** 2], axis=1)
     of_mode, of_rate = _r_squared(levels, values), _r_squared(parabola, values)
     of_both = _r_squared(np.hstack([levels, parabola]), values)
     return VarianceShares(

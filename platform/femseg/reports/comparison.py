@@ -35,7 +35,7 @@ def write_comparison_report(
     figures = _figures(evidence, load_picture)
     searched = search_figures(search) if search else {}
     files: dict[str, bytes] = {f"figures/{name}": figure.light for name, figure in {**figures, **searched}.items()}
-    told = search_markdown(search, [f"figures/{name}" for name in searched]) if search else []
+    told = search_markdown(search, {f.title: f"figures/{name}" for name, f in searched.items()}) if search else []
     files["comparison.md"] = markdown(evidence, comparisons, tuple(figures), told).encode()
     # On the page the answer's own figures come first, then how it came about.
     shown = [figures[name] for name in sorted(figures, key=_PAGE_ORDER.index)]

@@ -1,6 +1,6 @@
 """The account of the search in words and tables: what was chosen, what it cost, what mattered."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from femseg.comparison.wording import input_name
@@ -44,7 +44,7 @@ def _budget(search: SearchEvidence) -> str:
     }[search.searcher]
     text = f"{len(search.trials)} trials, their learning rates {how}: {_thousands(spent)} iterations in all"
     if spent < all_to_the_end:
-        text += f", {100 * spent / all_to_the_end:.0f} % of what it takes to train every trial to the end"
+        text += f", {100 * spent / all_to_the_end:.0f}\u00a0% of what it takes to train every trial to the end"
     return f"{text}."
 
 
@@ -54,9 +54,9 @@ def _importance(search: SearchEvidence) -> str:
         return "Too few trials, or too equal ones, to tell what mattered."
     return (
         f"Of the scatter of Dice among {shares.trials} trials after {search.rungs[0]} iterations the learning rate "
-        f"explains {100 * shares.learning_rate:.0f} %, the input {100 * shares.input_mode:.0f} %; "
-        f"{100 * shares.rest:.0f} % are neither's alone. Shares of variance in a model with a level for each input and "
-        "a parabola in the logarithm of the learning rate; of these trials, not of others."
+        f"explains {100 * shares.learning_rate:.0f}\u00a0%, the input {100 * shares.input_mode:.0f}\u00a0%; "
+        f"{100 * shares.rest:.0f}\u00a0% are neither's alone. Shares of variance in a model with a level for each input "
+        "and a parabola in the logarithm of the learning rate; of these trials, not of others."
     )
 
 
@@ -86,12 +86,12 @@ def _fate(trial: SearchedTrial, search: SearchEvidence) -> str:
     return "taken" if trial.trial_id in search.chosen.values() else ""
 
 
-def search_markdown(search: SearchEvidence, figures: Sequence[str], *, level: str = "##") -> list[str]:
-    """Lines of Markdown. `figures` are paths as seen from the file."""
-    lines = [f"{level} {TITLE}", "", *(f"- {sentence}" for sentence in account(search)), ""]
+def search_markdown(search: SearchEvidence, figures: Mapping[str, str]) -> list[str]:
+    """Lines of Markdown. `figures` maps titles to paths as seen from the file."""
+    lines = [f"## {TITLE}", "", *(f"- {sentence}" for sentence in account(search)), ""]
     lines += [*grid_lines(BUDGET_HEAD, budget_rows(search)), ""]
     lines += [*grid_lines(TRIALS_HEAD, trial_rows(search)), ""]
-    return [*lines, *(f"![{TITLE}]({path})" for path in figures), ""]
+    return [*lines, *(f"![{title}]({path})" for title, path in figures.items()), ""]
 
 
 def search_record(search: SearchEvidence) -> dict[str, Any]:

@@ -73,7 +73,7 @@ def test_the_budget_counts_what_was_trained_for_each_rung(search):
         RungSpent(last_iteration=20, trials=4, failed=0, iterations=40),
     )
     assert search_record(search)["iterations"] == 120
-    assert "120 iterations in all, 75 % of what" in account(search)[2]
+    assert "120 iterations in all, 75\u00a0% of what" in account(search)[2]
 
 
 def test_the_account_names_the_choice_and_warns_of_one_at_the_edge(search):
@@ -88,7 +88,7 @@ def test_importance_is_told_in_shares_or_said_to_be_unknown(search, tmp_path):
     shares = search_record(search)["importance"]
     assert shares["learning_rate"] > 0.6
     assert sum(shares.values()) == pytest.approx(1)
-    assert f"explains {100 * shares['learning_rate']:.0f} %" in account(search)[3]
+    assert f"explains {100 * shares['learning_rate']:.0f}\u00a0%" in account(search)[3]
     equal = read_search(write_search(tmp_path / "equal", equal=True))
     assert search_record(equal)["importance"] is None
     assert "Too few trials" in account(equal)[3]
@@ -104,7 +104,7 @@ def test_with_tpe_there_is_one_rung_and_nothing_is_saved(tmp_path):
 def test_failed_trials_stand_in_the_account_with_their_reason(tmp_path):
     search = read_search(write_search(tmp_path / "failed", failed=("raw-00",)))
     assert search.spent()[0] == RungSpent(last_iteration=10, trials=8, failed=1, iterations=70)
-    text = "\n".join(search_markdown(search, ()))
+    text = "\n".join(search_markdown(search, {}))
     assert "failed: FloatingPointError" in text
     assert set(search_figures(search)) == {"figure_6_search.png", "figure_7_search_curves.png"}
 
