@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mlflow.tracking import MlflowClient
@@ -114,7 +115,10 @@ class _Search:
                 tune.with_resources(run_trial, {"cpu": 1, "gpu": int(self.settings.use_gpu)}),
                 param_space={"work": tune.grid_search(work)},
                 tune_config=tune.TuneConfig(
-                    metric="validation_dice", mode="max", reuse_actors=True, trial_dirname_creator=lambda t: t.trial_id
+                    metric="validation_dice",
+                    mode="max",
+                    reuse_actors=True,
+                    trial_dirname_creator=lambda t: t.config["work"]["trial_id"],
                 ),
                 run_config=tune.RunConfig(
                     name="rung",
@@ -126,7 +130,7 @@ class _Search:
             ).fit()
         if _StopOnSignal.asked:
             raise Refusal(_STOPPED)
-        return {(grid[i].config or {})["work"]["trial_id"]: grid[i] for i in range(len(grid))}
+        return {Path(grid[i].path).name: grid[i] for i in range(len(grid))}  # its folder is all that a dead one has
 
 
 def _result(trial: Trial, last_iteration: int, outcome: Any, say: Callable[[str], None]) -> TrialResult:

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -201,6 +202,29 @@ def test_a_failed_trial_is_recorded_and_never_best_SE_03_SE_04(finished, new_sea
     assert refused.value.exit_code == ExitCode.TRAINING_FAILED
     (fault,) = refused.value.faults
     assert (fault.id, fault.file) == ("SE-04", "raw-00")
+
+
+@pytest.mark.slow
+def test_a_trial_whose_process_dies_each_time_is_a_failed_one_and_the_search_ends_SE_03(new_search):
+    search, ended = new_search("dying"), threading.Event()
+
+    def kill_every_trial() -> None:
+        while not ended.wait(0.05):
+            for pid in trial_processes():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_every_trial, daemon=True)
+    killer.start()
+    try:
+        results = search.results(trials_per_mode=1, rungs=(2000,))
+    finally:
+        ended.set()
+        killer.join()
+    assert [r.failure for r in results] == ["its process died 3 times"] * 2
+    assert search.run_of("raw-00").info.status == "FAILED"
+    with pytest.raises(Refusal, match="SE-04"):
+        refuse_failures(results, SETTINGS, MODES)
 
 
 def test_a_mode_whose_trials_all_fail_is_refused_whatever_is_allowed_SE_04(finished, new_search):
