@@ -20,12 +20,14 @@ from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, wri
 from femseg.reports.case_pictures import read_picture
 from femseg.reports.comparison import write_comparison_report
 from femseg.reports.evidence import ComparisonEvidence, read_curve
+from femseg.reports.search_evidence import read_search
 from femseg.settings import read_section
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
 from femseg.volumes.volume import MaskVolume
 
 MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
 EVALUATED, TRAINED, MODELS, REPORTS = Path("results/evaluate"), Path("results/train"), Path("models"), Path("reports")
+SEARCHED = Path("results/search")
 
 
 def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: InputRecipe, hu: float) -> list[CaseScore]:
@@ -102,7 +104,7 @@ def main() -> None:
         dice_margin=settings.dice_margin,
     )
     load = partial(read_picture, modes=modes, arrays=ARRAYS, evaluated=EVALUATED)
-    files = write_comparison_report(evidence, REPORTS, load_picture=load)
+    files = write_comparison_report(evidence, REPORTS, load_picture=load, search=read_search(SEARCHED))
     write_record(REPORTS / FOLDER_RECORD, record(files, split.sha256, modes))
     print(f"report: {REPORTS / 'comparison.html'}")
 

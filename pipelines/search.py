@@ -3,21 +3,29 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from mlflow.tracking import MlflowClient
 
 from femseg.comparison.input_modes import read_input_modes
 from femseg.door import door
-from femseg.durable import sha256_of_json, write_bytes_durably, write_json_durably
+from femseg.durable import write_bytes_durably, write_json_durably
 from femseg.networks.vnet import VNetSettings
+from femseg.reports.search_account import search_figures, search_markdown, search_record
+from femseg.reports.search_evidence import read_search
 from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
 from femseg.services.search import refuse_failures, search_on_ray
-from femseg.services.tracking import connect, resumable_run, run_with_true_status, stage_tags
+from femseg.services.search_trials import trial_rows
+from femseg.services.tracking import MlflowRecorder, connect, resumable_run, run_with_true_status, stage_tags
 from femseg.services.training_job import TrainingJob, training_job
 from femseg.settings import as_plain, read_section
+from femseg.training.curves import CurveRow
 from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
+from femseg.training.search_record import begin, end, search_space
 from femseg.training.settings import OptimisationSettings, TrainSettings
 
 ARRAYS, MASKS, SPLIT = Path("data/arrays"), Path("data/arrays/mask"), Path("data/split.json")
@@ -38,7 +46,7 @@ def trial_job(trial: Trial, settings: SearchSettings, runs: Path) -> TrainingJob
             learning_rate=trial.learning_rate,
             max_iterations=settings.rungs[-1],
             validate_every=math.gcd(*settings.rungs),
-            checkpoint_every=settings.rungs[-1],
+            checkpoint_every=min(math.gcd(*settings.rungs), TrainSettings().checkpoint_every),
             keep_checkpoints=1,
             use_gpu=settings.use_gpu,
             seed=settings.seed,
@@ -46,8 +54,15 @@ def trial_job(trial: Trial, settings: SearchSettings, runs: Path) -> TrainingJob
     )
 
 
-def write_results(results: list[TrialResult], settings: SearchSettings) -> None:
-    """trials.csv with every trial, and best.json with the best learning rate of each input mode and overall."""
+def write_results(
+    results: list[TrialResult],
+    curves: Mapping[str, Sequence[CurveRow]],
+    settings: SearchSettings,
+    input_modes: Sequence[str],
+) -> None:
+    """trials.csv with every trial, curves.csv with all their iterations, best.json with the best learning rate of each
+    input mode and overall, search.json with what was searched.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["trial_id", "input_mode", "learning_rate", "iterations", "validation_dice", "failure"])
@@ -56,6 +71,7 @@ def write_results(results: list[TrialResult], settings: SearchSettings) -> None:
         t = r.trial
         writer.writerow([t.trial_id, t.input_mode, t.learning_rate, r.iterations, dice, r.failure or ""])
     write_bytes_durably(RESULTS / "trials.csv", text.getvalue().encode())
+    write_bytes_durably(RESULTS / "curves.csv", _curves_csv(curves).encode())
     best = {
         mode: {
             "trial_id": r.trial.trial_id,
@@ -66,17 +82,33 @@ def write_results(results: list[TrialResult], settings: SearchSettings) -> None:
     }
     overall = max(best, key=lambda mode: best[mode]["validation_dice"] or 0.0) if best else None
     write_json_durably(RESULTS / "best.json", {"enabled": settings.enabled, "best": best, "overall": overall})
+    write_json_durably(RESULTS / "search.json", as_plain(settings) | {"input_modes": list(input_modes)})
 
 
-def search_folder(settings: SearchSettings, input_modes: Sequence[str]) -> Path:
-    """Where this search keeps its trials; other settings, data or code get another folder."""
-    runs = Path("runs/search")
-    any_trial = trial_job(Trial(trial_id="", input_mode=input_modes[0], learning_rate=1e-3), settings, runs)
-    return runs / f"search-{sha256_of_json([as_plain(settings), as_plain(any_trial)])[:12]}"
+def _curves_csv(curves: Mapping[str, Sequence[CurveRow]]) -> str:
+    """One row per trial and iteration; without times, which differ from run to run."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["trial_id", "iteration", "train_dice_loss", "validation_dice"])
+    for trial_id, rows in sorted(curves.items()):
+        for row in rows:
+            numbers = ("" if n is None else repr(n) for n in (row.train_dice_loss, row.validation_dice))
+            writer.writerow([trial_id, row.iteration, *numbers])
+    return text.getvalue()
 
 
-def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder: Path) -> list[TrialResult]:
+def space_of(settings: SearchSettings, input_modes: Sequence[str], runs: Path) -> dict[str, Any]:
+    """What decides this search's table: settings, data and code. Raises: Refusal of what cannot be trained on."""
+    trials = [Trial(trial_id="", input_mode=mode, learning_rate=1e-3) for mode in input_modes]
+    return search_space(
+        settings, input_modes, {trial.input_mode: trial_job(trial, settings, runs).fingerprint for trial in trials}
+    )
+
+
+def tracked_search(settings: SearchSettings, input_modes: Sequence[str], runs: Path) -> list[TrialResult]:
     """Search as one MLflow run with a nested run for each trial; write results/search."""
+    space = space_of(settings, input_modes, runs)
+    folder = begin(runs, space, print)
     client, experiment_id = connect()
     parent = resumable_run(
         client,
@@ -86,6 +118,8 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder:
         params={"search": as_plain(settings), "input_modes": list(input_modes)},
         tags=stage_tags("search"),
     )
+
+    jobs: dict[str, TrainingJob] = {}
 
     def job_of(trial: Trial) -> TrainingJob:
         job = trial_job(trial, settings, folder)
@@ -98,14 +132,38 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder:
             tags=stage_tags("search", input_mode=trial.input_mode),
             parent_run_id=parent,
         )
-        return replace(job, mlflow_run_id=run_id)
+        jobs[trial.trial_id] = replace(job, mlflow_run_id=run_id)
+        return jobs[trial.trial_id]
 
     with run_with_true_status(client, parent), ray_session():
         results = search_on_ray(settings, input_modes, job_of, client)
-        write_results(results, settings)
-        client.log_artifact(parent, str(RESULTS / "trials.csv"))
+        curves = {trial_id: trial_rows(job, print) for trial_id, job in jobs.items()}
+        write_results(results, curves, settings, input_modes)
+        record_account(client, parent, folder, sum(row.seconds for rows in curves.values() for row in rows))
+        end(runs, space)
         refuse_failures(results, settings, input_modes)
     return results
+
+
+def record_account(client: MlflowClient, run_id: str, folder: Path, seconds: float) -> None:
+    """The search as people can read it, in its folder and in its MLflow run: search.md, figures, tables, budget."""
+    search = read_search(RESULTS)
+    if search is None:
+        return
+    figures = search_figures(search)
+    time = f"- Training steps took {seconds:.0f} s, added up over trials."
+    lines = [*search_markdown(search, {figure.title: name for name, figure in figures.items()}), time, ""]
+    write_bytes_durably(folder / "search.md", "\n".join(lines).encode())
+    for name, figure in figures.items():
+        write_bytes_durably(folder / name, figure.light)
+    for name in ("search.md", *figures):
+        client.log_artifact(run_id, str(folder / name))
+    for name in ("trials.csv", "curves.csv"):
+        client.log_artifact(run_id, str(RESULTS / name))
+    recorder = MlflowRecorder(client, run_id)
+    for metric, value in (("search_iterations", search_record(search)["iterations"]), ("search_seconds", seconds)):
+        recorder.metric(metric, float(value), step=0)
+    recorder.flush()
 
 
 def main() -> None:
@@ -113,12 +171,12 @@ def main() -> None:
     settings = read_section(SearchSettings, "search")
     input_modes = read_input_modes()
     if not settings.enabled:
-        write_results([], settings)
+        write_results([], {}, settings, input_modes)
         print("search is disabled (search.enabled)")
         return
-    folder = search_folder(settings, input_modes)
-    with claimed(folder, fault_id="SE-07"):
-        results = tracked_search(settings, input_modes, folder)
+    runs = Path("runs/search") / settings.name
+    with claimed(runs, fault_id="SE-07"):
+        results = tracked_search(settings, input_modes, runs)
     for mode, result in best_per_mode(results).items():
         print(f"{mode}: learning rate {result.trial.learning_rate:g}, validation Dice {result.validation_dice:.4f}")
 

@@ -13,12 +13,14 @@ from femseg.reports.learning_curves import learning_curves
 from femseg.reports.overlays import overlays
 from femseg.reports.page import PageFigure, comparison_page
 from femseg.reports.score_strips import score_strips
+from femseg.reports.search_account import search_figures, search_markdown, search_record, search_section
+from femseg.reports.search_evidence import SearchEvidence
 from femseg.reports.style import DARK, LIGHT, Theme
 from femseg.reports.table import headline, headline_comparisons, markdown
 
 
 def write_comparison_report(
-    evidence: ComparisonEvidence, folder: Path, *, load_picture: LoadPicture
+    evidence: ComparisonEvidence, folder: Path, *, load_picture: LoadPicture, search: SearchEvidence | None = None
 ) -> dict[str, Path]:
     """Write comparison.md, comparison.html, comparison.json and figures/*.png; the same evidence gives the same bytes.
 
@@ -26,18 +28,23 @@ def write_comparison_report(
         evidence: what the stages measured.
         folder: where to write; files of these names are replaced, others stay.
         load_picture: gives the arrays of a case; called for the three cases that are shown, one at a time.
+        search: how the learning rates were found; None if they were given.
     Returns: file name (relative to `folder`) → path.
     """
     comparisons = evidence.comparisons()
     figures = _figures(evidence, load_picture)
-    files: dict[str, bytes] = {f"figures/{name}": figure.light for name, figure in figures.items()}
-    files["comparison.md"] = markdown(evidence, comparisons, tuple(figures)).encode()
+    searched = search_figures(search) if search else {}
+    files: dict[str, bytes] = {f"figures/{name}": figure.light for name, figure in {**figures, **searched}.items()}
+    told = search_markdown(search, {f.title: f"figures/{name}" for name, f in searched.items()}) if search else []
+    files["comparison.md"] = markdown(evidence, comparisons, tuple(figures), told).encode()
     # On the page the answer's own figures come first, then how it came about.
     shown = [figures[name] for name in sorted(figures, key=_PAGE_ORDER.index)]
-    files["comparison.html"] = comparison_page(evidence, comparisons, shown).encode()
+    sections = [search_section(search, searched)] if search else []
+    files["comparison.html"] = comparison_page(evidence, comparisons, shown, sections).encode()
     for name, content in files.items():
         write_bytes_durably(folder / name, content)
-    write_json_durably(folder / "comparison.json", comparison_record(evidence, comparisons))
+    record = comparison_record(evidence, comparisons) | {"search": search_record(search) if search else None}
+    write_json_durably(folder / "comparison.json", record)
     return {name: folder / name for name in (*files, "comparison.json")}
 
 

@@ -43,10 +43,24 @@ class PageFigure:
     is_image: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSection:
+    """A part of the page in words: sentences, a table of cells below its head, and figures."""
+
+    title: str
+    sentences: Sequence[str]
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    figures: Sequence[PageFigure]
+
+
 def comparison_page(
-    evidence: ComparisonEvidence, comparisons: Sequence[PairedComparison], figures: Sequence[PageFigure]
+    evidence: ComparisonEvidence,
+    comparisons: Sequence[PairedComparison],
+    figures: Sequence[PageFigure],
+    sections: Sequence[PageSection] = (),
 ) -> str:
-    """The report as HTML. Text from outside is escaped; pictures are inlined."""
+    """The report as HTML. Text from outside is escaped; pictures are inlined. `sections` come before the provenance."""
     environment = Environment(
         loader=PackageLoader("femseg.reports"),
         autoescape=True,
@@ -66,6 +80,7 @@ def comparison_page(
         subgroup_head=SUBGROUP_HEAD,
         subgroup_note=SUBGROUP_NOTE,
         figures=figures,
+        sections=sections,
         cases=_cases(evidence),
         cases_grid=_cases_grid(evidence),
         metrics=METRICS,

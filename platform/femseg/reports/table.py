@@ -94,8 +94,13 @@ def headline(comparison: PairedComparison) -> str:
             return f"Too few test cases to tell whether {candidate} helps"
 
 
-def markdown(evidence: ComparisonEvidence, comparisons: Sequence[PairedComparison], figures: Sequence[str]) -> str:
-    """The report as Markdown: verdict, a table per grid, links to the figures, provenance."""
+def markdown(
+    evidence: ComparisonEvidence,
+    comparisons: Sequence[PairedComparison],
+    figures: Sequence[str],
+    search_lines: Sequence[str] = (),
+) -> str:
+    """The report as Markdown: verdict, a table per grid, links to the figures, the search's account, provenance."""
     lines = [f"# Does the gradient help? {evidence.cohort}", ""]
     for comparison in headline_comparisons(comparisons):
         lines += [f"**{headline(comparison)}.** {numbers(comparison)} {reach(comparison)}".rstrip(), ""]
@@ -105,9 +110,9 @@ def markdown(evidence: ComparisonEvidence, comparisons: Sequence[PairedCompariso
         lines += [f"## {GRID_TITLES[grid]}", "", *_markdown_table(evidence, comparisons, grid), ""]
     for candidate, cells in subgroup_lines(evidence).items():
         lines += [f"## Subgroups, {candidate} − {evidence.modes[0]}", "", SUBGROUP_NOTE, ""]
-        lines += [*_grid_lines(SUBGROUP_HEAD, cells), ""]
+        lines += [*grid_lines(SUBGROUP_HEAD, cells), ""]
     lines += ["## Figures", ""] + [f"![{name}](figures/{name})" for name in figures]
-    lines += ["", "## Provenance", "", *_grid_lines(("what", "value"), evidence.provenance.items()), ""]
+    lines += ["", *search_lines, "## Provenance", "", *grid_lines(("what", "value"), evidence.provenance.items()), ""]
     lines += ["## Definitions", ""]
     lines += [f"- **{m.heading}**: {m.definition} {m.when_empty} ({m.source})" for m in METRICS]
     return "\n".join(lines) + "\n\nResearch software: not for clinical use without validation.\n"
@@ -200,9 +205,10 @@ def _markdown_table(evidence: ComparisonEvidence, comparisons: Sequence[PairedCo
         ]
         for row in table_rows(evidence, comparisons, grid)
     ]
-    return _grid_lines(head, body)
+    return grid_lines(head, body)
 
 
-def _grid_lines(head: Sequence[str], rows: Any) -> list[str]:
+def grid_lines(head: Sequence[str], rows: Any) -> list[str]:
+    """A Markdown table."""
     lines = [head, ["---"] * len(head), *rows]
     return ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]

@@ -67,6 +67,9 @@ def test_a_search_killed_then_interrupted_gives_the_table_of_one_that_was_not_SE
     process = started(copy, "python", "-m", "pipelines.search")
     wait_until(lambda: journals() > 60, process, copy / "log.txt", 180)
     kill_tree(process)
+    changed(copy / "params.yaml", {"search": {"rungs": [40, 60]}})
+    assert "rungs: added 60; removed 80" in run(copy, "python", "-m", "pipelines.search", rc=2).stderr  # SE-05
+    changed(copy / "params.yaml", {"search": {"rungs": [40, 80]}})
     process = started(copy, "python", "-m", "pipelines.search")
     wait_until(lambda: journals() > 130, process, copy / "log.txt", 180)
     process.send_signal(signal.SIGINT)

@@ -1,74 +1,30 @@
 """A small search on real Ray Tune: a table that the seed decides, runs with true statuses, test cases unseen."""
 
-import json
+import os
 import shutil
-from collections import Counter
-from dataclasses import dataclass, replace
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from mlflow.tracking import MlflowClient
-from tiny_model import TINY_NETWORK
+import ray
+from processes import command_line, descendants, kill_tree, start, wait_until
+from ray.util import placement_group_table
+from search_driver import MODES, SETTINGS, Search
 from tiny_store import SPLIT, write_tiny_store
 
 from femseg.errors import ExitCode, Refusal
 from femseg.services.clusters import ray_session
-from femseg.services.search import refuse_failures, search_on_ray
-from femseg.services.tracking import connect, resumable_run, start_run
-from femseg.services.training_job import TrainingJob, training_job
-from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
-from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.services.search import refuse_failures
+from femseg.services.tracking import connect
+from femseg.training.halving import TrialResult, best_per_mode
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray and MLflow warn of themselves
-SETTINGS = SearchSettings(trials_per_mode=2, learning_rate=(1e-4, 1e-1), rungs=(2, 4))
-MODES = ("raw", "gradient")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Search:
-    """A search in a folder of its own; run it as often as you like."""
-
-    store: Path
-    folder: Path
-    client: MlflowClient
-    experiment_id: str
-    parent: str
-    broken: tuple[str, ...] = ()
-
-    def job_of(self, trial: Trial) -> TrainingJob:
-        job = training_job(
-            inputs=self.store / ("broken" if trial.trial_id in self.broken else trial.input_mode),
-            masks=self.store / "mask",
-            split=self.store / "split.json",
-            runs=self.folder,
-            name=trial.trial_id,
-            network=TINY_NETWORK,
-            optimisation=OptimisationSettings(batch_size=2),
-            train=TrainSettings(
-                learning_rate=trial.learning_rate, max_iterations=4, validate_every=2, checkpoint_every=4
-            ),
-        )
-        run_id = resumable_run(
-            self.client,
-            self.experiment_id,
-            folder=Path(job.run_folder),
-            name=trial.trial_id,
-            params={},
-            parent_run_id=self.parent,
-        )
-        return replace(job, mlflow_run_id=run_id)
-
-    def results(self, **settings) -> list[TrialResult]:
-        changed = replace(SETTINGS, **settings)
-        return search_on_ray(changed, MODES, self.job_of, self.client, say=lambda line: None)
-
-    def run_of(self, trial_id: str):
-        (memory,) = self.folder.glob(f"{trial_id}-*/mlflow_run.json")
-        return self.client.get_run(json.loads(memory.read_text())["run_id"])
-
-    def steps_of(self, trial_id: str) -> Counter:
-        run_id = self.run_of(trial_id).info.run_id
-        return Counter(point.step for point in self.client.get_metric_history(run_id, "train_dice_loss"))
+SUPPORT = Path(__file__).parents[2] / "support"
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +38,8 @@ def new_search(tmp_path_factory):
         client, experiment_id = connect()
 
         def new(name: str, **words) -> Search:
-            parent = start_run(client, experiment_id, name=name, params={})
             facts = {"store": store, "folder": folder / name, "client": client, "experiment_id": experiment_id}
-            return Search(**(facts | {"parent": parent} | words))
+            return Search(**(facts | words))
 
         with ray_session(cpus=2):
             yield new
@@ -101,7 +56,7 @@ def test_every_trial_is_in_the_table_and_the_better_half_of_each_mode_goes_on(fi
     assert [r.trial.trial_id for r in results] == ["gradient-00", "gradient-01", "raw-00", "raw-01"]
     for mode in MODES:
         mine = [r for r in results if r.trial.input_mode == mode]
-        assert sorted(r.iterations for r in mine) == [2, 4]
+        assert sorted(r.iterations for r in mine) == [60, 120]
     assert all(r.failure is None and 0 <= r.validation_dice <= 1 for r in results)
     assert set(best_per_mode(results)) == set(MODES)
 
@@ -118,13 +73,99 @@ def test_trials_are_nested_runs_that_have_ended_with_their_curves(finished):
 
 def test_a_search_started_again_trains_no_trial_twice_SE_01(finished):
     search, results = finished
-    states = {path: path.stat().st_mtime_ns for path in search.folder.rglob("state.pt")}
+    states = search.checkpoints()
     assert search.results() == results
-    assert {path: path.stat().st_mtime_ns for path in search.folder.rglob("state.pt")} == states
+    assert search.checkpoints() == states
     for result in results:
         assert search.steps_of(result.trial.trial_id) == dict.fromkeys(range(1, result.iterations + 1), 1)
         run_id = search.run_of(result.trial.trial_id).info.run_id
         assert len(search.client.get_metric_history(run_id, "best_validation_dice")) == 1
+
+
+def trial_processes() -> list[int]:
+    """Ray's workers that train a trial now, of the session below this process."""
+    return [pid for pid in descendants(os.getpid()) if command_line(pid).startswith("ray::ImplicitFunc.train")]
+
+
+def all_free() -> bool:
+    taken = [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
+    return not taken and ray.available_resources().get("CPU", 0) == 2
+
+
+def test_a_search_whose_trial_and_driver_are_killed_ends_with_the_same_table_SE_01(finished, new_search, tmp_path):
+    before, results = finished
+    search = new_search("killed")
+    address = ray.get_runtime_context().gcs_address
+    env = os.environ | {"RAY_ADDRESS": address, "PYTHONPATH": f"{SUPPORT}:{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, str(SUPPORT / "search_driver.py"), str(search.store), str(search.folder)]
+    process = start(command, env=env, cwd=tmp_path, log=tmp_path / "log.txt")
+    try:
+        wait_until(lambda: search.journalled() > 30 and trial_processes(), process, tmp_path / "log.txt", 180)
+        os.kill(trial_processes()[0], signal.SIGKILL)
+        wait_until(lambda: search.journalled() > 150, process, tmp_path / "log.txt", 180)
+    finally:
+        kill_tree(process)
+    reached = {path: written for path, written in search.checkpoints().items() if path.parent.name == "step-000060"}
+
+    limit = time.monotonic() + 60
+    while not all_free():  # nothing of a killed search may keep the next one waiting
+        assert time.monotonic() < limit, placement_group_table()
+        time.sleep(0.1)
+    assert search.results() == results
+    assert search.checkpoints().items() >= {p: t for p, t in reached.items() if p.exists()}.items()
+    for result in results:
+        assert search.steps_of(result.trial.trial_id) == dict.fromkeys(range(1, result.iterations + 1), 1)
+    assert not (before.folder / "corrupt").exists()
+
+
+def test_a_search_whose_checkpoints_are_torn_is_made_whole_from_what_is_left_SE_02(finished, new_search):
+    before, results = finished
+    search = new_search("torn")
+    shutil.copytree(before.folder, search.folder)
+    ids = {(r.trial.input_mode, r.iterations): r.trial.trial_id for r in results}
+    (longest,) = search.folder.glob(f"{ids['raw', 120]}-*/step-000120/state.pt")
+    longest.write_bytes(longest.read_bytes()[:1000])
+    (only,) = search.folder.glob(f"{ids['gradient', 60]}-*/step-*/COMMIT")
+    only.write_text("{")
+    whole = {path: t for path, t in search.checkpoints().items() if path not in (longest, only.with_name("state.pt"))}
+    assert search.results() == results
+    assert search.checkpoints().items() >= whole.items()
+    assert {line.split(":")[0] for line in search.said} >= {"warning TR-03", "warning SE-02"}
+    assert not [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
+
+
+def test_a_search_that_is_asked_to_stop_says_so_and_goes_on_when_started_again_SE_01(finished, new_search):
+    _, results = finished
+    search = new_search("stopped")
+
+    def stop_when_training() -> None:
+        while search.journalled() < 30:
+            time.sleep(0.02)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=stop_when_training, daemon=True).start()
+    with pytest.raises(Refusal) as refused:
+        search.results()
+    assert (refused.value.faults[0].id, refused.value.exit_code) == ("SE-01", ExitCode.RESUMABLE)
+    assert search.run_of("raw-00").info.status == "KILLED"
+    assert search.results() == results
+    assert search.run_of("raw-00").info.status == "FINISHED"
+
+
+def test_tpe_proposes_from_what_was_found_and_a_lost_wave_is_proposed_again_SE_01(new_search):
+    search = new_search("tpe")
+    words = {"searcher": "tpe", "trials_per_mode": 3, "rungs": (4,)}
+    results = search.results(**words)
+    assert [r.trial.trial_id for r in results] == [f"{mode}-0{n}" for mode in sorted(MODES) for n in range(3)]
+    assert all(r.iterations == 4 and 1e-4 <= r.trial.learning_rate <= 1e-1 for r in results)
+    assert len({r.trial.learning_rate for r in results}) == 4  # two that both modes begin with, then one for each
+
+    states = search.checkpoints()
+    (last,) = search.folder.glob("raw-02-*")
+    shutil.rmtree(last)
+    assert search.results(**words) == results
+    kept = {path: written for path, written in states.items() if last not in path.parents}
+    assert search.checkpoints().items() >= kept.items()
 
 
 def test_the_same_seed_gives_the_same_table_and_the_test_cases_are_never_opened_SE_06(finished, new_search):
@@ -161,6 +202,29 @@ def test_a_failed_trial_is_recorded_and_never_best_SE_03_SE_04(finished, new_sea
     assert refused.value.exit_code == ExitCode.TRAINING_FAILED
     (fault,) = refused.value.faults
     assert (fault.id, fault.file) == ("SE-04", "raw-00")
+
+
+@pytest.mark.slow
+def test_a_trial_whose_process_dies_each_time_is_a_failed_one_and_the_search_ends_SE_03(new_search):
+    search, ended = new_search("dying"), threading.Event()
+
+    def kill_every_trial() -> None:
+        while not ended.wait(0.05):
+            for pid in trial_processes():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_every_trial, daemon=True)
+    killer.start()
+    try:
+        results = search.results(trials_per_mode=1, rungs=(2000,))
+    finally:
+        ended.set()
+        killer.join()
+    assert [r.failure for r in results] == ["its process died 3 times"] * 2
+    assert search.run_of("raw-00").info.status == "FAILED"
+    with pytest.raises(Refusal, match="SE-04"):
+        refuse_failures(results, SETTINGS, MODES)
 
 
 def test_a_mode_whose_trials_all_fail_is_refused_whatever_is_allowed_SE_04(finished, new_search):
