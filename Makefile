@@ -50,6 +50,7 @@ format: $(VENV)/.dev
 bench: $(VENV)/.dev
 	python benchmarks/vnet_step.py --output benchmarks/results/vnet_step.json
 	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
+	python -m benchmarks.training_startup --output benchmarks/results/training_startup.json
 	python benchmarks/metrics.py --output benchmarks/results/metrics.json
 	python benchmarks/intake_fuzz.py --output benchmarks/results/intake_fuzz.json
 	python benchmarks/arrays_large_ct.py --output benchmarks/results/arrays_large_ct.json

@@ -6,6 +6,7 @@ secrets=${FEMSEG_SECRETS:-/run/secrets}
 export RAY_AUTH_MODE=token RAY_AUTH_TOKEN_PATH="${RAY_AUTH_TOKEN_PATH:-$secrets/ray_token}"
 head=${RAY_HEAD:-ray-head}
 port=${RAY_PORT:-6379}
+export RAY_JOB_STOP_WAIT_TIME_S="${RAY_JOB_STOP_WAIT_TIME_S:-90}" # a stopped training commits a checkpoint first
 
 if [ ! -s "$RAY_AUTH_TOKEN_PATH" ]; then
     echo "error CL-09: $RAY_AUTH_TOKEN_PATH: no token there. Fix: sh docker/make-secrets.sh." >&2

@@ -40,7 +40,7 @@ class Training:
         return start([*self.command, *words], env=self.env, cwd=self.folder, log=self.log)
 
     def complete(self, *words: str) -> dict:
-        assert ended(self.start(*words), self.log, 300) == 0, self.log.read_text()[-3000:]
+        assert ended(self.start(*words), self.log, 550) == 0, self.log.read_text()[-3000:]
         return self.outcome
 
     @property

@@ -3,7 +3,9 @@
 import shutil
 import subprocess
 import sys
+import time
 from collections import Counter
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -15,9 +17,13 @@ from tiny_store import write_tiny_store
 
 from femseg.services.cluster_api import asked
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow warns of itself
-START_S = 240
-ITERATIONS = 1500  # so that a drain is heard of before the end
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1800),
+    pytest.mark.filterwarnings("ignore"),  # MLflow warns of itself
+]
+START_S, END_S = 300, 550
+ITERATIONS = 400
 
 
 @pytest.fixture(scope="module")
@@ -58,6 +64,18 @@ def node_with_a_rank(cluster: OwnCluster) -> str:
     head = next(node["node_id"] for node in asked_of(cluster, "nodes") if node["is_head_node"])
     ranks = [one for one in asked_of(cluster, "actors") if one["class_name"] == "RayTrainWorker"]
     return next(one["node_id"] for one in ranks if one["state"] == "ALIVE" and one["node_id"] != head)
+
+
+@contextmanager
+def paused(cluster: OwnCluster):
+    """No rank comes any further."""
+    ranks = [process for process in cluster.processes() if "RayTrainWorker" in " ".join(process.cmdline())]
+    assert len(ranks) == 2
+    for rank in ranks:
+        rank.suspend()
+    yield
+    for rank in ranks:
+        rank.resume()
 
 
 def kill_processes(processes: list[psutil.Process]) -> None:
@@ -104,9 +122,11 @@ def test_workers_leave_a_node_that_is_drained_and_no_retry_is_spent_CL_03(cluste
     ]
     command = [sys.executable, "-m", "ray.scripts.scripts", "drain-node", "--address", cluster.inside["RAY_ADDRESS"]]
     command += [*words, "--deadline-remaining-seconds", "600"]
-    done = subprocess.run(command, env=cluster.inside, capture_output=True, text=True, timeout=120)
+    with paused(cluster):
+        done = subprocess.run(command, env=cluster.inside, capture_output=True, text=True, timeout=80)
+        time.sleep(3)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ended(process, training.log, 300) == 0, training.log.read_text()[-3000:]
+    assert ended(process, training.log, END_S) == 0, training.log.read_text()[-3000:]
     said = training.log.read_text()
     assert "a node is being taken away" in said
     assert "a worker was lost" not in said
@@ -117,7 +137,7 @@ def test_a_node_that_is_lost_costs_a_retry_and_no_bits(cluster, shared, uninterr
     add_node(cluster)  # for the one that was drained
     training, process = started(cluster, shared, "lost")
     kill_processes(processes_of_node(cluster, node_with_a_rank(cluster)))
-    assert ended(process, training.log, 400) == 0, training.log.read_text()[-3000:]
+    assert ended(process, training.log, END_S) == 0, training.log.read_text()[-3000:]
     assert "a worker was lost; all start again from the last checkpoint (1 of 3)" in training.log.read_text()
     assert_same_curve(training, shared[1], uninterrupted)
 
@@ -126,7 +146,7 @@ def test_after_the_head_was_lost_the_same_command_goes_on_CL_02(cluster, shared,
     training, process = started(cluster, shared, "headless")
     head = next(node["node_id"] for node in asked_of(cluster, "nodes") if node["is_head_node"])
     kill_processes(processes_of_node(cluster, head))
-    assert ended(process, training.log, 200) not in (0, 75)
+    assert ended(process, training.log, END_S) not in (0, 75)
     kept = training.checkpoints
     assert kept
     up = femseg(cluster.env, "cluster", "up", "--nodes", "2", "--cpus", "1")
