@@ -13,7 +13,7 @@ from ray import tune
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.clusters import require_resources
-from femseg.services.tracking import MlflowRecorder, connect, end_run
+from femseg.services.tracking import BackgroundRecorder, MlflowRecorder, end_run
 from femseg.services.training_job import TrainingJob, fit_job, record_curve
 from femseg.settings import as_plain, checked
 from femseg.training.checkpoint import newest_good_checkpoint
@@ -53,7 +53,7 @@ def _trained_to(job: TrainingJob, last_iteration: int) -> float:
         rung.best_dice = float(before.state["best_dice"])
         if before.iteration >= last_iteration:
             return rung.best_dice  # a search that was killed after this trial's rung
-    recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id)
+    recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, Path(job.run_folder), say=lambda line: None)
     surroundings = Surroundings(
         device=torch.device("cuda" if job.train.use_gpu else "cpu"),
         recorder=recorder,
@@ -68,7 +68,7 @@ def _trained_to(job: TrainingJob, last_iteration: int) -> float:
             return rung.best_dice
         raise
     finally:
-        recorder.offer()
+        recorder.close()
 
 
 def _trial(config: dict[str, Any]) -> None:
@@ -161,9 +161,9 @@ def _close_run(client: MlflowClient, job: TrainingJob, result: TrialResult) -> N
         client.set_tag(run_id, "failure", result.failure)
     elif result.validation_dice is not None:
         record_curve(client, job)
-        MlflowRecorder(client, run_id, batch=1).metric(
-            "best_validation_dice", result.validation_dice, step=result.iterations
-        )
+        recorder = MlflowRecorder(client, run_id)
+        recorder.metric("best_validation_dice", result.validation_dice, step=result.iterations)
+        recorder.flush()
     end_run(client, run_id, "FINISHED" if usable(result) else "FAILED")
 
 

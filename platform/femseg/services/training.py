@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from femseg.durable import read_json, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import progress
 from femseg.services.clusters import require_resources
-from femseg.services.tracking import MlflowRecorder, connect
+from femseg.services.tracking import BackgroundRecorder
 from femseg.services.training_job import TrainingJob, fit_job
 from femseg.settings import as_plain, checked
 from femseg.training.recorder import NoRecorder
@@ -45,14 +46,16 @@ def _rank(plain: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank = context.get_world_rank()
     records = rank == 0 and bool(job.mlflow_run_id)
-    recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id) if records else None
-    stop = Path(job.run_folder) / _STOP
+    folder = Path(job.run_folder)
+    say = partial(_append, folder / _MESSAGES)
+    recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, folder, say=say) if records else None
+    stop = folder / _STOP
     surroundings = Surroundings(
         rank=rank,
         world_size=context.get_world_size(),
         device=get_device(),
         recorder=recorder or NoRecorder(),
-        say=lambda line: _append(Path(job.run_folder) / _MESSAGES, line),
+        say=say,
         wrap=prepare_model,
         stop_requested=stop.exists,
     )
@@ -64,7 +67,7 @@ def _rank(plain: dict[str, Any]) -> None:
             raise  # Ray must free the ranks that wait for this one; a stop is agreed on, and all return
     finally:
         if recorder:
-            recorder.offer()  # what it does not take, `record_curve` sends when all is done
+            recorder.close()  # what the store does not take, `record_curve` sends when all is done
 
 
 def _append(path: Path, line: str) -> None:
