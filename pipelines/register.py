@@ -15,7 +15,15 @@ from femseg.networks.package import ModelPackage, load_package
 from femseg.promotion.candidate import best_by_validation
 from femseg.reports.evidence import read_curve
 from femseg.services.registry import CHALLENGER, MODEL_NAME, register_package
-from femseg.services.tracking import MlflowRecorder, connect, end_run, find_run, log_dataset, start_run
+from femseg.services.tracking import (
+    MlflowRecorder,
+    artefacts_taken,
+    connect,
+    end_run,
+    find_run,
+    log_dataset,
+    start_run,
+)
 
 MODELS, TRAINED, EVALUATED, REPORTS = (
     Path("models"),
@@ -75,14 +83,15 @@ def main() -> None:
     package = packages[candidate.input_mode]
     client, experiment_id = connect()
     run_id = training_run(client, experiment_id, candidate.input_mode, package)
-    log_evidence(client, run_id, candidate.input_mode, package)
-    registration = register_package(
-        client,
-        MODELS / candidate.input_mode,
-        run_id=run_id,
-        tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
-        input_channels=package.network.input_channels,
-    )
+    with artefacts_taken(client, "model and evidence"):
+        log_evidence(client, run_id, candidate.input_mode, package)
+        registration = register_package(
+            client,
+            MODELS / candidate.input_mode,
+            run_id=run_id,
+            tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
+            input_channels=package.network.input_channels,
+        )
     record = {
         "model": MODEL_NAME,
         "alias": CHALLENGER,

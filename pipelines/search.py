@@ -14,7 +14,7 @@ from femseg.networks.vnet import VNetSettings
 from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
 from femseg.services.search import refuse_failures, search_on_ray
-from femseg.services.tracking import connect, resumable_run, run_with_true_status, stage_tags
+from femseg.services.tracking import artefacts_taken, connect, resumable_run, run_with_true_status, stage_tags
 from femseg.services.training_job import TrainingJob, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
@@ -103,7 +103,8 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder:
     with run_with_true_status(client, parent), ray_session():
         results = search_on_ray(settings, input_modes, job_of, client)
         write_results(results, settings)
-        client.log_artifact(parent, str(RESULTS / "trials.csv"))
+        with artefacts_taken(client, "the table of trials"):
+            client.log_artifact(parent, str(RESULTS / "trials.csv"))
         refuse_failures(results, settings, input_modes)
     return results
 

@@ -3,6 +3,7 @@
 from mlflow.tracking import MlflowClient
 
 from femseg.services.background_recorder import BackgroundRecorder
+from femseg.services.mlflow_artefacts import artefacts_taken
 from femseg.services.mlflow_heartbeat import close_dead_runs
 from femseg.services.mlflow_recorder import MlflowRecorder
 from femseg.services.mlflow_runs import (
@@ -27,6 +28,7 @@ from femseg.services.tracking_store import (
 __all__ = [
     "BackgroundRecorder",
     "MlflowRecorder",
+    "artefacts_taken",
     "connect",
     "end_run",
     "find_run",

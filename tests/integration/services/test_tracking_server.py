@@ -20,7 +20,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    bounds = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "2", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
+    bounds = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "1", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0"}
     with pytest.MonkeyPatch.context() as patch, mlflow_server(tmp_path_factory.mktemp("server")) as started:
         for name, value in bounds.items():
             patch.setenv(name, value)  # shorter than a user's, for shorter tests
@@ -31,9 +31,9 @@ def test_a_run_is_recorded_whole_though_its_server_freezes_and_is_killed_under_l
     client, experiment_id = connect(server.uri)
     run_id = start_run(client, experiment_id, name="run", params={})
     events = [server.freeze, server.thaw, server.kill, server.start]
-    outage = train_through(server.uri, run_id, tmp_path, events, steps_between=300, step_s=0.01)
+    outage = train_through(server.uri, run_id, tmp_path, events, steps_between=150, step_s=0.01)
     assert outage.longest_wait_s < 1
-    assert is_whole(client, run_id, 5 * 300)
+    assert is_whole(client, run_id, 5 * 150)
     assert any("answers again" in line for line in outage.said)
 
 

@@ -1,13 +1,15 @@
 """The schema of a tracking database: made once and whole, never changed behind its owner's back."""
 
-import os
+import shlex
 import shutil
 import sqlite3
 import subprocess
 import sys
+import time
 from contextlib import closing
 
 import pytest
+from starters import PROCESSES, start_at_once
 
 from femseg.errors import ExitCode, Refusal
 from femseg.services.tracking import connect
@@ -15,16 +17,46 @@ from femseg.services.tracking import connect
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 
-def test_processes_that_meet_a_fresh_database_all_get_the_one_experiment_TK_04(tmp_path):
-    code = "from femseg.services.tracking import connect; print(connect()[1])"
-    env = os.environ | {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'new' / 'mlflow.db'}"}
-    processes = [
-        subprocess.Popen([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        for _ in range(4)
-    ]
-    said = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, said
-    assert len({out for out, _ in said}) == 1
+@pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.slow)])
+def test_of_16_processes_that_meet_a_fresh_database_all_get_the_one_experiment_TK_04(tmp_path, rounds):
+    for number in range(rounds):
+        got = start_at_once(f"sqlite:///{tmp_path / f'new{number}' / 'mlflow.db'}", 16)
+        assert got == ["1"] * 16
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_while_it_makes_the_database_leaves_it_to_the_next_TK_04(tmp_path):
+    killed = 0
+    for number in range(12):
+        uri = f"sqlite:///{tmp_path / f'new{number}' / 'mlflow.db'}"
+        maker = PROCESSES.Process(target=connect, args=(uri,))
+        maker.start()
+        time.sleep(0.2 * number)
+        maker.kill()
+        maker.join()
+        killed += maker.exitcode == -9
+        assert start_at_once(uri, 2) == ["1", "1"]
+        assert not list(tmp_path.rglob("*.part*"))
+    assert killed >= 3
+
+
+@pytest.mark.slow
+def test_the_command_that_a_refusal_names_upgrades_an_older_database_TK_10(tmp_path):
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    older = (
+        "import sys; from mlflow.store.db.utils import *; from mlflow.store.db.utils import _get_alembic_config\n"
+        "from alembic import command; engine = create_sqlalchemy_engine(sys.argv[1])\n"
+        "InitialBase.metadata.create_all(engine); config = _get_alembic_config(sys.argv[1])\n"
+        "config.attributes['connection'] = connection = engine.connect()\n"
+        "command.upgrade(config, '451aebb31d03'); connection.commit()"
+    )
+    subprocess.run([sys.executable, "-c", older, uri], check=True, timeout=300, capture_output=True)
+    with pytest.raises(Refusal) as refused:
+        connect(uri)
+    command = shlex.split(refused.value.faults[0].fix.split("`")[1])
+    assert command[:3] == ["mlflow", "db", "upgrade"]
+    subprocess.run([sys.executable, "-m", *command], check=True, timeout=300, capture_output=True)
+    assert connect(uri)[1] == "1"
 
 
 @pytest.fixture
