@@ -101,20 +101,22 @@ def resumable_run(
 ) -> str:
     """The run whose id a run folder remembers, or a new one that it remembers from now on.
 
-    A run that a kill left open, or that ended early, is taken up again; a finished one is left as it is.
+    A run that a kill left open, or that ended early, is taken up again; a finished one is left as it is. A store that
+    has no run of this folder gets one; the folder remembers the runs in other stores too.
     Raises: Refusal TK-01 (exit 6) if the store has gone away.
     """
     memory = folder / _MEMORY
+    known = read_json(memory) if memory.exists() else {}
+    earlier = [str(run_id) for run_id in (known.get("run_id"), *known.get("earlier", [])) if run_id]
     try:
-        if memory.exists():
-            known = read_json(memory)
-            if known.get("experiment_id") == experiment_id and _exists(client, known["run_id"]):
-                _take_up(client, str(known["run_id"]))
-                return str(known["run_id"])
+        there = next((run_id for run_id in earlier if _exists(client, run_id)), None)
+        if there is not None:
+            _take_up(client, there)
+            return there
         run_id = start_run(client, experiment_id, name=name, params=params, tags=tags, parent_run_id=parent_run_id)
     except MlflowException as error:
         raise no_answer(client.tracking_uri, error) from error
-    write_json_durably(memory, {"experiment_id": experiment_id, "run_id": run_id})
+    write_json_durably(memory, {"experiment_id": experiment_id, "run_id": run_id, "earlier": earlier})
     return run_id
 
 

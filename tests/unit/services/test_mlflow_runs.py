@@ -15,6 +15,7 @@ from femseg.services.mlflow_runs import (
     run_with_true_status,
     start_run,
 )
+from femseg.services.tracking import connect
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -134,3 +135,12 @@ def test_an_input_that_dvc_does_not_know_is_named_by_our_hash(store, run_id):
     log_dataset(client, run_id, name="split", source="data/split.json", digest="ab" * 32, context="training")
     (dataset,) = client.get_run(run_id).inputs.dataset_inputs
     assert dataset.dataset.digest == ("ab" * 32)[:36]
+
+
+def test_a_folder_remembers_its_run_in_every_store(store, tmp_path):
+    other = connect(f"sqlite:///{tmp_path / 'other.db'}")
+    words = {"folder": tmp_path / "run", "name": "train-raw", "params": {}}
+    here, there = (resumable_run(*place, **words) for place in (store, other))
+    assert here != there
+    assert resumable_run(*store, **words) == here
+    assert resumable_run(*other, **words) == there
