@@ -46,6 +46,7 @@ def test_16_processes_that_meet_a_fresh_server_all_get_the_one_experiment_TK_04(
 
 def test_who_has_no_password_is_told_so_and_not_that_the_server_is_away_TK_01(server, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "wrong")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "100")  # a busy server is another matter
     with pytest.raises(Refusal) as refused:
         connect(server.uri)
     assert refused.value.exit_code == ExitCode.SERVICE_DOWN
