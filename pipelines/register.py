@@ -29,7 +29,15 @@ from femseg.reports.evidence import read_curve
 from femseg.services.registry import CHALLENGER, MODEL_NAME, Registration, register_package
 from femseg.services.replay import EVALUATED_MD5, EVIDENCE
 from femseg.services.scratch_project import evaluated_paths
-from femseg.services.tracking import MlflowRecorder, connect, end_run, find_run, log_dataset, start_run
+from femseg.services.tracking import (
+    MlflowRecorder,
+    artefacts_taken,
+    connect,
+    end_run,
+    find_run,
+    log_dataset,
+    start_run,
+)
 from femseg.services.version_card import lineage_rows, log_card
 from femseg.services.version_evidence import log_predictions
 from femseg.settings import read_section
@@ -142,16 +150,17 @@ def main() -> None:
     package = packages[candidate.input_mode]
     client, experiment_id = connect()
     run_id = training_run(client, experiment_id, candidate.input_mode, package)
-    log_evidence(client, run_id, candidate.input_mode, package)
-    registration = register_package(
-        client,
-        MODELS / candidate.input_mode,
-        run_id=run_id,
-        tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
-        input_channels=package.network.input_channels,
-    )
-    keep_predictions(client, registration.version, candidate.input_mode, package)
-    keep_card(client, registration, package)
+    with artefacts_taken(client, "model and evidence"):
+        log_evidence(client, run_id, candidate.input_mode, package)
+        registration = register_package(
+            client,
+            MODELS / candidate.input_mode,
+            run_id=run_id,
+            tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
+            input_channels=package.network.input_channels,
+        )
+        keep_predictions(client, registration.version, candidate.input_mode, package)
+        keep_card(client, registration, package)
     record = {
         "model": MODEL_NAME,
         "alias": CHALLENGER,

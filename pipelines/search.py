@@ -20,7 +20,14 @@ from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
 from femseg.services.search import refuse_failures, search_on_ray
 from femseg.services.search_trials import trial_rows
-from femseg.services.tracking import MlflowRecorder, connect, resumable_run, run_with_true_status, stage_tags
+from femseg.services.tracking import (
+    MlflowRecorder,
+    artefacts_taken,
+    connect,
+    resumable_run,
+    run_with_true_status,
+    stage_tags,
+)
 from femseg.services.training_job import TrainingJob, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import CurveRow
@@ -139,7 +146,8 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], runs: P
         results = search_on_ray(settings, input_modes, job_of, client)
         curves = {trial_id: trial_rows(job, print) for trial_id, job in jobs.items()}
         write_results(results, curves, settings, input_modes)
-        record_account(client, parent, folder, sum(row.seconds for rows in curves.values() for row in rows))
+        with artefacts_taken(client, "the account of the search"):
+            record_account(client, parent, folder, sum(row.seconds for rows in curves.values() for row in rows))
         end(runs, space)
         refuse_failures(results, settings, input_modes)
     return results

@@ -13,7 +13,7 @@ from femseg.errors import ExitCode, Fault, Refusal
 from femseg.inference.verdict import training_range
 from femseg.networks.package import write_package
 from femseg.networks.vnet import VNetSettings
-from femseg.promotion.lineage import lineage, software_versions
+from femseg.promotion.lineage import dvc_hashes, lineage, software_versions
 from femseg.services.clusters import ray_session
 from femseg.services.jobs import job_tags
 from femseg.services.run_folder import claimed
@@ -126,8 +126,18 @@ def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResu
     )
     job = replace(job, mlflow_run_id=run_id)
     with run_with_true_status(client, run_id):
-        for name, source in (("inputs", inputs), ("masks", MASKS), ("split", SPLIT)):
-            log_dataset(client, run_id, name=name, source=str(source), digest=job.fingerprint[name], context="training")
+        sources = {"inputs": inputs.as_posix(), "masks": MASKS.as_posix(), "split": SPLIT.as_posix()}
+        locked = dvc_hashes(Path("dvc.lock"), list(sources.values()))
+        for name, source in sources.items():
+            log_dataset(
+                client,
+                run_id,
+                name=name,
+                source=source,
+                digest=job.fingerprint[name],
+                context="training",
+                dvc_md5=locked.get(source, ""),
+            )
         if is_complete(job):
             print(f"train {input_mode}: already complete")
         else:

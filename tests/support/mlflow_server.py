@@ -103,7 +103,12 @@ def _served(server: MlflowServer) -> Iterator[MlflowServer]:
 
 @contextmanager
 def mlflow_server(
-    folder: Path, *, store: str = "", artifacts: str = "", env: Mapping[str, str] | None = None
+    folder: Path,
+    *,
+    store: str = "",
+    artifacts: str = "",
+    env: Mapping[str, str] | None = None,
+    largest_file_mib: int = 0,
 ) -> Iterator[MlflowServer]:
     """A server without names and passwords, as for one person.
 
@@ -112,11 +117,14 @@ def mlflow_server(
         store: where runs are kept; SQLite in `folder` unless said otherwise.
         artifacts: where the server keeps artefacts (a path or s3://…); `folder`/artifacts unless said otherwise.
         env: more environment, for instance AWS_ENDPOINT_URL and credentials.
+        largest_file_mib: beyond this its disk is full; 0 sets no bound.
     """
     port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", store or f"sqlite:///{folder / 'server.db'}"]
     command += ["--artifacts-destination", artifacts or str(folder / "artifacts")]
+    if largest_file_mib:
+        command = ["sh", "-c", f'ulimit -f {largest_file_mib * 2048}; exec "$@"', "sh", *command]  # blocks of 512 bytes
     with _served(MlflowServer(command, port=port, folder=folder, env=env)) as server:
         yield server
 

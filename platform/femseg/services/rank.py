@@ -3,6 +3,7 @@
 import threading
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -12,7 +13,7 @@ from ray.train.torch import get_device, prepare_model
 
 from femseg.errors import ExitCode, Refusal
 from femseg.services.driver_desk import RankSide
-from femseg.services.tracking import MlflowRecorder, connect
+from femseg.services.tracking import BackgroundRecorder
 from femseg.services.training_job import TrainingJob, fit_job
 from femseg.settings import checked
 from femseg.training.recorder import NoRecorder
@@ -69,7 +70,8 @@ def run_rank(plain: dict[str, Any]) -> None:
 def _train(plain: dict[str, Any], desk: RankSide, rank: int, world_size: int) -> None:
     job = checked(TrainingJob, plain["job"], where="job", file="training job")
     records = rank == 0 and bool(job.mlflow_run_id)
-    recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id) if records else None
+    folder = Path(job.run_folder)
+    recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, folder, say=desk.say) if records else None
     drain_noticed = _Drain(desk).noticed if plain["drains"] else (lambda: False)
     surroundings = Surroundings(
         rank=rank,
@@ -87,4 +89,4 @@ def _train(plain: dict[str, Any], desk: RankSide, rank: int, world_size: int) ->
             desk.advance(result.iterations, "", last=True)
     finally:
         if recorder:
-            recorder.offer()  # what it does not take, `record_curve` sends when all is done
+            recorder.close()  # what the store does not take, `record_curve` sends when all is done

@@ -219,9 +219,9 @@ def _close_run(client: MlflowClient, job: TrainingJob, result: TrialResult) -> N
         client.set_tag(run_id, "failure", result.failure)
     elif result.validation_dice is not None:
         record_curve(client, job)
-        MlflowRecorder(client, run_id, batch=1).metric(
-            "best_validation_dice", result.validation_dice, step=result.iterations
-        )
+        recorder = MlflowRecorder(client, run_id)
+        recorder.metric("best_validation_dice", result.validation_dice, step=result.iterations)
+        recorder.flush()
     end_run(client, run_id, "FINISHED" if usable(result) else "FAILED")
 
 

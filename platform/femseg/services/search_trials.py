@@ -9,7 +9,7 @@ import torch
 from ray import tune
 
 from femseg.errors import ExitCode, Refusal
-from femseg.services.tracking import MlflowRecorder, connect
+from femseg.services.tracking import BackgroundRecorder
 from femseg.services.training_job import TrainingJob, fit_job
 from femseg.settings import checked
 from femseg.training.checkpoint import newest_good_checkpoint
@@ -72,7 +72,7 @@ def _trained_to(job: TrainingJob, last_iteration: int, say: Callable[[str], None
     if rows and rows[-1].iteration >= last_iteration:
         return best_dice(rows, last_iteration)
     rung = _Rung(last_iteration, best_dice(rows, last_iteration))
-    recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id)
+    recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, Path(job.run_folder), say=say)
     surroundings = Surroundings(
         device=torch.device("cuda" if job.train.use_gpu else "cpu"),
         recorder=recorder,
@@ -86,7 +86,7 @@ def _trained_to(job: TrainingJob, last_iteration: int, say: Callable[[str], None
         if not (refusal.exit_code == ExitCode.RESUMABLE and rung.over()):
             raise
     finally:
-        recorder.offer()
+        recorder.close()
     return rung.best_dice
 
 

@@ -1,5 +1,6 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
+from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from femseg.durable import sha256_of_json
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
+from femseg.services.point_spool import SPOOL, PointSpool
 from femseg.services.tracking import MlflowRecorder, tracking_uri
 from femseg.settings import as_plain
 from femseg.training.batches import share_of_rank
@@ -133,12 +135,13 @@ def is_complete(job: TrainingJob) -> bool:
 def record_curve(client: MlflowClient, job: TrainingJob) -> None:
     """Send every point of the run's newest checkpoint that its MLflow run does not hold yet.
 
-    These are the points that waited to be sent when a worker was killed after the checkpoint.
+    These are the points that waited in the spool while the store was away, and those that were trained on another node.
     """
     newest = newest_good_checkpoint(Path(job.run_folder), print)
-    recorder = MlflowRecorder(client, job.mlflow_run_id)
-    for row in rows_from_plain(newest.state["rows"]) if newest else ():
-        for name, value in asdict(row).items():
-            if name != "iteration" and value is not None:
-                recorder.metric(name, value, step=row.iteration)
-    recorder.flush()
+    with closing(PointSpool(Path(job.run_folder) / SPOOL)) as spool:
+        recorder = MlflowRecorder(client, job.mlflow_run_id, spool)
+        for row in rows_from_plain(newest.state["rows"]) if newest else ():
+            for name, value in asdict(row).items():
+                if name != "iteration" and value is not None:
+                    recorder.metric(name, value, step=row.iteration)
+        recorder.flush()

@@ -1,0 +1,120 @@
+"""A run that is RUNNING in the store is alive: it says so every minute, and silent ones are closed."""
+
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mlflow.entities import Run
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from femseg.services.tracking_store import store_time_s
+
+HEARTBEAT, OWNER, ENDED = "femseg.heartbeat", "femseg.owner", "femseg.ended"
+BEAT_S, SILENT_S = 60.0, 600.0
+_RUNS_AT_ONCE = 1000
+
+
+def life_tags(client: MlflowClient) -> dict[str, str]:
+    """Tags that a run carries from its first moment: its last sign of life, and the process that gives it."""
+    return {HEARTBEAT: str(int(store_time_s(client.tracking_uri))), OWNER: this_process()}
+
+
+def this_process() -> str:
+    """Host, process and when it began; and the boot and process namespace in which its number means something."""
+    here = " ".join(f"{key}={value}" for key, value in _here().items())
+    return f"host={socket.gethostname()} pid={os.getpid()} began={_began(os.getpid())} {here}"
+
+
+def _here() -> dict[str, str]:
+    boot = Path("/proc/sys/kernel/random/boot_id")
+    namespace = Path("/proc/self/ns/pid")
+    return {
+        "boot": boot.read_text().strip() if boot.exists() else "unknown",
+        "namespace": str(namespace.readlink()) if namespace.exists() else "unknown",
+    }
+
+
+def _began(pid: int) -> str:
+    """When a process began, in ticks since boot; "" if there is none (a zombie is none)."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
+
+
+@contextmanager
+def heartbeat(client: MlflowClient, run_id: str, *, every_s: float = BEAT_S) -> Iterator[None]:
+    """Give signs of life while the block runs, from a thread. A run that was closed by mistake is opened again.
+
+    A store that is away is asked again at the next beat.
+    """
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(every_s):
+            with suppress(Exception):  # whatever a client makes of a sick store
+                client.set_tag(run_id, HEARTBEAT, str(int(store_time_s(client.tracking_uri))))
+                if client.get_run(run_id).info.status != "RUNNING" and not ended.is_set():
+                    client.update_run(run_id, status="RUNNING")
+
+    thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()  # its requests are bounded; one of them must not reopen the run behind its end
+
+
+def close_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
+    """Close what died without a word (TK-06): runs whose process is gone, or silent for ten minutes elsewhere.
+
+    A run that was made by another tool, and carries no heartbeat, is left alone; so is one that we may not change.
+    Returns: ids of the runs that were closed.
+    """
+    runs = client.search_runs([experiment_id], "attributes.status = 'RUNNING'", max_results=_RUNS_AT_ONCE)
+    running = {run.info.run_id: run for run in runs if HEARTBEAT in run.data.tags}
+    now_s = store_time_s(client.tracking_uri) if running else 0.0
+    closed = []
+    for run_id, run in running.items():
+        reason = _cause_of_death(run, running, now_s)
+        if reason:
+            with suppress(MlflowException):
+                _close(client, run, reason)
+                closed.append(str(run_id))
+    return closed
+
+
+def _close(client: MlflowClient, run: Run, reason: str) -> None:
+    """As it had ended before, if another tool reopened it; otherwise as KILLED, at its last sign of life."""
+    tags, run_id = run.data.tags, run.info.run_id
+    if ENDED in tags:
+        client.set_terminated(run_id, status=tags[ENDED])
+        return
+    client.set_tag(run_id, "end_reason", reason)
+    client.set_terminated(run_id, status="KILLED", end_time=int(float(tags[HEARTBEAT]) * 1000))
+
+
+def _cause_of_death(run: Run, running: Mapping[str, Run], now_s: float) -> str:
+    """Why a run is held for dead; "" while it may be alive. A nested run lives as long as the run above it."""
+    tags = run.data.tags
+    owner = dict(word.split("=", 1) for word in tags.get(OWNER, "").split() if "=" in word)
+    if {key: owner.get(key) for key in _here()} == _here():
+        alive = owner["began"] and _began(int(owner["pid"])) == owner["began"]
+        return "" if alive else f"process {owner['pid']} on {owner['host']} ended without a word"
+    above = running.get(tags.get("mlflow.parentRunId", ""))
+    if above is not None and not _cause_of_death(above, running, now_s):
+        return ""
+    silent_s = now_s - float(tags[HEARTBEAT])
+    if silent_s < SILENT_S:
+        return ""
+    said = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(tags[HEARTBEAT])))
+    return (
+        f"no sign of life since {said} from process {owner.get('pid', '?')} on {owner.get('host', 'an unknown host')}"
+    )

@@ -1,0 +1,173 @@
+"""MLflow runs that say what they ran on, are taken up again after a kill, and end with a true status."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.tracking import MlflowClient
+
+from femseg.durable import read_json, write_json_durably
+from femseg.errors import ExitCode, Refusal
+from femseg.promotion.lineage import git_state
+from femseg.services.mlflow_heartbeat import ENDED, heartbeat, life_tags
+from femseg.services.tracking_store import no_answer
+
+_MEMORY = "mlflow_run.json"
+_DIGEST_LENGTH = 36  # MLflow takes no longer one
+
+
+def flat(settings: Mapping[str, object], prefix: str = "") -> dict[str, str]:
+    """Nested settings as MLflow parameters: `{"train": {"seed": 1}}` becomes `{"train.seed": "1"}`."""
+    pairs: dict[str, str] = {}
+    for key, value in settings.items():
+        name = f"{prefix}{key}"
+        pairs |= flat(value, f"{name}.") if isinstance(value, Mapping) else {name: str(value)}
+    return pairs
+
+
+def stage_tags(stage: str, **more: str) -> dict[str, str]:
+    """Tags of a run of a pipeline stage: which one, of which code, of which DVC experiment."""
+    state = git_state(Path())
+    found = {
+        "stage": stage,
+        "mlflow.source.name": f"python -m pipelines.{stage}",
+        "mlflow.source.git.commit": state["commit"],
+        "git_modified": None if state["modified"] is None else str(state["modified"]).lower(),
+        "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
+        **more,
+    }
+    return {name: value for name, value in found.items() if value}
+
+
+def start_run(
+    client: MlflowClient,
+    experiment_id: str,
+    *,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str] | None = None,
+    parent_run_id: str | None = None,
+) -> str:
+    """Create a run with its parameters; returns its id. It counts as alive while this process is (TK-06)."""
+    above = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
+    run = client.create_run(experiment_id, run_name=name, tags={**(tags or {}), **above, **life_tags(client)})
+    client.log_batch(run.info.run_id, params=[Param(key, value) for key, value in flat(params).items()])
+    return str(run.info.run_id)
+
+
+def end_run(client: MlflowClient, run_id: str, status: str) -> None:
+    """Close a run as FINISHED, FAILED or KILLED."""
+    client.set_tag(run_id, ENDED, status)
+    client.set_terminated(run_id, status=RunStatus.to_string(RunStatus.from_string(status)))
+
+
+@contextmanager
+def run_with_true_status(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Close the run by how its block ended: FINISHED, KILLED (stopped by a signal, resumable) or FAILED.
+
+    While the block runs, the run gives signs of life.
+    Raises: Refusal TK-01 (exit 6) if the store went away meanwhile; the same command sends the rest once it is back.
+    """
+    try:
+        with heartbeat(client, run_id):
+            yield
+        end_run(client, run_id, "FINISHED")
+    except BaseException as error:
+        stopped = isinstance(error, KeyboardInterrupt | SystemExit) or (
+            isinstance(error, Refusal) and error.exit_code == ExitCode.RESUMABLE
+        )
+        with suppress(MlflowException):
+            client.set_tag(run_id, "end_reason", f"{type(error).__name__}: {error}"[:500])
+            end_run(client, run_id, "KILLED" if stopped else "FAILED")
+        if isinstance(error, MlflowException):
+            raise no_answer(client.tracking_uri, error) from error
+        raise
+
+
+def resumable_run(
+    client: MlflowClient,
+    experiment_id: str,
+    *,
+    folder: Path,
+    name: str,
+    params: Mapping[str, object],
+    tags: Mapping[str, str] | None = None,
+    parent_run_id: str | None = None,
+) -> str:
+    """The run whose id a run folder remembers, or a new one that it remembers from now on.
+
+    A run that a kill left open, or that ended early, is taken up again; a finished one is left as it is. A store that
+    has no run of this folder gets one; the folder remembers the runs in other stores too.
+    Raises: Refusal TK-01 (exit 6) if the store has gone away.
+    """
+    memory = folder / _MEMORY
+    known = read_json(memory) if memory.exists() else {}
+    earlier = [str(run_id) for run_id in (known.get("run_id"), *known.get("earlier", [])) if run_id]
+    try:
+        there = next((run_id for run_id in earlier if _exists(client, run_id)), None)
+        if there is not None:
+            _take_up(client, there)
+            return there
+        run_id = start_run(client, experiment_id, name=name, params=params, tags=tags, parent_run_id=parent_run_id)
+    except MlflowException as error:
+        raise no_answer(client.tracking_uri, error) from error
+    write_json_durably(memory, {"experiment_id": experiment_id, "run_id": run_id, "earlier": earlier})
+    return run_id
+
+
+def _take_up(client: MlflowClient, run_id: str) -> None:
+    """Reopen a run that ended early; how it ended then stays with it, under another name."""
+    run = client.get_run(run_id)
+    if run.info.status == "FINISHED":
+        return
+    for name, value in life_tags(client).items():
+        client.set_tag(run_id, name, value)
+    for name in {ENDED, "end_reason"} & run.data.tags.keys():
+        client.delete_tag(run_id, name)
+    if "end_reason" in run.data.tags:
+        client.set_tag(run_id, "earlier_end_reason", run.data.tags["end_reason"])
+    client.update_run(run_id, status="RUNNING")
+
+
+def _exists(client: MlflowClient, run_id: str) -> bool:
+    """Raises: MlflowException if the store cannot say: a second run must not come of a store that is ill."""
+    try:
+        return str(client.get_run(run_id).info.lifecycle_stage) == "active"
+    except MlflowException as error:
+        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+            return False
+        raise
+
+
+def log_dataset(
+    client: MlflowClient, run_id: str, *, name: str, source: str, digest: str, context: str, dvc_md5: str = ""
+) -> None:
+    """Name an input of a run with its hashes, without loading it.
+
+    Args:
+        digest: our own hash of it.
+        dvc_md5: what dvc.lock says of it ("….dir" for a folder), if it says something. It is then the dataset's digest,
+            so that a run is found by what `dvc` prints (`dataset.digest = '…'`), and our hash is a tag of the input.
+    """
+    entity = Dataset(
+        name=name,
+        digest=(dvc_md5 or digest)[:_DIGEST_LENGTH],
+        source_type="local",
+        source=json.dumps({"uri": source}),
+        schema=None,
+        profile=None,
+    )
+    said = {"mlflow.data.context": context, "sha256": digest, "dvc_md5": dvc_md5}
+    tags = [InputTag(key=key, value=value) for key, value in said.items() if value]
+    client.log_inputs(run_id, datasets=[DatasetInput(dataset=entity, tags=tags)])
+
+
+def find_run(client: MlflowClient, experiment_id: str, *, tag: str, value: str) -> str | None:
+    """The newest finished run that carries a tag, or None."""
+    runs = client.search_runs([experiment_id], f"tags.{tag} = '{value}' and attributes.status = 'FINISHED'")
+    return str(runs[0].info.run_id) if runs else None
