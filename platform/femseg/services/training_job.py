@@ -18,7 +18,7 @@ from femseg.training.batches import share_of_rank
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.curves import rows_from_plain
 from femseg.training.session import FitResult, fit
-from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.settings import OptimisationSettings, TrainSettings, what_decides
 from femseg.training.stored_cases import StoredCases
 from femseg.training.surroundings import Surroundings
 
@@ -73,7 +73,7 @@ def training_job(
         "split": read_split(split).sha256,
         "network": sha256_of_json(as_plain(network)),
         "optimisation": sha256_of_json(as_plain(optimisation)),
-        "train": sha256_of_json(as_plain(train)),
+        "train": sha256_of_json(what_decides(train, network)),
         "code": code_sha256(["networks", "training"]),
     }
     return TrainingJob(

@@ -1,9 +1,12 @@
 """How a network is trained: what search and training share, and what is the training's own."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
+from femseg.networks.vnet import VNetSettings
 from femseg.training.losses import DiceDenominator
+
+_HOW_NOT_WHAT = ("use_gpu", "checkpoint_every", "keep_checkpoints")
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -124,3 +127,20 @@ class TrainSettings:
         for name in ("max_iterations", "validate_every", "checkpoint_every", "keep_checkpoints", "workers"):
             _at_least(name, getattr(self, name), 1)
         _at_least("seed", self.seed, 0)
+
+
+def share_matters(network: VNetSettings) -> bool:
+    """Whether a network computes over a worker's share as a whole, so that another number of workers changes a run.
+
+    Batch statistics are taken over the share, and dropout draws for the share at once; all else is done per sample.
+    """
+    return network.normalisation == "batch" or network.dropout > 0
+
+
+def what_decides(train: TrainSettings, network: VNetSettings) -> dict[str, Any]:
+    """The settings that make a run itself; how it is carried out may differ when it goes on (TR-12).
+
+    The number of workers is among them only where `share_matters`.
+    """
+    left_out = {*_HOW_NOT_WHAT, *(() if share_matters(network) else ("workers",))}
+    return {name: value for name, value in asdict(train).items() if name not in left_out}
