@@ -3,10 +3,11 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNetSettings
 from femseg.training.losses import DiceDenominator
 
-_HOW_NOT_WHAT = ("use_gpu", "checkpoint_every", "keep_checkpoints")
+_HOW_NOT_WHAT = ("use_gpu", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints")
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -102,8 +103,9 @@ class TrainSettings:
         max_iterations: optimiser steps.
         validate_every: iterations between validations; the last iteration is always validated.
         checkpoint_every: iterations between checkpoints; what a killed run loses at most.
+        checkpoint_minutes: a checkpoint also when the last one is so old; 0 leaves it at iterations.
         keep_checkpoints: newest checkpoints kept besides the best by validation.
-        workers: data-parallel processes; each takes its share of the batch.
+        workers: data-parallel processes; each takes its share of the batch. A run may go on with another number.
         use_gpu: one GPU for each worker.
         seed: of the initial weights, the order of cases, augmentation and dropout.
     """
@@ -112,6 +114,7 @@ class TrainSettings:
     max_iterations: int = 10_000
     validate_every: int = 500
     checkpoint_every: int = 200
+    checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
     workers: int = 1
     use_gpu: bool = False
@@ -127,6 +130,7 @@ class TrainSettings:
         for name in ("max_iterations", "validate_every", "checkpoint_every", "keep_checkpoints", "workers"):
             _at_least(name, getattr(self, name), 1)
         _at_least("seed", self.seed, 0)
+        _at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
 
 
 def share_matters(network: VNetSettings) -> bool:
@@ -144,3 +148,18 @@ def what_decides(train: TrainSettings, network: VNetSettings) -> dict[str, Any]:
     """
     left_out = {*_HOW_NOT_WHAT, *(() if share_matters(network) else ("workers",))}
     return {name: value for name, value in asdict(train).items() if name not in left_out}
+
+
+def refuse_other_shares(network: VNetSettings, train: TrainSettings, world_size: int) -> None:
+    """Raises: Refusal (TR-12, exit 2) if this many workers would make another run of it than the settings say."""
+    if share_matters(network) and world_size != train.workers:
+        raise Refusal(
+            Fault(
+                id="TR-12",
+                file="params.yaml",
+                problem=f"batch statistics and dropout see a worker's share as a whole: a run with train.workers "
+                f"{train.workers} cannot go on with {world_size}",
+                fix="give it that many workers, or set network.normalisation to instance and network.dropout to 0",
+                exit_code=ExitCode.USAGE,
+            )
+        )

@@ -9,9 +9,9 @@ from femseg.training.checkpoint import (
     discard_old_checkpoints,
     newest_good_checkpoint,
     read_checkpoint,
-    refuse_other_run,
     write_checkpoint,
 )
+from femseg.training.run_identity import refuse_other_run
 
 
 def written(folder, *iterations):
@@ -105,7 +105,7 @@ def test_tr_11_another_runs_checkpoint_is_refused_with_every_differing_key(tmp_p
 
 def test_st_07_retention_keeps_the_newest_and_the_best(tmp_path):
     written(tmp_path, 5, 10, 15, 20)
-    discard_old_checkpoints(tmp_path, newest=2, also_keep={5})
+    discard_old_checkpoints(tmp_path, newest=2, also_keep={5}, say=pytest.fail)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000005", "step-000015", "step-000020"]
 
 
