@@ -14,7 +14,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.durable import read_json, sha256_of_file, write_bytes_durably, write_json_durably
+from femseg.durable import read_json, sha256_of_file, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.settings import as_plain, checked
 from femseg.volumes.files.npy_header import MAGIC, npy_header
@@ -25,6 +25,7 @@ ArrayKind = Literal["raw", "gradient", "both", "mask"]
 
 FORMAT = 1
 INDEX_NAME = "index.json"
+_OWN_HASH = "sha256_of_index"  # grids and remarks stand in no other file that vouches for them
 _DTYPES: dict[ArrayKind, np.dtype[Any]] = {
     "raw": np.dtype("<f4"),
     "gradient": np.dtype("<f4"),
@@ -110,7 +111,8 @@ def write_index(folder: Path, kind: ArrayKind, recipe: InputRecipe, entries: Map
     for leftover in {*folder.glob("*.npy"), *folder.glob(".*.part*")} - named:
         leftover.unlink()
     index = _Index(format=FORMAT, kind=kind, recipe=recipe, cases=dict(sorted(entries.items())))
-    return write_json_durably(folder / INDEX_NAME, as_plain(index))
+    plain = as_plain(index)
+    return write_json_durably(folder / INDEX_NAME, {**plain, _OWN_HASH: sha256_of_json(plain)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +140,7 @@ class ArrayStore:
         plain = read_json(path)
         if not isinstance(plain, dict) or plain.get("format") != FORMAT:
             raise _integrity(path, f"is no array index of format {FORMAT}")
+        own_hash = plain.pop(_OWN_HASH, "")
         try:
             index = checked(_Index, plain, where="index", file=path)
         except Refusal as refusal:
@@ -145,6 +148,8 @@ class ArrayStore:
         unsafe = [case_id for case_id in index.cases if not _CASE_ID.fullmatch(case_id)]
         if unsafe:
             raise _integrity(path, f"holds an unsafe case id {unsafe[0]!r}")
+        if own_hash != sha256_of_json(plain):
+            raise _integrity(path, "its own hash does not hold")
         return cls(
             folder=folder,
             sha256=sha256_of_file(path),

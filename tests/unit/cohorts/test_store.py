@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from femseg.cohorts.store import INDEX_NAME, ArrayStore, bytes_needed, write_array, write_index
-from femseg.durable import require_free_space
+from femseg.durable import require_free_space, sha256_of_json
 from femseg.errors import ExitCode, Refusal
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.network_input import InputRecipe
@@ -26,6 +26,11 @@ def _fill(folder, case_ids=("case-a", "case-b"), array=ARRAY, kind="raw"):
     }
     write_index(folder, kind, RECIPE, entries)
     return entries
+
+
+def _sealed(index):
+    rest = {key: value for key, value in index.items() if key != "sha256_of_index"}
+    return {**rest, "sha256_of_index": sha256_of_json(rest)}
 
 
 def _contents(folder):
@@ -113,7 +118,7 @@ def test_a_faulty_npy_file_is_refused_by_name_and_runs_nothing(tmp_path, kind, k
     if known_hash:  # as if the index itself had been forged: what is in the file still decides
         index = json.loads((tmp_path / INDEX_NAME).read_text())
         index["cases"]["case-a"]["sha256"] = hashlib.sha256(content).hexdigest()
-        (tmp_path / INDEX_NAME).write_text(json.dumps(index))
+        (tmp_path / INDEX_NAME).write_text(json.dumps(_sealed(index)))
     store = ArrayStore.open(tmp_path)
     with pytest.raises(Refusal, match=r"case-a\.npy") as caught:
         store.load("case-a")
@@ -140,6 +145,8 @@ def test_one_flipped_bit_anywhere_in_an_array_is_seen(tmp_path):
         (lambda index: index["cases"]["case-a"].pop("sha256"), "sha256"),
         (lambda index: index["cases"].update({"../case": index["cases"]["case-a"]}), "unsafe"),
         (lambda index: index["recipe"].update(input_mode="x-ray"), "input_mode"),
+        (lambda index: index["cases"]["case-a"]["ct_grid"].update(spacing_mm_zyx=[9.0, 9.0, 9.0]), "its own hash"),
+        (lambda index: index.pop("sha256_of_index"), "its own hash"),
     ],
 )
 def test_an_index_that_is_not_ours_is_refused(tmp_path, change, says):
@@ -198,7 +205,7 @@ def test_a_header_that_no_parser_can_end_is_refused_though_its_hash_holds_IN_25(
     (tmp_path / "case-a.npy").write_bytes(content)
     index = json.loads((tmp_path / INDEX_NAME).read_text())
     index["cases"]["case-a"]["sha256"] = hashlib.sha256(content).hexdigest()
-    (tmp_path / INDEX_NAME).write_text(json.dumps(index))
+    (tmp_path / INDEX_NAME).write_text(json.dumps(_sealed(index)))
     with pytest.raises(Refusal, match="is no NPY file") as caught:
         ArrayStore.open(tmp_path).load("case-a")
     assert caught.value.exit_code == ExitCode.INTEGRITY
