@@ -184,7 +184,7 @@ def test_tr_04_whatever_file_of_a_stopped_run_is_torn_or_gone_it_goes_on_to_the_
 
 
 def test_tr_12_a_network_that_sees_a_share_as_a_whole_goes_on_with_no_other_number_of_workers(spheres, tmp_path):
-    with pytest.raises(Refusal, match="train.workers 2 cannot go on with 1") as refused:
+    with pytest.raises(Refusal, match=r"train\.workers 2 cannot go on with 1") as refused:
         run(spheres, tmp_path, settings={"workers": 2})  # this network has dropout
     assert refused.value.exit_code == ExitCode.USAGE
 
@@ -195,7 +195,7 @@ def test_tr_13_out_of_gpu_memory_is_a_sentence_with_what_to_change(spheres, tmp_
 
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**30)
     with pytest.raises(
-        Refusal, match="out of GPU memory with 2 samples at a time on this GPU, peak 3.0 GiB"
+        Refusal, match=r"out of GPU memory with 2 samples at a time on this GPU, peak 3\.0 GiB"
     ) as refused:
         run(spheres, tmp_path, wrap=lambda network: network.register_forward_pre_hook(full) and network)
     assert refused.value.exit_code == ExitCode.RESOURCE
