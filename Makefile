@@ -5,12 +5,13 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help repro register test slow lint format constraints bench clean
+.PHONY: help repro register test slow chaos lint format constraints bench clean
 
 help:
 	@echo "make repro        environment, then the whole pipeline; ends with a registered model and reports/comparison.html"
 	@echo "make test         environment, then the tests"
 	@echo "make slow         the tests that take minutes"
+	@echo "make chaos        kill -9 of trainings at random instants; is anything lost, are the bits the same? (half an hour)"
 	@echo "make lint         ruff, mypy --strict, import contracts"
 	@echo "make bench        every benchmark that needs no GPU; JSON into benchmarks/results"
 	@echo "make constraints  renew constraints.txt from pyproject.toml's bounds"
@@ -40,6 +41,9 @@ test: $(VENV)/.dev
 
 slow: $(VENV)/.dev
 	python -m pytest -m slow
+
+chaos: $(VENV)/.dev
+	python benchmarks/chaos.py --kills 100 --ray 20 --output benchmarks/results/chaos.json
 
 lint: $(VENV)/.dev
 	ruff check . && ruff format --check . && mypy && lint-imports

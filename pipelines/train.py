@@ -22,6 +22,7 @@ from femseg.services.training import train_on_ray
 from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
+from femseg.training.run_identity import nearest_other_run
 from femseg.training.session import FitResult
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings
@@ -159,6 +160,8 @@ def main() -> None:
     inputs = Path("data/arrays") / input_mode
     job = described_job(input_mode, inputs)
     with claimed(Path(job.run_folder)):
+        if remark := nearest_other_run(Path(job.run_folder), job.fingerprint):
+            print(f"train {input_mode}: {remark}")
         result = tracked_training(job, input_mode, inputs)
     print(f"{input_mode}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
 

@@ -41,8 +41,12 @@ def _fsync(path: Path) -> None:
         os.close(handle)
 
 
-def _refuse_if_unwritable(path: Path, error: OSError) -> None:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.ESTALE):
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.ESTALE)
+
+
+def refuse_if_unwritable(path: Path, error: OSError) -> None:
+    """Raises: Refusal (ST-06, exit 5) if the error is the disk's: full, over quota, read-only, broken or gone."""
+    if error.errno in _UNWRITABLE:
         raise Refusal(
             Fault(
                 id="ST-06",
@@ -59,7 +63,7 @@ def _make_place(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        _refuse_if_unwritable(path, error)
+        refuse_if_unwritable(path, error)
         _refuse_misplaced(path, error.strerror or str(error))
 
 
@@ -80,7 +84,7 @@ def require_writable(path: Path) -> None:
         os.close(os.open(probe, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
         probe.unlink()
     except OSError as error:
-        _refuse_if_unwritable(path, error)
+        refuse_if_unwritable(path, error)
         _refuse_misplaced(path, error.strerror or str(error))
 
 
@@ -90,7 +94,7 @@ def _refuse_unusable(path: Path) -> None:
         if path.is_dir():
             _refuse_misplaced(path, os.strerror(errno.EISDIR))
     except OSError as error:
-        _refuse_if_unwritable(path, error)
+        refuse_if_unwritable(path, error)
         _refuse_misplaced(path, error.strerror or str(error))
 
 
@@ -113,7 +117,7 @@ def written_durably(
     try:
         temporary, claim = _claimed_temporary(path, mode)
     except OSError as error:
-        _refuse_if_unwritable(path, error)
+        refuse_if_unwritable(path, error)
         _refuse_misplaced(path, error.strerror or str(error))
     try:
         yield temporary
@@ -127,7 +131,7 @@ def written_durably(
             temporary.replace(path)
         _fsync(path.parent)
     except OSError as error:
-        _refuse_if_unwritable(path, error)
+        refuse_if_unwritable(path, error)
         raise
     finally:
         temporary.unlink(missing_ok=True)
@@ -170,7 +174,7 @@ def folder_written_durably(folder: Path) -> Iterator[Path]:
         temporary.rename(folder)
         _fsync(folder.parent)
     except OSError as error:
-        _refuse_if_unwritable(folder, error)
+        refuse_if_unwritable(folder, error)
         raise
     finally:
         if replaced.exists() and not folder.exists():

@@ -3,9 +3,10 @@
     {"format": 2, "kind": "raw", "cases": {
     "case-0001": {"sha256": "…"},
     "case-0002": {"sha256": "…"}
-    }}
+    }, "sha256": "…"}
 
-Any JSON program reads it whole; a worker that trains on a few of many thousand cases reads their lines only.
+The last hash is of all lines above its own. Any JSON program reads the file whole; a worker that trains on a few of
+many thousand cases reads their lines only.
 """
 
 import hashlib
@@ -25,7 +26,7 @@ from femseg.plain_files import open_plain
 
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _LINE = re.compile(rb'"([^"\\]{1,200})": (\{.*\})(,?)\n')
-_START, _END = b'"cases": {\n', b"}}\n"
+_START, _END = b'"cases": {\n', b'}, "sha256": "'
 _LINE_AT_MOST_BYTES = 1 << 20
 
 
@@ -33,7 +34,7 @@ def write_case_lines(path: Path, head: Mapping[str, Any], cases: Mapping[str, An
     """Write `head` and the cases, ascending, durably; equal values give equal bytes.
 
     Args:
-        head: JSON values under other names than "cases".
+        head: JSON values under other names than "cases" and "sha256".
         cases: a JSON object for each case id.
     Returns: the file's SHA-256.
     """
@@ -47,6 +48,9 @@ def write_case_lines(path: Path, head: Mapping[str, Any], cases: Mapping[str, An
         for line in _lines(head, cases):
             digest.update(line)
             stream.write(line)
+        ending = _ending(digest.hexdigest())
+        digest.update(ending)
+        stream.write(ending)
     return digest.hexdigest()
 
 
@@ -56,7 +60,10 @@ def _lines(head: Mapping[str, Any], cases: Mapping[str, Any]) -> Iterator[bytes]
     for number, (case_id, value) in enumerate(sorted(cases.items()), start=1):
         line = json.dumps({case_id: value}, sort_keys=True, allow_nan=False)[1:-1]
         yield f"{line}{',' if number < len(cases) else ''}\n".encode()
-    yield _END
+
+
+def _ending(sha256_of_lines: str) -> bytes:
+    return _END + f'{sha256_of_lines}"}}\n'.encode()
 
 
 class CaseLines(Mapping[str, dict[str, Any]]):
@@ -78,27 +85,23 @@ class CaseLines(Mapping[str, dict[str, Any]]):
             problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
             raise integrity(path, problem) from error
         weakref.finalize(self, self._stream.close)
-        digest = hashlib.sha256()
-        opening = self._next_line(digest)
+        opening = self._stream.readline(_LINE_AT_MOST_BYTES)
         if not opening.endswith(_START):
             raise integrity(path, "is no list of cases, a line each")
         try:
-            self.head: dict[str, Any] = json.loads(opening + _END)
+            self.head: dict[str, Any] = json.loads(opening + b"}}")
         except (ValueError, RecursionError) as error:
             raise integrity(path, f"is no readable JSON ({error})") from error
         del self.head["cases"]
+        digest = hashlib.sha256(opening)
         self._starts = self._starts_of_lines(len(opening), digest)
         self.sha256 = digest.hexdigest()
-
-    def _next_line(self, digest: Any) -> bytes:
-        line = self._stream.readline(_LINE_AT_MOST_BYTES)
-        digest.update(line)
-        return line
 
     def _starts_of_lines(self, start: int, digest: Any) -> "array[int]":
         """Where each case's line starts, and last where the list ends. Raises: Refusal, as `__init__`."""
         starts, before, more = array("Q", [start]), "", False
-        while (line := self._next_line(digest)) != _END:
+        while not (line := self._stream.readline(_LINE_AT_MOST_BYTES)).startswith(_END):
+            digest.update(line)
             found = _LINE.fullmatch(line)
             if not found or (before and not more):
                 raise integrity(self._path, f"is torn or altered after {len(starts) - 1} cases")
@@ -109,8 +112,11 @@ class CaseLines(Mapping[str, dict[str, Any]]):
                 raise integrity(self._path, f"holds {case_id} after {before}, expected ascending order")
             before = case_id
             starts.append(starts[-1] + len(line))
-        if more or self._next_line(digest):
+        if more or not line.endswith(b"\n") or self._stream.read(1):
             raise integrity(self._path, f"is torn or altered after {len(starts) - 1} cases")
+        if line != _ending(digest.hexdigest()):
+            raise integrity(self._path, "its own hash does not hold")
+        digest.update(line)
         return starts
 
     def __len__(self) -> int:

@@ -3,6 +3,7 @@
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from mlflow.tracking import MlflowClient
@@ -20,7 +21,7 @@ from femseg.training.batches import share_of_rank
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.curves import rows_from_plain
 from femseg.training.session import FitResult, fit
-from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.settings import OptimisationSettings, TrainSettings, what_decides
 from femseg.training.stored_cases import StoredCases
 from femseg.training.surroundings import Surroundings
 
@@ -45,7 +46,7 @@ class TrainingJob:
     train: TrainSettings
     tracking_uri: str = ""
     mlflow_run_id: str = ""
-    fingerprint: dict[str, str]
+    fingerprint: dict[str, Any]
 
 
 def training_job(
@@ -73,9 +74,9 @@ def training_job(
         "inputs": store.sha256,
         "masks": ArrayStore.open(masks).sha256,
         "split": read_split(split).sha256,
-        "network": sha256_of_json(as_plain(network)),
-        "optimisation": sha256_of_json(as_plain(optimisation)),
-        "train": sha256_of_json(as_plain(train)),
+        "network": as_plain(network),
+        "optimisation": as_plain(optimisation),
+        "train": what_decides(train, network),
         "code": code_sha256(["networks", "training"]),
     }
     return TrainingJob(
@@ -97,9 +98,7 @@ def _refuse_what_does_not_fit(
     """Settings that are right one by one but not together, before a worker meets them."""
     try:
         network.bottom_shape(shape_zyx)
-        share_of_rank(
-            optimisation.batch_size, rank=0, world_size=train.workers, micro_batches=optimisation.gradient_accumulation
-        )
+        share_of_rank(optimisation.batch_size, rank=0, world_size=train.workers)
     except ValueError as error:
         fix = "change one of these settings in params.yaml"
         fault = Fault(id="CFG-02", file="params.yaml", problem=str(error), fix=fix, exit_code=ExitCode.USAGE)

@@ -8,6 +8,12 @@ from torch import distributed, nn
 from femseg.errors import ExitCode, Fault, Refusal
 
 
+def number_of_ranks() -> int:
+    """How many workers compute together."""
+    together = distributed.is_available() and distributed.is_initialized()
+    return int(distributed.get_world_size()) if together else 1
+
+
 def summed_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
     """Sum each value over all ranks in float64; the same list on every rank. Every rank must call it."""
     if not (distributed.is_available() and distributed.is_initialized()):
@@ -19,7 +25,12 @@ def summed_over_ranks(values: Sequence[float], device: torch.device) -> list[flo
 
 def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether any rank says yes. Every rank must call it."""
-    return summed_over_ranks([float(flag)], device)[0] > 0
+    return each_of_any_rank([flag], device)[0]
+
+
+def each_of_any_rank(flags: Sequence[bool], device: torch.device) -> list[bool]:
+    """For each flag, whether any rank raises it. Every rank must call it, with as many flags."""
+    return [count > 0 for count in summed_over_ranks([float(flag) for flag in flags], device)]
 
 
 def copy_buffers_of_rank_0(network: nn.Module) -> None:

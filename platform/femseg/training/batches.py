@@ -1,5 +1,6 @@
 """Which cases make up which batch: a pure function of seed and iteration, the same for any number of workers."""
 
+import math
 from collections import deque
 from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -77,15 +78,22 @@ def _order_of_epoch(seed: int, epoch: int, cases: int) -> NDArray[np.int64]:
     return np.random.default_rng([seed, epoch]).permutation(cases)
 
 
-def share_of_rank(batch_size: int, *, rank: int, world_size: int, micro_batches: int = 1) -> range:
-    """Positions in the global batch that a worker takes. Raises: ValueError if the workers' shares would differ."""
-    share, rest = divmod(batch_size, world_size)
-    if rest or share % micro_batches:
-        raise ValueError(
-            f"batch_size: expected a multiple of {world_size} workers × {micro_batches} micro-batches "
-            f"(gradient_accumulation), got {batch_size}"
-        )
-    return range(rank * share, (rank + 1) * share)
+def share_of_rank(batch_size: int, *, rank: int, world_size: int) -> range:
+    """Positions in the global batch that a worker takes; shares differ by one sample at most.
+
+    Raises: ValueError if a worker would have no sample.
+    """
+    if world_size > batch_size:
+        raise ValueError(f"batch_size: expected at least one sample for each of {world_size} workers, got {batch_size}")
+    return range(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+
+
+def samples_at_a_time(batch_size: int, *, workers: int, gradient_accumulation: int) -> int:
+    """Samples of a micro-batch with as many workers as the settings say.
+
+    Fewer workers compute as many at a time, more often: a batch stays what it is, and so does the memory it takes.
+    """
+    return math.ceil(batch_size / workers / gradient_accumulation)
 
 
 def training_batches(

@@ -5,13 +5,13 @@ import io
 import json
 import shutil
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from femseg.durable import read_json, sha256_of_json, write_bytes_durably, write_json_durably
+from femseg.durable import read_json, refuse_if_unwritable, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal, printable
 
 _STATE, _COMMIT, _CORRUPT = "state.pt", "COMMIT", ".corrupt"
@@ -39,18 +39,52 @@ def checkpoint_folder(folder: Path, iteration: int) -> Path:
 
 def write_checkpoint(folder: Path, iteration: int, state: dict[str, Any], fingerprint: dict[str, Any]) -> Path:
     """Write a checkpoint; it counts once its COMMIT is there. Raises: Refusal (exit 5) if the disk will not take it."""
-    target = checkpoint_folder(folder, iteration)
-    (target / _COMMIT).unlink(missing_ok=True)
-    stream = io.BytesIO()
+    target, stream = checkpoint_folder(folder, iteration), io.BytesIO()
     torch.save(state, stream)
-    sha256 = write_bytes_durably(target / _STATE, stream.getvalue())
-    content = {"iteration": iteration, "sha256": sha256, "fingerprint": fingerprint}
-    write_json_durably(target / _COMMIT, {"content": content, "sha256_of_content": sha256_of_json(content)})
+    try:
+        _uncommit(target)
+        sha256 = write_bytes_durably(target / _STATE, stream.getvalue())
+        content = {"iteration": iteration, "sha256": sha256, "fingerprint": fingerprint}
+        write_json_durably(target / _COMMIT, {"content": content, "sha256_of_content": sha256_of_json(content)})
+    except Refusal as refusal:
+        free = shutil.disk_usage(folder).free if folder.exists() else 0
+        room = f"{len(stream.getvalue())} bytes are needed, {free} are free"
+        raise Refusal([replace(fault, problem=f"{fault.problem} ({room})") for fault in refusal.faults]) from None
     return target
+
+
+def _uncommit(target: Path) -> None:
+    """From now on the checkpoint does not count, until it is written whole."""
+    try:
+        (target / _COMMIT).unlink(missing_ok=True)
+    except OSError as error:
+        refuse_if_unwritable(target / _COMMIT, error)
+        raise
 
 
 def read_checkpoint(folder: Path, iteration: int) -> Checkpoint:
     """Read one checkpoint after its hashes hold. Raises: Refusal (exit 4) naming the file that is torn or altered."""
+    content, state_bytes = _proved(folder, iteration)
+    state = torch.load(io.BytesIO(state_bytes), map_location="cpu", weights_only=True)
+    return Checkpoint(iteration=iteration, fingerprint=content["fingerprint"], state=state)
+
+
+def _proved(folder: Path, iteration: int) -> tuple[dict[str, Any], bytes]:
+    """What COMMIT says and the bytes of the state, all hashes checked."""
+    content = committed_content(folder, iteration)
+    target = checkpoint_folder(folder, iteration)
+    try:
+        state_bytes = (target / _STATE).read_bytes()
+    except OSError as error:
+        raise Refusal(_torn(target / _STATE, f"cannot be read: {error.strerror}")) from None
+    found = hashlib.sha256(state_bytes).hexdigest()
+    if found != content["sha256"]:
+        raise Refusal(_torn(target / _STATE, f"SHA-256 is {found[:12]}…, expected {content['sha256'][:12]}…"))
+    return content, state_bytes
+
+
+def committed_content(folder: Path, iteration: int) -> dict[str, Any]:
+    """What a checkpoint's COMMIT says: iteration, sha256 of the state, fingerprint. Raises: Refusal (exit 4)."""
     target = checkpoint_folder(folder, iteration)
     commit = read_json(target / _COMMIT)
     try:
@@ -60,19 +94,11 @@ def read_checkpoint(folder: Path, iteration: int) -> Checkpoint:
             and (target / _COMMIT).read_text() == json.dumps(commit, indent=2, sort_keys=True) + "\n"
             and content["iteration"] == iteration
         )
-    except (KeyError, TypeError, UnicodeDecodeError):
+    except (KeyError, TypeError, UnicodeDecodeError, OSError):
         intact = False
     if not intact:
         raise Refusal(_torn(target / _COMMIT, "its own hash does not hold"))
-    try:
-        state_bytes = (target / _STATE).read_bytes()
-    except OSError as error:
-        raise Refusal(_torn(target / _STATE, f"cannot be read: {error.strerror}")) from None
-    found = hashlib.sha256(state_bytes).hexdigest()
-    if found != content["sha256"]:
-        raise Refusal(_torn(target / _STATE, f"SHA-256 is {found[:12]}…, expected {content['sha256'][:12]}…"))
-    state = torch.load(io.BytesIO(state_bytes), map_location="cpu", weights_only=True)
-    return Checkpoint(iteration=iteration, fingerprint=content["fingerprint"], state=state)
+    return dict(content)
 
 
 def newest_good_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoint | None:
@@ -82,69 +108,61 @@ def newest_good_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoi
     Returns: None in a folder where no checkpoint was ever committed.
     Raises: Refusal (TR-03, exit 4) if there were some and none is good.
     """
-    for iteration in reversed(_committed(folder)):
+    for iteration in reversed(committed_iterations(folder)):
         try:
             return read_checkpoint(folder, iteration)
         except Refusal as refusal:
-            torn = checkpoint_folder(folder, iteration)
-            aside = _free_name(torn)
-            torn.rename(aside)
-            say(f"warning TR-03: {printable(torn)} is set aside as {aside.name}: {refusal.faults[0].problem}")
+            say(f"warning TR-03: {_set_aside(checkpoint_folder(folder, iteration))}: {refusal.faults[0].problem}")
     corrupt = sorted(folder.glob(f"step-*{_CORRUPT}*"))
     if corrupt:
         raise Refusal(_torn(corrupt[-1], f"none of the {len(corrupt)} checkpoints of this run is good"))
     return None
 
 
-def refuse_other_run(checkpoint: Checkpoint, fingerprint: dict[str, Any], folder: Path) -> None:
-    """Raises: Refusal (TR-11, exit 2) listing every key in which the checkpoint's run differs from this one."""
-    found, expected = _flat(checkpoint.fingerprint), _flat(fingerprint)
-    differing = [
-        f"{key}: {found.get(key, 'absent')} there, {expected.get(key, 'absent')} now"
-        for key in sorted(found.keys() | expected.keys())
-        if found.get(key, "absent") != expected.get(key, "absent")
-    ]
-    if differing:
-        raise Refusal(
-            Fault(
-                id="TR-11",
-                file=str(folder),
-                problem=f"holds checkpoints of another run ({'; '.join(differing)})",
-                fix="use the settings and data that it was started with, or another run folder",
-                exit_code=ExitCode.USAGE,
-            )
-        )
-
-
-def discard_old_checkpoints(folder: Path, *, newest: int, also_keep: Collection[int] = ()) -> None:
+def discard_old_checkpoints(
+    folder: Path, *, newest: int, also_keep: Collection[int] = (), say: Callable[[str], None]
+) -> None:
     """Delete all but the newest committed checkpoints, those of `also_keep`, and what was set aside as corrupt.
 
-    To be called after a checkpoint was written, which proves its state by reading it back.
+    Nothing goes before the newest one was read back, all hashes checked; what cannot be deleted is told to `say`.
     """
-    committed = _committed(folder)
+    committed = committed_iterations(folder)
     keep = {*committed[-newest:], *also_keep}
+    try:
+        for iteration in committed[-1:]:
+            _proved(folder, iteration)
+    except Refusal as refusal:
+        say(f"warning ST-07: no checkpoint is deleted, for the newest is not good: {refusal.faults[0].problem}")
+        return
     for path in folder.glob("step-*"):
         number = path.name.removeprefix("step-")
         if number.isdigit() and int(number) not in keep:
-            (path / _COMMIT).unlink(missing_ok=True)  # first, so that a half-deleted one does not count
-            shutil.rmtree(path)
+            try:
+                (path / _COMMIT).unlink(missing_ok=True)  # first, so that a half-deleted one does not count
+                shutil.rmtree(path)
+            except OSError as error:
+                say(f"warning ST-07: {printable(path)} cannot be deleted: {error.strerror}")
 
 
-def _committed(folder: Path) -> list[int]:
+def committed_iterations(folder: Path) -> list[int]:
+    """Iterations whose checkpoint has a COMMIT, ascending: in the order of steps, whatever the clocks say (TR-17)."""
     numbers = (path.parent.name.removeprefix("step-") for path in folder.glob(f"step-*/{_COMMIT}"))
     return sorted(int(number) for number in numbers if number.isdigit())
+
+
+def _set_aside(torn: Path) -> str:
+    """Rename a bad checkpoint, so that nothing takes it for one; says what was done."""
+    aside = _free_name(torn)
+    try:
+        torn.rename(aside)
+    except OSError as error:
+        return f"{printable(torn)} is passed over, and cannot be renamed ({error.strerror})"
+    return f"{printable(torn)} is set aside as {aside.name}"
 
 
 def _free_name(torn: Path) -> Path:
     names = (torn.with_name(f"{torn.name}{_CORRUPT}{suffix}") for suffix in ("", *(f"-{n}" for n in range(2, 10_000))))
     return next(name for name in names if not name.exists())
-
-
-def _flat(value: Any, where: str = "") -> dict[str, Any]:
-    """Nested dictionaries as dotted keys, in JSON's types."""
-    if not isinstance(value, dict):
-        return {where: json.loads(json.dumps(value))}
-    return {k: v for name, part in value.items() for k, v in _flat(part, f"{where}.{name}" if where else name).items()}
 
 
 def _torn(path: Path, problem: str) -> Fault:

@@ -5,6 +5,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -49,22 +50,30 @@ def rows_from_plain(plain: Iterable[Sequence[Any]]) -> list[CurveRow]:
 class CurveJournal:
     """`curve.jsonl`: the rows so far, one JSON object a line, for whoever watches a run.
 
-    The truth is in the checkpoints; the journal is written anew from there whenever a run goes on.
+    The truth is in the checkpoints; the journal is written anew from there whenever a run goes on. A line that the disk
+    does not take is left out: training goes on to the next checkpoint, and that tells.
     """
 
     def __init__(self, path: Path, rows: Iterable[CurveRow]) -> None:
+        """Raises: Refusal (exit 5) if the disk does not take the rows so far."""
         lines = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
         write_bytes_durably(path, lines.encode())
-        self._stream = path.open("a", encoding="utf-8")
+        self._stream = path.open("ab", buffering=0)
 
     def append(self, row: CurveRow) -> None:
         """Add a row, seen at once by readers."""
-        self._stream.write(json.dumps(asdict(row)) + "\n")
-        self._stream.flush()
+        line = json.dumps(asdict(row)).encode() + b"\n"
+        before = self._stream.tell()
+        with suppress(OSError):
+            if self._stream.write(line) == len(line):
+                return
+        with suppress(OSError):
+            self._stream.truncate(before)
 
     def close(self) -> None:
-        """Make the journal durable."""
-        os.fsync(self._stream.fileno())
+        """Make the journal durable, if the disk will."""
+        with suppress(OSError):
+            os.fsync(self._stream.fileno())
         self._stream.close()
 
 

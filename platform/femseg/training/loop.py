@@ -14,7 +14,7 @@ from torch.optim import Adam, AdamW, Optimizer
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import foreground_probability
-from femseg.training.agreement import summed_over_ranks
+from femseg.training.agreement import number_of_ranks, summed_over_ranks
 from femseg.training.batches import Batch
 from femseg.training.losses import soft_dice_loss
 from femseg.training.settings import OptimisationSettings
@@ -76,6 +76,7 @@ def train_steps(
     *,
     learning_rate: Callable[[int], float],
     device: torch.device,
+    at_a_time: int | None = None,
     seed: tuple[int, ...] = (0,),
     refused_in_a_row: int = 0,
 ) -> Iterator[StepReport]:
@@ -85,6 +86,7 @@ def train_steps(
         network: (B, C, Z, Y, X) to two channels of logits; perhaps wrapped for data-parallel training, where every rank
             takes the same decision at every step.
         learning_rate: of an iteration.
+        at_a_time: samples of a micro-batch; by default this worker's share, cut as `gradient_accumulation` says.
         seed: of dropout, which is drawn anew for each iteration; differs from rank to rank.
         refused_in_a_row: steps not applied just before the first of these batches.
     Raises: Refusal (TR-09, exit 7) after `settings.non_finite_limit` such steps in a row.
@@ -98,7 +100,8 @@ def train_steps(
         torch.manual_seed(int(np.random.default_rng((*seed, batch.iteration)).integers(2**63)))  # dropout
         buffers = [(buffer, buffer.clone()) for buffer in network.buffers()]
         optimizer.zero_grad(set_to_none=True)
-        own_loss = _backward(network, batch, settings, device)
+        micro_batch = at_a_time or math.ceil(len(batch.input_bczyx) / settings.gradient_accumulation)
+        own_loss = _backward(network, batch, settings, device, micro_batch)
         gradients = [p.grad for p in network.parameters() if p.grad is not None]
         norm = float(get_total_norm(gradients))
         ranks, loss_sum, wrong = summed_over_ranks([1.0, own_loss, float(not math.isfinite(norm))], device)
@@ -127,19 +130,25 @@ def train_steps(
         started = time.perf_counter()
 
 
-def _backward(network: nn.Module, batch: Batch, settings: OptimisationSettings, device: torch.device) -> float:
-    """Gradients of this rank's share, in micro-batches; DDP averages them over ranks with the last one."""
-    count = settings.gradient_accumulation
-    inputs = on_device(batch.input_bczyx, settings, device).chunk(count)
-    targets = batch.target_bzyx.to(device, non_blocking=True).chunk(count)
+def _backward(
+    network: nn.Module, batch: Batch, settings: OptimisationSettings, device: torch.device, at_a_time: int
+) -> float:
+    """Gradients of this rank's share, in micro-batches; DDP averages them over ranks with the last one.
+
+    Every sample weighs the same, however the batch is shared: the average over ranks is undone in the weights.
+    """
+    inputs = on_device(batch.input_bczyx, settings, device).split(at_a_time)
+    targets = batch.target_bzyx.to(device, non_blocking=True).split(at_a_time)
+    weight_of_sample = number_of_ranks() / len(batch.case_ids)
     total = torch.zeros((), device=device)
     for number, (input_bczyx, target_bzyx) in enumerate(zip(inputs, targets, strict=True), start=1):
-        alone = getattr(network, "no_sync", None) if number < count else None
+        alone = getattr(network, "no_sync", None) if number < len(inputs) else None
         with alone() if alone else nullcontext():
             with autocast(settings, device):
                 logits = network(input_bczyx)
             probability = foreground_probability(logits)
-            loss = soft_dice_loss(probability, target_bzyx, denominator=settings.loss_denominator) / count
+            loss = soft_dice_loss(probability, target_bzyx, denominator=settings.loss_denominator)
+            loss = loss * (len(input_bczyx) * weight_of_sample)
             loss.backward()
         total += loss.detach()
     return float(total)

@@ -15,10 +15,10 @@ from femseg.training.checkpoint import (
     discard_old_checkpoints,
     newest_good_checkpoint,
     read_checkpoint,
-    refuse_other_run,
     write_checkpoint,
 )
 from femseg.training.curves import CurveRow, rows_as_plain, rows_from_plain
+from femseg.training.run_identity import refuse_other_run
 from femseg.training.settings import TrainSettings
 from femseg.training.surroundings import Surroundings
 
@@ -59,7 +59,9 @@ def resumed_run(
     network.load_state_dict(state["network"])
     optimizer.load_state_dict(state["optimizer"])
     if around.rank == 0:
-        around.say(f"going on after iteration {iteration}")
+        before, now = state["workers"], around.world_size
+        changed = f" with {now} workers instead of {before}" if before != now else ""
+        around.say(f"going on after iteration {iteration}{changed}")
     return Run(iteration=iteration, **{name: state[name] for name in _PLAIN_STATE}, rows=rows_from_plain(state["rows"]))
 
 
@@ -79,11 +81,14 @@ def commit(
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
             "rows": rows_as_plain(run.rows),
+            "workers": around.world_size,
             **{name: getattr(run, name) for name in _PLAIN_STATE},
         }
         try:
             write_checkpoint(folder, run.iteration, state, fingerprint)
-            discard_old_checkpoints(folder, newest=settings.keep_checkpoints, also_keep={run.best_iteration})
+            discard_old_checkpoints(
+                folder, newest=settings.keep_checkpoints, also_keep={run.best_iteration}, say=around.say
+            )
         except Refusal as error:
             refusal = _disk_full(error, folder, run.iteration, around.say)
     raised_together(refusal, around.device)

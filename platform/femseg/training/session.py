@@ -1,23 +1,26 @@
 """The whole training run of one worker: batches, steps, validation, checkpoints, the best weights."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch.optim import Optimizer
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNet
-from femseg.training.agreement import any_rank, copy_buffers_of_rank_0
-from femseg.training.batches import TrainingCases, share_of_rank, training_batches
+from femseg.training.agreement import any_rank, copy_buffers_of_rank_0, each_of_any_rank, raised_together
+from femseg.training.batches import TrainingCases, samples_at_a_time, share_of_rank, training_batches
 from femseg.training.checkpoint import checkpoint_folder
+from femseg.training.checkpoint_times import CheckpointTimes
 from femseg.training.curves import CurveJournal, CurveRow
 from femseg.training.loop import StepReport, build_optimizer, learning_rate_at, train_steps
 from femseg.training.run_state import Run, commit, resumed_run
-from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.settings import OptimisationSettings, TrainSettings, refuse_other_shares
+from femseg.training.sole_writer import sole_writer
 from femseg.training.surroundings import Surroundings
 from femseg.training.validation import validation_score
 
@@ -59,60 +62,78 @@ def fit(
     Args:
         network: with its initial weights, the same on every rank.
         settings: with a number as learning rate.
-        folder: the run's own, seen by all ranks; holds `step-*/` and `curve.jsonl`.
+        folder: the run's own, seen by all ranks; holds `step-*/` and `curve.jsonl`. One process writes there (ST-08).
         fingerprint: what makes this run itself: settings, data hashes, code; JSON values.
     Raises: ValueError on settings that do not fit; Refusal: TR-03 (exit 4) no good checkpoint, TR-05 (75) disk full,
-        TR-06 (75) stopped on request, TR-09 (7) not finite, TR-11 (2) the folder holds another run, TR-13 (5) out of
-        GPU memory.
+        TR-06 (75) stopped on request, TR-09 (7) not finite, TR-11 (2) the folder holds another run, TR-12 (2)
+        another number of workers would change it, TR-13 (5) out of GPU memory, ST-08 (2) another process writes there.
     """
     around = surroundings or Surroundings()
     if isinstance(settings.learning_rate, str):
         raise ValueError("learning_rate: expected a number, got 'search'; take it from the search's result first")
-    rate, last = settings.learning_rate, settings.max_iterations
-    positions = share_of_rank(
-        optimisation.batch_size,
-        rank=around.rank,
-        world_size=around.world_size,
-        micro_batches=optimisation.gradient_accumulation,
-    )
     _prepare(network, optimisation, around.device)
     optimizer = build_optimizer(network, optimisation)
-    run = resumed_run(network, optimizer, folder, fingerprint, around)
-    already_complete = run.finished
-    if not already_complete:
-        batches = training_batches(
-            cases_train,
-            batch_size=optimisation.batch_size,
-            augmentation=optimisation.augmentation,
-            seed=settings.seed,
-            first_iteration=run.iteration + 1,
-            last_iteration=last,
-            positions=positions,
-            pin_memory=around.device.type == "cuda",
-        )
-        steps = train_steps(
+    with sole_writer(folder, around):
+        run = resumed_run(network, optimizer, folder, fingerprint, around)
+        already_complete = run.finished
+        if not already_complete:
+            refuse_other_shares(network.settings, settings, around.world_size)
+            times = CheckpointTimes(every=settings.checkpoint_every, minutes=settings.checkpoint_minutes)
+            steps = _steps(run, network, optimizer, cases_train, settings, optimisation, around)
+            with closing(steps), _journal(folder, run, around) as append, _memory_refused(optimisation, around):
+                for step in steps:
+                    _advance(run, step, network, cases_validation, settings, optimisation, around)
+                    append(run.rows[-1])
+                    _record(run, around)
+                    wishes = (around.stop_requested(), times.due(step.iteration))
+                    stopping, due = each_of_any_rank(wishes, around.device)
+                    if run.finished or stopping or due:
+                        commit(run, network, optimizer, folder, fingerprint, settings, around)
+                        times.written()
+                    if run.finished:
+                        break
+                    if stopping:
+                        raise _stopped(folder, run.iteration)
+    return _result(run, network, folder, already_complete=already_complete)
+
+
+def _steps(
+    run: Run,
+    network: VNet,
+    optimizer: Optimizer,
+    cases: TrainingCases,
+    settings: TrainSettings,
+    optimisation: OptimisationSettings,
+    around: Surroundings,
+) -> Generator[StepReport, None, None]:
+    """The steps that the run still has to make."""
+    rate, last = float(settings.learning_rate), settings.max_iterations
+    batches = training_batches(
+        cases,
+        batch_size=optimisation.batch_size,
+        augmentation=optimisation.augmentation,
+        seed=settings.seed,
+        first_iteration=run.iteration + 1,
+        last_iteration=last,
+        positions=share_of_rank(optimisation.batch_size, rank=around.rank, world_size=around.world_size),
+        pin_memory=around.device.type == "cuda",
+    )
+    with closing(batches):
+        yield from train_steps(
             around.wrap(network),
             batches,
             optimizer,
             optimisation,
             learning_rate=lambda n: learning_rate_at(n, initial=rate, last_iteration=last, settings=optimisation),
             device=around.device,
+            at_a_time=samples_at_a_time(
+                optimisation.batch_size,
+                workers=settings.workers,
+                gradient_accumulation=optimisation.gradient_accumulation,
+            ),
             seed=(settings.seed, around.rank),
             refused_in_a_row=run.refused_in_a_row,
         )
-        with closing(batches), _journal(folder, run, around) as append, _memory_refused(optimisation, around):
-            for step in steps:
-                _advance(run, step, network, cases_validation, settings, optimisation, around)
-                append(run.rows[-1])
-                _record(run, around)
-                stopping = any_rank(around.stop_requested(), around.device)
-                if run.finished or stopping or step.iteration % settings.checkpoint_every == 0:
-                    commit(run, network, optimizer, folder, fingerprint, settings, around)
-                if run.finished:
-                    break
-                if stopping:
-                    raise _stopped(folder, run.iteration)
-    return _result(run, network, folder, already_complete=already_complete)
 
 
 def _prepare(network: VNet, optimisation: OptimisationSettings, device: torch.device) -> None:
@@ -183,10 +204,18 @@ def _record(run: Run, around: Surroundings) -> None:
 
 @contextmanager
 def _journal(folder: Path, run: Run, around: Surroundings) -> Iterator[Callable[[CurveRow], None]]:
-    if around.rank != 0:
+    """How rank 0 adds to `curve.jsonl`; the others add nothing. Every rank must call it."""
+    journal, refusal = None, None
+    if around.rank == 0:
+        try:
+            journal = CurveJournal(folder / "curve.jsonl", run.rows)
+        except Refusal as error:
+            refusal = error
+    raised_together(refusal, around.device)
+    if journal is None:
         yield lambda row: None
         return
-    with closing(CurveJournal(folder / "curve.jsonl", run.rows)) as journal:
+    with closing(journal):
         yield journal.append
 
 

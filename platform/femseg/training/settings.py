@@ -1,9 +1,13 @@
 """How a network is trained: what search and training share, and what is the training's own."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
 
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.networks.vnet import VNetSettings
 from femseg.training.losses import DiceDenominator
+
+_HOW_NOT_WHAT = ("use_gpu", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "least_workers")
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -99,8 +103,9 @@ class TrainSettings:
         max_iterations: optimiser steps.
         validate_every: iterations between validations; the last iteration is always validated.
         checkpoint_every: iterations between checkpoints; what a killed run loses at most.
+        checkpoint_minutes: a checkpoint also when the last one is so old; 0 leaves it at iterations.
         keep_checkpoints: newest checkpoints kept besides the best by validation.
-        workers: data-parallel processes; each takes its share of the batch.
+        workers: data-parallel processes; each takes its share of the batch. A run may go on with another number.
         least_workers: how few workers may go on while the cluster has no room for all; 0 waits for all.
         use_gpu: one GPU for each worker.
         seed: of the initial weights, the order of cases, augmentation and dropout.
@@ -110,6 +115,7 @@ class TrainSettings:
     max_iterations: int = 10_000
     validate_every: int = 500
     checkpoint_every: int = 200
+    checkpoint_minutes: float = 10.0
     keep_checkpoints: int = 2
     workers: int = 1
     least_workers: int = 0
@@ -129,3 +135,36 @@ class TrainSettings:
         _at_least("least_workers", self.least_workers, 0)
         if self.least_workers > self.workers:
             raise ValueError(f"least_workers: expected at most workers ({self.workers}), got {self.least_workers}")
+        _at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
+
+
+def share_matters(network: VNetSettings) -> bool:
+    """Whether a network computes over a worker's share as a whole, so that another number of workers changes a run.
+
+    Batch statistics are taken over the share, and dropout draws for the share at once; all else is done per sample.
+    """
+    return network.normalisation == "batch" or network.dropout > 0
+
+
+def what_decides(train: TrainSettings, network: VNetSettings) -> dict[str, Any]:
+    """The settings that make a run itself; how it is carried out may differ when it goes on (TR-12).
+
+    The number of workers is among them only where `share_matters`.
+    """
+    left_out = {*_HOW_NOT_WHAT, *(() if share_matters(network) else ("workers",))}
+    return {name: value for name, value in asdict(train).items() if name not in left_out}
+
+
+def refuse_other_shares(network: VNetSettings, train: TrainSettings, world_size: int) -> None:
+    """Raises: Refusal (TR-12, exit 2) if this many workers would make another run of it than the settings say."""
+    if share_matters(network) and world_size != train.workers:
+        raise Refusal(
+            Fault(
+                id="TR-12",
+                file="params.yaml",
+                problem=f"batch statistics and dropout see a worker's share as a whole: a run with train.workers "
+                f"{train.workers} cannot go on with {world_size}",
+                fix="give it that many workers, or set network.normalisation to instance and network.dropout to 0",
+                exit_code=ExitCode.USAGE,
+            )
+        )

@@ -1,5 +1,7 @@
 import json
+import re
 import tracemalloc
+from hashlib import sha256
 
 import pytest
 
@@ -11,6 +13,12 @@ HEAD = {"format": 2, "kind": "raw"}
 CASES = {"b-2": {"sha256": "bb"}, "a": {"sha256": "aa", "remarks": ['Ü, "quoted"\nline']}, "b": {"sha256": "b"}}
 
 
+def _sealed(content):
+    """As if the file had been forged, its hash too."""
+    *above, _ = content.splitlines(keepends=True)
+    return re.sub(rb"[0-9a-f]{64}(?=\"}\n\Z)", sha256(b"".join(above)).hexdigest().encode(), content)
+
+
 def _opened(path, content):
     path.write_bytes(content)
     return CaseLines(path)
@@ -18,11 +26,12 @@ def _opened(path, content):
 
 def test_head_and_cases_come_back_in_ascending_order_and_any_json_program_reads_the_file(tmp_path):
     path = tmp_path / "index.json"
-    sha256 = write_case_lines(path, HEAD, CASES)
+    written = write_case_lines(path, HEAD, CASES)
     lines = CaseLines(path)
     assert (lines.head, dict(lines), list(lines)) == (HEAD, CASES, ["a", "b", "b-2"])
-    assert lines.sha256 == sha256 == sha256_of_file(path)
-    assert json.loads(path.read_text()) == {**HEAD, "cases": CASES}
+    assert lines.sha256 == written == sha256_of_file(path)
+    *above, last = path.read_bytes().splitlines(keepends=True)
+    assert json.loads(path.read_text()) == {**HEAD, "cases": CASES, "sha256": sha256(b"".join(above)).hexdigest()}
     assert path.read_bytes().count(b"\n") == len(CASES) + 2
 
 
@@ -77,10 +86,19 @@ def test_a_file_that_is_laid_out_otherwise_is_refused_ST_02(tmp_path, change, sa
         _opened(path, b"".join(change(lines)))
 
 
+def test_one_flipped_bit_anywhere_is_refused_ST_02(tmp_path):
+    path = tmp_path / "index.json"
+    write_case_lines(path, HEAD, CASES)
+    whole = path.read_bytes()
+    for position in range(len(whole)):
+        with pytest.raises(Refusal, match="ST-02"):
+            _opened(path, whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+
+
 def test_a_line_that_is_no_json_is_refused_when_it_is_asked_for(tmp_path):
     path = tmp_path / "index.json"
     write_case_lines(path, HEAD, CASES)
-    lines = _opened(path, path.read_bytes().replace(b'"bb"', b"bb"))
+    lines = _opened(path, _sealed(path.read_bytes().replace(b'"bb"', b"bb")))
     assert lines["a"] == CASES["a"]
     with pytest.raises(Refusal, match="b-2"):
         lines["b-2"]

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from femseg.training.batches import global_batch, share_of_rank, training_batches
+from femseg.training.batches import global_batch, samples_at_a_time, share_of_rank, training_batches
 from femseg.training.settings import AugmentationSettings
 
 AUGMENTED = AugmentationSettings(enabled=True)
@@ -54,11 +54,22 @@ def test_batches_from_a_later_iteration_on_are_those_of_a_run_from_the_start(sph
         assert torch.equal(a.input_bczyx, b.input_bczyx)
 
 
-def test_shares_that_would_differ_between_workers_are_refused():
-    with pytest.raises(ValueError, match=r"batch_size: expected a multiple of 2 workers × 1 micro-batches .*, got 3"):
-        share_of_rank(3, rank=0, world_size=2)
-    with pytest.raises(ValueError, match="2 micro-batches"):
-        share_of_rank(2, rank=0, world_size=2, micro_batches=2)
+@pytest.mark.parametrize("batch_size", [1, 2, 5, 8])
+def test_tr_12_any_number_of_workers_shares_a_batch_whole_and_evenly(batch_size):
+    for world_size in range(1, batch_size + 1):
+        shares = [share_of_rank(batch_size, rank=rank, world_size=world_size) for rank in range(world_size)]
+        assert [place for share in shares for place in share] == list(range(batch_size))
+        assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+def test_a_worker_without_a_sample_is_refused():
+    with pytest.raises(ValueError, match="batch_size: expected at least one sample for each of 3 workers, got 2"):
+        share_of_rank(2, rank=0, world_size=3)
+
+
+def test_tr_12_fewer_workers_than_the_settings_say_take_as_many_samples_at_a_time():
+    sizes = {acc: samples_at_a_time(8, workers=4, gradient_accumulation=acc) for acc in (1, 2)}
+    assert sizes == {1: 2, 2: 1}  # of a share of 2 on four workers, of 8 on one
 
 
 def test_no_training_cases_and_mismatched_shapes_are_refused(spheres):

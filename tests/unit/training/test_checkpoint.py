@@ -1,4 +1,7 @@
+import errno
+import os
 import random
+import shutil
 
 import pytest
 import torch
@@ -9,7 +12,6 @@ from femseg.training.checkpoint import (
     discard_old_checkpoints,
     newest_good_checkpoint,
     read_checkpoint,
-    refuse_other_run,
     write_checkpoint,
 )
 
@@ -89,24 +91,43 @@ def test_any_flipped_bit_of_state_or_commit_is_detected(tmp_path):
     assert read_checkpoint(tmp_path, 5).iteration == 5
 
 
-def test_tr_11_another_runs_checkpoint_is_refused_with_every_differing_key(tmp_path):
-    fingerprint = {"train": {"learning_rate": 1e-4, "seed": 1}, "data": "aa"}
-    write_checkpoint(tmp_path, 5, {"n": 1}, fingerprint)
-    checkpoint, _ = newest(tmp_path)
-    refuse_other_run(checkpoint, {"train": {"learning_rate": 1e-4, "seed": 1}, "data": "aa"}, tmp_path)
-    with pytest.raises(Refusal) as refused:
-        refuse_other_run(checkpoint, {"train": {"learning_rate": 3e-4, "seed": 1}, "code": "bb"}, tmp_path)
-    assert refused.value.exit_code == ExitCode.USAGE
-    assert (
-        "(code: absent there, bb now; data: aa there, absent now; train.learning_rate: 0.0001 there, 0.0003 now)"
-        in str(refused.value)
-    )
-
-
 def test_st_07_retention_keeps_the_newest_and_the_best(tmp_path):
     written(tmp_path, 5, 10, 15, 20)
-    discard_old_checkpoints(tmp_path, newest=2, also_keep={5})
+    discard_old_checkpoints(tmp_path, newest=2, also_keep={5}, say=pytest.fail)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000005", "step-000015", "step-000020"]
+
+
+def test_st_07_nothing_is_deleted_while_the_newest_is_not_good(tmp_path):
+    written(tmp_path, 5, 10, 15)
+    cut(checkpoint_folder(tmp_path, 15) / "state.pt", 0.5)
+    said = []
+    discard_old_checkpoints(tmp_path, newest=1, say=said.append)
+    assert len(said) == 1
+    assert said[0].startswith("warning ST-07: no checkpoint is deleted")
+    assert newest(tmp_path)[0].iteration == 10
+
+
+def test_st_07_what_cannot_be_deleted_is_named_and_counts_no_more(tmp_path, monkeypatch):
+    written(tmp_path, 5, 10)
+
+    def broken(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(shutil, "rmtree", broken)
+    said = []
+    discard_old_checkpoints(tmp_path, newest=1, say=said.append)
+    assert said == [f"warning ST-07: {tmp_path / 'step-000005'} cannot be deleted: Input/output error"]
+    assert newest(tmp_path)[0].iteration == 10
+
+
+def test_tr_17_the_newest_is_the_one_of_the_highest_step_whatever_the_clocks_said(tmp_path):
+    written(tmp_path, 5, 10, 15)
+    for age, iteration in ((0, 5), (3600, 10), (7200, 15)):  # as if every node's clock were an hour behind the last
+        for path in (checkpoint_folder(tmp_path, iteration), *checkpoint_folder(tmp_path, iteration).iterdir()):
+            os.utime(path, (path.stat().st_mtime - age,) * 2)
+    discard_old_checkpoints(tmp_path, newest=2, say=pytest.fail)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000010", "step-000015"]
+    assert newest(tmp_path)[0].iteration == 15
 
 
 def test_a_checkpoint_that_carries_code_is_not_run(tmp_path):

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import resource
 
 from femseg.training.curves import (
     CurveJournal,
@@ -52,3 +53,17 @@ def test_a_journal_starts_with_the_rows_of_the_checkpoint_and_drops_what_came_af
     journal.append(ROWS[1])
     assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [1, 2]
     journal.close()
+
+
+def test_a_line_that_the_disk_does_not_take_is_left_out_whole_and_the_next_ones_follow(tmp_path):
+    path = tmp_path / "curve.jsonl"
+    journal = CurveJournal(path, ROWS[:1])
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, before[1]))  # bytes that a file may have
+    try:
+        journal.append(ROWS[1])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    journal.append(ROWS[1])
+    journal.close()
+    assert [json.loads(line)["iteration"] for line in path.read_text().splitlines()] == [1, 2]

@@ -1,11 +1,18 @@
 import json
+import os
+import re
+import shutil
+import time
 
 import pytest
 import torch
+from tiny_store import SPLIT, write_tiny_store
 
+from femseg.claim import claimed_by
 from femseg.errors import ExitCode, Refusal
 from femseg.training.session import Surroundings, fit
 from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.stored_cases import StoredCases
 
 SETTINGS = {"learning_rate": 3e-3, "max_iterations": 12, "validate_every": 4, "checkpoint_every": 5}
 
@@ -133,7 +140,8 @@ def test_tr_05_a_disk_that_takes_no_checkpoint_leaves_with_75_and_the_last_good_
         if score.iteration == 8:
             next_checkpoint.symlink_to("/sys/kernel")  # where the kernel lets nobody make a file
 
-    with pytest.raises(Refusal, match=r"cannot be written: .*; the checkpoint of iteration 5 is intact") as stopped:
+    words = r"cannot be written: .* \(\d+ bytes are needed, \d+ are free\); the checkpoint of iteration 5 is intact"
+    with pytest.raises(Refusal, match=words) as stopped:
         run(spheres, tmp_path, on_validation=block)
     assert stopped.value.exit_code == ExitCode.RESUMABLE
     next_checkpoint.unlink()
@@ -152,3 +160,74 @@ def test_two_runs_with_equal_settings_leave_equal_bits(spheres, tmp_path):
 def test_a_learning_rate_still_to_be_searched_is_refused(spheres, tmp_path):
     with pytest.raises(ValueError, match="expected a number, got 'search'"):
         run(spheres, tmp_path, settings={"learning_rate": "search"})
+
+
+def test_checkpoints_by_time_change_nothing_in_the_result(spheres, tmp_path):
+    often, _ = run(spheres, tmp_path / "often", settings={"checkpoint_minutes": 1e-9, "keep_checkpoints": 99})
+    seldom, _ = run(spheres, tmp_path / "seldom", settings={"checkpoint_minutes": 0})
+    assert len(list((tmp_path / "often").glob("step-*/COMMIT"))) == 12
+    assert all(torch.equal(value, seldom.state_dict()[name]) for name, value in often.state_dict().items())
+
+
+def test_tr_04_whatever_file_of_a_stopped_run_is_torn_or_gone_it_goes_on_to_the_same_end(spheres, tmp_path):
+    asked = iter([False] * 10 + [True])
+    with pytest.raises(Refusal, match="saved as of iteration 11"):
+        run(spheres, tmp_path / "stopped", settings={"keep_checkpoints": 9}, stop_requested=lambda: next(asked))
+    expected = deterministic(run(spheres, tmp_path / "undisturbed")[1])
+    files = [path.relative_to(tmp_path / "stopped") for path in (tmp_path / "stopped").rglob("*") if path.is_file()]
+    assert len(files) == 8  # the journal, the claim, and COMMIT and state of three checkpoints
+    for number, name in enumerate(files):
+        torn = tmp_path / f"torn-{number}" / name
+        shutil.copytree(tmp_path / "stopped", tmp_path / f"torn-{number}")
+        torn.write_bytes(torn.read_bytes()[: torn.stat().st_size // 2])
+        assert deterministic(run(spheres, tmp_path / f"torn-{number}")[1]) == expected, name
+
+
+def test_tr_12_a_network_that_sees_a_share_as_a_whole_goes_on_with_no_other_number_of_workers(spheres, tmp_path):
+    with pytest.raises(Refusal, match=r"train\.workers 2 cannot go on with 1") as refused:
+        run(spheres, tmp_path, settings={"workers": 2})  # this network has dropout
+    assert refused.value.exit_code == ExitCode.USAGE
+
+
+def test_tr_13_out_of_gpu_memory_is_a_sentence_with_what_to_change(spheres, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda device: 3 * 2**30)
+    with pytest.raises(
+        Refusal, match=r"out of GPU memory with 2 samples at a time on this GPU, peak 3\.0 GiB"
+    ) as refused:
+        run(spheres, tmp_path, wrap=lambda network: network.register_forward_pre_hook(full) and network)
+    assert refused.value.exit_code == ExitCode.RESOURCE
+    assert "gradient_accumulation" in refused.value.faults[0].fix
+
+
+def test_tr_14_an_array_that_changes_while_a_run_goes_on_stops_it_by_name(spheres, tmp_path):
+    store = write_tiny_store(tmp_path / "store")
+    cases = StoredCases.open(store / "raw", store / "mask", SPLIT.train)
+    altered = store / "raw" / f"{SPLIT.train[1]}.npy"
+
+    def alter(done, _):
+        if done == 3:
+            altered.write_bytes(altered.read_bytes()[:-1] + b"\xff")
+
+    with pytest.raises(Refusal, match=re.escape(f"{altered}: SHA-256 is")) as refused:
+        run(spheres, tmp_path / "run", cases=cases, progress=alter)
+    assert refused.value.exit_code == ExitCode.INTEGRITY
+
+
+def test_tr_17_a_wall_clock_that_steps_back_an_hour_changes_nothing(spheres, tmp_path, monkeypatch):
+    expected = deterministic(run(spheres, tmp_path / "undisturbed")[1])
+    clock = time.time
+    monkeypatch.setattr(time, "time", lambda: clock() - 3600)
+    asked = iter([False] * 6 + [True])
+    with pytest.raises(Refusal, match="saved as of iteration 7"):
+        run(spheres, tmp_path / "stopped", stop_requested=lambda: next(asked))
+    monkeypatch.setattr(time, "time", lambda: clock() - 7200)
+    assert deterministic(run(spheres, tmp_path / "stopped")[1]) == expected
+
+
+def test_st_08_a_second_process_in_a_run_folder_is_refused_by_the_name_of_the_first(spheres, tmp_path, monkeypatch):
+    monkeypatch.setattr("femseg.training.sole_writer._PREDECESSOR_S", 0.2)
+    with claimed_by(tmp_path / ".writer"), pytest.raises(Refusal, match=f"in use by process {os.getpid()} on"):
+        run(spheres, tmp_path)

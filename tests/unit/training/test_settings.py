@@ -1,6 +1,9 @@
+from dataclasses import fields, replace
+
 import pytest
 
-from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
+from femseg.networks.vnet import VNetSettings
+from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings, what_decides
 
 
 @pytest.mark.parametrize(
@@ -30,3 +33,22 @@ def test_the_papers_optimisation_is_the_default():
     assert (train.learning_rate, train.max_iterations) == (1e-4, 10_000)
     assert (optimisation.batch_size, optimisation.optimizer, optimisation.schedule) == (2, "adam", "constant")
     assert not optimisation.augmentation.enabled
+
+
+@pytest.mark.parametrize(
+    ("how", "decides"),
+    [({}, False), ({"normalisation": "batch"}, True), ({"dropout": 0.1}, True)],
+    ids=["TR-12-samples-one-by-one", "TR-12-batch-statistics", "TR-12-dropout"],
+)
+def test_the_number_of_workers_decides_a_run_only_where_the_network_sees_a_share_as_a_whole(how, decides):
+    one, two = (what_decides(TrainSettings(workers=workers), VNetSettings(**how)) for workers in (1, 2))
+    assert (one != two) is decides
+
+
+def test_how_often_a_run_is_saved_does_not_decide_it_but_its_seed_and_learning_rate_do():
+    network, usual = VNetSettings(), TrainSettings()
+    same = replace(usual, checkpoint_every=7, keep_checkpoints=9, use_gpu=True)
+    assert what_decides(same, network) == what_decides(usual, network)
+    others = [replace(usual, seed=9), replace(usual, learning_rate=1.0), replace(usual, max_iterations=3)]
+    assert all(what_decides(other, network) != what_decides(usual, network) for other in others)
+    assert set(what_decides(usual, network)) < {field.name for field in fields(TrainSettings)}
