@@ -15,6 +15,7 @@ from femseg.durable import read_json, refuse_if_unwritable, sha256_of_json, writ
 from femseg.errors import ExitCode, Fault, Refusal, printable
 
 _STATE, _COMMIT, _CORRUPT = "state.pt", "COMMIT", ".corrupt"
+_RETENTION = "ST-07"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,7 +133,7 @@ def discard_old_checkpoints(
         for iteration in committed[-1:]:
             _proved(folder, iteration)
     except Refusal as refusal:
-        say(f"warning ST-07: no checkpoint is deleted, for the newest is not good: {refusal.faults[0].problem}")
+        say(f"warning {_RETENTION}: no checkpoint is deleted, for the newest is not good: {refusal.faults[0].problem}")
         return
     for path in folder.glob("step-*"):
         number = path.name.removeprefix("step-")
@@ -141,7 +142,7 @@ def discard_old_checkpoints(
                 (path / _COMMIT).unlink(missing_ok=True)  # first, so that a half-deleted one does not count
                 shutil.rmtree(path)
             except OSError as error:
-                say(f"warning ST-07: {printable(path)} cannot be deleted: {error.strerror}")
+                say(f"warning {_RETENTION}: {printable(path)} cannot be deleted: {error.strerror}")
 
 
 def committed_iterations(folder: Path) -> list[int]:
