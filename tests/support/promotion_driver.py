@@ -102,8 +102,19 @@ def seen(uri: str) -> int | None:
     return json.loads(said)
 
 
+def _whole_move(uri: str) -> float:
+    """One that nobody disturbs; returns the seconds from its beginning to its end."""
+    pid, reading = child(lambda telling: move(uri, telling))
+    os.read(reading, 1)
+    begun = time.monotonic()
+    os.waitpid(pid, 0)
+    os.close(reading)
+    return time.monotonic() - begun
+
+
 def every(uri: str) -> None:
     """Kill before the first write, the second, and so on, until there is none left to kill before."""
+    _whole_move(uri)
     killed, writes, before = True, 0, seen(uri)
     while killed:
         pid, reading = child(lambda telling, writes=writes: move(uri, telling, writes))
@@ -117,18 +128,14 @@ def every(uri: str) -> None:
 def at_random(uri: str, kills: int, seed: int) -> None:
     """Kill at instants drawn evenly over a bit more than a whole move takes."""
     rng = random.Random(seed)
-    pid, reading = child(lambda telling: move(uri, telling))
-    os.read(reading, 1)
-    begun = time.monotonic()
-    os.waitpid(pid, 0)
-    longest_s, before = 1.3 * (time.monotonic() - begun), seen(uri)
+    longest_s, before = 1.3 * _whole_move(uri), seen(uri)
     for _ in range(kills):
-        os.close(reading)
         pid, reading = child(lambda telling: move(uri, telling))
         os.read(reading, 1)
         time.sleep(rng.uniform(0.0, longest_s))
         os.kill(pid, signal.SIGKILL)
         killed = os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        os.close(reading)
         after = seen(uri)
         print(json.dumps({"before": before, "after": after, "killed": killed}), flush=True)
         before = after

@@ -3,6 +3,7 @@ that move the alias themselves."""
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -40,18 +41,29 @@ def register_three(client, experiment_id, folder):
     return hashes
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A store with three versions, and their packages' hashes."""
+    folder = tmp_path_factory.mktemp("registry")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
+        client, experiment_id = connect()
+        return folder, register_three(client, experiment_id, folder)
+
+
 @pytest.fixture
-def uri(tmp_path, monkeypatch):
+def uri(template, tmp_path, monkeypatch):
+    """A copy of that store; its artefacts are shared."""
+    shutil.copy2(template[0] / "mlflow.db", tmp_path)
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     return uri
 
 
 @pytest.fixture
-def client(uri, tmp_path):
-    client, experiment_id = connect()
-    hashes = register_three(client, experiment_id, tmp_path)
-    client.hashes = hashes
+def client(uri, template):
+    client, _ = connect()
+    client.hashes = template[1]
     return client
 
 
@@ -139,10 +151,14 @@ def test_a_previous_whose_package_was_altered_is_not_rolled_back_to_RG_07(client
     promote(client, allowed(client, 2))
     stored = brought_here(client.get_model_version(MODEL_NAME, "1").source)
     weights = next(stored.rglob("weights.safetensors"))
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
-    assert refusal(rollback, client).exit_code == ExitCode.INTEGRITY
-    assert holders(client) == Holders(champion=2, previous=1)
-    assert registry_faults(client)[0].id == "RG-07"
+    good = weights.read_bytes()
+    try:
+        weights.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+        assert refusal(rollback, client).exit_code == ExitCode.INTEGRITY
+        assert holders(client) == Holders(champion=2, previous=1)
+        assert registry_faults(client)[0].id == "RG-07"
+    finally:
+        weights.write_bytes(good)
 
 
 def test_a_champion_whose_package_and_tag_were_swapped_is_reported_RG_07(client):
@@ -227,3 +243,62 @@ def test_two_hundred_kills_at_random_instants_leave_the_old_or_the_new_champion_
     assert sum(one["killed"] for one in seen) >= 100
     assert_whole(client, seen)
     assert audit_log(client).read()
+
+
+def test_any_edit_of_the_log_is_found_in_the_registry_and_in_the_copy_RG_09(client):
+    promote(client, allowed(client, 1))
+    promote(client, allowed(client, 2))
+    audit = audit_log(client)
+    good = audit.read()
+    copy, tags = audit.copy.read_bytes(), client.get_registered_model(MODEL_NAME).tags
+
+    def altered_by(*edits) -> str:
+        for edit in edits:
+            edit()
+        found = refusal(audit.read)
+        assert (found.faults[0].id, found.exit_code) == ("RG-09", ExitCode.INTEGRITY)
+        for key, value in tags.items():
+            client.set_registered_model_tag(MODEL_NAME, key, value)
+        audit.copy.write_bytes(copy)
+        assert audit.read() == good
+        return str(found)
+
+    def set_tag(key, value):
+        return lambda: client.set_registered_model_tag(MODEL_NAME, key, value)
+
+    def delete_tag(key):
+        return lambda: client.delete_registered_model_tag(MODEL_NAME, key)
+
+    first = tags["audit.000001"]
+    assert "entry 1 was altered" in altered_by(set_tag("audit.000001", first.replace('"version":1', '"version":2')))
+    assert "entry 2" in altered_by(delete_tag("audit.000002"))
+    assert "its head is" in altered_by(set_tag("audit.head", "4 " + "0" * 64))
+    cut_off = (delete_tag("audit.000003"), delete_tag("audit.000004"), set_tag("audit.head", f"2 {good[1].sha256}"))
+    assert "some were removed" in altered_by(*cut_off)
+    assert str(audit.copy) in altered_by(lambda: audit.copy.write_bytes(copy.replace(b"promote", b"promotd", 1)))
+    forged = [replace(good[0], by="nobody@nowhere").chained(())]
+    for entry in good[1:]:
+        forged.append(entry.chained(forged))
+    rewritten = [set_tag(f"audit.{entry.number:06d}", entry.line()) for entry in forged]
+    assert "differs from this machine's copy" in altered_by(
+        *rewritten, set_tag("audit.head", f"{len(forged)} {forged[-1].sha256}")
+    )
+
+
+def test_a_machine_without_a_copy_gets_one_and_is_told_of_later_edits_RG_09(client):
+    promote(client, allowed(client, 1))
+    audit = audit_log(client)
+    audit.copy.unlink()
+    assert registry_faults(client) == []
+    assert [entry.line() for entry in audit.read()] == audit.copy.read_text().splitlines()
+
+
+def test_a_kill_between_an_entry_and_the_head_that_names_it_is_no_edit(client):
+    promote(client, allowed(client, 1))
+    audit = audit_log(client)
+    log = audit.read()
+    client.set_registered_model_tag(MODEL_NAME, "audit.head", f"1 {log[0].sha256}")
+    audit.copy.write_text(f"{log[0].line()}\n")
+    assert audit.read() == log
+    promote(client, allowed(client, 2))
+    assert len(audit.read()) == 4

@@ -30,7 +30,7 @@ def test_head_and_cases_come_back_in_ascending_order_and_any_json_program_reads_
     lines = CaseLines(path)
     assert (lines.head, dict(lines), list(lines)) == (HEAD, CASES, ["a", "b", "b-2"])
     assert lines.sha256 == written == sha256_of_file(path)
-    *above, last = path.read_bytes().splitlines(keepends=True)
+    *above, _ = path.read_bytes().splitlines(keepends=True)
     assert json.loads(path.read_text()) == {**HEAD, "cases": CASES, "sha256": sha256(b"".join(above)).hexdigest()}
     assert path.read_bytes().count(b"\n") == len(CASES) + 2
 

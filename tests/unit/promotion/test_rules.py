@@ -32,7 +32,7 @@ def test_an_empty_file_is_the_defaults(tmp_path):
         ("acceptable: {dice: {mean: 0.9}}", "worst_case"),
         ("non_inferiority: {margin: 0}", "margin: expected a positive number"),
         ("non_inferiority: {margin: -0.01}", "margin: expected a positive number"),
-        ("non_inferiority: {margin: .nan}", "nan"),
+        ("non_inferiority: {margin: .nan}", "not JSON compliant"),
         ("non_inferiority: {confidence: 1.0}", "confidence: expected from 0.5"),
         ("non_inferiority: {metric: beauty}", "expected one of dice"),
         ("limits: {memory_mib: 0}", "memory_mib: expected a positive number"),

@@ -11,7 +11,7 @@ from femseg.errors import ExitCode, Refusal
 from femseg.inference.segment import femur_probability
 from femseg.networks.package import load_package
 from femseg.services.registry import CHALLENGER, MODEL_NAME, load_registered, register_package
-from femseg.services.tracking import connect, start_run
+from femseg.services.tracking import connect, end_run, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 CHALLENGING = f"models:/{MODEL_NAME}@{CHALLENGER}"
@@ -27,6 +27,7 @@ def registry(tmp_path_factory):
         client, experiment_id = connect()
         write_tiny_package(folder / "package")
         run_id = start_run(client, experiment_id, name="train-raw", params={})
+        end_run(client, run_id, "FINISHED")
         made = register_package(client, folder / "package", run_id=run_id, tags={"input_mode": "raw"}, input_channels=1)
         yield client, folder / "package", made
 
