@@ -13,6 +13,7 @@ from femseg.cohorts.case import Case, CaseFacts
 from femseg.cohorts.split import Split
 from femseg.comparison.bootstrap import mean_interval
 from femseg.comparison.settings import CompareSettings
+from femseg.metrics.scorecard import GRIDS
 from femseg.reports.card_facts import CardFacts
 from femseg.reports.card_page import card_summary, write_card
 from femseg.reports.model_card import card_sections
@@ -67,7 +68,7 @@ def facts() -> CardFacts:
         cohort=SCRIPT,
         cases=[case(name, number) for number, name in enumerate(sorted(names))],
         split=Split(train=trained, validation=validated, test=tuple(DICE)),
-        scores=[case_score(name, dice=dice, grid=grid) for name, dice in DICE.items() for grid in ("network", "native")],
+        scores=[case_score(name, dice=dice, grid=grid) for name, dice in DICE.items() for grid in GRIDS],
         lineage={"git commit": "12" * 20},
         statistics=STATISTICS,
     )
@@ -132,9 +133,7 @@ def test_what_the_training_did_not_hold_is_said(facts):
     assert "1 × 0.7 × 0.7 to 2.5 × 0.9 × 0.9 mm" in text
 
 
-def test_the_card_is_one_page_that_asks_for_nothing_and_equal_facts_give_equal_bytes(
-    facts, tmp_path, evidence_of
-):
+def test_the_card_is_one_page_that_asks_for_nothing_and_equal_facts_give_equal_bytes(facts, tmp_path, evidence_of):
     pictures = list(evidence_of(modes=("raw",), cases=2)[1].values())
     worst = [replace(one, case_id=name) for one, name in zip(pictures, facts.worst_cases(), strict=False)]
     for folder in ("one", "two"):
