@@ -146,17 +146,13 @@ def _links_of(package: ModelPackage, sha256: str, registry: Registry | None, mat
 
 def _output_links(path: Path, registry: Registry | None, materials: Materials) -> tuple[Link, ...]:
     """From a file, or from all files of a stage's folder."""
-    if path.is_dir():
-        place, wanted = path / FOLDER_RECORD, None
-    else:
-        found = record_of(path)
-        if found is None:
-            fix = "ask whoever made it; masks and reports that femseg writes have their lineage beside them"
-            problem = "nothing beside it says where it comes from"
-            raise Refusal(
-                Fault(id="LN-02", file=printable(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
-            )
-        place, wanted = found[0], path
+    in_folder = (path / FOLDER_RECORD, "") if (path / FOLDER_RECORD).is_file() else None
+    found = in_folder if path.is_dir() else record_of(path)
+    if found is None:
+        fix = "ask whoever made it; masks and reports that femseg writes have their lineage beside them"
+        problem = "nothing beside it says where it comes from"
+        raise Refusal(Fault(id="LN-02", file=printable(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+    place, wanted = found[0], None if path.is_dir() else path
     record = read_record(place)
     links = [*file_links(place, record, wanted), *evaluation_links(record, materials.root)]
     record = about_case(record, path)

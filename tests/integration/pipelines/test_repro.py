@@ -2,10 +2,10 @@
 
 import json
 import re
-from html.parser import HTMLParser
 
 import pytest
 import yaml
+from html_requests import requests_of
 from mlflow.tracking import MlflowClient
 from tiny_project import TINY, changed, outs, run
 
@@ -110,20 +110,9 @@ def test_the_lineage_names_commit_data_and_seed(project, runs):
         assert {"data/cohort", f"data/arrays/{mode}", "data/arrays/mask", "data/split.json"} <= set(lineage["dvc_md5"])
 
 
-class _Requests(HTMLParser):
-    def __init__(self):
-        super().__init__()
-        self.found = []
-
-    def handle_starttag(self, tag, attrs):
-        self.found += [v for k, v in attrs if k in ("src", "href") and v and not v.startswith(("data:", "#"))]
-
-
 def test_the_report_is_one_file_that_asks_the_network_for_nothing(project):
     html = (project / "reports/comparison.html").read_text()
-    requests = _Requests()
-    requests.feed(html)
-    assert requests.found == []
+    assert requests_of(html) == []
     assert "@import" not in html
     assert html.count("data:image/png;base64,") >= 3
     assert "Phantom cohort" in html

@@ -1,0 +1,134 @@
+"""From what the pipeline left to all that it was made of, and a version evaluated again from that."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+from html_requests import requests_of
+from tiny_project import environment, run
+
+from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record
+
+
+def femseg(project, *words, rc=0, **variables):
+    done = subprocess.run(
+        [sys.executable, "-c", "from femseg.cli.main import main; main()", *words],
+        cwd=project,
+        env=environment(project) | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == rc, done.stdout + done.stderr
+    return done
+
+
+def registered_mode(project) -> str:
+    return json.loads((project / "results/registration.json").read_text())["input_mode"]
+
+
+def test_every_link_of_a_mask_holds_down_to_its_ct(project):
+    mode = registered_mode(project)
+    mask = min((project / f"results/evaluate/{mode}/ct_grid").iterdir())
+    found = json.loads(femseg(project, "lineage", str(mask), "--json").stdout)
+    assert {link["state"] for link in found["links"]} == {"holds"}
+    by_name = {link["what"]: link["value"] for link in found["links"]}
+    lineage = json.loads((project / "models" / mode / "lineage.json").read_text())
+    assert by_name["git commit"] == run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    assert by_name["split"] == lineage["sha256"]["split"]
+    assert {f"DVC {path}": md5 for path, md5 in lineage["dvc_md5"].items()}.items() <= by_name.items()
+    (series,) = (name for name in by_name if name.startswith("CT series"))
+    assert series.endswith(mask.name.removesuffix(".nii.gz"))
+
+
+def test_a_version_names_its_cts_by_part_and_the_masks_and_reports_that_came_of_it(project):
+    found = json.loads(femseg(project, "lineage", "challenger", "--json").stdout)
+    assert {link["state"] for link in found["links"]} == {"holds"}
+    parts = [link["note"].rpartition(" ")[2] for link in found["links"] if link["what"].startswith("CT series")]
+    split = json.loads((project / "data/split.json").read_text())["parts"]
+    assert {part: parts.count(part) for part in split} == {part: len(cases) for part, cases in split.items()}
+    outputs = {output["path"]: output["state"] for output in found["outputs"]}
+    assert outputs["reports/comparison.html"] == "holds"
+    assert set(outputs.values()) == {"holds"}
+
+
+def test_a_report_leads_to_both_models_and_their_evaluations(project):
+    found = json.loads(femseg(project, "lineage", "reports/comparison.html", "--json").stdout)
+    assert {link["of"] for link in found["links"]} == {"", "raw", "gradient"}
+    assert {link["what"] for link in found["links"] if link["of"] == ""} == {
+        "file comparison.html",
+        "evaluation of raw",
+        "evaluation of gradient",
+    }
+    assert "broken" not in {link["state"] for link in found["links"]}
+
+
+def test_data_altered_after_training_break_the_lineage(copy):
+    manifest = copy / "data/cohort/manifest.json"
+    shutil.rmtree(copy / ".dvc/cache")
+    manifest.chmod(0o644)
+    manifest.write_text(manifest.read_text().replace('"format"', ' "format"', 1))
+    found = json.loads(femseg(copy, "lineage", "challenger", "--json").stdout)
+    states = {link["what"]: link["state"] for link in found["links"]}
+    assert (states["cohort manifest"], states["split"]) == ("not here", "holds")
+
+
+def test_the_registered_version_replays_to_the_same_masks_from_dvcs_cache_alone(copy):
+    shutil.rmtree(copy / "results/evaluate")
+    shutil.rmtree(copy / "data")
+    before = run(copy, "git", "status", "--porcelain").stdout
+    done = femseg(copy, "replay", "challenger", "--json")
+    cases = json.loads(done.stdout)["cases"]
+    assert len(cases) == 4  # two test cases on two grids
+    assert {case["verdict"] for case in cases} == {"same bytes"}
+    assert all(case["dice_before"] == case["dice_now"] for case in cases)
+    assert run(copy, "git", "status", "--porcelain").stdout == before
+    assert run(copy, "git", "worktree", "list").stdout.count("\n") == 1
+
+
+def test_masks_that_are_not_what_the_code_makes_are_told_case_by_case(copy, tmp_path):
+    """A registered evaluation with one mask altered by 3 voxels: what doctored evidence would look like."""
+    mode = registered_mode(copy)
+    folder = copy / "results/evaluate" / mode
+    altered = min((folder / "network_grid").iterdir())
+    mask = np.load(altered).copy()
+    mask.reshape(-1)[:3] ^= True
+    np.save(altered, mask)
+    record = read_record(folder / FOLDER_RECORD)
+    plain = {name: getattr(record, name) for name in ("kind", "models", "cts", "sources", "options")}
+    write_record(folder / FOLDER_RECORD, OutputRecord(files=hashes_of(folder, record.files), **plain))
+    own_store = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path / 'store' / 'mlflow.db'}"}
+    stage = [sys.executable, "-m", "pipelines.register"]
+    subprocess.run(stage, cwd=copy, env=environment(copy) | own_store, check=True, capture_output=True, timeout=300)
+    done = femseg(copy, "replay", "1", "--into", str(tmp_path / "kept"), "--json", rc=4, **own_store)
+    report = json.loads(done.stdout)
+    (different,) = (case for case in report["cases"] if case["verdict"] == "different")
+    assert (different["case_id"], different["grid"]) == (altered.stem, "network")
+    assert different["differing_voxels"] == 3
+    assert "error LN-04" in done.stderr
+    assert "1 of 4 masks" in done.stderr
+    assert (tmp_path / "kept/project/dvc.yaml").is_file()
+
+
+def test_a_commit_that_this_repository_does_not_hold_cannot_be_replayed(copy):
+    commit = run(copy, "git", "rev-parse", "HEAD").stdout.strip()
+    shutil.rmtree(copy / ".git")
+    for words in (["init", "--quiet"], ["add", "--all"], ["commit", "--quiet", "--message", "Another history"]):
+        run(copy, "git", *words)
+    done = femseg(copy, "replay", "challenger", rc=4)
+    assert re.fullmatch(r"error LN-03: .*git checkout.*\n", done.stderr), done.stderr
+    assert commit in done.stderr
+
+
+def test_the_card_of_the_registered_version_comes_back_and_has_a_lineage_of_its_own(project, tmp_path):
+    femseg(project, "card", "challenger", "-o", str(tmp_path / "card"))
+    page = (tmp_path / "card/model_card.html").read_text()
+    assert requests_of(page) == []
+    for words in ("Intended use", "Known failures", "Subgroups", "Lineage", "femseg, version 1"):
+        assert words in page
+    assert "| Dice (DSC) ↑ |" in (tmp_path / "card/model_card.md").read_text()
+    found = json.loads(femseg(project, "lineage", str(tmp_path / "card/model_card.html"), "--json").stdout)
+    assert {link["state"] for link in found["links"]} == {"holds"}
