@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help repro register test slow lint format constraints bench clean
+.PHONY: help repro register test slow lint format constraints bench scaling clean
 
 help:
 	@echo "make repro        environment, then the whole pipeline; ends with a registered model and reports/comparison.html"
@@ -13,6 +13,7 @@ help:
 	@echo "make slow         the tests that take minutes"
 	@echo "make lint         ruff, mypy --strict, import contracts"
 	@echo "make bench        every benchmark that needs no GPU; JSON into benchmarks/results"
+	@echo "make scaling      what workers and cases cost, and the model, figures and tables of docs/explanation/scaling.md"
 	@echo "make constraints  renew constraints.txt from pyproject.toml's bounds"
 
 $(BIN)/python:
@@ -56,6 +57,12 @@ bench: $(VENV)/.dev
 	python -m benchmarks.intake_speed --output benchmarks/results/intake_speed.json
 	python benchmarks/mask_placement.py --output benchmarks/results/mask_placement.json
 	python benchmarks/demo_repro.py --output benchmarks/results/demo_repro.json
+
+scaling: $(VENV)/.dev
+	python -m benchmarks.scaling_costs --output benchmarks/results/scaling_costs.json
+	python -m benchmarks.case_count --output benchmarks/results/case_count.json
+	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
+	python -m benchmarks.scaling_page
 
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
