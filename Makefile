@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help repro register test slow chaos lint format constraints bench clean
+.PHONY: help repro register test slow chaos lint format constraints bench scaling clean
 
 help:
 	@echo "make repro        environment, then the whole pipeline; ends with a registered model and reports/comparison.html"
@@ -14,6 +14,7 @@ help:
 	@echo "make chaos        kill -9 of trainings at random instants; is anything lost, are the bits the same? (half an hour)"
 	@echo "make lint         ruff, mypy --strict, import contracts"
 	@echo "make bench        every benchmark that needs no GPU; JSON into benchmarks/results"
+	@echo "make scaling      what workers and cases cost, and the model, figures and tables of docs/explanation/scaling.md"
 	@echo "make constraints  renew constraints.txt from pyproject.toml's bounds"
 
 $(BIN)/python:
@@ -62,6 +63,12 @@ bench: $(VENV)/.dev
 	python benchmarks/mask_placement.py --output benchmarks/results/mask_placement.json
 	python benchmarks/demo_repro.py --output benchmarks/results/demo_repro.json
 	python benchmarks/tracking_outage.py --output benchmarks/results/tracking_outage.json
+
+scaling: $(VENV)/.dev
+	python -m benchmarks.scaling_costs --output benchmarks/results/scaling_costs.json
+	python -m benchmarks.case_count --output benchmarks/results/case_count.json
+	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
+	python -m benchmarks.scaling_page
 
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints
