@@ -14,11 +14,12 @@ import json
 import os
 import random
 import shutil
+import signal
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -48,17 +49,24 @@ def prepared(folder: Path) -> Path:
 def undisturbed(folder: Path, how: dict[str, Any]) -> tuple[dict[str, Any], float]:
     """A run left in peace: what it leaves, and the seconds from its start to its first iteration."""
     journal, began = Journal(folder), time.monotonic()
-    process = chaos_kills.started(folder, **how)
-    while not journal.trained_again() and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
-        time.sleep(0.005)
-    start_up_s = time.monotonic() - began
-    if process.wait(chaos_kills.RUN_LIMIT_S) != 0:
-        sys.exit(f"the undisturbed run failed:\n{(folder / 'log.txt').read_text()[-3000:]}")
+    with chaos_kills.gone_afterwards() as start:
+        process = start(folder, **how)
+        while not journal.trained_again() and process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            time.sleep(0.005)
+        start_up_s = time.monotonic() - began
+        if process.wait(chaos_kills.RUN_LIMIT_S) != 0:
+            sys.exit(f"the undisturbed run failed:\n{(folder / 'log.txt').read_text()[-3000:]}")
     return json.loads((folder / "left.json").read_text()), start_up_s
 
 
 def chaotic_run(
-    folder: Path, kinds: Iterator[str], when: Iterator[Any], dice: random.Random, most_kills: int, how: dict[str, Any]
+    folder: Path,
+    start: Callable[..., psutil.Process],
+    kinds: Iterator[str],
+    when: Iterator[Any],
+    dice: random.Random,
+    most_kills: int,
+    how: dict[str, Any],
 ) -> tuple[list[Kill], str]:
     """Kill and start again until the run is complete; the kills, and what was lost ("" if nothing)."""
     kills: list[Kill] = []
@@ -66,13 +74,15 @@ def chaotic_run(
     last_kill, process = 0.0, None
     while time.monotonic() < limit:
         if process is None:
-            process, began = chaos_kills.started(folder, **how), time.monotonic()
+            process, began, hit = start(folder, **how), time.monotonic(), False
             journal, first_row, waiting = Journal(folder), None, bool(kills)
             kind, due = next(kinds), next(when)
         if (code := _exit_code(process)) is not None:
-            if kills and kills[-1].kind != "rank" and code == -9:
+            if hit and code == -9:
                 process = None
                 continue
+            if hit and code == 0:
+                kills.pop()  # it was complete before the kill came
             return kills, "" if code == 0 else f"ended with {code}: {(folder / 'log.txt').read_text()[-600:]}"
         if journal.trained_again():
             first_row = journal.base if first_row is None else first_row
@@ -85,6 +95,7 @@ def chaotic_run(
         if len(kills) < most_kills and due(seconds, done) and chaos_kills.killed(kind, process, dice):
             last_kill = time.monotonic()
             kills.append(Kill(kind=kind, seconds=seconds, rows=rows))
+            hit = kind != "rank"
             journal, first_row, waiting = Journal(folder), None, True
             kind, due = next(kinds), next(when)
         time.sleep(0.005)
@@ -108,7 +119,8 @@ def part(folder: Path, kills: int, kinds: tuple[str, ...], seed: int, how: dict[
     runs: list[dict[str, Any]] = []
     while len(done) < kills:
         run = prepared(folder / f"run-{len(runs)}")
-        hits, lost = chaotic_run(run, order, when, dice, kills - len(done), how)
+        with chaos_kills.gone_afterwards() as start:
+            hits, lost = chaotic_run(run, start, order, when, dice, kills - len(done), how)
         done += hits
         runs.append({"folder": run, "kills": len(hits), "lost": lost})
         print(f"{'ray' if how['ray_workers'] else 'plain'} run {len(runs)}: {len(hits)} kills, {lost or 'complete'}")
@@ -178,6 +190,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     words = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = "1"
+    signal.signal(signal.SIGTERM, lambda signum, frame: sys.exit(128 + signum))  # by way of all `finally`
     plain = {"iterations": words.iterations, "ray_workers": 0, "warm": words.warm}
     through_ray = {"iterations": 2 * words.iterations, "ray_workers": 2, "warm": False}
     result: dict[str, Any] = {

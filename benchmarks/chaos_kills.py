@@ -6,9 +6,10 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import chaos_run
 import psutil
@@ -67,6 +68,24 @@ def started(folder: Path, *, iterations: int, ray_workers: int, warm: bool) -> p
         finally:
             sys.stdout.flush()
             os._exit(code)
+
+
+@contextmanager
+def gone_afterwards() -> Iterator[Callable[..., psutil.Process]]:
+    """`started`, and when the block ends, however it does, whatever was started so is gone with all below it."""
+    commands: list[psutil.Process] = []
+
+    def start(folder: Path, **how: Any) -> psutil.Process:
+        commands.append(started(folder, **how))
+        return commands[-1]
+
+    try:
+        yield start
+    finally:
+        for command in commands:
+            for victim in _tree(command) if command.is_running() else []:
+                with suppress(psutil.Error):
+                    victim.kill()
 
 
 def tracking_uri(folder: Path) -> str:
