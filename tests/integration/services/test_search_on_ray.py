@@ -134,6 +134,7 @@ def test_a_search_whose_checkpoints_are_torn_is_made_whole_from_what_is_left_SE_
     assert not [group for group in placement_group_table().values() if group["state"] != "REMOVED"]
 
 
+@pytest.mark.slow
 def test_a_search_that_is_asked_to_stop_says_so_and_goes_on_when_started_again_SE_01(finished, new_search):
     _, results = finished
     search = new_search("stopped")
