@@ -112,6 +112,8 @@ def assert_same_curve(training: Training, database, uninterrupted: dict) -> None
 
 def test_workers_leave_a_node_that_is_drained_and_no_retry_is_spent_CL_03(cluster, shared, uninterrupted):
     training, process = started(cluster, shared, "drained")
+    idle = {"PlacementGroupCleaner", "DatasetManager"}  # Ray Train starts them unless told otherwise
+    assert not idle & {actor["class_name"] for actor in asked_of(cluster, "actors")}
     words = [
         "--node-id",
         node_with_a_rank(cluster),
