@@ -25,9 +25,10 @@ SECRET_KEY = "only-for-tests-0123456789"  # looked for where no secret may stand
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class S3Server:
-    """Where it answers, and the means to look into it past the code under test."""
+    """Where it answers, and the means to look into it past the code under test; `empty` is a file without settings."""
 
     url: str
+    empty: Path
     process: subprocess.Popen[bytes]
 
     @property
@@ -39,8 +40,8 @@ class S3Server:
             "AWS_ACCESS_KEY_ID": "tester",
             "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
             "AWS_DEFAULT_REGION": "us-east-1",
-            "AWS_CONFIG_FILE": os.devnull,
-            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_CONFIG_FILE": str(self.empty),
+            "AWS_SHARED_CREDENTIALS_FILE": str(self.empty),
         }
 
     @property
@@ -94,8 +95,10 @@ def s3_server(folder: Path, *, port: int = 0) -> Iterator[S3Server]:
     command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
     with log.open("wb") as stream:
         process = subprocess.Popen(command, env=_quiet(os.environ), stdout=stream, stderr=stream)
+    empty = folder / "aws-settings"  # a file indeed: DVC insists on it
+    empty.touch()
     try:
-        yield S3Server(url=_address(process, log), process=process)
+        yield S3Server(url=_address(process, log), empty=empty, process=process)
     finally:
         process.kill()
         process.wait()
