@@ -5,8 +5,9 @@ The index is written last. A folder without one is unfinished; running its stage
 
 import hashlib
 import io
+import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -123,6 +124,7 @@ class ArrayStore:
         kind: what the arrays show.
         recipe: how they were made.
         entries: by case id, ascending.
+        fetch: gives the proven bytes of a SHA-256; None reads the folder.
     """
 
     folder: Path
@@ -130,12 +132,32 @@ class ArrayStore:
     kind: ArrayKind
     recipe: InputRecipe
     entries: dict[str, StoredArray]
+    fetch: Callable[[str], bytes] | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Read a store's index. Raises: Refusal (exit 4) if it is missing, torn or not ours."""
         path = folder / INDEX_NAME
-        plain = read_json(path)
+        return cls._of(read_json(path), path, sha256_of_file(path))
+
+    @classmethod
+    def from_index(cls, path: Path, content: bytes, fetch: Callable[[str], bytes]) -> Self:
+        """A store whose files lie elsewhere.
+
+        Args:
+            path: what the index is called in messages.
+            content: the index's bytes.
+            fetch: gives the bytes of a SHA-256, proven, or refuses.
+        Raises: Refusal (exit 4) if the index is not ours.
+        """
+        try:
+            plain = json.loads(content)
+        except (ValueError, RecursionError) as error:
+            raise _integrity(path, f"is no readable JSON ({error})") from None
+        return cls._of(plain, path, hashlib.sha256(content).hexdigest(), fetch)
+
+    @classmethod
+    def _of(cls, plain: Any, path: Path, sha256: str, fetch: Callable[[str], bytes] | None = None) -> Self:
         if not isinstance(plain, dict) or plain.get("format") != FORMAT:
             raise _integrity(path, f"is no array index of format {FORMAT}")
         try:
@@ -146,11 +168,12 @@ class ArrayStore:
         if unsafe:
             raise _integrity(path, f"holds an unsafe case id {unsafe[0]!r}")
         return cls(
-            folder=folder,
-            sha256=sha256_of_file(path),
+            folder=path.parent,
+            sha256=sha256,
             kind=index.kind,
             recipe=index.recipe,
             entries=dict(sorted(index.cases.items())),
+            fetch=fetch,
         )
 
     @property
@@ -171,6 +194,13 @@ class ArrayStore:
             array of the expected dtype and shape; nothing in the file is ever run.
         """
         entry, path = self.entry(case_id), _array_path(self.folder, case_id)
+        return _plain_array(self.content(case_id), _CHANNELS[self.kind] + entry.shape_zyx, _DTYPES[self.kind], path)
+
+    def content(self, case_id: str) -> bytes:
+        """The bytes of a case's NPY file. Raises: Refusal (exit 4) as `load` does."""
+        entry, path = self.entry(case_id), _array_path(self.folder, case_id)
+        if self.fetch is not None:
+            return self.fetch(entry.sha256)
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -178,7 +208,7 @@ class ArrayStore:
         found = hashlib.sha256(content).hexdigest()
         if found != entry.sha256:
             raise _integrity(path, f"SHA-256 is {found[:12]}…, expected {entry.sha256[:12]}…")
-        return _plain_array(content, _CHANNELS[self.kind] + entry.shape_zyx, _DTYPES[self.kind], path)
+        return content
 
 
 def _plain_array(content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> NDArray[Any]:
