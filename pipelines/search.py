@@ -14,8 +14,10 @@ from femseg.networks.vnet import VNetSettings
 from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
 from femseg.services.search import refuse_failures, search_on_ray
+from femseg.services.storage import StorageSettings, open_storage
+from femseg.services.storage_data import publish
 from femseg.services.tracking import connect, resumable_run, run_with_true_status, stage_tags
-from femseg.services.training_job import TrainingJob, training_job
+from femseg.services.training_job import TrainingJob, mlflow_run_kept, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
 from femseg.training.settings import OptimisationSettings, TrainSettings
@@ -43,6 +45,7 @@ def trial_job(trial: Trial, settings: SearchSettings, runs: Path) -> TrainingJob
             use_gpu=settings.use_gpu,
             seed=settings.seed,
         ),
+        storage=read_section(StorageSettings, "storage"),
     )
 
 
@@ -78,29 +81,34 @@ def search_folder(settings: SearchSettings, input_modes: Sequence[str]) -> Path:
 def tracked_search(settings: SearchSettings, input_modes: Sequence[str], folder: Path) -> list[TrialResult]:
     """Search as one MLflow run with a nested run for each trial; write results/search."""
     client, experiment_id = connect()
-    parent = resumable_run(
-        client,
-        experiment_id,
-        folder=folder,
-        name="search",
-        params={"search": as_plain(settings), "input_modes": list(input_modes)},
-        tags=stage_tags("search"),
-    )
+    storage = read_section(StorageSettings, "storage")
+    with mlflow_run_kept(storage, folder.absolute()):
+        parent = resumable_run(
+            client,
+            experiment_id,
+            folder=folder,
+            name="search",
+            params={"search": as_plain(settings), "input_modes": list(input_modes)},
+            tags=stage_tags("search"),
+        )
 
     def job_of(trial: Trial) -> TrainingJob:
         job = trial_job(trial, settings, folder)
-        run_id = resumable_run(
-            client,
-            experiment_id,
-            folder=Path(job.run_folder),
-            name=trial.trial_id,
-            params={"input_mode": trial.input_mode, "learning_rate": trial.learning_rate},
-            tags=stage_tags("search", input_mode=trial.input_mode),
-            parent_run_id=parent,
-        )
+        with mlflow_run_kept(job.storage, Path(job.run_folder)):
+            run_id = resumable_run(
+                client,
+                experiment_id,
+                folder=Path(job.run_folder),
+                name=trial.trial_id,
+                params={"input_mode": trial.input_mode, "learning_rate": trial.learning_rate},
+                tags=stage_tags("search", input_mode=trial.input_mode),
+                parent_run_id=parent,
+            )
         return replace(job, mlflow_run_id=run_id)
 
     with run_with_true_status(client, parent), ray_session():
+        if storage.url:
+            publish(open_storage(storage.url), stores=[*(ARRAYS / mode for mode in input_modes), MASKS], files=[SPLIT])
         results = search_on_ray(settings, input_modes, job_of, client)
         write_results(results, settings)
         client.log_artifact(parent, str(RESULTS / "trials.csv"))

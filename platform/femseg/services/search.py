@@ -13,10 +13,10 @@ from ray import tune
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.clusters import require_resources
+from femseg.services.storage_on_ray import require_reach
 from femseg.services.tracking import MlflowRecorder, connect, end_run
-from femseg.services.training_job import TrainingJob, fit_job, record_curve
+from femseg.services.training_job import TrainingJob, fit_job, newest_checkpoint, record_curve
 from femseg.settings import as_plain, checked
-from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.halving import SearchSettings, Trial, TrialResult, first_trials, survivors, usable
 from femseg.training.surroundings import Surroundings
 from femseg.training.validation import ValidationScore
@@ -48,7 +48,7 @@ class _Rung:
 def _trained_to(job: TrainingJob, last_iteration: int) -> float:
     """Train a trial up to a rung's end, going on from its last checkpoint; returns its best validation Dice so far."""
     rung = _Rung(last_iteration)
-    before = newest_good_checkpoint(Path(job.run_folder), print)
+    before = newest_checkpoint(job)
     if before is not None:
         rung.best_dice = float(before.state["best_dice"])
         if before.iteration >= last_iteration:
@@ -123,12 +123,14 @@ def search_on_ray(
 
     Args:
         job_of: the training job of a trial, its MLflow run made already. Its `max_iterations` is the last rung.
-    Raises: Refusal SE-01 (exit 75) if it was stopped by a signal; CL-01 (exit 5). Failed trials are results like
-        others: `refuse_failures` judges them.
+    Raises: Refusal SE-01 (exit 75) if it was stopped by a signal; CL-01 (exit 5); CL-04 (exit 2). Failed trials are
+        results like others: `refuse_failures` judges them.
     """
     trials = first_trials(settings, input_modes)
     jobs = {trial.trial_id: job_of(trial) for trial in trials}
     require_resources(what="search", cpus=1, gpus=max(int(job.train.use_gpu) for job in jobs.values()))
+    any_job = next(iter(jobs.values()))
+    require_reach(any_job.storage, Path(any_job.run_folder))
     try:
         results = _halved(jobs, trials, settings, say)
     except (KeyboardInterrupt, SystemExit):

@@ -24,6 +24,7 @@ from femseg.durable import read_json, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.progress import progress
 from femseg.services.clusters import require_resources
+from femseg.services.storage_on_ray import ray_storage_path, require_reach
 from femseg.services.tracking import MlflowRecorder, connect
 from femseg.services.training_job import TrainingJob, fit_job
 from femseg.settings import as_plain, checked
@@ -160,18 +161,19 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
     """Run a job data-parallel on the Ray session at hand. Returns when the run is complete.
 
     The result lies in the job's run folder: `fit_job` on a complete run returns it without training.
-    Raises: Refusal CL-01 (exit 5) if the cluster is too small, TR-06 (75) if it was stopped by a signal, TR-15 (7) when
-        the retries are spent, or the reason that a worker gave.
+    Raises: Refusal CL-01 (exit 5) if the cluster is too small, CL-04 (2) if a node does not reach the storage, TR-06
+        (75) if it was stopped by a signal, TR-15 (7) when the retries are spent, or the reason that a worker gave.
     """
     workers, use_gpu = job.train.workers, job.train.use_gpu
     require_resources(what=title, cpus=workers, gpus=workers if use_gpu else 0)
-    folder = Path(job.run_folder)
+    folder, name = Path(job.run_folder), uuid.uuid4().hex
     folder.mkdir(parents=True, exist_ok=True)
+    require_reach(job.storage, folder)
     for leftover in (*folder.glob("ray-*"), *folder.glob("refusals-*")):  # of a driver that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     os.environ.setdefault("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", str(_COLLECTIVE_TIMEOUT_S))
     with (
-        tempfile.TemporaryDirectory(prefix="ray-", dir=folder) as storage,
+        ray_storage_path(job.storage, folder, name) as storage,
         tempfile.TemporaryDirectory(prefix="refusals-", dir=folder) as refusals,
         _stop_file_on_signal(folder / _STOP),
         _watched(job, title),
@@ -185,7 +187,7 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
             ),
             torch_config=TorchConfig(timeout_s=_COLLECTIVE_TIMEOUT_S),
             run_config=RunConfig(  # type: ignore[arg-type]  # its annotation still names the older class
-                name=uuid.uuid4().hex,
+                name=name,
                 storage_path=storage,
                 logging_config=LoggingConfig(log_level="ERROR"),
                 failure_config=FailureConfig(max_failures=_RETRIES, controller_failure_limit=_RETRIES),

@@ -16,6 +16,7 @@ from femseg.comparison.settings import CompareSettings
 from femseg.errors import ExitCode
 from femseg.metrics.definitions import METRICS
 from femseg.networks.vnet import VNetSettings
+from femseg.services.storage import StorageSettings
 from femseg.settings import as_plain
 from femseg.training.halving import SearchSettings
 from femseg.training.settings import OptimisationSettings, TrainSettings
@@ -31,6 +32,7 @@ SECTIONS = {
     "search": SearchSettings(),
     "train": TrainSettings(),
     "compare": CompareSettings(),
+    "storage": StorageSettings(),
 }
 
 
