@@ -20,6 +20,9 @@ from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
 from femseg.services.search import refuse_failures, search_on_ray
 from femseg.services.search_trials import trial_rows
+from femseg.services.storage import StorageSettings, open_storage
+from femseg.services.storage_data import publish
+from femseg.services.storage_on_ray import require_reach
 from femseg.services.tracking import (
     MlflowRecorder,
     artefacts_taken,
@@ -28,7 +31,7 @@ from femseg.services.tracking import (
     run_with_true_status,
     stage_tags,
 )
-from femseg.services.training_job import TrainingJob, training_job
+from femseg.services.training_job import TrainingJob, mlflow_run_kept, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import CurveRow
 from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
@@ -58,6 +61,7 @@ def trial_job(trial: Trial, settings: SearchSettings, runs: Path) -> TrainingJob
             use_gpu=settings.use_gpu,
             seed=settings.seed,
         ),
+        storage=read_section(StorageSettings, "storage"),
     )
 
 
@@ -117,32 +121,38 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], runs: P
     space = space_of(settings, input_modes, runs)
     folder = begin(runs, space, print)
     client, experiment_id = connect()
-    parent = resumable_run(
-        client,
-        experiment_id,
-        folder=folder,
-        name="search",
-        params={"search": as_plain(settings), "input_modes": list(input_modes)},
-        tags=stage_tags("search"),
-    )
+    storage = read_section(StorageSettings, "storage")
+    with mlflow_run_kept(storage, folder.absolute()):
+        parent = resumable_run(
+            client,
+            experiment_id,
+            folder=folder,
+            name="search",
+            params={"search": as_plain(settings), "input_modes": list(input_modes)},
+            tags=stage_tags("search"),
+        )
 
     jobs: dict[str, TrainingJob] = {}
 
     def job_of(trial: Trial) -> TrainingJob:
         job = trial_job(trial, settings, folder)
-        run_id = resumable_run(
-            client,
-            experiment_id,
-            folder=Path(job.run_folder),
-            name=trial.trial_id,
-            params={"input_mode": trial.input_mode, "learning_rate": trial.learning_rate},
-            tags=stage_tags("search", input_mode=trial.input_mode),
-            parent_run_id=parent,
-        )
+        with mlflow_run_kept(job.storage, Path(job.run_folder)):
+            run_id = resumable_run(
+                client,
+                experiment_id,
+                folder=Path(job.run_folder),
+                name=trial.trial_id,
+                params={"input_mode": trial.input_mode, "learning_rate": trial.learning_rate},
+                tags=stage_tags("search", input_mode=trial.input_mode),
+                parent_run_id=parent,
+            )
         jobs[trial.trial_id] = replace(job, mlflow_run_id=run_id)
         return jobs[trial.trial_id]
 
     with run_with_true_status(client, parent), ray_session():
+        require_reach(storage, folder.absolute())
+        if storage.url:
+            publish(open_storage(storage.url), stores=[*(ARRAYS / mode for mode in input_modes), MASKS], files=[SPLIT])
         results = search_on_ray(settings, input_modes, job_of, client)
         curves = {trial_id: trial_rows(job, print) for trial_id, job in jobs.items()}
         write_results(results, curves, settings, input_modes)

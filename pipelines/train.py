@@ -17,9 +17,19 @@ from femseg.promotion.lineage import dvc_hashes, lineage, software_versions
 from femseg.services.clusters import ray_session
 from femseg.services.jobs import job_tags
 from femseg.services.run_folder import claimed
+from femseg.services.storage import StorageSettings, open_storage
+from femseg.services.storage_data import publish
+from femseg.services.storage_packages import upload_package
 from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status, stage_tags
 from femseg.services.training import train_on_ray
-from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
+from femseg.services.training_job import (
+    TrainingJob,
+    fit_job,
+    is_complete,
+    mlflow_run_kept,
+    record_curve,
+    training_job,
+)
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
 from femseg.training.run_identity import nearest_other_run
@@ -78,6 +88,7 @@ def described_job(input_mode: str, inputs: Path) -> TrainingJob:
         network=read_section(VNetSettings, "network"),
         optimisation=optimisation,
         train=replace(train, learning_rate=learning_rate(train, input_mode)),
+        storage=read_section(StorageSettings, "storage"),
     )
 
 
@@ -112,19 +123,20 @@ def write_outputs(job: TrainingJob, input_mode: str, inputs: Path, model: Path, 
 def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResult:
     """Train, or find it done, as one MLflow run that ends with a true status; write the outputs."""
     client, experiment_id = connect(job.tracking_uri)
-    run_id = resumable_run(
-        client,
-        experiment_id,
-        folder=Path(job.run_folder),
-        name=f"train-{input_mode}",
-        params={
-            "input_mode": input_mode,
-            "train": as_plain(job.train),
-            "network": as_plain(job.network),
-            "optimisation": as_plain(job.optimisation),
-        },
-        tags=stage_tags("train", input_mode=input_mode, **job_tags()),
-    )
+    with mlflow_run_kept(job.storage, Path(job.run_folder)):
+        run_id = resumable_run(
+            client,
+            experiment_id,
+            folder=Path(job.run_folder),
+            name=f"train-{input_mode}",
+            params={
+                "input_mode": input_mode,
+                "train": as_plain(job.train),
+                "network": as_plain(job.network),
+                "optimisation": as_plain(job.optimisation),
+            },
+            tags=stage_tags("train", input_mode=input_mode, **job_tags()),
+        )
     job = replace(job, mlflow_run_id=run_id)
     with run_with_true_status(client, run_id):
         sources = {"inputs": inputs.as_posix(), "masks": MASKS.as_posix(), "split": SPLIT.as_posix()}
@@ -142,10 +154,14 @@ def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResu
         if is_complete(job):
             print(f"train {input_mode}: already complete")
         else:
+            if job.storage.url:
+                publish(open_storage(job.storage.url), stores=[inputs, MASKS], files=[SPLIT])
             with ray_session():
                 train_on_ray(job, title=f"train {input_mode}")
         model, curves = Path("models") / input_mode, Path("results/train") / input_mode
         result, package_sha256 = write_outputs(job, input_mode, inputs, model, curves)
+        if job.storage.url:
+            print(f"train {input_mode}: {upload_package(open_storage(job.storage.url), model)}")
         record_curve(client, job)
         client.set_tag(run_id, "package_sha256", package_sha256)
         client.log_metric(run_id, "best_validation_dice", result.validation_dice, step=result.best_iteration)

@@ -25,6 +25,7 @@ SECTIONS = (
     "search",
     "train",
     "compare",
+    "storage",
 )
 PARAMS_AT_MOST_BYTES = 1 << 17
 _SHOWN_CHARACTERS = 200

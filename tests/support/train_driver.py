@@ -14,16 +14,25 @@ from femseg.door import door
 from femseg.durable import sha256_of_json, write_json_durably
 from femseg.services.clusters import ray_session
 from femseg.services.run_folder import claimed
+from femseg.services.storage import StorageSettings
 from femseg.services.tracking import connect, resumable_run, run_with_true_status
 from femseg.services.training import train_on_ray
-from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
+from femseg.services.training_job import (
+    TrainingJob,
+    fit_job,
+    is_complete,
+    mlflow_run_kept,
+    record_curve,
+    training_job,
+)
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings
 
+LOCAL = StorageSettings()
 QUIET = Surroundings(say=lambda line: None)
 
 
-def described_job(store: Path, runs: Path, iterations: int) -> TrainingJob:
+def described_job(store: Path, runs: Path, iterations: int, storage: StorageSettings = LOCAL) -> TrainingJob:
     return training_job(
         inputs=store / "raw",
         masks=store / "mask",
@@ -35,6 +44,7 @@ def described_job(store: Path, runs: Path, iterations: int) -> TrainingJob:
         train=TrainSettings(
             learning_rate=3e-3, max_iterations=iterations, validate_every=20, checkpoint_every=20, workers=2
         ),
+        storage=storage,
     )
 
 
@@ -53,7 +63,8 @@ def outcome(job: TrainingJob) -> dict[str, object]:
 
 def tracked(job: TrainingJob, runs: Path) -> None:
     client, experiment_id = connect()
-    run_id = resumable_run(client, experiment_id, folder=Path(job.run_folder), name="train-raw", params={})
+    with mlflow_run_kept(job.storage, Path(job.run_folder)):
+        run_id = resumable_run(client, experiment_id, folder=Path(job.run_folder), name="train-raw", params={})
     job = replace(job, mlflow_run_id=run_id)
     with run_with_true_status(client, run_id):
         if not is_complete(job):

@@ -18,7 +18,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from femseg.durable import sha256_of_file, written_durably
 from femseg.errors import ExitCode, Fault, Refusal
@@ -76,11 +76,14 @@ class CaseLines(Mapping[str, dict[str, Any]]):
         sha256: of the file as it was opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Read the file once, a line at a time. Raises: Refusal ST-02 (exit 4) if it is missing, torn or not ours."""
+    def __init__(self, path: Path, stream: BinaryIO | None = None) -> None:
+        """Read the file once, a line at a time, or an open one that only messages call by this path.
+
+        Raises: Refusal ST-02 (exit 4) if it is missing, torn or not ours.
+        """
         self._path = path
         try:
-            self._stream = open_plain(path)
+            self._stream = stream or open_plain(path)
         except OSError as error:
             problem = "is missing" if isinstance(error, FileNotFoundError) else f"cannot be read: {error.strerror}"
             raise integrity(path, problem) from error

@@ -1,9 +1,11 @@
 """Train, validation and test parts of a cohort, by patient: no patient is ever in two of them."""
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from femseg.cohorts.case import Case
 from femseg.durable import read_json, sha256_of_json, write_json_durably
@@ -139,7 +141,19 @@ def write_split(split: Split, path: Path) -> str:
 
 def read_split(path: Path) -> Split:
     """Read `split.json`. Raises: Refusal (exit 4) if it is missing, torn, of another format, or altered."""
-    plain = read_json(path)
+    return _checked_split(read_json(path), path)
+
+
+def split_from_bytes(content: bytes, path: Path) -> Split:
+    """The same of a split.json that lies elsewhere; `path` is what it is called in messages."""
+    try:
+        plain = json.loads(content)
+    except (ValueError, RecursionError):
+        plain = None
+    return _checked_split(plain, path)
+
+
+def _checked_split(plain: Any, path: Path) -> Split:
     problem = f"is no split of format {FORMAT}"
     if isinstance(plain, dict) and plain.get("format") == FORMAT:
         try:

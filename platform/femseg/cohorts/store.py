@@ -6,7 +6,8 @@ the index is read when it is asked for, so that an open store is as small with 6
 
 import hashlib
 import io
-from collections.abc import Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -123,6 +124,7 @@ class ArrayStore:
         kind: what the arrays show.
         recipe: how they were made.
         lines: the index's entries as JSON values, by case id, ascending.
+        fetch: gives the proven bytes of a SHA-256; None reads the folder.
     """
 
     folder: Path
@@ -130,19 +132,40 @@ class ArrayStore:
     kind: ArrayKind
     recipe: InputRecipe
     lines: CaseLines
+    fetch: Callable[[str], bytes] | None = None
 
     @classmethod
     def open(cls, folder: Path) -> Self:
         """Read a store's index. Raises: Refusal (exit 4) if it is missing, torn or not ours."""
         path = folder / INDEX_NAME
-        lines = CaseLines(path)
+        return cls._of(CaseLines(path), path)
+
+    @classmethod
+    def from_index(cls, path: Path, content: bytes, fetch: Callable[[str], bytes]) -> Self:
+        """A store whose files lie elsewhere.
+
+        Args:
+            path: what the index is called in messages.
+            content: the index's bytes.
+            fetch: gives the bytes of a SHA-256, proven, or refuses.
+        Raises: Refusal (exit 4) if the index is not ours.
+        """
+        stream = tempfile.TemporaryFile()  # its lines are looked up where they lie  # noqa: SIM115
+        stream.write(content)
+        stream.seek(0)
+        return cls._of(CaseLines(path, stream), path, fetch)
+
+    @classmethod
+    def _of(cls, lines: CaseLines, path: Path, fetch: Callable[[str], bytes] | None = None) -> Self:
         if lines.head.get("format") != FORMAT:
             raise integrity(path, f"is no array index of format {FORMAT}")
         try:
             head = checked(_Head, lines.head, where="index", file=path)
         except Refusal as refusal:
             raise integrity(path, refusal.faults[0].problem) from None
-        return cls(folder=folder, sha256=lines.sha256, kind=head.kind, recipe=head.recipe, lines=lines)
+        return cls(
+            folder=path.parent, sha256=lines.sha256, kind=head.kind, recipe=head.recipe, lines=lines, fetch=fetch
+        )
 
     @property
     def case_ids(self) -> tuple[str, ...]:
@@ -178,6 +201,13 @@ class ArrayStore:
             array of the expected dtype and shape; nothing in the file is ever run.
         """
         entry, path = self.entry(case_id), _array_path(self.folder, case_id)
+        return _plain_array(self.content(case_id), _CHANNELS[self.kind] + entry.shape_zyx, _DTYPES[self.kind], path)
+
+    def content(self, case_id: str) -> bytes:
+        """The bytes of a case's NPY file. Raises: Refusal (exit 4) as `load` does."""
+        entry, path = self.entry(case_id), _array_path(self.folder, case_id)
+        if self.fetch is not None:
+            return self.fetch(entry.sha256)
         try:
             content = path.read_bytes()
         except OSError as error:
@@ -185,7 +215,7 @@ class ArrayStore:
         found = hashlib.sha256(content).hexdigest()
         if found != entry.sha256:
             raise integrity(path, f"SHA-256 is {found[:12]}…, expected {entry.sha256[:12]}…")
-        return _plain_array(content, _CHANNELS[self.kind] + entry.shape_zyx, _DTYPES[self.kind], path)
+        return content
 
 
 def _plain_array(content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], path: Path) -> NDArray[Any]:

@@ -3,7 +3,6 @@
 import threading
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -14,7 +13,7 @@ from ray.train.torch import get_device, prepare_model
 from femseg.errors import ExitCode, Refusal
 from femseg.services.driver_desk import RankSide
 from femseg.services.tracking import BackgroundRecorder
-from femseg.services.training_job import TrainingJob, fit_job
+from femseg.services.training_job import TrainingJob, fit_job, node_folder
 from femseg.settings import checked
 from femseg.training.recorder import NoRecorder
 from femseg.training.surroundings import Surroundings
@@ -70,7 +69,7 @@ def run_rank(plain: dict[str, Any]) -> None:
 def _train(plain: dict[str, Any], desk: RankSide, rank: int, world_size: int) -> None:
     job = checked(TrainingJob, plain["job"], where="job", file="training job")
     records = rank == 0 and bool(job.mlflow_run_id)
-    folder = Path(job.run_folder)
+    folder = node_folder(job)
     recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, folder, say=desk.say) if records else None
     drain_noticed = _Drain(desk).noticed if plain["drains"] else (lambda: False)
     surroundings = Surroundings(

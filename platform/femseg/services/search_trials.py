@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,9 +9,8 @@ from ray import tune
 
 from femseg.errors import ExitCode, Refusal
 from femseg.services.tracking import BackgroundRecorder
-from femseg.services.training_job import TrainingJob, fit_job
+from femseg.services.training_job import TrainingJob, fit_job, newest_checkpoint, node_folder, stored_run
 from femseg.settings import checked
-from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.curves import CurveRow, rows_from_plain
 from femseg.training.surroundings import Surroundings
 from femseg.training.validation import ValidationScore
@@ -44,9 +42,9 @@ def trial_rows(job: TrainingJob, say: Callable[[str], None]) -> list[CurveRow]:
 
     If all its checkpoints are torn they are put aside: a trial's training is short, and the same again (SE-02).
     """
-    folder = Path(job.run_folder)
+    folder = node_folder(job)
     try:
-        newest = newest_good_checkpoint(folder, say)
+        newest = newest_checkpoint(job, say)
     except Refusal as refusal:
         aside = folder / "corrupt"
         aside.mkdir(exist_ok=True)
@@ -59,7 +57,10 @@ def trial_rows(job: TrainingJob, say: Callable[[str], None]) -> list[CurveRow]:
 
 def ended_rows(job: TrainingJob, last_iteration: int, say: Callable[[str], None]) -> list[CurveRow] | None:
     """The curve of a trial that has had a rung's iterations already; None if it is still to be trained."""
-    steps = (path.parent.name.removeprefix("step-") for path in Path(job.run_folder).glob("step-*/COMMIT"))
+    folder = node_folder(job)
+    if job.storage.url:
+        stored_run(job).reconcile(folder, say)
+    steps = (path.parent.name.removeprefix("step-") for path in folder.glob("step-*/COMMIT"))
     if not any(step.isdigit() and int(step) >= last_iteration for step in steps):
         return None
     rows = trial_rows(job, say)
@@ -72,7 +73,7 @@ def _trained_to(job: TrainingJob, last_iteration: int, say: Callable[[str], None
     if rows and rows[-1].iteration >= last_iteration:
         return best_dice(rows, last_iteration)
     rung = _Rung(last_iteration, best_dice(rows, last_iteration))
-    recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, Path(job.run_folder), say=say)
+    recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, node_folder(job), say=say)
     surroundings = Surroundings(
         device=torch.device("cuda" if job.train.use_gpu else "cpu"),
         recorder=recorder,

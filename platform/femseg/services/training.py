@@ -4,7 +4,6 @@ import os
 import shlex
 import shutil
 import sys
-import tempfile
 import threading
 import uuid
 from collections.abc import Sequence
@@ -24,9 +23,9 @@ from femseg.services.clusters import require_resources
 from femseg.services.driver_desk import DriverSide, Verdict, refusal_of
 from femseg.services.node_agreement import require_agreement
 from femseg.services.rank import run_rank
-from femseg.services.training_job import TrainingJob
+from femseg.services.storage_on_ray import ray_storage_path, require_reach
+from femseg.services.training_job import TrainingJob, newest_checkpoint
 from femseg.settings import as_plain
-from femseg.training.checkpoint import newest_good_checkpoint
 
 _BOUNDS = {
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "100",  # a rank waits no longer for another; Ray's own wait has no end
@@ -36,7 +35,7 @@ _BOUNDS = {
 
 
 def _retries_spent(error: BaseException, verdict: Verdict, job: TrainingJob) -> Refusal:
-    newest = newest_good_checkpoint(Path(job.run_folder), lambda line: None)
+    newest = newest_checkpoint(job, say=lambda line: None)
     words = verdict.broken or " ".join(str(error).split())[-300:]
     kept = f"the last good checkpoint is of iteration {newest.iteration}" if newest else "there is no checkpoint yet"
     command = shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]])
@@ -89,7 +88,7 @@ class _LeanTrainer(TorchTrainer):
         return [one for one in super()._create_default_callbacks() if type(one).__name__ not in unused]
 
 
-def _trainer(job: TrainingJob, desk: DriverSide, storage: str) -> TorchTrainer:
+def _trainer(job: TrainingJob, desk: DriverSide, name: str, storage: str) -> TorchTrainer:
     workers, least, use_gpu = job.train.workers, job.train.least_workers, job.train.use_gpu
     return _LeanTrainer(
         run_rank,
@@ -101,8 +100,8 @@ def _trainer(job: TrainingJob, desk: DriverSide, storage: str) -> TorchTrainer:
         ),
         torch_config=TorchConfig(timeout_s=int(os.environ["RAY_TRAIN_COLLECTIVE_TIMEOUT_S"])),
         run_config=RunConfig(
-            name=uuid.uuid4().hex,
-            storage_path=storage,  # on the driver's node alone: checkpoints are our own, and nothing is reported to Ray
+            name=name,
+            storage_path=storage,  # checkpoints are our own, and nothing is reported to Ray
             logging_config=LoggingConfig(log_level="ERROR"),
             failure_config=FailureConfig(max_failures=RETRIES, controller_failure_limit=RETRIES),
         ),
@@ -111,10 +110,10 @@ def _trainer(job: TrainingJob, desk: DriverSide, storage: str) -> TorchTrainer:
 
 def _fit(job: TrainingJob, asked: threading.Event, title: str) -> bool:
     """Train with one placement of workers; False if a node was taken away from them, with a checkpoint committed."""
-    folder = Path(job.run_folder)
-    with tempfile.TemporaryDirectory(prefix="ray-", dir=folder, ignore_cleanup_errors=True) as storage:
+    name = uuid.uuid4().hex
+    with ray_storage_path(job.storage, Path(job.run_folder), name) as storage:
         desk = DriverSide()
-        outcome = beside(_trainer(job, desk, storage).fit)
+        outcome = beside(_trainer(job, desk, name, storage).fit)
         try:
             attend(outcome, desk, asked, job, title, require_room=lambda: _require_room(job, title))
             verdict = desk.verdict()
@@ -138,13 +137,15 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
     """Run a job data-parallel on the Ray session at hand. Returns when the run is complete.
 
     The result lies in the job's run folder: `fit_job` on a complete run returns it without training.
-    Raises: Refusal CL-01 (exit 5) if the cluster is or becomes too small, CL-05 (2) if its nodes differ, TR-06 (75) if
-        it was stopped by a signal, TR-15 (7) when the retries are spent, or the reason that a worker gave.
+    Raises: Refusal CL-01 (exit 5) if the cluster is or becomes too small, CL-04 (2) if a node does not reach the
+        storage, CL-05 (2) if its nodes differ, TR-06 (75) if it was stopped by a signal, TR-15 (7) when the retries are
+        spent, or the reason that a worker gave.
     """
     _require_room(job, title)
     require_agreement(what=title)
     folder = Path(job.run_folder)
     folder.mkdir(parents=True, exist_ok=True)
+    require_reach(job.storage, folder)
     for leftover in folder.glob("ray-*"):  # of a driver that was killed
         shutil.rmtree(leftover, ignore_errors=True)
     for name, bound in _BOUNDS.items():

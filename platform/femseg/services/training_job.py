@@ -1,7 +1,8 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
-from contextlib import closing
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,20 +11,29 @@ from mlflow.tracking import MlflowClient
 
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
-from femseg.durable import sha256_of_json
+from femseg.durable import sha256_of_file, sha256_of_json
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
 from femseg.services.point_spool import SPOOL, PointSpool
+from femseg.services.storage import StorageSettings, no_answer, open_storage
+from femseg.services.storage_checkpoints import CheckpointMirror, StoredRun
+from femseg.services.storage_data import fetched_split, fetched_store
+from femseg.services.storage_objects import ObjectCache
 from femseg.services.tracking import MlflowRecorder, tracking_uri
 from femseg.settings import as_plain
+from femseg.training.agreement import raised_together
 from femseg.training.batches import share_of_rank
-from femseg.training.checkpoint import newest_good_checkpoint
+from femseg.training.checkpoint import Checkpoint, newest_good_checkpoint
 from femseg.training.curves import rows_from_plain
 from femseg.training.session import FitResult, fit
 from femseg.training.settings import OptimisationSettings, TrainSettings, what_decides
 from femseg.training.stored_cases import StoredCases
 from femseg.training.surroundings import Surroundings
+
+_NO_STORAGE = StorageSettings()
+_LAST_WORDS_S = 20.0  # a worker that is asked to stop has 30 s
+_LAST_UPLOAD_S = 180.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +41,10 @@ class TrainingJob:
     """All that a training worker needs; plain values, so that it travels to any node.
 
     Attributes:
-        inputs, masks, split: absolute paths that every node reaches.
-        run_folder: checkpoints and the curve; the same job started again goes on from here.
+        inputs, masks, split: absolute paths that every node reaches; with a storage, the SHA-256 of index and split, of
+            which it keeps the objects.
+        run_folder: the driver's, absolute; the same job started again goes on from here. See `node_folder`.
+        storage: where every node finds data and checkpoints.
         mlflow_run_id: rank 0 records there; "" records nowhere.
         fingerprint: what must be equal for a checkpoint to be gone on from.
     """
@@ -44,6 +56,7 @@ class TrainingJob:
     network: VNetSettings
     optimisation: OptimisationSettings
     train: TrainSettings
+    storage: StorageSettings = _NO_STORAGE
     tracking_uri: str = ""
     mlflow_run_id: str = ""
     fingerprint: dict[str, Any]
@@ -59,20 +72,23 @@ def training_job(
     network: VNetSettings,
     optimisation: OptimisationSettings,
     train: TrainSettings,
+    storage: StorageSettings = _NO_STORAGE,
 ) -> TrainingJob:
     """A job and its fingerprint; its run folder is `<runs>/<name>-<fingerprint>`, so that other settings, data or code
     never meet its checkpoints.
 
     Args:
         train: with a number as learning rate.
+        storage: what the paths hold must be published there before the job runs: `publish`.
     Raises: Refusal (exit 4) if an array store or the split is not whole; CFG-02 (exit 2) if the batch cannot be shared
         by the workers, or the network cannot halve the arrays' sizes.
     """
     store = ArrayStore.open(inputs)
     _refuse_what_does_not_fit(store.recipe.shape_zyx, network, optimisation, train)
+    masks_sha256 = ArrayStore.open(masks).sha256
     fingerprint = {
         "inputs": store.sha256,
-        "masks": ArrayStore.open(masks).sha256,
+        "masks": masks_sha256,
         "split": read_split(split).sha256,
         "network": as_plain(network),
         "optimisation": as_plain(optimisation),
@@ -80,13 +96,14 @@ def training_job(
         "code": code_sha256(["networks", "training"]),
     }
     return TrainingJob(
-        inputs=str(inputs.absolute()),
-        masks=str(masks.absolute()),
-        split=str(split.absolute()),
+        inputs=store.sha256 if storage.url else str(inputs.absolute()),
+        masks=masks_sha256 if storage.url else str(masks.absolute()),
+        split=sha256_of_file(split) if storage.url else str(split.absolute()),
         run_folder=str((runs / f"{name}-{sha256_of_json(fingerprint)[:12]}").absolute()),
         network=network,
         optimisation=optimisation,
         train=train,
+        storage=storage,
         tracking_uri=tracking_uri(),
         fingerprint=fingerprint,
     )
@@ -107,27 +124,109 @@ def _refuse_what_does_not_fit(
 
 def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResult]:
     """Run a job in this process: what a Ray worker does, and what a script without Ray may do."""
-    split = read_split(Path(job.split))
-    train = StoredCases.open(Path(job.inputs), Path(job.masks), split.train)
-    validation = StoredCases.open(Path(job.inputs), Path(job.masks), split.validation)
+    train, validation = _cases(job, surroundings.say)
     torch.manual_seed(job.train.seed)  # the initial weights belong to the seed
     network = VNet(job.network, len(train.inputs.recipe.channels))
-    result = fit(
-        network,
-        train,
-        validation,
-        job.train,
-        job.optimisation,
-        folder=Path(job.run_folder),
-        fingerprint=job.fingerprint,
-        surroundings=surroundings,
-    )
+    with _kept_in_storage(job, surroundings) as around:
+        result = fit(
+            network,
+            train,
+            validation,
+            job.train,
+            job.optimisation,
+            folder=node_folder(job),
+            fingerprint=job.fingerprint,
+            surroundings=around,
+        )
     return network, result
 
 
+def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[StoredCases, StoredCases]:
+    """To train on and to validate with."""
+    if job.storage.url:
+        cache = ObjectCache(open_storage(job.storage.url), job.storage.cache_folder, say=say)
+        split = fetched_split(cache, job.split)
+        inputs, masks = fetched_store(cache, job.inputs), fetched_store(cache, job.masks)
+    else:
+        split = read_split(Path(job.split))
+        inputs, masks = ArrayStore.open(Path(job.inputs)), ArrayStore.open(Path(job.masks))
+    return StoredCases.matched(inputs, masks, split.train), StoredCases.matched(inputs, masks, split.validation)
+
+
+def node_folder(job: TrainingJob) -> Path:
+    """Where this node keeps the run's checkpoints and curve: the driver's run folder, or one in the node's cache."""
+    return job.storage.cache_folder / "runs" / _name(Path(job.run_folder)) if job.storage.url else Path(job.run_folder)
+
+
+def stored_run(job: TrainingJob) -> StoredRun:
+    """The run in the storage, of a job that has one."""
+    return StoredRun(open_storage(job.storage.url), _name(Path(job.run_folder)))
+
+
+def _name(run_folder: Path) -> str:
+    return "/".join(run_folder.parts[-2:])
+
+
+@contextmanager
+def _kept_in_storage(job: TrainingJob, around: Surroundings) -> Iterator[Surroundings]:
+    """Go on from the storage's newest good checkpoint, on whatever node, and put every new one there.
+
+    Raises: Refusal ST-09 (exit 6) if the last checkpoint of a run did not get there; the run folder has it.
+    """
+    if not job.storage.url:
+        yield around
+        return
+    run, folder, refusal = stored_run(job), node_folder(job), None
+    if around.rank == 0:
+        try:
+            run.reconcile(folder, around.say)
+        except Refusal as error:
+            refusal = error
+    raised_together(refusal, around.device)
+    if around.rank != 0:
+        run.reconcile(folder, around.say)  # what rank 0 goes on from is there by now
+        yield around
+        return
+    mirror = CheckpointMirror(run, folder, keep=job.train.keep_checkpoints, say=around.say)
+    within_s = _LAST_WORDS_S
+    try:
+        yield replace(around, on_checkpoint=mirror.committed)
+        within_s = _LAST_UPLOAD_S
+    finally:
+        failure = mirror.close(within_s)
+    if failure:
+        raise no_answer(open_storage(job.storage.url), failure)
+
+
+@contextmanager
+def mlflow_run_kept(settings: StorageSettings, run_folder: Path) -> Iterator[None]:
+    """Let a driver on another node find the MLflow run that a run folder remembers after the block.
+
+    Raises: Refusal ST-09 (exit 6) if the storage does not answer.
+    """
+    if not settings.url:
+        yield
+        return
+    storage, memory = open_storage(settings.url), run_folder / "mlflow_run.json"
+    run = StoredRun(storage, _name(run_folder))
+    try:
+        run.recall(memory)
+        yield
+        run.remember(memory)
+    except OSError as error:
+        raise no_answer(storage, error) from error
+
+
+def newest_checkpoint(job: TrainingJob, say: Callable[[str], None] = print) -> Checkpoint | None:
+    """The run's newest good checkpoint, also if another node wrote it. Raises: Refusal, as `newest_good_checkpoint`."""
+    if job.storage.url:
+        stored_run(job).reconcile(node_folder(job), say)
+    return newest_good_checkpoint(node_folder(job), say)
+
+
 def is_complete(job: TrainingJob) -> bool:
-    """Whether the run folder holds a finished run: starting it again would train nothing (TR-16)."""
-    newest = newest_good_checkpoint(Path(job.run_folder), print)
+    """Whether the run is finished: starting it again would train nothing (TR-16)."""
+    newest = newest_checkpoint(job)
     return newest is not None and bool(newest.state["finished"])
 
 
@@ -136,8 +235,8 @@ def record_curve(client: MlflowClient, job: TrainingJob) -> None:
 
     These are the points that waited in the spool while the store was away, and those that were trained on another node.
     """
-    newest = newest_good_checkpoint(Path(job.run_folder), print)
-    with closing(PointSpool(Path(job.run_folder) / SPOOL)) as spool:
+    newest = newest_checkpoint(job)
+    with closing(PointSpool(node_folder(job) / SPOOL)) as spool:
         recorder = MlflowRecorder(client, job.mlflow_run_id, spool)
         for row in rows_from_plain(newest.state["rows"]) if newest else ():
             for name, value in asdict(row).items():

@@ -89,6 +89,7 @@ def commit(
             discard_old_checkpoints(
                 folder, newest=settings.keep_checkpoints, also_keep={run.best_iteration}, say=around.say
             )
+            around.on_checkpoint(run.iteration, run.best_iteration)
         except Refusal as error:
             refusal = _disk_full(error, folder, run.iteration, around.say)
     raised_together(refusal, around.device)

@@ -23,12 +23,17 @@ class StoredCases:
     @classmethod
     def open(cls, inputs: Path, masks: Path, case_ids: Sequence[str]) -> Self:
         """Open both stores. Raises: Refusal (exit 4) if one is unfinished, or their grids differ."""
-        stores = cls(inputs=ArrayStore.open(inputs), masks=ArrayStore.open(masks), case_ids=case_ids)
+        return cls.matched(ArrayStore.open(inputs), ArrayStore.open(masks), case_ids)
+
+    @classmethod
+    def matched(cls, inputs: ArrayStore, masks: ArrayStore, case_ids: Sequence[str]) -> Self:
+        """The same of stores that are open. Raises: Refusal (exit 4) if their grids differ."""
+        stores = cls(inputs=inputs, masks=masks, case_ids=case_ids)
         for case_id in case_ids:
             if not stores.inputs.shares_grid(stores.masks, case_id):
                 fault = Fault(
                     id="ST-05",
-                    file=str(masks),
+                    file=str(masks.folder),
                     problem=f"mask and input of {case_id} lie on different network grids",
                     fix="run `dvc repro` so that arrays and masks are made from the same settings",
                     exit_code=ExitCode.INTEGRITY,

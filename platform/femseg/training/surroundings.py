@@ -21,6 +21,7 @@ class Surroundings:
         progress: called on rank 0 with iterations done and a note.
         say: takes a line for the log, such as a checkpoint that was set aside.
         wrap: prepares the network for data-parallel training; the wrapped network shares its weights.
+        on_checkpoint: called on rank 0 after each commit with its iteration and the best one's so far.
         on_validation: called on every rank after each validation; "stop" ends the run early, on all ranks.
         stop_requested: asked on every rank at each iteration; True commits a checkpoint and leaves with exit code 75.
     """
@@ -32,5 +33,6 @@ class Surroundings:
     progress: Callable[[int, str], None] = lambda done, note: None
     say: Callable[[str], None] = print
     wrap: Callable[[nn.Module], nn.Module] = lambda network: network
+    on_checkpoint: Callable[[int, int], None] = lambda iteration, best_iteration: None
     on_validation: Callable[[ValidationScore], str | None] = lambda score: None
     stop_requested: Callable[[], bool] = lambda: False

@@ -17,6 +17,7 @@ from femseg.errors import ExitCode
 from femseg.metrics.definitions import METRICS
 from femseg.networks.vnet import VNetSettings
 from femseg.promotion.rules import PromotionRules
+from femseg.services.storage import StorageSettings
 from femseg.settings import as_plain
 from femseg.training.halving import SearchSettings
 from femseg.training.settings import OptimisationSettings, TrainSettings
@@ -33,6 +34,7 @@ SECTIONS = {
     "train": TrainSettings(),
     "compare": CompareSettings(),
     "promotion": PromotionRules(),
+    "storage": StorageSettings(),
 }
 
 
