@@ -71,12 +71,11 @@ def chaotic_run(
     """Kill and start again until the run is complete; the kills, and what was lost ("" if nothing)."""
     kills: list[Kill] = []
     limit = time.monotonic() + chaos_kills.RUN_LIMIT_S
-    last_kill, process = 0.0, None
+    last_kill, process, kind = 0.0, None, next(kinds)
     while time.monotonic() < limit:
         if process is None:
             process, began, hit = start(folder, **how), time.monotonic(), False
-            journal, first_row, waiting = Journal(folder), None, bool(kills)
-            kind, due = next(kinds), next(when)
+            journal, first_row, waiting, due = Journal(folder), None, bool(kills), next(when)
         if (code := _exit_code(process)) is not None:
             if hit and code == -9:
                 process = None
