@@ -74,8 +74,8 @@ def test_data_is_uploaded_once_and_read_back_as_it_was(storage, store, tmp_path)
 def test_what_is_missing_or_cut_short_in_the_storage_is_uploaded_again(storage, store):
     published(storage, store)
     stored = ArrayStore.open(store / "raw")
-    storage.remove(object_name(entries["case0"].sha256))
-    storage.write(object_name(entries["case1"].sha256), b"torn")
+    storage.remove(object_name(stored.entry("case0").sha256))
+    storage.write(object_name(stored.entry("case1").sha256), b"torn")
     assert published(storage, store) == 2
 
 
