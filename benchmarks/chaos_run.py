@@ -23,7 +23,7 @@ from femseg.door import door
 from femseg.durable import write_json_durably
 from femseg.networks.vnet import VNetSettings
 from femseg.services.run_folder import claimed
-from femseg.services.tracking import MlflowRecorder, connect, resumable_run, run_with_true_status
+from femseg.services.tracking import BackgroundRecorder, connect, resumable_run, run_with_true_status
 from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
@@ -92,12 +92,12 @@ def train(job: TrainingJob, *, through_ray: bool) -> None:
         from femseg.services.clusters import ray_session
         from femseg.services.training import train_on_ray
 
-        with ray_session(cpus=job.train.workers, dashboard=True):
+        with ray_session(cpus=job.train.workers):
             train_on_ray(job, title="chaos")
         return
-    recorder = MlflowRecorder(connect(job.tracking_uri)[0], job.mlflow_run_id)
+    recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, Path(job.run_folder), say=print)
     fit_job(job, Surroundings(recorder=recorder))
-    recorder.offer()
+    recorder.close()
 
 
 def run(folder: Path, *, iterations: int, ray_workers: int = 0) -> None:

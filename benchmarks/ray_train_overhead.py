@@ -138,7 +138,7 @@ def main() -> None:
             ratios.append(through / direct)
             rows.append({"direct_seconds": direct, "ray_train_seconds": through})
             print(f"direct {direct * 1e3:.1f} ms, through Ray Train {through * 1e3:.1f} ms, ratio {ratios[-1]:.3f}")
-    with tempfile.TemporaryDirectory(prefix="femseg-ray-") as folder, ray_session(dashboard=True):
+    with tempfile.TemporaryDirectory(prefix="femseg-ray-") as folder, ray_session():
         between = between_steps(Path(folder), arguments.demo_iterations)
     print(json.dumps(between, indent=2))
     result = {
