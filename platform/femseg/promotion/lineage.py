@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 import femseg
+from femseg.errors import ExitCode, Fault, Refusal
 
 _PACKAGES = ("torch", "numpy", "SimpleITK", "ray", "mlflow", "dvc")
 
@@ -41,10 +42,17 @@ def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
 
 
 def code_sha256(packages: Sequence[str]) -> str:
-    """One hash over the source of these packages of femseg ("networks", "training")."""
+    """One hash over the source of these packages of femseg ("networks", "training").
+
+    Raises: Refusal ST-02 (exit 4) if the source has gone since it was imported.
+    """
     root = Path(femseg.__file__).parent
     digest = hashlib.sha256()
-    for file in sorted(file for package in packages for file in (root / package).rglob("*.py")):
+    files = sorted(file for package in packages for file in (root / package).rglob("*.py"))
+    if not files:
+        problem, fix = "femseg's source is no longer there", "start the same command again"
+        raise Refusal(Fault(id="ST-02", file=str(root), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+    for file in files:
         digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()
 

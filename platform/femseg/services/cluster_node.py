@@ -3,6 +3,7 @@
 `ray start --address` would put the machine's own address in place of 127.0.0.1, and listen there.
 """
 
+import os
 import sys
 import time
 
@@ -24,6 +25,7 @@ def main() -> None:
         min_worker_port=0,
         max_worker_port=0,
         node_manager_port=0,
+        runtime_env_dir_name=f"runtime_resources_{os.getpid()}",  # a node deletes and unpacks anew what jobs upload
         include_log_monitor=False,  # type: ignore[arg-type] # the head's reads the logs of all
     )
     node = Node(params, head=False, shutdown_at_exit=True, spawn_reaper=True)

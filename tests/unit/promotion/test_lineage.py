@@ -6,6 +6,7 @@ import pytest
 import yaml
 
 import femseg
+from femseg.errors import Refusal
 from femseg.promotion.lineage import code_sha256, dvc_hashes, git_state, lineage, software_versions
 
 
@@ -90,3 +91,9 @@ def test_versions_name_what_the_numbers_depend_on():
     versions = software_versions()
     assert versions["femseg"] == femseg.__version__
     assert {"torch", "numpy", "SimpleITK", "ray", "mlflow", "dvc"} < set(versions)
+
+
+def test_source_that_has_gone_is_refused_instead_of_hashed(tmp_path, monkeypatch):
+    monkeypatch.setattr("femseg.__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(Refusal, match="no longer there"):
+        code_sha256(["networks"])
