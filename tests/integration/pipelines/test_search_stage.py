@@ -1,5 +1,6 @@
 """What the stage `search` refuses before it starts anything."""
 
+import json
 import os
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import yaml
 from tiny_model import TINY_NETWORK
 from tiny_store import write_tiny_store
 
+from femseg.cohorts.case_lines import write_case_lines
 from femseg.errors import ExitCode, Refusal
 from femseg.services.run_folder import claimed
 from femseg.settings import as_plain
@@ -26,6 +28,7 @@ def write_params(**changes: object) -> SearchSettings:
         "network": as_plain(TINY_NETWORK),
         "optimisation": {"batch_size": 2},
         "search": as_plain(settings),
+        "storage": {},
     }
     Path("params.yaml").write_text(yaml.safe_dump(sections))
     return settings
@@ -74,7 +77,8 @@ def test_changed_data_are_refused_while_a_search_has_not_ended_SE_05(project):
     before = search.space_of(settings, MODES, RUNS)
     folder = begin(RUNS, before, print)
     index = project / "data/arrays/gradient/index.json"
-    index.write_text(index.read_text().replace("8.0", "9.0"))
+    changed = json.loads(index.read_text().replace("8.0", "9.0"))
+    write_case_lines(index, {key: changed[key] for key in ("format", "kind", "recipe")}, changed["cases"])
     assert "inputs_gradient: " in refused()
     end(RUNS, before)
     assert begin(RUNS, search.space_of(settings, MODES, RUNS), print) != folder
