@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from html_requests import requests_of
 from tiny_project import environment, run
 
@@ -44,6 +45,7 @@ def test_every_link_of_a_mask_holds_down_to_its_ct(project):
     assert series.endswith(mask.name.removesuffix(".nii.gz"))
 
 
+@pytest.mark.slow
 def test_a_version_names_its_cts_by_part_and_the_masks_and_reports_that_came_of_it(project):
     found = json.loads(femseg(project, "lineage", "challenger", "--json").stdout)
     assert {link["state"] for link in found["links"]} == {"holds"}
@@ -55,6 +57,7 @@ def test_a_version_names_its_cts_by_part_and_the_masks_and_reports_that_came_of_
     assert set(outputs.values()) == {"holds"}
 
 
+@pytest.mark.slow
 def test_a_report_leads_to_both_models_and_their_evaluations(project):
     found = json.loads(femseg(project, "lineage", "reports/comparison.html", "--json").stdout)
     assert {link["of"] for link in found["links"]} == {"", "raw", "gradient"}
@@ -66,6 +69,7 @@ def test_a_report_leads_to_both_models_and_their_evaluations(project):
     assert "broken" not in {link["state"] for link in found["links"]}
 
 
+@pytest.mark.slow
 def test_data_altered_after_training_break_the_lineage(copy):
     manifest = copy / "data/cohort/manifest.json"
     shutil.rmtree(copy / ".dvc/cache")
@@ -89,6 +93,7 @@ def test_the_registered_version_replays_to_the_same_masks_from_dvcs_cache_alone(
     assert run(copy, "git", "worktree", "list").stdout.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_masks_that_are_not_what_the_code_makes_are_told_case_by_case(copy, tmp_path):
     """A registered evaluation with one mask altered by 3 voxels: what doctored evidence would look like."""
     mode = registered_mode(copy)
@@ -113,6 +118,7 @@ def test_masks_that_are_not_what_the_code_makes_are_told_case_by_case(copy, tmp_
     assert (tmp_path / "kept/project/dvc.yaml").is_file()
 
 
+@pytest.mark.slow
 def test_a_commit_that_this_repository_does_not_hold_cannot_be_replayed(copy):
     commit = run(copy, "git", "rev-parse", "HEAD").stdout.strip()
     shutil.rmtree(copy / ".git")
@@ -123,6 +129,7 @@ def test_a_commit_that_this_repository_does_not_hold_cannot_be_replayed(copy):
     assert commit in done.stderr
 
 
+@pytest.mark.slow
 def test_the_card_of_the_registered_version_comes_back_and_has_a_lineage_of_its_own(project, tmp_path):
     femseg(project, "card", "challenger", "-o", str(tmp_path / "card"))
     page = (tmp_path / "card/model_card.html").read_text()
