@@ -118,6 +118,7 @@ def test_a_search_whose_trial_and_driver_are_killed_ends_with_the_same_table_SE_
     assert not (before.folder / "corrupt").exists()
 
 
+@pytest.mark.slow
 def test_a_search_whose_checkpoints_are_torn_is_made_whole_from_what_is_left_SE_02(finished, new_search):
     before, results = finished
     search = new_search("torn")
@@ -153,6 +154,7 @@ def test_a_search_that_is_asked_to_stop_says_so_and_goes_on_when_started_again_S
     assert search.run_of("raw-00").info.status == "FINISHED"
 
 
+@pytest.mark.slow
 def test_tpe_proposes_from_what_was_found_and_a_lost_wave_is_proposed_again_SE_01(new_search):
     search = new_search("tpe")
     words = {"searcher": "tpe", "trials_per_mode": 3, "rungs": (4,)}
@@ -228,6 +230,7 @@ def test_a_trial_whose_process_dies_each_time_is_a_failed_one_and_the_search_end
         refuse_failures(results, SETTINGS, MODES)
 
 
+@pytest.mark.slow
 def test_a_mode_whose_trials_all_fail_is_refused_whatever_is_allowed_SE_04(finished, new_search):
     before, _ = finished
     search = new_search("barren", store=before.folder.parent / "broken-store", broken=("raw-00", "raw-01"))
