@@ -154,7 +154,7 @@ def tables(
     loads = f"{costs['load_before']:.1f} and {counts['load']:.1f}"
     return {
         "assumptions": _assumptions(Assumptions()),
-        "machine": f"The machine had {costs['cores']} cores. Other work ran on it, too: its load was {loads}, by `uptime`, "
+        "machine": f"The machine had {costs['cores']} cores. Other work ran on it, too: its load was {loads} "
         "when the costs and the cases were measured.",
         "exchange": _table(
             ["processes", "the paper's gradients, all-reduce", "demo's step, alone", "demo's step, data-parallel"],
