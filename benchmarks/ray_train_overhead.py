@@ -11,7 +11,9 @@ checkpoints. Our workers do not call `ray.train.report`: checkpoints are our own
 import argparse
 import json
 import os
+import shlex
 import statistics
+import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
@@ -142,7 +144,7 @@ def main() -> None:
         between = between_steps(Path(folder), arguments.demo_iterations)
     print(json.dumps(between, indent=2))
     result = {
-        "command": "python benchmarks/ray_train_overhead.py",
+        "command": shlex.join(["python", *sys.argv]),
         "shape_zyx": [z, y, x],
         "cores": len(os.sched_getaffinity(0)),
         "runs": rows,

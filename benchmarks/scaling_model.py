@@ -25,7 +25,7 @@ class Link:
 
 
 NVLINK = Link(name="NVLink 4", latency_seconds=5e-6, bytes_per_second=360e9)
-PCIE = Link(name="PCIe 4 ×16", latency_seconds=1e-5, bytes_per_second=20e9)
+PCIE = Link(name="PCIe 4 ×16", latency_seconds=1e-5, bytes_per_second=16e9)
 INFINIBAND = Link(name="InfiniBand 400 Gb/s a GPU", latency_seconds=1e-5, bytes_per_second=40e9)
 ETHERNET_100 = Link(name="Ethernet 100 Gb/s a node", latency_seconds=3e-5, bytes_per_second=10e9 / _GPUS_OF_A_NODE)
 ETHERNET_10 = Link(name="Ethernet 10 Gb/s a node", latency_seconds=5e-5, bytes_per_second=1e9 / _GPUS_OF_A_NODE)

@@ -126,7 +126,7 @@ def _assumptions(world: Assumptions) -> str:
          "the goal for an H200 in bfloat16: 200 of the 790 TFLOP/s that it reaches in matrix products"),
         *[
             (link.name, f"{link.bytes_per_second / 1e9:.3g} GB/s a GPU, {link.latency_seconds * 1e6:.0f} µs",
-             "four fifths of what is written on the box")
+             "half of what the standard says" if link is PCIE else "four fifths of what the standard says")
             for link in (NVLINK, PCIE, INFINIBAND, ETHERNET_100, ETHERNET_10)
         ],
         ("exchange hidden behind", f"{world.overlapped:.0%} of a step", "the backward pass; not the last 25 MiB"),
@@ -154,7 +154,8 @@ def tables(
     loads = f"{costs['load_before']:.1f} and {counts['load']:.1f}"
     return {
         "assumptions": _assumptions(Assumptions()),
-        "machine": f"The machine had {costs['cores']} cores; its load before and after was {loads}.",
+        "machine": f"The machine had {costs['cores']} cores. Other work ran on it, too: its load was {loads} "
+        "when the costs and the cases were measured.",
         "exchange": _table(
             ["processes", "the paper's gradients, all-reduce", "demo's step, alone", "demo's step, data-parallel"],
             [
