@@ -171,6 +171,7 @@ def test_tpe_proposes_from_what_was_found_and_a_lost_wave_is_proposed_again_SE_0
     assert search.checkpoints().items() >= kept.items()
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_table_and_the_test_cases_are_never_opened_SE_06(finished, new_search):
     before, results = finished
     blind = new_search("blind", store=before.folder.parent / "blind-store")
