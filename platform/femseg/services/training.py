@@ -71,7 +71,7 @@ def _share(workers: int, use_gpu: bool) -> dict[str, float]:
 
 
 def _others_rule() -> bool:
-    """Whether this session is a cluster's, of which nodes may be taken away, and not our own."""
+    """Whether a cluster is at hand, of which nodes may be taken away, and not a Ray of our own."""
     return "RAY_ADDRESS" in os.environ
 
 
