@@ -15,7 +15,7 @@ from mlflow.tracking import MlflowClient
 from femseg.durable import read_json
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.metrics.scorecard import read_scores
-from femseg.networks.package import ModelPackage, load_package
+from femseg.networks.package import ModelPackage
 from femseg.promotion.code_links import code_links
 from femseg.promotion.data_links import data_links
 from femseg.promotion.lineage import software_versions
@@ -23,7 +23,7 @@ from femseg.promotion.links import broken_links, shortened
 from femseg.promotion.records import FOLDER_RECORD, read_record
 from femseg.promotion.replayed import ReplayedCase, replayed_cases
 from femseg.services.dvc_data import materials_of
-from femseg.services.registry import MODEL_NAME, find_version, load_registered
+from femseg.services.registry import MODEL_NAME, find_version, load_registered, stored_package
 from femseg.services.scratch_project import (
     EVALUATED,
     bring_data,
@@ -163,18 +163,9 @@ def _evaluated_now(
             bring_data(scratch, repository, mode, {path: evaluated[path] for path in evaluated_paths(mode)})
             (scratch / EVALUATED / mode).rename(originals)
     bring_studies(scratch, repository)
-    bring_package(scratch, _stored_package(version, package.sha256, place / "package"), mode)
+    uri = f"models:/{MODEL_NAME}/{version.version}"
+    bring_package(scratch, stored_package(version, uri, into=place / "package"), mode)
     return evaluate_again(scratch, mode), originals
-
-
-def _stored_package(version: ModelVersion, sha256: str, place: Path) -> Path:
-    """The folder of the registered package, brought here. Raises: Refusal LN-03 (exit 4)."""
-    place.mkdir()
-    mlflow.artifacts.download_artifacts(artifact_uri=version.source, dst_path=str(place))
-    for manifest in place.rglob("MANIFEST.json"):
-        if load_package(manifest.parent).sha256 == sha256:
-            return manifest.parent
-    raise _missing(f"models:/{MODEL_NAME}/{version.version}", "its artefact no longer holds its package")
 
 
 def _other_software(package: ModelPackage) -> dict[str, tuple[str, str]]:
