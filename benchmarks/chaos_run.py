@@ -22,9 +22,10 @@ from femseg.cohorts.store import write_array, write_index
 from femseg.door import door
 from femseg.durable import write_json_durably
 from femseg.networks.vnet import VNetSettings
+from femseg.services.recorded_curve import record_curve
 from femseg.services.run_folder import claimed
 from femseg.services.tracking import BackgroundRecorder, connect, resumable_run, run_with_true_status
-from femseg.services.training_job import TrainingJob, fit_job, is_complete, record_curve, training_job
+from femseg.services.training_job import TrainingJob, fit_job, is_complete, training_job
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings

@@ -26,9 +26,10 @@ from femseg.cohorts.split import Split, write_split
 from femseg.cohorts.store import write_array, write_index
 from femseg.networks.vnet import VNetSettings
 from femseg.services.clusters import ray_session
+from femseg.services.recorded_curve import record_curve
 from femseg.services.tracking import connect
 from femseg.services.training import train_on_ray
-from femseg.services.training_job import TrainingJob, fit_job, record_curve, training_job
+from femseg.services.training_job import TrainingJob, fit_job, training_job
 from femseg.settings import read_section
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings

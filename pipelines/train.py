@@ -16,6 +16,7 @@ from femseg.networks.vnet import VNetSettings
 from femseg.promotion.lineage import dvc_hashes, lineage, software_versions
 from femseg.services.clusters import ray_session
 from femseg.services.jobs import job_tags
+from femseg.services.recorded_curve import record_curve
 from femseg.services.run_folder import claimed
 from femseg.services.storage import StorageSettings, open_storage
 from femseg.services.storage_data import publish
@@ -27,7 +28,6 @@ from femseg.services.training_job import (
     fit_job,
     is_complete,
     mlflow_run_kept,
-    record_curve,
     training_job,
 )
 from femseg.settings import as_plain, read_section

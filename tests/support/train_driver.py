@@ -13,6 +13,7 @@ from tiny_model import TINY_NETWORK
 from femseg.door import door
 from femseg.durable import sha256_of_json, write_json_durably
 from femseg.services.clusters import ray_session
+from femseg.services.recorded_curve import record_curve
 from femseg.services.run_folder import claimed
 from femseg.services.storage import StorageSettings
 from femseg.services.tracking import connect, resumable_run, run_with_true_status
@@ -22,7 +23,6 @@ from femseg.services.training_job import (
     fit_job,
     is_complete,
     mlflow_run_kept,
-    record_curve,
     training_job,
 )
 from femseg.training.settings import OptimisationSettings, TrainSettings

@@ -5,9 +5,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from femseg.services.mlflow_recorder import MlflowRecorder
 from femseg.services.point_spool import SPOOL, PointSpool
-from femseg.services.tracking_store import client_of
 
 _EVERY_S, _PAUSE_AT_MOST_S, _CLOSING_S = 2.0, 30.0, 5.0
 
@@ -17,7 +15,7 @@ class BackgroundRecorder:
 
     While the store is away, frozen or locked, the thread asks again after growing pauses and the points wait in the
     spool. What still waits at the end, or when the worker is killed, is sent by whoever opens the spool next:
-    the run that goes on, or `training_job.record_curve`.
+    the run that goes on, or `recorded_curve.record_curve`.
 
     Args:
         uri, run_id: the store and the run in it; neither is asked for anything here.
@@ -51,6 +49,11 @@ class BackgroundRecorder:
         self._spool.close()
 
     def _send_until_closed(self) -> None:
+        from femseg.services.mlflow_recorder import (
+            MlflowRecorder,  # not before training: importing MLflow takes seconds
+        )
+        from femseg.services.tracking_store import client_of
+
         recorder, pause = None, self._every_s
         last = False
         while not last:

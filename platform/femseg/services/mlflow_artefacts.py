@@ -7,7 +7,8 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.services.tracking_store import STORE_ERRORS, no_answer, redacted, store_time_s
+from femseg.services.tracking_address import redacted
+from femseg.services.tracking_store import STORE_ERRORS, no_answer, store_time_s
 
 _WORDS = 200
 

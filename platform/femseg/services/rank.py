@@ -11,8 +11,8 @@ from ray.exceptions import RayError
 from ray.train.torch import get_device, prepare_model
 
 from femseg.errors import ExitCode, Refusal
+from femseg.services.background_recorder import BackgroundRecorder
 from femseg.services.driver_desk import RankSide
-from femseg.services.tracking import BackgroundRecorder
 from femseg.services.training_job import TrainingJob, fit_job, node_folder
 from femseg.settings import checked
 from femseg.training.recorder import NoRecorder

@@ -16,10 +16,11 @@ from ray import tune
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.services.clusters import require_resources
+from femseg.services.recorded_curve import record_curve
 from femseg.services.search_trials import best_dice, ended_rows, run_trial
 from femseg.services.tpe import proposed_rates, require_optuna
 from femseg.services.tracking import MlflowRecorder, end_run
-from femseg.services.training_job import TrainingJob, record_curve
+from femseg.services.training_job import TrainingJob
 from femseg.settings import as_plain
 from femseg.training.halving import (
     SearchSettings,

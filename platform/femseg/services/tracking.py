@@ -16,13 +16,12 @@ from femseg.services.mlflow_runs import (
     stage_tags,
     start_run,
 )
+from femseg.services.tracking_address import redacted, tracking_uri
 from femseg.services.tracking_store import (
     STORE_ERRORS,
     experiment_named,
     no_answer,
     open_store,
-    redacted,
-    tracking_uri,
 )
 
 __all__ = [

@@ -13,8 +13,7 @@ from sqlalchemy import create_engine, inspect, text
 
 from femseg.durable import written_durably
 from femseg.errors import ExitCode, Fault, Refusal
-
-SQLITE = "sqlite:///"
+from femseg.services.tracking_address import SQLITE
 
 
 def require_schema(uri: str) -> None:

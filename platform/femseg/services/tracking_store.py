@@ -4,7 +4,6 @@ import ipaddress
 import os
 import time
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
@@ -15,37 +14,12 @@ from requests import Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.services.tracking_schema import SQLITE, artifact_root, require_schema
+from femseg.services.tracking_address import redacted
+from femseg.services.tracking_schema import artifact_root, require_schema
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)  # what a store that is away makes of a request
 _ANSWER_WITHIN_S = 5.0
 _CLIENT_BOUNDS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # MLflow's own: minutes
-
-
-def tracking_uri() -> str:
-    """MLFLOW_TRACKING_URI, or the local store under `mlruns/`; SQLite paths are made absolute, once.
-
-    Raises: Refusal TK-09 (exit 2) for the plain-file store, which MLflow 3.17 no longer takes.
-    """
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"{SQLITE}mlruns/mlflow.db")
-    if uri.startswith(SQLITE):
-        return SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
-    if urlsplit(uri).scheme in ("", "file"):
-        fault = Fault(
-            id="TK-09",
-            file="MLFLOW_TRACKING_URI",
-            problem=f"'{uri}' is a plain-file store, which MLflow refuses",
-            fix="use sqlite:///mlruns/mlflow.db or the address of a server",
-            exit_code=ExitCode.USAGE,
-        )
-        raise Refusal(fault)
-    return uri
-
-
-def redacted(uri: str) -> str:
-    """The URI without user name and password."""
-    parts = urlsplit(uri)
-    return uri.replace(f"{parts.netloc}", parts.netloc.rpartition("@")[2]) if "@" in parts.netloc else uri
 
 
 def open_store(uri: str) -> MlflowClient:

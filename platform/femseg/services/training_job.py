@@ -1,13 +1,12 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
-from mlflow.tracking import MlflowClient
 
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
@@ -15,17 +14,15 @@ from femseg.durable import sha256_of_file, sha256_of_json
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
-from femseg.services.point_spool import SPOOL, PointSpool
 from femseg.services.storage import StorageSettings, no_answer, open_storage
 from femseg.services.storage_checkpoints import CheckpointMirror, StoredRun
 from femseg.services.storage_data import fetched_split, fetched_store
 from femseg.services.storage_objects import ObjectCache
-from femseg.services.tracking import MlflowRecorder, tracking_uri
+from femseg.services.tracking_address import tracking_uri
 from femseg.settings import as_plain
 from femseg.training.agreement import raised_together
 from femseg.training.batches import share_of_rank
 from femseg.training.checkpoint import Checkpoint, newest_good_checkpoint
-from femseg.training.curves import rows_from_plain
 from femseg.training.session import FitResult, fit
 from femseg.training.settings import OptimisationSettings, TrainSettings, what_decides
 from femseg.training.stored_cases import StoredCases
@@ -228,18 +225,3 @@ def is_complete(job: TrainingJob) -> bool:
     """Whether the run is finished: starting it again would train nothing (TR-16)."""
     newest = newest_checkpoint(job)
     return newest is not None and bool(newest.state["finished"])
-
-
-def record_curve(client: MlflowClient, job: TrainingJob) -> None:
-    """Send every point of the run's newest checkpoint that its MLflow run does not hold yet.
-
-    These are the points that waited in the spool while the store was away, and those that were trained on another node.
-    """
-    newest = newest_checkpoint(job)
-    with closing(PointSpool(node_folder(job) / SPOOL)) as spool:
-        recorder = MlflowRecorder(client, job.mlflow_run_id, spool)
-        for row in rows_from_plain(newest.state["rows"]) if newest else ():
-            for name, value in asdict(row).items():
-                if name != "iteration" and value is not None:
-                    recorder.metric(name, value, step=row.iteration)
-        recorder.flush()

@@ -11,8 +11,9 @@ from tiny_store import write_tiny_store
 from train_driver import described_job
 
 from femseg.errors import Refusal
+from femseg.services.recorded_curve import record_curve
 from femseg.services.tracking import BackgroundRecorder, connect, start_run
-from femseg.services.training_job import TrainingJob, fit_job, record_curve
+from femseg.services.training_job import TrainingJob, fit_job
 from femseg.training.surroundings import Surroundings
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
