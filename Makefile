@@ -38,7 +38,7 @@ register: $(VENV)/.run
 	python -m pipelines.register
 
 test: $(VENV)/.dev
-	python -m pytest
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadgroup
 
 slow: $(VENV)/.dev
 	python -m pytest -m slow
