@@ -44,7 +44,7 @@ slow: $(VENV)/.dev
 	python -m pytest -m slow
 
 chaos: $(VENV)/.dev
-	python benchmarks/chaos.py --kills 100 --ray 20 --output benchmarks/results/chaos.json
+	python benchmarks/chaos.py --kills 100 --ray 12 --nodes 8 --output benchmarks/results/chaos.json
 
 lint: $(VENV)/.dev
 	ruff check . && ruff format --check . && mypy && lint-imports

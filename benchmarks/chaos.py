@@ -1,10 +1,11 @@
 """kill -9 at random instants, again and again; then: is anything lost, and are the bits those of a run left in peace?
 
-    python benchmarks/chaos.py --kills 100 --ray 20 --output benchmarks/results/chaos.json
+    python benchmarks/chaos.py --kills 100 --ray 12 --nodes 8 --output benchmarks/results/chaos.json
 
-The plain loop is killed as one process. Through Ray, in turn: one of two ranks, the driver, the whole tree. A command
-that is gone is started again, until its run is complete; then the next run begins, until all kills are spent. Compared
-with an undisturbed run: SHA-256 of best and last weights, the curve point by point, and every point in MLflow, once.
+The plain loop is killed as one process. Through a Ray of its own, in turn: one of two ranks, the driver, the whole
+tree. On a cluster of two nodes, in turn: a node, for which another one starts, and the driver. A command that is gone
+is started again, until its run is complete; then the next run begins, until all kills are spent. Compared with an
+undisturbed run: SHA-256 of best and last weights, the curve point by point, and every point in MLflow, once.
 Ends with 1 if a run was lost or differs.
 """
 
@@ -25,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 import chaos_kills
+import chaos_nodes
 import chaos_run
 import psutil
 from chaos_kills import Journal, Kill
@@ -94,7 +96,7 @@ def chaotic_run(
         if len(kills) < most_kills and due(seconds, done) and chaos_kills.killed(kind, process, dice):
             last_kill = time.monotonic()
             kills.append(Kill(kind=kind, seconds=seconds, rows=rows))
-            hit = kind != "rank"
+            hit = kind not in ("rank", "node")  # of these the command itself lives on
             journal, first_row, waiting = Journal(folder), None, True
             kind, due = next(kinds), next(when)
         time.sleep(0.005)
@@ -122,13 +124,21 @@ def part(folder: Path, kills: int, kinds: tuple[str, ...], seed: int, how: dict[
             hits, lost = chaotic_run(run, start, order, when, dice, kills - len(done), how)
         done += hits
         runs.append({"folder": run, "kills": len(hits), "lost": lost})
-        print(f"{'ray' if how['ray_workers'] else 'plain'} run {len(runs)}: {len(hits)} kills, {lost or 'complete'}")
+        print(f"{folder.name} run {len(runs)}: {len(hits)} kills, {lost or 'complete'}")
         if lost:
             break
     for run in runs:
         run |= {"lost": run["lost"], **(compared(run["folder"], reference) if not run["lost"] else {})}
         del run["folder"]
     return {"seconds_to_first_iteration": start_up_s, **summary(done, runs)}
+
+
+def part_on_two_nodes(folder: Path, kills: int, seed: int, how: dict[str, Any]) -> Part:
+    """As `part`, on a cluster that outlives the command."""
+    folder.mkdir()
+    with chaos_nodes.two_nodes(folder) as node:
+        chaos_kills.VICTIMS["node"] = lambda process, dice: node()
+        return part(folder, kills, ("node", "driver"), seed, how)
 
 
 def compared(folder: Path, reference: dict[str, Any]) -> dict[str, bool]:
@@ -182,7 +192,8 @@ def summary(kills: list[Kill], runs: list[dict[str, Any]]) -> Part:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100, help="of the plain loop")
-    parser.add_argument("--ray", type=int, default=0, metavar="KILLS", help="through Ray")
+    parser.add_argument("--ray", type=int, default=0, metavar="KILLS", help="through a Ray of its own")
+    parser.add_argument("--nodes", type=int, default=0, metavar="KILLS", help="on a cluster of two nodes")
     parser.add_argument("--iterations", type=int, default=120)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--warm", action="store_true", help="fork the plain loop: start-up then leaves imports out")
@@ -204,7 +215,9 @@ def main() -> None:
         if words.ray:
             kinds = ("rank", "driver", "tree")
             result["ray"] = part(Path(folder) / "ray", words.ray, kinds, words.seed, through_ray)
-    parts = [result[name] for name in ("plain", "ray") if name in result]
+        if words.nodes:
+            result["nodes"] = part_on_two_nodes(Path(folder) / "nodes", words.nodes, words.seed, through_ray)
+    parts = [result[name] for name in ("plain", "ray", "nodes") if name in result]
     for found in parts:
         print(json.dumps({key: value for key, value in found.items() if not key.startswith("each_")}))
     if words.output:

@@ -108,7 +108,7 @@ def _ranks(process: psutil.Process) -> list[psutil.Process]:
     return found
 
 
-# What each kind of kill hits; a cluster of several nodes adds "node": the processes of one of its raylets.
+# What each kind of kill hits; `chaos_nodes.two_nodes` has what "node" hits.
 VICTIMS: dict[str, Callable[[psutil.Process, random.Random], list[psutil.Process]]] = {
     "process": lambda process, dice: [process],
     "driver": lambda process, dice: [process],
