@@ -5,8 +5,10 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import ray
+from ray._private import services
 
 from femseg.errors import ExitCode, Fault, Refusal
 
@@ -37,6 +39,21 @@ def _require_answer(address: str) -> None:
 
 
 @contextmanager
+def _processes_in_a_group_of_their_own() -> Iterator[None]:
+    """Ray's own processes start outside our process group, and die with us all the same.
+
+    A signal to the whole group, as from `timeout`, a batch system or a service manager, would end them before this
+    process can ask its workers for a checkpoint (TR-06). Ray knows no setting for it.
+    """
+    popen = services.ConsolePopen
+    services.ConsolePopen = partial(popen, process_group=0)  # type: ignore[misc, assignment]
+    try:
+        yield
+    finally:
+        services.ConsolePopen = popen  # type: ignore[misc]
+
+
+@contextmanager
 def ray_session(*, cpus: int | None = None) -> Iterator[None]:
     """Connect to the cluster named by RAY_ADDRESS, or start a private one on loopback and stop it afterwards.
 
@@ -51,13 +68,14 @@ def ray_session(*, cpus: int | None = None) -> Iterator[None]:
         _require_answer(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     else:
-        ray.init(
-            address="local",
-            num_cpus=cpus or available_cpus(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        with _processes_in_a_group_of_their_own():
+            ray.init(
+                address="local",
+                num_cpus=cpus or available_cpus(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
     try:
         yield
     finally:

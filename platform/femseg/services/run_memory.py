@@ -56,11 +56,9 @@ class RunMemory:
 
     def found_by_key(self, client: MlflowClient, experiment_id: str) -> str | None:
         """The newest run in the store that carries the folder's key. Raises: MlflowException if none answers."""
-        runs = []
-        if not self.key_is_new:
-            runs = client.search_runs(
-                [experiment_id], f"tags.`{_KEY_TAG}` = '{self.key}'", order_by=["attributes.start_time DESC"]
-            )
+        carries_it = f"tags.`{_KEY_TAG}` = '{self.key}'"
+        newest_first = ["attributes.start_time DESC"]
+        runs = [] if self.key_is_new else client.search_runs([experiment_id], carries_it, order_by=newest_first)
         found = str(runs[0].info.run_id) if runs else None
         if self.torn:
             how = f"the store has run {found} of this folder" if found else "the store has no run of this folder"
