@@ -2,7 +2,9 @@
 
 import logging
 import os
+import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -54,6 +56,15 @@ def _processes_in_a_group_of_their_own() -> Iterator[None]:
 
 
 @contextmanager
+def _own_signal_handlers() -> Iterator[None]:
+    """A process that has its own answer to SIGTERM keeps it; Ray's handler would leave with another exit code."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def ray_session(*, cpus: int | None = None) -> Iterator[None]:
     """Connect to the cluster named by RAY_ADDRESS, or start a private one on loopback and stop it afterwards.
 
@@ -63,6 +74,15 @@ def ray_session(*, cpus: int | None = None) -> Iterator[None]:
         cpus: cores of a private session; all available ones by default. A cluster that exists keeps its own size.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)  # its warnings speak of its own set-up
+    with _own_signal_handlers():
+        _connect(cpus)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def _connect(cpus: int | None) -> None:
     address = os.environ.get("RAY_ADDRESS")
     if address:
         _require_answer(address)
@@ -76,10 +96,6 @@ def ray_session(*, cpus: int | None = None) -> Iterator[None]:
                 log_to_driver=False,
                 logging_level=logging.ERROR,
             )
-    try:
-        yield
-    finally:
-        ray.shutdown()
 
 
 def require_resources(*, what: str, cpus: float = 1, gpus: float = 0, memory_bytes: float = 0) -> None:

@@ -2,6 +2,8 @@
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -11,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import ExitCode, Fault, Refusal
 from femseg.promotion.lineage import git_state
 from femseg.services.mlflow_heartbeat import END_REASON, ENDED, heartbeat, life_tags, reopen
 from femseg.services.run_memory import RunMemory
@@ -69,25 +71,45 @@ def end_run(client: MlflowClient, run_id: str, status: str, *, reason: str = "")
 
 
 @contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM becomes a refusal with exit 75 (TR-06), unless a training or a search takes it: to end a run truly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and the end must be told
+        problem, fix = "was asked to stop; what was written is whole", "run the same command again to go on"
+        raise Refusal(Fault(id="TR-06", file="run", problem=problem, fix=fix, exit_code=ExitCode.RESUMABLE))
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
 def run_with_true_status(client: MlflowClient, run_id: str) -> Iterator[None]:
     """Close the run by how its block ended: FINISHED, KILLED (stopped by a signal, resumable) or FAILED.
 
     While the block runs, the run gives signs of life.
     Raises: Refusal TK-01 (exit 6) if the store went away meanwhile; the same command sends the rest once it is back.
     """
-    try:
-        with heartbeat(client, run_id):
-            yield
-        end_run(client, run_id, "FINISHED")
-    except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt | SystemExit) or (
-            isinstance(error, Refusal) and error.exit_code == ExitCode.RESUMABLE
-        )
-        with suppress(MlflowException):
-            end_run(client, run_id, "KILLED" if stopped else "FAILED", reason=f"{type(error).__name__}: {error}")
-        if isinstance(error, MlflowException):
-            raise no_answer(client.tracking_uri, error) from error
-        raise
+    with _stopped_by_sigterm():
+        try:
+            with heartbeat(client, run_id):
+                yield
+            end_run(client, run_id, "FINISHED")
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit) or (
+                isinstance(error, Refusal) and error.exit_code == ExitCode.RESUMABLE
+            )
+            with suppress(MlflowException):
+                end_run(client, run_id, "KILLED" if stopped else "FAILED", reason=f"{type(error).__name__}: {error}")
+            if isinstance(error, MlflowException):
+                raise no_answer(client.tracking_uri, error) from error
+            raise
 
 
 def resumable_run(

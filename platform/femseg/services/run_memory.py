@@ -13,6 +13,7 @@ from femseg.errors import Refusal, printable
 
 MEMORY = "mlflow_run.json"
 _KEY, _KEY_TAG = ".run-", "femseg.run_key"
+_TORN = "TR-04"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +63,7 @@ class RunMemory:
         found = str(runs[0].info.run_id) if runs else None
         if self.torn:
             how = f"the store has run {found} of this folder" if found else "the store has no run of this folder"
-            self.say(f"warning TR-04: {printable(self.folder / MEMORY)}: is torn or altered; written anew, {how}")
+            self.say(f"warning {_TORN}: {printable(self.folder / MEMORY)}: is torn or altered; written anew, {how}")
         return found
 
     def write(self, run_id: str, experiment_id: str) -> None:
