@@ -4,6 +4,7 @@ Idempotent: a package that is registered already is found by its hash, so a clon
 empty registry runs this once more (`make register`).
 """
 
+import math
 import tempfile
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
     for grid, metrics in read_json(EVALUATED / input_mode / "summary.json").items():
         for metric, values in metrics.items():
             for statistic, value in values.items():
-                if isinstance(value, int | float):
+                if isinstance(value, int | float) and math.isfinite(value):
                     client.log_metric(run_id, f"test.{grid}.{metric}.{statistic}", float(value))
     for name, md5 in package.lineage["dvc_md5"].items():
         log_dataset(client, run_id, name=name, source=name, digest=md5, context="lineage")

@@ -21,7 +21,14 @@ from femseg.services.run_folder import claimed
 from femseg.services.storage import StorageSettings, open_storage
 from femseg.services.storage_data import publish
 from femseg.services.storage_packages import upload_package
-from femseg.services.tracking import connect, log_dataset, resumable_run, run_with_true_status, stage_tags
+from femseg.services.tracking import (
+    MlflowRecorder,
+    connect,
+    log_dataset,
+    resumable_run,
+    run_with_true_status,
+    stage_tags,
+)
 from femseg.services.training import train_on_ray
 from femseg.services.training_job import (
     TrainingJob,
@@ -164,7 +171,9 @@ def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResu
             print(f"train {input_mode}: {upload_package(open_storage(job.storage.url), model)}")
         record_curve(client, job)
         client.set_tag(run_id, "package_sha256", package_sha256)
-        client.log_metric(run_id, "best_validation_dice", result.validation_dice, step=result.best_iteration)
+        recorder = MlflowRecorder(client, run_id)
+        recorder.metric("best_validation_dice", result.validation_dice, step=result.best_iteration)
+        recorder.flush()
     return result
 
 

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from processes import ended, start
@@ -23,6 +23,8 @@ class Training:
         database: Path,
         iterations: int = ITERATIONS,
         env: Mapping[str, str] | None = None,
+        driver: str = "train_driver.py",
+        first: Sequence[str] = (),
     ) -> None:
         self.folder, self.log = folder, folder / "log.txt"
         folder.mkdir()
@@ -33,8 +35,8 @@ class Training:
             "MLFLOW_TRACKING_URI": f"sqlite:///{database}",
             "OMP_NUM_THREADS": "1",
         }
-        driver = str(SUPPORT / "train_driver.py")
-        self.command = [sys.executable, driver, str(store), str(folder), "--iterations", str(iterations)]
+        words = [*first, str(store), str(folder), "--iterations", str(iterations)]
+        self.command = [sys.executable, str(SUPPORT / driver), *words]
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         return start([*self.command, *words], env=self.env, cwd=self.folder, log=self.log)

@@ -1,6 +1,6 @@
 """Train on the tiny store: what `pipelines.train` does around Ray, with few steps. Prints what came out as JSON.
 
-python train_driver.py <store> <runs> [--alone] [--iterations N]
+python train_driver.py <store> <runs> [--alone] [--iterations N] [--workers N]
 """
 
 import argparse
@@ -32,7 +32,9 @@ LOCAL = StorageSettings()
 QUIET = Surroundings(say=lambda line: None)
 
 
-def described_job(store: Path, runs: Path, iterations: int, storage: StorageSettings = LOCAL) -> TrainingJob:
+def described_job(
+    store: Path, runs: Path, iterations: int, storage: StorageSettings = LOCAL, workers: int = 2
+) -> TrainingJob:
     return training_job(
         inputs=store / "raw",
         masks=store / "mask",
@@ -42,7 +44,7 @@ def described_job(store: Path, runs: Path, iterations: int, storage: StorageSett
         network=TINY_NETWORK,
         optimisation=OptimisationSettings(batch_size=2),
         train=TrainSettings(
-            learning_rate=3e-3, max_iterations=iterations, validate_every=20, checkpoint_every=20, workers=2
+            learning_rate=3e-3, max_iterations=iterations, validate_every=20, checkpoint_every=20, workers=workers
         ),
         storage=storage,
     )
@@ -79,9 +81,10 @@ def main() -> None:
     parser.add_argument("store", type=Path)
     parser.add_argument("runs", type=Path)
     parser.add_argument("--iterations", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--alone", action="store_true")
     words = parser.parse_args()
-    job = described_job(words.store, words.runs, words.iterations)
+    job = described_job(words.store, words.runs, words.iterations, workers=words.workers)
     if words.alone:
         write_json_durably(words.runs / "outcome.json", outcome(job))
         return

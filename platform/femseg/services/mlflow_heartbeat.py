@@ -15,6 +15,7 @@ from mlflow.tracking import MlflowClient
 from femseg.services.tracking_store import store_time_s
 
 HEARTBEAT, OWNER, ENDED = "femseg.heartbeat", "femseg.owner", "femseg.ended"
+END_REASON, _EARLIER = "end_reason", "earlier_end_reason"
 BEAT_S, SILENT_S = 60.0, 600.0
 _RUNS_AT_ONCE = 1000
 
@@ -61,7 +62,8 @@ def heartbeat(client: MlflowClient, run_id: str, *, every_s: float = BEAT_S) -> 
             with suppress(Exception):  # whatever a client makes of a sick store
                 client.set_tag(run_id, HEARTBEAT, str(int(store_time_s(client.tracking_uri))))
                 if client.get_run(run_id).info.status != "RUNNING" and not ended.is_set():
-                    client.update_run(run_id, status="RUNNING")
+                    reopen(client, run_id)
+                    _reopen_nested(client, run_id)
 
     thread = threading.Thread(target=beat, name="heartbeat", daemon=True)
     thread.start()
@@ -70,6 +72,27 @@ def heartbeat(client: MlflowClient, run_id: str, *, every_s: float = BEAT_S) -> 
     finally:
         ended.set()
         thread.join()  # its requests are bounded; one of them must not reopen the run behind its end
+
+
+def reopen(client: MlflowClient, run_id: str) -> None:
+    """A run that was closed goes on; why it was closed stays with it, under another name."""
+    run = client.get_run(run_id)
+    if END_REASON in run.data.tags:
+        client.set_tag(run_id, _EARLIER, run.data.tags[END_REASON])
+    for name in {ENDED, END_REASON} & run.data.tags.keys():
+        with suppress(MlflowException):  # gone already, by a heartbeat
+            client.delete_tag(run_id, name)
+    if run.info.status != "RUNNING":
+        client.update_run(run_id, status="RUNNING")
+
+
+def _reopen_nested(client: MlflowClient, run_id: str) -> None:
+    """Runs that were closed for dead because the one above them was; one that has ended says so itself."""
+    run = client.get_run(run_id)
+    below = f"tags.`mlflow.parentRunId` = '{run_id}' and attributes.status = 'KILLED'"
+    for nested in client.search_runs([run.info.experiment_id], below, max_results=_RUNS_AT_ONCE):
+        if ENDED not in nested.data.tags:
+            reopen(client, nested.info.run_id)
 
 
 def close_dead_runs(client: MlflowClient, experiment_id: str) -> list[str]:
@@ -97,7 +120,7 @@ def _close(client: MlflowClient, run: Run, reason: str) -> None:
     if ENDED in tags:
         client.set_terminated(run_id, status=tags[ENDED])
         return
-    client.set_tag(run_id, "end_reason", reason)
+    client.set_tag(run_id, END_REASON, reason)
     client.set_terminated(run_id, status="KILLED", end_time=int(float(tags[HEARTBEAT]) * 1000))
 
 

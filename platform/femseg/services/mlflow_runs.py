@@ -2,7 +2,9 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,13 +13,12 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from femseg.durable import read_json, write_json_durably
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import ExitCode, Fault, Refusal
 from femseg.promotion.lineage import git_state
-from femseg.services.mlflow_heartbeat import ENDED, heartbeat, life_tags
+from femseg.services.mlflow_heartbeat import END_REASON, ENDED, heartbeat, life_tags, reopen
+from femseg.services.run_memory import RunMemory
 from femseg.services.tracking_store import no_answer
 
-_MEMORY = "mlflow_run.json"
 _DIGEST_LENGTH = 36  # MLflow takes no longer one
 
 
@@ -60,10 +61,32 @@ def start_run(
     return str(run.info.run_id)
 
 
-def end_run(client: MlflowClient, run_id: str, status: str) -> None:
-    """Close a run as FINISHED, FAILED or KILLED."""
+def end_run(client: MlflowClient, run_id: str, status: str, *, reason: str = "") -> None:
+    """Close a run as FINISHED, FAILED or KILLED, for a reason if there is one."""
+    reopen(client, run_id)  # it may have been closed meanwhile, as one that had died (TK-06)
+    if reason:
+        client.set_tag(run_id, END_REASON, reason[:500])
     client.set_tag(run_id, ENDED, status)
     client.set_terminated(run_id, status=RunStatus.to_string(RunStatus.from_string(status)))
+
+
+@contextmanager
+def _stopped_by_sigterm() -> Iterator[None]:
+    """SIGTERM becomes a refusal with exit 75 (TR-06), unless a training or a search takes it: to end a run truly."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(signum: int, frame: object) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and the end must be told
+        problem, fix = "was asked to stop; what was written is whole", "run the same command again to go on"
+        raise Refusal(Fault(id="TR-06", file="run", problem=problem, fix=fix, exit_code=ExitCode.RESUMABLE))
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -73,20 +96,20 @@ def run_with_true_status(client: MlflowClient, run_id: str) -> Iterator[None]:
     While the block runs, the run gives signs of life.
     Raises: Refusal TK-01 (exit 6) if the store went away meanwhile; the same command sends the rest once it is back.
     """
-    try:
-        with heartbeat(client, run_id):
-            yield
-        end_run(client, run_id, "FINISHED")
-    except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt | SystemExit) or (
-            isinstance(error, Refusal) and error.exit_code == ExitCode.RESUMABLE
-        )
-        with suppress(MlflowException):
-            client.set_tag(run_id, "end_reason", f"{type(error).__name__}: {error}"[:500])
-            end_run(client, run_id, "KILLED" if stopped else "FAILED")
-        if isinstance(error, MlflowException):
-            raise no_answer(client.tracking_uri, error) from error
-        raise
+    with _stopped_by_sigterm():
+        try:
+            with heartbeat(client, run_id):
+                yield
+            end_run(client, run_id, "FINISHED")
+        except BaseException as error:
+            stopped = isinstance(error, KeyboardInterrupt | SystemExit) or (
+                isinstance(error, Refusal) and error.exit_code == ExitCode.RESUMABLE
+            )
+            with suppress(MlflowException):
+                end_run(client, run_id, "KILLED" if stopped else "FAILED", reason=f"{type(error).__name__}: {error}")
+            if isinstance(error, MlflowException):
+                raise no_answer(client.tracking_uri, error) from error
+            raise
 
 
 def resumable_run(
@@ -98,40 +121,42 @@ def resumable_run(
     params: Mapping[str, object],
     tags: Mapping[str, str] | None = None,
     parent_run_id: str | None = None,
+    say: Callable[[str], None] = print,
 ) -> str:
-    """The run whose id a run folder remembers, or a new one that it remembers from now on.
+    """The run that a run folder remembers, or a new one that it remembers from now on.
 
     A run that a kill left open, or that ended early, is taken up again; a finished one is left as it is. A store that
-    has no run of this folder gets one; the folder remembers the runs in other stores too.
+    has no run of this folder gets one; the folder remembers the runs in other stores too, and finds them again if what
+    it remembers is torn, altered or lost (TR-04).
     Raises: Refusal TK-01 (exit 6) if the store has gone away.
     """
-    memory = folder / _MEMORY
-    known = read_json(memory) if memory.exists() else {}
-    earlier = [str(run_id) for run_id in (known.get("run_id"), *known.get("earlier", [])) if run_id]
+    memory = RunMemory.of(folder, say)
     try:
-        there = next((run_id for run_id in earlier if _exists(client, run_id)), None)
+        known = next((run_id for run_id in memory.run_ids if _exists(client, run_id)), None)
+        there = known or memory.found_by_key(client, experiment_id)
         if there is not None:
             _take_up(client, there)
-            return there
-        run_id = start_run(client, experiment_id, name=name, params=params, tags=tags, parent_run_id=parent_run_id)
+        run_id = there or start_run(
+            client,
+            experiment_id,
+            name=name,
+            params=params,
+            tags={**(tags or {}), **memory.tag},
+            parent_run_id=parent_run_id,
+        )
     except MlflowException as error:
         raise no_answer(client.tracking_uri, error) from error
-    write_json_durably(memory, {"experiment_id": experiment_id, "run_id": run_id, "earlier": earlier})
+    if known is None or memory.torn:
+        memory.write(run_id, experiment_id)
     return run_id
 
 
 def _take_up(client: MlflowClient, run_id: str) -> None:
-    """Reopen a run that ended early; how it ended then stays with it, under another name."""
-    run = client.get_run(run_id)
-    if run.info.status == "FINISHED":
-        return
-    for name, value in life_tags(client).items():
-        client.set_tag(run_id, name, value)
-    for name in {ENDED, "end_reason"} & run.data.tags.keys():
-        client.delete_tag(run_id, name)
-    if "end_reason" in run.data.tags:
-        client.set_tag(run_id, "earlier_end_reason", run.data.tags["end_reason"])
-    client.update_run(run_id, status="RUNNING")
+    """Go on with a run that ended early; a finished one is left as it is."""
+    if client.get_run(run_id).info.status != "FINISHED":
+        for name, value in life_tags(client).items():
+            client.set_tag(run_id, name, value)  # first, or another process takes the open run for a dead one
+        reopen(client, run_id)
 
 
 def _exists(client: MlflowClient, run_id: str) -> bool:

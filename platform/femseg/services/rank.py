@@ -13,6 +13,7 @@ from ray.train.torch import get_device, prepare_model
 from femseg.errors import ExitCode, Refusal
 from femseg.services.background_recorder import BackgroundRecorder
 from femseg.services.driver_desk import RankSide
+from femseg.services.silence import SilenceWatch
 from femseg.services.training_job import TrainingJob, fit_job, node_folder
 from femseg.settings import checked
 from femseg.training.recorder import NoRecorder
@@ -72,20 +73,32 @@ def _train(plain: dict[str, Any], desk: RankSide, rank: int, world_size: int) ->
     folder = node_folder(job)
     recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, folder, say=desk.say) if records else None
     drain_noticed = _Drain(desk).noticed if plain["drains"] else (lambda: False)
+    watch = SilenceWatch(lambda s: desk.break_down(TimeoutError(f"no step and no computing for {s:.0f} s")))
+
+    def progress(done: int, note: str) -> None:
+        desk.advance(done, note)
+        if done == job.train.max_iterations:
+            watch.close()
+        elif world_size == 1:  # of several, the others notice
+            watch.heard()
+
     surroundings = Surroundings(
         rank=rank,
         world_size=world_size,
         device=get_device(),
         recorder=recorder or NoRecorder(),
-        progress=desk.advance,
+        progress=progress,
         say=desk.say,
         wrap=prepare_model,
         stop_requested=lambda: desk.stop_requested() or drain_noticed(),
     )
     try:
         _, result = fit_job(job, surroundings)
+        if result.iterations < job.train.max_iterations:  # the others would wait for this one
+            raise RuntimeError(f"training ended after {result.iterations} of {job.train.max_iterations} iterations")
         if rank == 0:
             desk.advance(result.iterations, "", last=True)
     finally:
+        watch.close()
         if recorder:
             recorder.close()  # what the store does not take, `record_curve` sends when all is done

@@ -111,6 +111,7 @@ class _Search:
             for trial in trials
         ]
         logging.getLogger("ray.tune").setLevel(logging.CRITICAL)  # what went wrong is said by the trials' results
+        os.environ["TUNE_DISABLE_AUTO_CALLBACK_LOGGERS"] = "1"  # nobody reads its files, some of which it leaves open
         with tempfile.TemporaryDirectory(prefix="femseg-tune-") as storage:
             grid = tune.Tuner(
                 tune.with_resources(run_trial, {"cpu": 1, "gpu": int(self.settings.use_gpu)}),

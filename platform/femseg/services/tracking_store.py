@@ -19,6 +19,7 @@ from femseg.services.tracking_schema import artifact_root, require_schema
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)  # what a store that is away makes of a request
 _ANSWER_WITHIN_S = 5.0
+_EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=1"
 _CLIENT_BOUNDS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # MLflow's own: minutes
 
 
@@ -31,7 +32,7 @@ def open_store(uri: str) -> MlflowClient:
     try:
         if _is_server(uri):
             refuse_open_password(uri)
-            _health(uri)
+            _ask(uri, _EXPERIMENTS)  # a server may be healthy by its own words and its database away
         else:
             require_schema(uri)
         return client_of(uri)
@@ -80,7 +81,7 @@ def refuse_open_password(uri: str) -> None:
 
 def store_time_s(uri: str) -> float:
     """Seconds since 1970 by the clock that all who use this store share: a server's own, else this machine's."""
-    date = _health(uri).headers.get("Date") if _is_server(uri) else None
+    date = _ask(uri, "/health").headers.get("Date") if _is_server(uri) else None
     return parsedate_to_datetime(date).timestamp() if date else time.time()
 
 
@@ -113,10 +114,10 @@ def _allowed() -> bool:
     return os.environ.get("FEMSEG_TRACKING_INSECURE", "") not in ("", "0")
 
 
-def _health(uri: str) -> Response:
-    """Ask a server once whether it is there; any answer will do. Raises: MlflowException if none came."""
+def _ask(uri: str, endpoint: str) -> Response:
+    """Ask a server once; any answer will do. Raises: MlflowException if none came."""
     creds = get_default_host_creds(uri)
     answer: Response = http_request(
-        creds, "/health", "GET", max_retries=0, timeout=_ANSWER_WITHIN_S, raise_on_status=False
+        creds, endpoint, "GET", max_retries=0, timeout=_ANSWER_WITHIN_S, raise_on_status=False
     )
     return answer

@@ -31,6 +31,7 @@ _BOUNDS = {
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "100",  # a rank waits no longer for another; Ray's own wait has no end
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "100",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.5",
+    "TORCH_PROCESS_GROUP_SHUTDOWN_TIMEOUT_S": "5",  # a rank that hangs does not let go, and is killed next
 }
 
 

@@ -14,6 +14,7 @@ from femseg.durable import sha256_of_file, sha256_of_json
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
+from femseg.services.run_memory import MEMORY
 from femseg.services.storage import StorageSettings, no_answer, open_storage
 from femseg.services.storage_checkpoints import CheckpointMirror, StoredRun
 from femseg.services.storage_data import fetched_split, fetched_store
@@ -204,7 +205,7 @@ def mlflow_run_kept(settings: StorageSettings, run_folder: Path) -> Iterator[Non
     if not settings.url:
         yield
         return
-    storage, memory = open_storage(settings.url), run_folder / "mlflow_run.json"
+    storage, memory = open_storage(settings.url), run_folder / MEMORY
     run = StoredRun(storage, _name(run_folder))
     try:
         run.recall(memory)

@@ -87,7 +87,7 @@ def test_no_planted_text_is_printed_SC_10(after):
     assert CANARY.casefold() not in after[1].casefold()
 
 
-def test_no_planted_text_is_in_a_file_or_its_name_SC_10(after):
+def test_no_planted_text_is_in_a_file_or_its_name_SC_10_G13(after):
     project, _ = after
     made = [path for path in project.rglob("*") if path.is_file() and not {"source", "faulty"} & set(path.parts)]
     names = {path.relative_to(project).parts[0] for path in made}

@@ -1,5 +1,6 @@
 """The desk between a driver and its ranks, in a real Ray session; ranks are plain tasks here."""
 
+import signal
 import time
 
 import pytest
@@ -14,9 +15,18 @@ WITHIN_S = 60
 
 
 @pytest.fixture(scope="module", autouse=True)
-def session():
+def own_handler():
+    def own(signum, frame):
+        pytest.fail("nobody sent SIGTERM")
+
+    before = signal.signal(signal.SIGTERM, own)
     with ray_session(cpus=2):
-        yield
+        yield own
+    signal.signal(signal.SIGTERM, before)
+
+
+def test_ray_leaves_what_a_process_does_on_sigterm_as_it_was_TR_06(own_handler):
+    assert signal.getsignal(signal.SIGTERM) is own_handler
 
 
 @pytest.fixture

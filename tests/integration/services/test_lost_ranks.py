@@ -40,7 +40,7 @@ def log_of(training: Training) -> str:
     return Path(training.log).read_text()
 
 
-def test_a_silent_rank_is_noticed_within_the_bound_and_replaced_TR_07(uninterrupted, shared):
+def test_a_silent_rank_is_noticed_within_the_bound_and_replaced_TR_07_G6(uninterrupted, shared):
     store, database, folder = shared
     training = Training(folder / "silent", store, database, env={"RAY_TRAIN_COLLECTIVE_TIMEOUT_S": str(BOUND_S)})
     process = training.start()
@@ -56,6 +56,62 @@ def test_a_silent_rank_is_noticed_within_the_bound_and_replaced_TR_07(uninterrup
     assert not any(command_line(pid) for pid in silenced)
     assert training.outcome["sha256"] == uninterrupted["sha256"]
     assert training.outcome["losses"] == uninterrupted["losses"]
+
+
+def gone(pids: list[int]) -> bool:
+    return not any(command_line(pid) for pid in pids)
+
+
+@pytest.mark.parametrize(
+    ("what", "says"),
+    [
+        pytest.param("raises", "rank 1: RuntimeError: gives up", id="TR_08 raises"),
+        pytest.param(
+            "ends", "rank 1: RuntimeError: training ended after 30 of 200 iterations", id="TR_08 returns early"
+        ),
+    ],
+)
+def test_one_rank_that_fails_stops_all_within_30_s_and_its_words_come_first(shared, what, says):
+    store, database, folder = shared
+    training = Training(folder / what, store, database, driver="unruly_driver.py", first=[what])
+    process = training.start()
+    wait_until(lambda: any(training.folder.glob("raw-*/misbehaved")), process, training.log, START_S)
+    workers, began = ranks(process), time.monotonic()
+    while not gone(workers):
+        assert time.monotonic() - began < 30
+        time.sleep(0.1)
+    assert ended(process, training.log, 120) == 7
+    said = log_of(training)
+    assert f"after 0 retries ({says})" in said
+    assert f"the last good checkpoint is of iteration {training.checkpoints[-1]}" in said
+    assert "Traceback" not in said
+
+
+def test_a_lone_rank_that_sleeps_is_noticed_within_the_bound_and_replaced_TR_07(shared):
+    store, database, folder = shared
+    env = {"RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(BOUND_S)}
+    training = Training(folder / "asleep", store, database, env=env, driver="unruly_driver.py", first=["sleeps"])
+    process = training.start("--workers", "1")
+    wait_until(lambda: any(training.folder.glob("raw-*/misbehaved")), process, training.log, START_S)
+    (asleep,), began = ranks(process), time.monotonic()
+    wait_until(lambda: gone([asleep]), process, training.log, START_S)
+    assert time.monotonic() - began < BOUND_S + 20
+    assert ended(process, training.log, 300) == 0, log_of(training)[-3000:]
+    assert log_of(training).count("(1 of 3)") == 1
+
+
+def test_a_lone_rank_that_is_stopped_is_noticed_within_the_bound_and_replaced_TR_07(shared):
+    store, database, folder = shared
+    env = {"RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(BOUND_S)}
+    training = Training(folder / "alone", store, database, env=env)
+    process = training.start("--workers", "1")
+    wait_until(lambda: training.iterations_done >= 50, process, training.log, START_S)
+    (silenced,), began = ranks(process), time.monotonic()
+    os.kill(silenced, signal.SIGSTOP)
+    wait_until(lambda: gone([silenced]), process, training.log, START_S)
+    assert time.monotonic() - began < BOUND_S + 60  # Ray asks it to let go first, and then waits some seconds
+    assert ended(process, training.log, 300) == 0, log_of(training)[-3000:]
+    assert log_of(training).count("(1 of 3)") == 1
 
 
 def test_when_the_retries_are_spent_it_says_how_to_go_on_and_that_works_TR_15(uninterrupted, shared):

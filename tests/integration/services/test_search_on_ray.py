@@ -182,15 +182,19 @@ def test_the_same_seed_gives_the_same_table_and_the_test_cases_are_never_opened_
     assert blind.results() == results
 
 
-def test_a_failed_trial_is_recorded_and_never_best_SE_03_SE_04(finished, new_search):
-    before, _ = finished
-    store = before.folder.parent / "broken-store"
-    shutil.copytree(before.store, store)
+@pytest.fixture(scope="module")
+def broken_store(tmp_path_factory) -> Path:
+    """With a third kind of input, of which one array was altered."""
+    store = write_tiny_store(tmp_path_factory.mktemp("broken") / "store")
     shutil.copytree(store / "raw", store / "broken")
     content = bytearray((store / "broken" / f"{SPLIT.train[0]}.npy").read_bytes())
     content[-1] ^= 1
     (store / "broken" / f"{SPLIT.train[0]}.npy").write_bytes(content)
-    search = new_search("broken", store=store, broken=("raw-00",))
+    return store
+
+
+def test_a_failed_trial_is_recorded_and_never_best_SE_03_SE_04(broken_store, new_search):
+    search = new_search("broken", store=broken_store, broken=("raw-00",))
 
     results = search.results(rungs=(2,))
     failed = next(r for r in results if r.trial.trial_id == "raw-00")
@@ -232,10 +236,8 @@ def test_a_trial_whose_process_dies_each_time_is_a_failed_one_and_the_search_end
 
 
 @pytest.mark.slow
-def test_a_mode_whose_trials_all_fail_is_refused_whatever_is_allowed_SE_04(finished, new_search):
-    before, _ = finished
-    search = new_search("barren", store=before.folder.parent / "broken-store", broken=("raw-00", "raw-01"))
-    assert (search.store / "broken").is_dir()
+def test_a_mode_whose_trials_all_fail_is_refused_whatever_is_allowed_SE_04(broken_store, new_search):
+    search = new_search("barren", store=broken_store, broken=("raw-00", "raw-01"))
     results = search.results(rungs=(2, 4))
     with pytest.raises(Refusal) as refused:
         refuse_failures(results, replace(SETTINGS, allow_failed=4), MODES)

@@ -54,7 +54,7 @@ def test_who_has_no_password_is_told_so_and_not_that_the_server_is_away_TK_01(se
     assert "wrong" not in str(refused.value)
 
 
-def test_a_run_is_recorded_whole_through_minutes_of_outage_TK_02_TK_03(server, tmp_path):
+def test_a_run_is_recorded_whole_through_minutes_of_outage_TK_02_TK_03_G7(server, tmp_path):
     client, experiment_id = connect(server.uri)
     run_id = start_run(client, experiment_id, name="run", params={})
     events = [server.freeze, server.thaw, server.kill, server.start, server.kill, server.start]

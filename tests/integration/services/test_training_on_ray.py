@@ -119,14 +119,16 @@ def test_a_killed_worker_is_replaced_and_the_bits_stay_the_same_TR_01(uninterrup
 
 
 @pytest.mark.slow
-def test_ctrl_c_commits_a_checkpoint_and_says_how_to_go_on_TR_06(uninterrupted, shared):
+def test_a_signal_to_the_whole_group_commits_a_checkpoint_and_says_how_to_go_on_TR_06(uninterrupted, shared):
     store, database, folder = shared
     training = Training(folder / "interrupted", store, database)
-    process = training.start()
-    wait_until(lambda: training.iterations_done >= 50, process, training.log, START_S)
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
-    assert ended(process, training.log, 60) == 75
-    assert training.checkpoints[-1] == training.iterations_done < ITERATIONS
-    assert MlflowClient(f"sqlite:///{database}").get_run(training.run_id).info.status == "KILLED"
+    for number, after in ((signal.SIGINT, 50), (signal.SIGTERM, 100)):  # as a terminal does, and as `timeout` does
+        process = training.start()
+        wait_until(lambda done=after: training.iterations_done >= done, process, training.log, START_S)
+        os.killpg(process.pid, number)
+        assert ended(process, training.log, 60) == 75, training.log.read_text()[-3000:]
+        assert training.checkpoints[-1] == training.iterations_done < ITERATIONS
+        assert MlflowClient(f"sqlite:///{database}").get_run(training.run_id).info.status == "KILLED"
+    assert "Traceback" not in training.log.read_text()
     assert training.complete()["sha256"] == uninterrupted.outcome["sha256"]
     assert_curve_is_complete(training, database)

@@ -42,7 +42,7 @@ def test_a_few_damaged_files_of_every_kind_go_in_or_are_refused_SC_14():
 
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
-def test_ten_thousand_damaged_files_go_in_or_are_refused_SC_14():
+def test_ten_thousand_damaged_files_go_in_or_are_refused_SC_14_G14():
     results = run_carriers(SEEDS)
     assert len(results) == SEEDS * len(CARRIERS) >= 10_000
     assert broken(results) == []

@@ -1,6 +1,7 @@
 import hashlib
 import io
 import json
+import os
 
 import numpy as np
 import pytest
@@ -156,6 +157,22 @@ def test_an_index_that_is_not_ours_is_refused(tmp_path, change, says):
     with pytest.raises(Refusal, match=says) as caught:
         ArrayStore.open(tmp_path).load("case-a")
     assert caught.value.exit_code == ExitCode.INTEGRITY
+
+
+def test_st_03_an_array_altered_behind_size_time_and_read_only_flag_is_refused_by_name(tmp_path):
+    """As a damaged object of DVC's cache comes into the working tree: DVC trusts what it marked read-only."""
+    _fill(tmp_path)
+    file = tmp_path / "case-a.npy"
+    before, content = file.stat(), bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(before.st_atime_ns, before.st_mtime_ns))
+    file.chmod(0o444)
+    assert (file.stat().st_size, file.stat().st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+    with pytest.raises(Refusal) as refused:
+        ArrayStore.open(tmp_path).load("case-a")
+    (fault,) = refused.value.faults
+    assert (fault.file, fault.exit_code) == (str(file), ExitCode.INTEGRITY)
 
 
 def test_missing_files_and_unknown_cases_are_refused_by_name(tmp_path):

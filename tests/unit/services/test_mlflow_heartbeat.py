@@ -5,6 +5,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import nullcontext
 
 import pytest
 
@@ -106,6 +107,43 @@ def test_a_running_block_gives_signs_of_life_and_opens_its_run_again_TK_06(store
     run = client.get_run(run_id)
     assert run.info.status == "RUNNING"
     assert time.time() - float(run.data.tags[HEARTBEAT]) < 60
+
+
+def test_a_run_that_was_closed_for_dead_and_comes_back_ends_truly_with_its_nested_runs_TK_06(store):
+    client, experiment_id = store
+    parent = silent(store, SILENT_S + 60)
+    child, ended = (silent(store, SILENT_S + 60, parent=parent) for _ in range(2))
+    end_run(client, ended, "KILLED")
+    assert {parent, child} <= set(close_dead_runs(client, experiment_id))
+    with heartbeat(client, parent, every_s=0.05):
+        limit = time.monotonic() + 30
+        while {status(client, parent), status(client, child)} != {"RUNNING"} and time.monotonic() < limit:
+            time.sleep(0.05)
+    assert [status(client, run_id) for run_id in (parent, child, ended)] == ["RUNNING", "RUNNING", "KILLED"]
+    end_run(client, parent, "FINISHED")
+    run = client.get_run(parent)
+    assert run.info.status == "FINISHED"
+    assert "end_reason" not in run.data.tags
+    assert run.data.tags["earlier_end_reason"].startswith("no sign of life")
+
+
+@pytest.mark.parametrize(("error", "ends"), [(None, "FINISHED"), (ValueError("broken"), "FAILED")])
+def test_a_run_closed_for_dead_that_ends_before_its_next_sign_of_life_ends_truly_TK_06(store, run_id, error, ends):
+    client, experiment_id = store
+    with (
+        nullcontext() if error is None else pytest.raises(ValueError, match="broken"),
+        run_with_true_status(client, run_id),
+    ):
+        client.set_tag(run_id, OWNER, ELSEWHERE)
+        client.set_tag(run_id, HEARTBEAT, str(int(time.time() - SILENT_S - 60)))
+        assert run_id in close_dead_runs(client, experiment_id)
+        if error:
+            raise error
+    run = client.get_run(run_id)
+    assert run.info.status == ends
+    assert run.data.tags.get("end_reason", "") == ("ValueError: broken" if error else "")
+    assert run.data.tags["earlier_end_reason"].startswith("no sign of life")
+    assert abs(run.info.end_time / 1000 - time.time()) < 60
 
 
 def test_no_sign_of_life_opens_a_run_that_has_ended(store, run_id):

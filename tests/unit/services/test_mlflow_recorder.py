@@ -1,9 +1,11 @@
 """Curves into MLflow: every point, once."""
 
 import math
+import re
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from curves_in_mlflow import history
@@ -119,6 +121,19 @@ def test_a_value_that_is_not_finite_becomes_a_tag_and_no_number_TK_07(client, ru
     assert client.get_run(run_id).data.tags["not_finite.loss"] == f"{value} at step 3; {value} at step 5"
 
 
+def test_numbers_reach_the_store_by_the_recorder_alone_but_for_finite_test_metrics_TK_07():
+    """Whatever else called `log_metric` could send a NaN. A new evaluation of a run replaces the numbers of the old."""
+    root = Path(__file__).parents[3]
+    doors = [
+        path.relative_to(root).as_posix()
+        for folder in ("platform", "pipelines")
+        for path in (root / folder).rglob("*.py")
+        if re.search(r"\.log_metrics?\(|metrics=metrics", path.read_text())
+    ]
+    assert doors == ["platform/femseg/services/mlflow_recorder.py", "pipelines/register.py"]
+    assert "math.isfinite(value)" in (root / "pipelines/register.py").read_text()
+
+
 def test_points_arrive_while_training_goes_on(client, run_id, tmp_path):
     recorder = BackgroundRecorder(client.tracking_uri, run_id, tmp_path, say=print, every_s=0.1)
     recorder.metric("loss", 0.5, step=1)
@@ -142,6 +157,23 @@ def test_training_does_not_wait_for_a_locked_database_and_every_point_arrives_TK
     recorder.close(60)
     assert longest_s < 1
     assert history(client, run_id, "loss") == [(step, float(step)) for step in range(20)]
+
+
+@pytest.mark.slow
+def test_a_database_locked_for_longer_than_anyone_waits_for_it_loses_no_point_TK_05(client, run_id, database, tmp_path):
+    said: list[str] = []
+    first = BackgroundRecorder(client.tracking_uri, run_id, tmp_path, say=said.append, every_s=0.05)
+    with closing(sqlite3.connect(database, timeout=30)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        first.metric("loss", 0.5, step=1)
+        assert until(lambda: "does not answer" in " ".join(said), 120)  # SQLite waits 20 s, and MLflow tries again
+        first.close()  # a worker that ends while the lock is held
+        assert said[-1].startswith("1 points wait")
+        second = BackgroundRecorder(client.tracking_uri, run_id, tmp_path, say=said.append, every_s=0.05)
+        second.metric("loss", 0.25, step=2)
+        other.rollback()
+    second.close(120)
+    assert history(client, run_id, "loss") == [(1, 0.5), (2, 0.25)]
 
 
 def test_a_store_that_fails_is_asked_again_and_the_log_says_so_twice_TK_05(client, run_id, refusing, tmp_path):

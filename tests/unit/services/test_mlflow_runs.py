@@ -1,5 +1,8 @@
 """MLflow runs: a true status, taken up again, found by what they made."""
 
+import os
+import subprocess
+import sys
 from contextlib import nullcontext
 
 import pytest
@@ -51,6 +54,25 @@ def test_a_run_ends_with_a_true_status(store, run_id, error, status):
     run = client.get_run(run_id)
     assert run.info.status == status
     assert ("end_reason" in run.data.tags) == (error is not None)
+
+
+def test_sigterm_where_no_training_takes_it_ends_with_75_and_a_killed_run_TR_06(store, tmp_path):
+    client, experiment_id = store
+    run_id = start_run(client, experiment_id, name="run", params={})
+    code = (
+        "import sys, time; from femseg.door import door\n"
+        "from femseg.services.tracking import connect, run_with_true_status\n"
+        "with door(), run_with_true_status(connect()[0], sys.argv[1]):\n"
+        "    print('ready', flush=True); time.sleep(60)"
+    )
+    env = os.environ | {"MLFLOW_TRACKING_URI": client.tracking_uri}
+    with subprocess.Popen([sys.executable, "-c", code, run_id], env=env, stdout=-1, stderr=-1, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.terminate()
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == ExitCode.RESUMABLE
+    assert "error TR-06: run: was asked to stop" in said
+    assert client.get_run(run_id).info.status == "KILLED"
 
 
 @pytest.mark.parametrize("status", ["RUNNING", "KILLED", "FAILED"])

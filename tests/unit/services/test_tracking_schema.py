@@ -18,7 +18,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::R
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=[pytest.mark.slow, pytest.mark.timeout(1800)])])
-def test_of_16_processes_that_meet_a_fresh_database_all_get_the_one_experiment_TK_04(tmp_path, rounds):
+def test_of_16_processes_that_meet_a_fresh_database_all_get_the_one_experiment_TK_04_G8(tmp_path, rounds):
     for number in range(rounds):
         got = start_at_once(f"sqlite:///{tmp_path / f'new{number}' / 'mlflow.db'}", 16)
         assert got == ["1"] * 16

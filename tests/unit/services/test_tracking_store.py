@@ -1,7 +1,10 @@
 """The tracking store: where it is, that it answers, and who may hear the password."""
 
 import socket
+import threading
 import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
@@ -53,6 +56,38 @@ def test_a_server_that_does_not_answer_is_refused_within_10_s_without_its_passwo
     assert f"http://127.0.0.1:{closed_port}" in str(refused.value)
     assert "secret" not in str(refused.value)
     assert "doctor" not in str(refused.value)
+
+
+@pytest.fixture
+def half_dead_server() -> Iterator[str]:
+    """It says that it is healthy, and takes every other request without ever answering."""
+    ended = threading.Event()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path != "/health":
+                ended.wait(60)
+            self.send_response(200)
+            self.end_headers()
+
+        do_POST = do_GET  # noqa: N815  # http.server's names
+
+        def log_message(self, *words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        ended.set()
+        server.shutdown()
+
+
+def test_a_server_that_is_healthy_by_its_own_words_only_is_refused_within_10_s_TK_01(half_dead_server):
+    started = time.monotonic()
+    with pytest.raises(Refusal) as refused:
+        connect(half_dead_server)
+    assert time.monotonic() - started < 10
+    assert (refused.value.faults[0].id, refused.value.exit_code) == ("TK-01", ExitCode.SERVICE_DOWN)
 
 
 def test_a_store_in_a_file_that_is_no_database_is_refused_TK_01(tmp_path):

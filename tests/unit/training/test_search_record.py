@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from damage import cuts, flips
 
 from femseg.errors import ExitCode, Refusal
 from femseg.training.halving import SearchSettings
@@ -75,6 +76,24 @@ def test_a_torn_record_is_rebuilt_where_trials_of_these_settings_are_SE_02(tmp_p
     assert [line.split(":")[0] for line in said] == ["warning SE-02"]
     with pytest.raises(Refusal, match="SE-05"):
         begun(tmp_path, space(seed=1))
+
+
+@pytest.mark.parametrize("damage", [lambda right: cuts(right, 40), lambda right: flips(right, 40)], ids=["G3", "G4"])
+def test_a_record_damaged_anywhere_starts_no_new_search_in_the_old_folder_SE_02(tmp_path, damage):
+    folder, _ = begun(tmp_path, space())
+    folder.mkdir()
+    record = tmp_path / "search.json"
+    right = record.read_bytes()
+    for wrong in damage(right.rstrip()):
+        record.write_bytes(wrong)
+        with pytest.raises(Refusal) as refused:
+            begun(tmp_path, space(seed=1))
+        (fault,) = refused.value.faults
+        assert (fault.id, fault.file) == ("SE-02", str(record)), wrong
+        again, said = begun(tmp_path, space())
+        assert again == folder
+        assert str(record) in said[0]
+        assert record.read_bytes() == right
 
 
 def test_a_torn_record_beside_trials_of_other_settings_is_refused_SE_02(tmp_path):

@@ -147,7 +147,7 @@ def test_every_kind_has_a_name_of_its_own_and_says_what_it_is():
     assert all(0 < len(specimen.about) <= 80 for specimen in CATALOGUE)
 
 
-def test_there_are_at_least_60_that_are_wrong_and_20_that_are_odd_but_valid():
+def test_there_are_at_least_60_that_are_wrong_and_20_that_are_odd_but_valid_G5():
     counts = Counter(specimen.expected for specimen in CATALOGUE)
     assert counts["refused"] >= 60
     assert counts["accepted"] >= 20
