@@ -83,7 +83,7 @@ def attend(
         their place.
     """
     told: News | None = None
-    asked_at, room_at = None, time.monotonic()
+    asked_at, room_at, room = None, time.monotonic(), beside(require_room)
     with progress(title, total=job.train.max_iterations) as advance:
         while not outcome.done():
             wait([outcome], timeout=_SECONDS_BETWEEN_NEWS)
@@ -93,9 +93,10 @@ def attend(
                 if time.monotonic() - asked_at > _STOPPED_WITHIN_S:
                     raise stopped_before_start(title, job.run_folder)
             told = _relay(desk.news(), told, advance, job.train.workers)
-            try:
-                require_room()
-                room_at = time.monotonic()
-            except Refusal:
-                if time.monotonic() - room_at > _ROOM_WITHIN_S:
-                    raise
+            if room.done():
+                problem = room.exception()
+                if problem is None:
+                    room_at = time.monotonic()
+                elif not isinstance(problem, Refusal) or time.monotonic() - room_at > _ROOM_WITHIN_S:
+                    raise problem
+                room = beside(require_room)  # a head that is gone never answers

@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from femseg.services.training_job import TrainingJob, newest_checkpoint
 from femseg.settings import as_plain
 from femseg.training.settings import fewest_workers
 
+_CLOSED_WITHIN_S = 10.0  # a cluster without head never answers
 _BOUNDS = {
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "100",  # a rank waits no longer for another; Ray's own wait has no end
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "100",
@@ -119,7 +121,7 @@ def _fit(job: TrainingJob, asked: threading.Event, title: str) -> bool:
             attend(outcome, desk, asked, job, title, require_room=lambda: _require_room(job, title))
             verdict = desk.verdict()
         finally:
-            desk.close()
+            wait([beside(desk.close)], timeout=_CLOSED_WITHIN_S)
     refusal, error = refusal_of(verdict), outcome.exception()
     if refusal and refusal.exit_code == ExitCode.RESUMABLE and verdict.draining and not asked.is_set():
         print(f"a node is being taken away; {refusal.faults[0].problem}, and goes on elsewhere", flush=True)
