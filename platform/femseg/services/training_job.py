@@ -1,7 +1,7 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,10 @@ from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
 from femseg.services.point_spool import SPOOL, PointSpool
+from femseg.services.run_folder import claimed
 from femseg.services.storage import StorageSettings, no_answer, open_storage
 from femseg.services.storage_checkpoints import CheckpointMirror, StoredRun
+from femseg.services.storage_claim import claimed_in_storage
 from femseg.services.storage_data import fetched_split, fetched_store
 from femseg.services.storage_objects import ObjectCache
 from femseg.services.tracking import MlflowRecorder, tracking_uri
@@ -196,6 +198,19 @@ def _kept_in_storage(job: TrainingJob, around: Surroundings) -> Iterator[Surroun
         failure = mirror.close(within_s)
     if failure:
         raise no_answer(open_storage(job.storage.url), failure)
+
+
+@contextmanager
+def claimed_everywhere(job: TrainingJob) -> Iterator[None]:
+    """Hold the run, against drivers on any host that use the storage, while the block runs.
+
+    Raises: Refusal ST-08 (exit 2) naming who holds it.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(claimed(Path(job.run_folder)))
+        if job.storage.url:
+            stack.enter_context(claimed_in_storage(open_storage(job.storage.url), _name(Path(job.run_folder))))
+        yield
 
 
 @contextmanager
