@@ -1,5 +1,6 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import asdict, dataclass, replace
@@ -156,8 +157,14 @@ def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[StoredCases, S
 
 
 def node_folder(job: TrainingJob) -> Path:
-    """Where this node keeps the run's checkpoints and curve: the driver's run folder, or one in the node's cache."""
-    return job.storage.cache_folder / "runs" / _name(Path(job.run_folder)) if job.storage.url else Path(job.run_folder)
+    """Where this node keeps the run's checkpoints and curve: the driver's run folder, or one in the node's cache.
+
+    The cache has a place for each storage: the same training by way of another one is another run.
+    """
+    if not job.storage.url:
+        return Path(job.run_folder)
+    place = hashlib.sha256(job.storage.url.encode()).hexdigest()[:12]
+    return job.storage.cache_folder / "runs" / place / _name(Path(job.run_folder))
 
 
 def stored_run(job: TrainingJob) -> StoredRun:
