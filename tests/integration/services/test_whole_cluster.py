@@ -27,6 +27,7 @@ BUCKET, JOB_S = "femseg", 580
 FEMSEG = [sys.executable, "-c", "from femseg.cli.main import main; main()"]
 ITERATIONS, CHECKPOINT_EVERY = 400, 40
 SETTINGS = {
+    "optimisation": {"precision": "float32"},  # other shares of a batch then change no more than its rounding
     "search": {"trials_per_mode": 2, "rungs": [100, 200]},
     "train": {
         "max_iterations": ITERATIONS,
@@ -221,7 +222,7 @@ def test_a_training_that_loses_a_host_goes_on_with_one_worker_and_the_same_batch
         site.other.start_node("worker", site.head, site.node_env)
         changed(site.project / "params.yaml", {"train": {"least_workers": 0}})
     assert "training goes on with 1 of 2 workers" in log.read_text()
-    assert losses(folder) == pytest.approx(losses(whole), abs=2e-3)
+    assert losses(folder) == pytest.approx(losses(whole), rel=1e-2, abs=1e-3)
     (run_id,) = (run_id for folder, run_id in site.runs("fewer").items() if folder.startswith("train/"))
     assert [step for step, _ in history(site.client, run_id, "train_dice_loss")] == list(range(1, ITERATIONS + 1))
 
