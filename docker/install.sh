@@ -3,7 +3,7 @@
 # usage: sh docker/install.sh trainer|tracking      in the repository's root
 set -eu
 case "$1" in
-trainer) python -m pip install --no-cache-dir --constraint constraints.txt . ;;
+trainer) python -m pip install --no-cache-dir --constraint constraints.txt ".[cluster]" ;;
 tracking) python -m pip install --no-cache-dir --constraint constraints.txt --requirement docker/tracking.txt ;;
 *) echo "unknown target $1" >&2 && exit 2 ;;
 esac

@@ -17,7 +17,6 @@ from femseg.promotion.lineage import dvc_hashes, lineage, software_versions
 from femseg.services.clusters import ray_session
 from femseg.services.jobs import job_tags
 from femseg.services.recorded_curve import record_curve
-from femseg.services.run_folder import claimed
 from femseg.services.storage import StorageSettings, open_storage
 from femseg.services.storage_data import publish
 from femseg.services.storage_packages import upload_package
@@ -32,6 +31,7 @@ from femseg.services.tracking import (
 from femseg.services.training import train_on_ray
 from femseg.services.training_job import (
     TrainingJob,
+    claimed_everywhere,
     fit_job,
     is_complete,
     mlflow_run_kept,
@@ -184,7 +184,7 @@ def main() -> None:
     input_mode: str = parser.parse_args().input_mode
     inputs = Path("data/arrays") / input_mode
     job = described_job(input_mode, inputs)
-    with claimed(Path(job.run_folder)):
+    with claimed_everywhere(job):
         if remark := nearest_other_run(Path(job.run_folder), job.fingerprint):
             print(f"train {input_mode}: {remark}")
         result = tracked_training(job, input_mode, inputs)

@@ -22,7 +22,7 @@ class MlflowServer:
     """A server in a session of its own, which can be ended, frozen and started again at the same address.
 
     Attributes:
-        uri: where it listens, on the loopback address, without a password.
+        uri: where it listens, on the loopback address unless told otherwise, without a password.
         folder: its database and artefacts, if it keeps them in files; its log is `server.log`.
         user, password: with basic authentication; else "".
     """
@@ -35,8 +35,9 @@ class MlflowServer:
         folder: Path,
         env: Mapping[str, str] | None = None,
         password: str = "",
+        host: str = "127.0.0.1",
     ) -> None:
-        self.port, self.uri, self.folder = port, f"http://127.0.0.1:{port}", folder
+        self.port, self.uri, self.folder = port, f"http://{host}:{port}", folder
         self.user, self.password = ("admin" if password else ""), password
         self._command, self._env = list(command), _environment(env or {})
         self._process: subprocess.Popen[bytes] | None = None
@@ -131,11 +132,12 @@ def mlflow_server(
 
 @contextmanager
 def team_server(
-    folder: Path, *, artifacts: str = "", env: Mapping[str, str] | None = None
+    folder: Path, *, artifacts: str = "", env: Mapping[str, str] | None = None, host: str = "127.0.0.1"
 ) -> Iterator[tuple[MlflowServer, Postgres]]:
     """The team's server by `docker/mlflow-server.sh`: PostgreSQL, names and passwords, artefacts through the server.
 
-    Args: as for `mlflow_server`.
+    Args: as for `mlflow_server`; and
+        host: an address of this machine, for the server; PostgreSQL stays on loopback.
     """
     port, keys = free_port(), folder / "secrets"
     keys.mkdir(mode=0o700)
@@ -154,13 +156,13 @@ def team_server(
             "POSTGRES_HOST": "127.0.0.1",
             "POSTGRES_PORT": str(database.port),
             "MLFLOW_ARTIFACTS": artifacts or str(folder / "artifacts"),
-            "MLFLOW_HOST": "127.0.0.1",
+            "MLFLOW_HOST": host,
             "MLFLOW_PORT": str(port),
             "MLFLOW_WORKERS": "1",
-            "MLFLOW_ALLOWED_HOSTS": f"127.0.0.1:{port}",
+            "MLFLOW_ALLOWED_HOSTS": f"{host}:{port}",
             **(env or {}),
         }
         command = ["sh", str(ROOT / "docker" / "mlflow-server.sh")]
-        server = MlflowServer(command, port=port, folder=folder, env=settings, password=password)
+        server = MlflowServer(command, port=port, folder=folder, env=settings, password=password, host=host)
         with _served(server):
             yield server, database

@@ -85,20 +85,21 @@ class S3Server:
 
 
 @contextmanager
-def s3_server(folder: Path, *, port: int = 0) -> Iterator[S3Server]:
+def s3_server(folder: Path, *, port: int = 0, host: str = "127.0.0.1") -> Iterator[S3Server]:
     """Start one, its log in `folder`; it is gone when the block ends.
 
     Args:
         port: 0 takes a free one; another number brings a server back, empty, where one was.
+        host: an address of this machine.
     """
     log = folder / "s3-server.log"
-    command = [sys.executable, "-m", "moto.server", "--host", "127.0.0.1", "--port", str(port)]
+    command = [sys.executable, "-m", "moto.server", "--host", host, "--port", str(port)]
     with log.open("wb") as stream:
         process = subprocess.Popen(command, env=_quiet(os.environ), stdout=stream, stderr=stream)
     empty = folder / "aws-settings"  # a file indeed: DVC insists on it
     empty.touch()
     try:
-        yield S3Server(url=_address(process, log), empty=empty, process=process)
+        yield S3Server(url=_address(host, process, log), empty=empty, process=process)
     finally:
         process.kill()
         process.wait()
@@ -108,11 +109,11 @@ def _quiet(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if not name.startswith(("AWS_", "MOTO_"))}
 
 
-def _address(process: subprocess.Popen[bytes], log: Path) -> str:
+def _address(host: str, process: subprocess.Popen[bytes], log: Path) -> str:
     """What it says that it listens on, once it does."""
     limit = time.monotonic() + START_S
     while True:
-        said = re.search(r"Running on (http://127\.0\.0\.1:\d+)", log.read_text(errors="replace"))
+        said = re.search(rf"Running on (http://{re.escape(host)}:\d+)", log.read_text(errors="replace"))
         if said:
             return said[1]
         assert process.poll() is None, f"ended with {process.returncode}:\n{log.read_text(errors='replace')[-3000:]}"

@@ -16,6 +16,7 @@ SILENCE = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # two lines with every run that ends on a server
     "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "DO_NOT_TRACK": "true",
     "DVC_NO_ANALYTICS": "1",

@@ -50,14 +50,17 @@ def beside(function: Callable[[], Any]) -> Future[None]:
     return outcome
 
 
-def _relay(news: News | None, told: News | None, advance: Advance) -> News | None:
+def _relay(news: News | None, told: News | None, advance: Advance, most: int) -> News | None:
     """Show what ranks have said and how far they are; returns what has been told now."""
     if news is None:
         return told
     for line in news.lines:
         print(line, flush=True)
     if news.attempts > 1 and (told is None or news.attempts > told.attempts):
-        print(f"a worker was lost; all start again from the last checkpoint ({news.attempts - 1} of {RETRIES})")
+        retry = f"{news.attempts - 1} of {RETRIES}"
+        print(f"a worker was lost; all start again from the last checkpoint ({retry})", flush=True)
+    if told is not None and 0 < told.workers != news.workers:
+        print(f"training goes on with {news.workers} of {most} workers; each batch stays what it was", flush=True)
     if news.done and (told is None or news.done != told.done):
         advance(news.done, news.note)
     return news
@@ -80,7 +83,7 @@ def attend(
         their place.
     """
     told: News | None = None
-    asked_at, room_at = None, time.monotonic()
+    asked_at, room_at, room = None, time.monotonic(), beside(require_room)
     with progress(title, total=job.train.max_iterations) as advance:
         while not outcome.done():
             wait([outcome], timeout=_SECONDS_BETWEEN_NEWS)
@@ -89,10 +92,11 @@ def attend(
                 asked_at = asked_at or time.monotonic()
                 if time.monotonic() - asked_at > _STOPPED_WITHIN_S:
                     raise stopped_before_start(title, job.run_folder)
-            told = _relay(desk.news(), told, advance)
-            try:
-                require_room()
-                room_at = time.monotonic()
-            except Refusal:
-                if time.monotonic() - room_at > _ROOM_WITHIN_S:
-                    raise
+            told = _relay(desk.news(), told, advance, job.train.workers)
+            if room.done():
+                problem = room.exception()
+                if problem is None:
+                    room_at = time.monotonic()
+                elif not isinstance(problem, Refusal) or time.monotonic() - room_at > _ROOM_WITHIN_S:
+                    raise problem
+                room = beside(require_room)  # a head that is gone never answers

@@ -3,18 +3,16 @@
 import logging
 import os
 import signal
-import socket
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import ray
 from ray._private import services
 
 from femseg.errors import ExitCode, Fault, Refusal
-
-_ANSWER_WITHIN_S = 5.0
+from femseg.services.head_watch import head_watched, place_of, unanswered
 
 
 def available_cpus() -> int:
@@ -24,12 +22,9 @@ def available_cpus() -> int:
 
 def _require_answer(address: str) -> None:
     """Refuse (CL-06, exit 6) a cluster that nobody listens for; Ray would try for more than a minute."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if not port.isdigit():
-        return  # "auto": Ray looks for it
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_ANSWER_WITHIN_S).close()
-    except OSError as error:
+    place = place_of(address)
+    error = unanswered(place) if place else None
+    if error:
         fault = Fault(
             id="CL-06",
             file="RAY_ADDRESS",
@@ -37,7 +32,7 @@ def _require_answer(address: str) -> None:
             fix="start one (`femseg cluster up`), or `unset RAY_ADDRESS` for a private session",
             exit_code=ExitCode.SERVICE_DOWN,
         )
-        raise Refusal(fault) from None
+        raise Refusal(fault)
 
 
 @contextmanager
@@ -68,34 +63,38 @@ def _own_signal_handlers() -> Iterator[None]:
 def ray_session(*, cpus: int | None = None) -> Iterator[None]:
     """Connect to the cluster named by RAY_ADDRESS, or start a private one on loopback and stop it afterwards.
 
+    A cluster that loses its head ends the block with CL-06 (exit 6).
+
     What workers print stays in Ray's own logs: what people should read comes back in files and return values.
 
     Args:
         cpus: cores of a private session; all available ones by default. A cluster that exists keeps its own size.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)  # its warnings speak of its own set-up
-    with _own_signal_handlers():
-        _connect(cpus)
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
-def _connect(cpus: int | None) -> None:
     address = os.environ.get("RAY_ADDRESS")
+    with _own_signal_handlers():
+        _connect(address, cpus)
+    with head_watched(address) if address else nullcontext(lambda: False) as is_lost:
+        try:
+            yield
+        finally:
+            if not is_lost():  # nobody is left to say goodbye to
+                ray.shutdown()
+
+
+def _connect(address: str | None, cpus: int | None) -> None:
     if address:
         _require_answer(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    else:
-        with _processes_in_a_group_of_their_own():
-            ray.init(
-                address="local",
-                num_cpus=cpus or available_cpus(),
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-            )
+        return
+    with _processes_in_a_group_of_their_own():
+        ray.init(
+            address="local",
+            num_cpus=cpus or available_cpus(),
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
 
 
 def require_resources(*, what: str, cpus: float = 1, gpus: float = 0, memory_bytes: float = 0) -> None:

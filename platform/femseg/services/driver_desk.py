@@ -21,12 +21,14 @@ class News:
     """What has happened since the last time.
 
     Attributes:
-        attempts: how often a group of ranks has started.
+        attempts: how often a group of ranks has started, but for those that have grown.
+        workers: ranks in the newest group; 0 before the first.
         done, note: how far rank 0 has come; 0 and "" before its first iteration.
         lines: what ranks had to say, such as a checkpoint set aside.
     """
 
     attempts: int
+    workers: int
     done: int
     note: str
     lines: tuple[str, ...]
@@ -52,15 +54,20 @@ class _Desk:
 
     def __init__(self) -> None:
         self._stop = asyncio.Event()
-        self._attempts, self._done, self._note = 0, 0, ""
+        self._attempts, self._workers, self._done, self._note = 0, 0, 0, ""
         self._lines: list[str] = []
         self._faults: list[Fault] = []
         self._broken: list[str] = []
         self._draining = False
 
-    async def start(self) -> bool:
-        """A group of ranks starts; False if an earlier one refused for a stated reason, which a retry cannot change."""
-        self._attempts += 1
+    async def start(self, workers: int) -> bool:
+        """A group of ranks starts; False if an earlier one refused for a stated reason, which a retry cannot change.
+
+        One with more ranks than the last starts because there is room for them, and not because one was lost.
+        """
+        if not 0 < self._workers < workers:
+            self._attempts += 1
+        self._workers = workers
         self._broken.clear()
         return not self._faults
 
@@ -88,7 +95,7 @@ class _Desk:
 
     async def news(self) -> News:
         lines, self._lines = tuple(self._lines), []
-        return News(attempts=self._attempts, done=self._done, note=self._note, lines=lines)
+        return News(attempts=self._attempts, workers=self._workers, done=self._done, note=self._note, lines=lines)
 
     async def verdict(self) -> Verdict:
         broken = self._broken[0] if self._broken else ""
@@ -137,10 +144,10 @@ class RankSide:
         self._stopped = actor.stopped.remote()
         self._last_progress = 0.0
 
-    def start(self) -> bool:
-        """Rank 0 says that its group starts; every rank asks whether it should."""
+    def start(self, workers: int) -> bool:
+        """Rank 0 says that its group, of so many, starts; every rank asks whether it should."""
         if self._rank == 0:
-            return bool(ray.get(self._actor.start.remote(), timeout=_ANSWER_WITHIN_S))
+            return bool(ray.get(self._actor.start.remote(workers), timeout=_ANSWER_WITHIN_S))
         verdict: Verdict = ray.get(self._actor.verdict.remote(), timeout=_ANSWER_WITHIN_S)
         return not verdict.faults
 

@@ -1,17 +1,15 @@
 """A run that is RUNNING in the store is alive: it says so every minute, and silent ones are closed."""
 
-import os
-import socket
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
+from femseg.services.process_owner import lives_here, parts, this_process
 from femseg.services.tracking_store import store_time_s
 
 HEARTBEAT, OWNER, ENDED = "femseg.heartbeat", "femseg.owner", "femseg.ended"
@@ -23,30 +21,6 @@ _RUNS_AT_ONCE = 1000
 def life_tags(client: MlflowClient) -> dict[str, str]:
     """Tags that a run carries from its first moment: its last sign of life, and the process that gives it."""
     return {HEARTBEAT: str(int(store_time_s(client.tracking_uri))), OWNER: this_process()}
-
-
-def this_process() -> str:
-    """Host, process and when it began; and the boot and process namespace in which its number means something."""
-    here = " ".join(f"{key}={value}" for key, value in _here().items())
-    return f"host={socket.gethostname()} pid={os.getpid()} began={_began(os.getpid())} {here}"
-
-
-def _here() -> dict[str, str]:
-    boot = Path("/proc/sys/kernel/random/boot_id")
-    namespace = Path("/proc/self/ns/pid")
-    return {
-        "boot": boot.read_text().strip() if boot.exists() else "unknown",
-        "namespace": str(namespace.readlink()) if namespace.exists() else "unknown",
-    }
-
-
-def _began(pid: int) -> str:
-    """When a process began, in ticks since boot; "" if there is none (a zombie is none)."""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if fields[0] == "Z" else fields[19]
 
 
 @contextmanager
@@ -127,9 +101,8 @@ def _close(client: MlflowClient, run: Run, reason: str) -> None:
 def _cause_of_death(run: Run, running: Mapping[str, Run], now_s: float) -> str:
     """Why a run is held for dead; "" while it may be alive. A nested run lives as long as the run above it."""
     tags = run.data.tags
-    owner = dict(word.split("=", 1) for word in tags.get(OWNER, "").split() if "=" in word)
-    if {key: owner.get(key) for key in _here()} == _here():
-        alive = owner["began"] and _began(int(owner["pid"])) == owner["began"]
+    owner, alive = parts(tags.get(OWNER, "")), lives_here(tags.get(OWNER, ""))
+    if alive is not None:
         return "" if alive else f"process {owner['pid']} on {owner['host']} ended without a word"
     above = running.get(tags.get("mlflow.parentRunId", ""))
     if above is not None and not _cause_of_death(above, running, now_s):

@@ -54,7 +54,7 @@ def run_rank(plain: dict[str, Any]) -> None:
     context = ray.train.get_context()
     rank = context.get_world_rank()
     desk = RankSide(plain["desk"], rank)
-    if not desk.start():
+    if not desk.start(context.get_world_size()):
         return
     try:
         _train(plain, desk, rank, context.get_world_size())

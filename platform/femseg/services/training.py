@@ -7,6 +7,7 @@ import sys
 import threading
 import uuid
 from collections.abc import Sequence
+from concurrent.futures import wait
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,9 @@ from femseg.services.rank import run_rank
 from femseg.services.storage_on_ray import ray_storage_path, require_reach
 from femseg.services.training_job import TrainingJob, newest_checkpoint
 from femseg.settings import as_plain
+from femseg.training.settings import fewest_workers
 
+_CLOSED_WITHIN_S = 10.0  # a cluster without head never answers
 _BOUNDS = {
     "RAY_TRAIN_COLLECTIVE_TIMEOUT_S": "100",  # a rank waits no longer for another; Ray's own wait has no end
     "RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": "100",
@@ -59,7 +62,7 @@ def cores_for_each(workers: int, cores_of_nodes: Sequence[int]) -> int:
 
 def _require_room(job: TrainingJob, title: str) -> None:
     """Raises: Refusal CL-01 (exit 5) if the cluster has no room for as many workers as there must be."""
-    workers = job.train.least_workers or job.train.workers
+    workers = fewest_workers(job.train, job.network)
     require_resources(what=title, cpus=workers, gpus=workers if job.train.use_gpu else 0)
 
 
@@ -90,12 +93,12 @@ class _LeanTrainer(TorchTrainer):
 
 
 def _trainer(job: TrainingJob, desk: DriverSide, name: str, storage: str) -> TorchTrainer:
-    workers, least, use_gpu = job.train.workers, job.train.least_workers, job.train.use_gpu
+    workers, least, use_gpu = job.train.workers, fewest_workers(job.train, job.network), job.train.use_gpu
     return _LeanTrainer(
         run_rank,
         train_loop_config={"job": as_plain(job), "desk": desk.actor, "drains": _others_rule()},
         scaling_config=ScalingConfig(
-            num_workers=(least, workers) if least else workers,
+            num_workers=(least, workers) if least < workers else workers,
             use_gpu=use_gpu,
             resources_per_worker=_share(workers, use_gpu),
         ),
@@ -119,7 +122,7 @@ def _fit(job: TrainingJob, asked: threading.Event, title: str) -> bool:
             attend(outcome, desk, asked, job, title, require_room=lambda: _require_room(job, title))
             verdict = desk.verdict()
         finally:
-            desk.close()
+            wait([beside(desk.close)], timeout=_CLOSED_WITHIN_S)
     refusal, error = refusal_of(verdict), outcome.exception()
     if refusal and refusal.exit_code == ExitCode.RESUMABLE and verdict.draining and not asked.is_set():
         print(f"a node is being taken away; {refusal.faults[0].problem}, and goes on elsewhere", flush=True)

@@ -1,7 +1,8 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
+import hashlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,11 @@ from femseg.durable import sha256_of_file, sha256_of_json
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.promotion.lineage import code_sha256
+from femseg.services.run_folder import claimed
 from femseg.services.run_memory import MEMORY
 from femseg.services.storage import StorageSettings, no_answer, open_storage
 from femseg.services.storage_checkpoints import CheckpointMirror, StoredRun
+from femseg.services.storage_claim import claimed_in_storage
 from femseg.services.storage_data import fetched_split, fetched_store
 from femseg.services.storage_objects import ObjectCache
 from femseg.services.tracking_address import tracking_uri
@@ -152,8 +155,14 @@ def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[StoredCases, S
 
 
 def node_folder(job: TrainingJob) -> Path:
-    """Where this node keeps the run's checkpoints and curve: the driver's run folder, or one in the node's cache."""
-    return job.storage.cache_folder / "runs" / _name(Path(job.run_folder)) if job.storage.url else Path(job.run_folder)
+    """Where this node keeps the run's checkpoints and curve: the driver's run folder, or one in the node's cache.
+
+    The cache has a place for each storage: the same training by way of another one is another run.
+    """
+    if not job.storage.url:
+        return Path(job.run_folder)
+    place = hashlib.sha256(job.storage.url.encode()).hexdigest()[:12]
+    return job.storage.cache_folder / "runs" / place / _name(Path(job.run_folder))
 
 
 def stored_run(job: TrainingJob) -> StoredRun:
@@ -194,6 +203,19 @@ def _kept_in_storage(job: TrainingJob, around: Surroundings) -> Iterator[Surroun
         failure = mirror.close(within_s)
     if failure:
         raise no_answer(open_storage(job.storage.url), failure)
+
+
+@contextmanager
+def claimed_everywhere(job: TrainingJob) -> Iterator[None]:
+    """Hold the run, against drivers on any host that use the storage, while the block runs.
+
+    Raises: Refusal ST-08 (exit 2) naming who holds it.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(claimed(Path(job.run_folder)))
+        if job.storage.url:
+            stack.enter_context(claimed_in_storage(open_storage(job.storage.url), _name(Path(job.run_folder))))
+        yield
 
 
 @contextmanager

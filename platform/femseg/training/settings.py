@@ -106,7 +106,8 @@ class TrainSettings:
         checkpoint_minutes: a checkpoint also when the last one is so old; 0 leaves it at iterations.
         keep_checkpoints: newest checkpoints kept besides the best by validation.
         workers: data-parallel processes; each takes its share of the batch. A run may go on with another number.
-        least_workers: how few workers may go on while the cluster has no room for all; 0 waits for all.
+        least_workers: how few workers may go on while the cluster has no room for all; 0 waits for all. See
+            `fewest_workers`.
         use_gpu: one GPU for each worker.
         seed: of the initial weights, the order of cases, augmentation and dropout.
     """
@@ -153,6 +154,11 @@ def what_decides(train: TrainSettings, network: VNetSettings) -> dict[str, Any]:
     """
     left_out = {*_HOW_NOT_WHAT, *(() if share_matters(network) else ("workers",))}
     return {name: value for name, value in asdict(train).items() if name not in left_out}
+
+
+def fewest_workers(train: TrainSettings, network: VNetSettings) -> int:
+    """How many workers a run needs at least: all of them where `share_matters`, whatever `least_workers` allows."""
+    return train.workers if share_matters(network) else train.least_workers or train.workers
 
 
 def refuse_other_shares(network: VNetSettings, train: TrainSettings, world_size: int) -> None:

@@ -5,8 +5,10 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from mlflow.tracking import MlflowClient
 from own_cluster import OwnCluster, own_cluster
@@ -119,3 +121,18 @@ def test_submit_says_when_no_job_server_answers_CL_06(project, cluster, tmp_path
     done = subprocess.run(words, env=gone, cwd=project, capture_output=True, text=True, timeout=240)
     assert done.returncode == 6
     assert done.stderr.startswith("error CL-06: cluster: ")
+
+
+def test_submit_says_when_the_head_is_lost_in_the_middle_of_a_job_CL_06(project, tmp_path):
+    with own_cluster(tmp_path, "--cpus", "1") as cluster:
+        words = [*FEMSEG, "cluster", "submit", "--", "sh", "-c", "echo begun; sleep 600"]
+        log = tmp_path / "log.txt"
+        process = start(words, env=cluster.inside, cwd=project, log=log)
+        wait_until(lambda: "begun\n" in log.read_text(), process, log, 240)
+        for one in cluster.processes():
+            with suppress(psutil.NoSuchProcess):  # it goes with the one before
+                one.kill()
+        assert ended(process, log, 120) == 6
+    (line,) = [line for line in log.read_text().splitlines() if line.startswith("error")]
+    assert line.startswith("error CL-06: cluster: the job server has said nothing of job raysubmit_")
+    assert "Traceback" not in log.read_text()

@@ -44,7 +44,7 @@ def refusal(fault_id: str) -> Refusal:
 def working_rank(actor, rank: int) -> int:
     """Counts until it is asked to stop; rank 0 says how far it is."""
     side, done = RankSide(actor, rank), 0
-    assert side.start()
+    assert side.start(1)
     side.say(f"rank {rank} works")
     while not side.stop_requested():
         done += 1
@@ -91,20 +91,30 @@ def test_a_desk_whose_process_was_killed_comes_back_and_ranks_still_hear_a_stop(
 
 def test_the_first_refusal_is_said_first_and_a_neighbours_only_if_there_is_no_other_TR_08(desk):
     ranks = [RankSide(desk.actor, rank) for rank in range(3)]
-    assert ranks[0].start()
+    assert ranks[0].start(2)
     for rank, fault_id in ((2, "TR-08"), (1, "TR-14"), (0, "TR-09"), (2, "TR-14")):
         ranks[rank].refuse(refusal(fault_id))
     assert [fault.id for fault in refusal_of(desk.verdict()).faults] == ["TR-14", "TR-09"]
-    assert not ranks[0].start()  # a retry would change nothing
-    assert not ranks[1].start()
+    assert not ranks[0].start(2)  # a retry would change nothing
+    assert not ranks[1].start(2)
 
 
 def test_of_ranks_that_break_the_first_is_named_until_the_next_attempt_TR_08(desk):
     first, other = RankSide(desk.actor, 0), RankSide(desk.actor, 1)
-    assert first.start()
+    assert first.start(2)
     other.break_down(RuntimeError("out of\nluck"))
     first.break_down(RuntimeError("connection closed by peer"))
     assert desk.verdict().broken == "rank 1: RuntimeError: out of luck"
-    assert first.start()
+    assert first.start(2)
     assert desk.verdict().broken == ""
     assert desk.news().attempts == 2
+
+
+def test_ranks_that_become_more_are_no_loss_and_cost_no_retry(desk):
+    first = RankSide(desk.actor, 0)
+    counted = []
+    for workers in (2, 1, 2, 2):
+        assert first.start(workers)
+        news = desk.news()
+        counted.append((news.attempts, news.workers))
+    assert counted == [(1, 2), (2, 1), (2, 2), (3, 2)]

@@ -144,11 +144,14 @@ def test_a_node_that_is_lost_costs_a_retry_and_no_bits(cluster, shared, uninterr
     assert_same_curve(training, shared[1], uninterrupted)
 
 
-def test_after_the_head_was_lost_the_same_command_goes_on_CL_02(cluster, shared, uninterrupted):
+def test_after_the_head_was_lost_the_same_command_goes_on_CL_02_CL_06(cluster, shared, uninterrupted):
     training, process = started(cluster, shared, "headless")
     head = next(node["node_id"] for node in asked_of(cluster, "nodes") if node["is_head_node"])
     kill_processes(processes_of_node(cluster, head))
-    assert ended(process, training.log, END_S) not in (0, 75)
+    assert ended(process, training.log, END_S) == 6
+    said = training.log.read_text()
+    assert said.count("error CL-06: RAY_ADDRESS: the head of the cluster at ") == 1
+    assert not any(words in said for words in ("Traceback", "GCS"))
     kept = training.checkpoints
     assert kept
     up = femseg(cluster.env, "cluster", "up", "--nodes", "2", "--cpus", "1")

@@ -176,6 +176,13 @@ def test_a_torn_copy_on_the_node_is_mended_from_the_storage(folder_url, data, tm
     assert said == ["going on after iteration 14"]
 
 
+def test_the_same_training_by_way_of_another_storage_is_another_run_on_the_same_node(folder_url, data, tmp_path):
+    stopped_after(job_in(tmp_path, data, folder_url), 6)
+    other = job_in(tmp_path, data, f"{folder_url}-of-another-project")
+    assert newest_checkpoint(other) is None
+    assert not any(name.endswith("COMMIT") for name in open_storage(other.storage.url).sizes("runs"))
+
+
 @pytest.fixture
 def impatient(server, monkeypatch):
     for name, value in server.env.items():

@@ -3,7 +3,13 @@ from dataclasses import fields, replace
 import pytest
 
 from femseg.networks.vnet import VNetSettings
-from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings, what_decides
+from femseg.training.settings import (
+    AugmentationSettings,
+    OptimisationSettings,
+    TrainSettings,
+    fewest_workers,
+    what_decides,
+)
 
 
 @pytest.mark.parametrize(
@@ -52,3 +58,18 @@ def test_how_often_a_run_is_saved_does_not_decide_it_but_its_seed_and_learning_r
     others = [replace(usual, seed=9), replace(usual, learning_rate=1.0), replace(usual, max_iterations=3)]
     assert all(what_decides(other, network) != what_decides(usual, network) for other in others)
     assert set(what_decides(usual, network)) < {field.name for field in fields(TrainSettings)}
+
+
+@pytest.mark.parametrize(
+    ("least", "network", "fewest"),
+    [
+        (0, {}, 4),
+        (1, {}, 1),
+        (2, {"normalisation": "instance"}, 2),
+        (1, {"normalisation": "batch"}, 4),
+        (1, {"dropout": 0.1}, 4),
+    ],
+)
+def test_fewer_workers_go_on_only_if_that_is_allowed_and_changes_nothing_TR_12(least, network, fewest):
+    train = TrainSettings(workers=4, least_workers=least)
+    assert fewest_workers(train, replace(VNetSettings(), **network)) == fewest
