@@ -12,6 +12,7 @@ from femseg.reports.input_slices import input_slices
 from femseg.reports.learning_curves import learning_curves
 from femseg.reports.overlays import overlays
 from femseg.reports.page import PageFigure, comparison_page
+from femseg.reports.scatter import scatter_markdown, scatter_record, scatter_section, trainings_said
 from femseg.reports.score_strips import score_strips
 from femseg.reports.search_account import search_figures, search_markdown, search_record, search_section
 from femseg.reports.search_evidence import SearchEvidence
@@ -36,11 +37,14 @@ def write_comparison_report(
     searched = search_figures(search) if search else {}
     files: dict[str, bytes] = {f"figures/{name}": figure.light for name, figure in {**figures, **searched}.items()}
     told = search_markdown(search, {f.title: f"figures/{name}" for name, f in searched.items()}) if search else []
-    files["comparison.md"] = markdown(evidence, comparisons, tuple(figures), told).encode()
+    trained = {c.candidate: trainings_said(evidence, c) for c in headline_comparisons(comparisons)}
+    told = [*scatter_markdown(evidence), *told]
+    files["comparison.md"] = markdown(evidence, comparisons, tuple(figures), told, trained=trained).encode()
     # On the page the answer's own figures come first, then how it came about.
     shown = [figures[name] for name in sorted(figures, key=_PAGE_ORDER.index)]
-    sections = [search_section(search, searched)] if search else []
-    files["comparison.html"] = comparison_page(evidence, comparisons, shown, sections).encode()
+    scatter = scatter_section(evidence)
+    sections = [*([scatter] if scatter else []), *([search_section(search, searched)] if search else [])]
+    files["comparison.html"] = comparison_page(evidence, comparisons, shown, sections, trained=trained).encode()
     for name, content in files.items():
         write_bytes_durably(folder / name, content)
     record = comparison_record(evidence, comparisons) | {"search": search_record(search) if search else None}
@@ -58,6 +62,7 @@ def comparison_record(evidence: ComparisonEvidence, comparisons: Sequence[Paired
         "comparisons": [comparison.as_plain() for comparison in comparisons],
         "subgroups": {mode: [row.as_plain() for row in rows] for mode, rows in evidence.subgroups().items()},
         "headlines": [headline(comparison) for comparison in headline_comparisons(comparisons)],
+        "trainings": scatter_record(evidence),
         "provenance": dict(evidence.provenance),
     }
 
