@@ -61,11 +61,13 @@ def comparison_page(
     figures: Sequence[PageFigure],
     sections: Sequence[PageSection] = (),
     *,
+    worst: Sequence[PageFigure] = (),
     trained: Mapping[str, str] | None = None,
 ) -> str:
     """The report as HTML. Text from outside is escaped; pictures are inlined.
 
     Args:
+        worst: the worst cases; come first.
         sections: come before the provenance.
         trained: by candidate, how many trainings the answer rests on.
     """
@@ -88,6 +90,7 @@ def comparison_page(
         subgroup_head=SUBGROUP_HEAD,
         subgroup_note=SUBGROUP_NOTE,
         figures=figures,
+        worst=worst,
         sections=sections,
         cases=_cases(evidence),
         cases_grid=_cases_grid(evidence),
