@@ -103,7 +103,8 @@ def _seen(bone: NDArray[np.float64], beyond: NDArray[np.float64], axis: int, fro
     length = np.maximum(np.linalg.norm(normal, axis=0), 1e-9)
     light = np.clip(-normal[0] / length, 0.0, 1.0)
     distance = -_at(beyond, place)
-    flip = (slice(None, None, -1), slice(None, None, -1 if from_behind else 1))  # seen from behind, left is left
+    mirrored = from_behind if axis == 1 else not from_behind  # the patient's right is left of a viewer in front
+    flip = (slice(None, None, -1), slice(None, None, -1 if mirrored else 1))
     return BoneView(distance_mm=np.where(hit, distance, np.nan)[flip], light=np.where(hit, light, np.nan)[flip])
 
 

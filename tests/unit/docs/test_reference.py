@@ -12,6 +12,7 @@ from femseg.cohorts.array_settings import ArraySettings
 from femseg.cohorts.phantom import PhantomSettings
 from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.split import SplitSettings
+from femseg.comparison.repeats import RepeatSettings
 from femseg.comparison.settings import CompareSettings
 from femseg.errors import ExitCode
 from femseg.metrics.definitions import METRICS
@@ -32,6 +33,7 @@ SECTIONS = {
     "optimisation": OptimisationSettings(),
     "search": SearchSettings(),
     "train": TrainSettings(),
+    "repeats": RepeatSettings(),
     "compare": CompareSettings(),
     "promotion": PromotionRules(),
     "storage": StorageSettings(),
