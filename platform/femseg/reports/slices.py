@@ -45,7 +45,7 @@ class Window:
             case "sagittal":
                 return boxed[:, :, self.sagittal_x]
             case "axial":
-                return boxed[self.axial_z]
+                return boxed[self.axial_z, :, :]
 
     def through(self, place_zyx: tuple[int, int, int]) -> "Window":
         """The same part of the case, cut through a voxel of the whole volume instead."""

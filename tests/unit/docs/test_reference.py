@@ -109,7 +109,7 @@ def test_every_out_of_the_pipeline_stands_in_the_files_reference():
     page = (REFERENCE / "files.md").read_text(encoding="utf-8")
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     outs = [
-        out.replace("${item.mode}", "<mode>")
+        re.sub(r"\$\{item\.(\w+)\}", r"<\1>", out)
         for stage in stages.values()
         for out in [*stage["outs"], *stage.get("metrics", [])]
     ]
