@@ -1,7 +1,6 @@
 """Stage `compare`: the paper's table and figures for this cohort, and what a plain threshold would have scored."""
 
 from collections.abc import Iterable, Sequence
-from functools import partial
 from pathlib import Path
 
 from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
@@ -10,6 +9,7 @@ from femseg.cohorts.split import Split, read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.comparison.case_groups import case_groups
 from femseg.comparison.input_modes import read_input_modes
+from femseg.comparison.repeats import RepeatSettings, Training, mean_over_seeds
 from femseg.comparison.settings import CompareSettings
 from femseg.comparison.threshold_baseline import threshold_baseline
 from femseg.door import door
@@ -19,7 +19,7 @@ from femseg.progress import progress
 from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.reports.case_pictures import read_picture
 from femseg.reports.comparison import write_comparison_report
-from femseg.reports.evidence import ComparisonEvidence, read_curve
+from femseg.reports.evidence import CasePicture, ComparisonEvidence, read_curve
 from femseg.reports.search_evidence import read_search
 from femseg.settings import read_section
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
@@ -27,7 +27,7 @@ from femseg.volumes.volume import MaskVolume
 
 MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
 EVALUATED, TRAINED, MODELS, REPORTS = Path("results/evaluate"), Path("results/train"), Path("models"), Path("reports")
-SEARCHED = Path("results/search")
+SEARCHED, REPEATED = Path("results/search"), Path("results/repeats")
 
 
 def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: InputRecipe, hu: float) -> list[CaseScore]:
@@ -52,6 +52,37 @@ def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: Inpu
     return scores
 
 
+def repeated(fold: int, seed: int) -> Path:
+    """Where the repeats with one fold and seed left a folder for each input mode."""
+    return REPEATED / f"fold-{fold}-seed-{seed}"
+
+
+def trainings_of(mode: str, repeats: RepeatSettings) -> tuple[Training, ...]:
+    """The scores of every repeat of one input mode."""
+    return tuple(
+        Training(fold=fold, seed=seed, scores=read_scores(repeated(fold, seed) / mode / "scores.csv"))
+        for fold, seed in repeats.trainings
+    )
+
+
+def tested_cases(repeats: RepeatSettings, split: Split) -> dict[str, Path]:
+    """Every test case, and the folder in which each input mode has its masks; of several seeds the first one's."""
+    if not repeats.folds:
+        return dict.fromkeys(split.test, EVALUATED)
+    return {
+        case: repeated(fold, repeats.seeds[0])
+        for fold in repeats.folds
+        for case in read_split(REPEATED / "folds" / f"fold-{fold}.json").test
+    }
+
+
+def cases_by_part(repeats: RepeatSettings, split: Split, tested: int) -> dict[str, int]:
+    """How many cases there are in each part; in a cross-validation every case is in each part at some time."""
+    if len(repeats.folds) > 1:
+        return {"cross-validated test": tested}
+    return {part: len(getattr(split, part)) for part in ("train", "validation", "test")}
+
+
 def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[str, str]:
     """Where the report's numbers come from, by hashes."""
     package = {mode: read_json(MODELS / mode / "model.json") for mode in modes}
@@ -69,7 +100,7 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
     }
 
 
-def record(files: Iterable[str], split_sha256: str, modes: Sequence[str]) -> OutputRecord:
+def record(files: Iterable[str], split_sha256: str, modes: Sequence[str], repeats: RepeatSettings) -> OutputRecord:
     """Which models and which evaluations of them stand behind the report."""
     return OutputRecord(
         kind="report",
@@ -79,33 +110,51 @@ def record(files: Iterable[str], split_sha256: str, modes: Sequence[str]) -> Out
             "manifest": sha256_of_file(MANIFEST),
             "split": split_sha256,
             **{f"evaluation of {mode}": sha256_of_file(EVALUATED / mode / FOLDER_RECORD) for mode in modes},
+            **{
+                f"repeat of {mode}, fold {fold}, seed {seed}": sha256_of_file(
+                    repeated(fold, seed) / mode / FOLDER_RECORD
+                )
+                for mode in modes
+                for fold, seed in repeats.trainings
+            },
         },
     )
 
 
 def main() -> None:
     """Read every mode's scores and curves; write reports/."""
-    settings = read_section(CompareSettings, "compare")
+    settings, repeats = read_section(CompareSettings, "compare"), read_section(RepeatSettings, "repeats")
     modes = read_input_modes()
     manifest, split = read_manifest(MANIFEST), read_split(SPLIT)
     masks = ArrayStore.open(ARRAYS / "mask")
+    tested = tested_cases(repeats, split)
+    trainings = {mode: trainings_of(mode, repeats) for mode in modes if repeats.trainings}
     evidence = ComparisonEvidence(
         cohort=settings.cohort_name,
-        split_sizes={part: len(getattr(split, part)) for part in ("train", "validation", "test")},
-        scores={mode: read_scores(EVALUATED / mode / "scores.csv") for mode in modes},
-        threshold=threshold_scores(manifest, split.test, masks.recipe, settings.threshold_hu),
+        split_sizes=cases_by_part(repeats, split, len(tested)),
+        scores={mode: mean_over_seeds(of_mode) for mode, of_mode in trainings.items()}
+        or {mode: read_scores(EVALUATED / mode / "scores.csv") for mode in modes},
+        trainings=trainings,
+        threshold=threshold_scores(manifest, tuple(tested), masks.recipe, settings.threshold_hu),
         threshold_hu=settings.threshold_hu,
-        curves={mode: read_curve(TRAINED / mode) for mode in modes},
+        curves={
+            mode: tuple(read_curve(repeated(*training) / mode) for training in repeats.trainings)
+            or (read_curve(TRAINED / mode),)
+            for mode in modes
+        },
         provenance=provenance(manifest, split, modes),
-        groups=case_groups(case for case in manifest.cases if case.case_id in split.test),
+        groups=case_groups(case for case in manifest.cases if case.case_id in tested),
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=settings.seed,
         dice_margin=settings.dice_margin,
     )
-    load = partial(read_picture, modes=modes, arrays=ARRAYS, evaluated=EVALUATED)
+
+    def load(case_id: str) -> CasePicture:
+        return read_picture(case_id, modes=modes, arrays=ARRAYS, evaluated=tested[case_id])
+
     files = write_comparison_report(evidence, REPORTS, load_picture=load, search=read_search(SEARCHED))
-    write_record(REPORTS / FOLDER_RECORD, record(files, split.sha256, modes))
+    write_record(REPORTS / FOLDER_RECORD, record(files, split.sha256, modes, repeats))
     print(f"report: {REPORTS / 'comparison.html'}")
 
 

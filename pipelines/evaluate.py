@@ -59,14 +59,10 @@ def record(package: ModelPackage, tested: Sequence[Case], split_sha256: str, fol
     )
 
 
-def main() -> None:
-    """Read models/<mode> and the test cases; write results/evaluate/<mode>."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
-    parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
-    input_mode: str = parser.parse_args().input_mode
-    folder = Path("results/evaluate") / input_mode
-    package = load_package(Path("models") / input_mode)
-    split = read_split(SPLIT)
+def evaluate(package: ModelPackage, split_file: Path, folder: Path) -> None:
+    """Score a model on the test cases of a split; leave scores, masks and their record in a folder."""
+    input_mode = package.model["input_mode"]
+    split = read_split(split_file)
     test = split.test
     cases = StoredCases.open(Path("data/arrays") / input_mode, MASKS, test)
     manifest = read_manifest(MANIFEST)
@@ -83,6 +79,14 @@ def main() -> None:
     write_json_durably(folder / "metrics.json", means)
     tested = [by_id[case_id] for case_id in test]
     write_record(folder / FOLDER_RECORD, record(package, tested, split.sha256, folder))
+
+
+def main() -> None:
+    """Read models/<mode> and the test cases; write results/evaluate/<mode>."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
+    parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
+    input_mode: str = parser.parse_args().input_mode
+    evaluate(load_package(Path("models") / input_mode), SPLIT, Path("results/evaluate") / input_mode)
 
 
 if __name__ == "__main__":

@@ -1,20 +1,23 @@
-"""Stage `split`: patients into train, validation and test."""
+"""Stage `split`: patients into train, validation and test; with several folds, also every fold for the repeats."""
 
 from pathlib import Path
 
 from femseg.cohorts.manifest import read_manifest
-from femseg.cohorts.split import SplitSettings, split_by_patient, write_split
+from femseg.cohorts.split import SplitSettings, folds, split_by_patient, write_split
 from femseg.door import door
 from femseg.settings import read_section
 
 MANIFEST = Path("data/cohort/manifest.json")
-SPLIT = Path("data/split.json")
+SPLIT, FOLDS = Path("data/split.json"), Path("results/repeats/folds")
 
 
 def main() -> None:
-    """Read `split` of params.yaml and the manifest, write data/split.json."""
-    split = split_by_patient(read_manifest(MANIFEST).cases, read_section(SplitSettings, "split"))
+    """Read `split` of params.yaml and the manifest, write data/split.json and every fold."""
+    cases, settings = read_manifest(MANIFEST).cases, read_section(SplitSettings, "split")
+    split = split_by_patient(cases, settings)
     write_split(split, SPLIT)
+    for fold, of_fold in enumerate(folds(cases, settings) if settings.folds > 1 else (split,)):
+        write_split(of_fold, FOLDS / f"fold-{fold}.json")
     print(f"{len(split.train)} cases to train, {len(split.validation)} to validation, {len(split.test)} to test")
 
 

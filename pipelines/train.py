@@ -1,12 +1,14 @@
 """Stage `train`: the V-Net on one input mode, data-parallel on Ray Train; leaves the model package and its curves."""
 
 import argparse
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from femseg.cohorts.manifest import Manifest, read_manifest
-from femseg.cohorts.split import read_split
+from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
+from femseg.comparison.repeats import RepeatSettings, refuse_unfit
 from femseg.door import door
 from femseg.durable import read_json, sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
@@ -48,6 +50,39 @@ MASKS, SPLIT, MANIFEST = Path("data/arrays/mask"), Path("data/split.json"), Path
 BEST = Path("results/search/best.json")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """Which training this is, what it reads and where its outputs go.
+
+    Attributes:
+        name: in words, as on the terminal; its MLflow run has it with hyphens.
+        split: its split.json.
+        model, curves: folders of package and curves.
+        seed: instead of `train.seed`; None leaves that.
+        parent_run_id: the MLflow run that it repeats; None for the model to register.
+        tags: more of its MLflow run.
+    """
+
+    name: str
+    input_mode: str
+    split: Path
+    model: Path
+    curves: Path
+    seed: int | None = None
+    parent_run_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Path:
+        """The array store of its input mode."""
+        return Path("data/arrays") / self.input_mode
+
+    @property
+    def split_out(self) -> str:
+        """The DVC out that holds its split.json."""
+        return (self.split if self.split == SPLIT else self.split.parent).as_posix()
+
+
 def learning_rate(settings: TrainSettings, input_mode: str) -> float:
     """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
     if settings.learning_rate != "search":
@@ -79,74 +114,99 @@ def refuse_one_sided(manifest: Manifest) -> None:
         raise Refusal(fault)
 
 
-def described_job(input_mode: str, inputs: Path) -> TrainingJob:
+def main_training(input_mode: str) -> Training:
+    """The training of the model that may be registered."""
+    return Training(
+        name=f"train {input_mode}",
+        input_mode=input_mode,
+        split=SPLIT,
+        model=Path("models") / input_mode,
+        curves=Path("results/train") / input_mode,
+    )
+
+
+def refuse_unfit_repeats() -> None:
+    """Before anything is trained: can what `repeats` names be repeated? Raises: Refusal (exit 2)."""
+    train = read_section(TrainSettings, "train")
+    refuse_unfit(
+        read_section(RepeatSettings, "repeats"),
+        read_section(SplitSettings, "split"),
+        seed=train.seed,
+        searched=train.learning_rate == "search",
+    )
+
+
+def described_job(training: Training) -> TrainingJob:
     """The job that params.yaml, the arrays, the split and the search describe."""
     train = read_section(TrainSettings, "train")
     optimisation = read_section(OptimisationSettings, "optimisation")
     augmentation = optimisation.augmentation
     if augmentation.enabled and augmentation.mirror_left_right:
         refuse_one_sided(read_manifest(MANIFEST))
+    seed = train.seed if training.seed is None else training.seed
     return training_job(
-        inputs=inputs,
+        inputs=training.inputs,
         masks=MASKS,
-        split=SPLIT,
+        split=training.split,
         runs=Path("runs/train"),
-        name=input_mode,
+        name=training.input_mode,
         network=read_section(VNetSettings, "network"),
         optimisation=optimisation,
-        train=replace(train, learning_rate=learning_rate(train, input_mode)),
+        train=replace(train, learning_rate=learning_rate(train, training.input_mode), seed=seed),
         storage=read_section(StorageSettings, "storage"),
     )
 
 
-def write_outputs(job: TrainingJob, input_mode: str, inputs: Path, model: Path, curves: Path) -> tuple[FitResult, str]:
+def write_outputs(job: TrainingJob, training: Training) -> tuple[FitResult, str]:
     """The package and the curves of a complete run; returns its result and the package's SHA-256."""
     network, result = fit_job(job, Surroundings(say=lambda line: None))
-    store = ArrayStore.open(inputs)
+    store = ArrayStore.open(training.inputs)
     settings = {"train": as_plain(job.train), "optimisation": as_plain(job.optimisation)}
-    sources = ["data/cohort", inputs.as_posix(), MASKS.as_posix(), SPLIT.as_posix(), BEST.as_posix()]
+    sources = ["data/cohort", training.inputs.as_posix(), MASKS.as_posix(), training.split_out, BEST.as_posix()]
     hashes = {key: job.fingerprint[key] for key in ("inputs", "masks", "split", "code")}
     package_sha256 = write_package(
-        model,
+        training.model,
         network,
         model={
-            "input_mode": input_mode,
+            "input_mode": training.input_mode,
             "input_recipe": as_plain(store.recipe),
             "metrics": {"validation_dice": result.validation_dice, "best_iteration": result.best_iteration},
             "training": settings,
-            "training_range": training_range(store.entry(case).ct_grid for case in read_split(SPLIT).train),
+            "training_range": training_range(store.entry(case).ct_grid for case in read_split(training.split).train),
             "versions": software_versions(),
         },
         lineage=lineage(
             Path(), inputs=sources, sha256={**hashes, "manifest": sha256_of_file(MANIFEST)}, seed=job.train.seed
         ),
     )
-    write_training_curve(curves / "training.csv", result.curve)
-    write_validation_curve(curves / "validation.csv", result.curve)
+    write_training_curve(training.curves / "training.csv", result.curve)
+    write_validation_curve(training.curves / "validation.csv", result.curve)
     write_timing_curve(Path(job.run_folder) / "timing.csv", result.curve)
     return result, package_sha256
 
 
-def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResult:
+def tracked_training(job: TrainingJob, training: Training) -> FitResult:
     """Train, or find it done, as one MLflow run that ends with a true status; write the outputs."""
     client, experiment_id = connect(job.tracking_uri)
+    input_mode, inputs, split = training.input_mode, training.inputs, training.split
     with mlflow_run_kept(job.storage, Path(job.run_folder)):
         run_id = resumable_run(
             client,
             experiment_id,
             folder=Path(job.run_folder),
-            name=f"train-{input_mode}",
+            name=training.name.replace(" ", "-"),
             params={
                 "input_mode": input_mode,
                 "train": as_plain(job.train),
                 "network": as_plain(job.network),
                 "optimisation": as_plain(job.optimisation),
             },
-            tags=stage_tags("train", input_mode=input_mode, **job_tags()),
+            tags=stage_tags("train", input_mode=input_mode, **training.tags, **job_tags()),
+            parent_run_id=training.parent_run_id,
         )
     job = replace(job, mlflow_run_id=run_id)
     with run_with_true_status(client, run_id):
-        sources = {"inputs": inputs.as_posix(), "masks": MASKS.as_posix(), "split": SPLIT.as_posix()}
+        sources = {"inputs": inputs.as_posix(), "masks": MASKS.as_posix(), "split": training.split_out}
         locked = dvc_hashes(Path("dvc.lock"), list(sources.values()))
         for name, source in sources.items():
             log_dataset(
@@ -159,21 +219,32 @@ def tracked_training(job: TrainingJob, input_mode: str, inputs: Path) -> FitResu
                 dvc_md5=locked.get(source, ""),
             )
         if is_complete(job):
-            print(f"train {input_mode}: already complete")
+            print(f"{training.name}: already complete")
         else:
             if job.storage.url:
-                publish(open_storage(job.storage.url), stores=[inputs, MASKS], files=[SPLIT])
+                publish(open_storage(job.storage.url), stores=[inputs, MASKS], files=[split])
             with ray_session():
-                train_on_ray(job, title=f"train {input_mode}")
-        model, curves = Path("models") / input_mode, Path("results/train") / input_mode
-        result, package_sha256 = write_outputs(job, input_mode, inputs, model, curves)
+                train_on_ray(job, title=training.name)
+        result, package_sha256 = write_outputs(job, training)
         if job.storage.url:
-            print(f"train {input_mode}: {upload_package(open_storage(job.storage.url), model)}")
+            print(f"{training.name}: {upload_package(open_storage(job.storage.url), training.model)}")
         record_curve(client, job)
-        client.set_tag(run_id, "package_sha256", package_sha256)
+        if run_id != training.parent_run_id:  # the repeat that is the registered model's own training leaves its tags
+            client.set_tag(run_id, "package_sha256", package_sha256)
         recorder = MlflowRecorder(client, run_id)
         recorder.metric("best_validation_dice", result.validation_dice, step=result.best_iteration)
         recorder.flush()
+    return result
+
+
+def carried_out(training: Training) -> FitResult:
+    """Train, or go on where a run of the same settings, data and code was left, and write the outputs."""
+    job = described_job(training)
+    with claimed_everywhere(job):
+        if remark := nearest_other_run(Path(job.run_folder), job.fingerprint):
+            print(f"{training.name}: {remark}")
+        result = tracked_training(job, training)
+    print(f"{training.name}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
     return result
 
 
@@ -182,13 +253,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.train", description=__doc__)
     parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
     input_mode: str = parser.parse_args().input_mode
-    inputs = Path("data/arrays") / input_mode
-    job = described_job(input_mode, inputs)
-    with claimed_everywhere(job):
-        if remark := nearest_other_run(Path(job.run_folder), job.fingerprint):
-            print(f"train {input_mode}: {remark}")
-        result = tracked_training(job, input_mode, inputs)
-    print(f"{input_mode}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
+    refuse_unfit_repeats()
+    carried_out(main_training(input_mode))
 
 
 if __name__ == "__main__":

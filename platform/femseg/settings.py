@@ -24,6 +24,7 @@ SECTIONS = (
     "optimisation",
     "search",
     "train",
+    "repeats",
     "compare",
     "storage",
 )

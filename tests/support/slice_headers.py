@@ -21,6 +21,8 @@ def slice_header(
     return SliceHeader(
         path=Path(f"study/{number:03d}.dcm"),
         patient_id="p",
+        manufacturer="",
+        model="",
         sex="",
         age="",
         laterality="",

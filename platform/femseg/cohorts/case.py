@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from femseg.cohorts.scanners import SCANNERS
 from femseg.volumes.files.source import HashedFile, Source
 from femseg.volumes.grid import VoxelGrid
 
@@ -20,6 +21,7 @@ class CaseFacts:
     Attributes:
         side: side of the body that the femur mask shows.
         metal_ml: volume above 2500 HU.
+        scanner: maker and family of the CT scanner, such as "Siemens SOMATOM"; see scanners.py.
         cut_off: ends of the body axis at which the femur mask leaves the field of view.
     """
 
@@ -29,6 +31,11 @@ class CaseFacts:
     metal_ml: float = 0.0
     cut_off: tuple[Literal["superior", "inferior"], ...] = ()
     femur_ml: float | None = None
+    scanner: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.scanner is not None and self.scanner not in SCANNERS:
+            raise ValueError("scanner: expected a maker and family that scanners.py knows")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

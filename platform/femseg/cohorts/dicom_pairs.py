@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Literal
 
 from femseg.cohorts.drawn_masks import check_drawn
+from femseg.cohorts.scanners import scanner_family
 from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
 from femseg.cohorts.study import (
     PairedStudy,
@@ -102,6 +103,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
         sex=_sex(first.sex) if first else None,
         age_years=_age_years(first.age) if first else None,
         side=_side(first.laterality) if first else None,
+        scanner=scanner_family(first.manufacturer, first.model) if first else None,
         faults=tuple(faults),
         remarks=tuple(remarks),
         ignored=tuple(sorted(unused)),

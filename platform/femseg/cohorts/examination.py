@@ -71,6 +71,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, vo
         side=study.side,
         sex=study.sex,
         age_years=study.age_years,
+        scanner=study.scanner,
         metal_ml=round(facts.metal_ml(volume.hu_zyx, volume.grid), 3),
     )
     remarks = []

@@ -48,7 +48,7 @@ def judged_by_headers(
         case_id=case_id(paired.case_key, key=id_key) if paired.case_key else "",
         patient_id=patient_id(paired.patient_key, key=id_key) if paired.patient_key else "",
         grid=paired.ct.grid if paired.ct else None,
-        facts=CaseFacts(side=paired.side, sex=paired.sex, age_years=paired.age_years),
+        facts=CaseFacts(side=paired.side, sex=paired.sex, age_years=paired.age_years, scanner=paired.scanner),
         remarks=(*paired.remarks, *(paired.ct.remarks if paired.ct else ()), *_of_mask(paired)),
         findings=header_text_findings(name, files_root, study.files),
     )

@@ -51,7 +51,7 @@ class PairedStudy:
         labels: what the mask's values mean, where the study itself says; else cohort.labels holds.
         case_key: what names this study and no other; only its keyed hash is kept.
         patient_key: what names the patient; likewise.
-        sex, age_years, side: as the header's allow-listed tags say.
+        sex, age_years, side, scanner: as the header's allow-listed tags say.
         faults: everything wrong so far.
         ignored: files that were no business of ours.
     """
@@ -64,6 +64,7 @@ class PairedStudy:
     sex: Literal["F", "M", "O"] | None = None
     age_years: int | None = None
     side: Literal["left", "right"] | None = None
+    scanner: str | None = None
     faults: tuple[Fault, ...] = ()
     remarks: tuple[str, ...] = ()
     ignored: tuple[Path, ...] = ()

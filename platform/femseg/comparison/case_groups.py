@@ -11,17 +11,19 @@ CaseGroups = Mapping[str, Mapping[str, str]]
 
 
 def case_groups(cases: Iterable[Case]) -> CaseGroups:
-    """Trait → case id → group, for side, sex, implant and cut-off bone; a case about which nobody said is in none.
+    """Trait → case id → group: side, sex, scanner, implant, cut-off bone; a case about which nobody said is in none.
 
     A trait that puts all cases into one group is left out: it divides nothing.
     """
-    groups: dict[str, dict[str, str]] = {"side": {}, "sex": {}, "implant": {}, "femur": {}}
+    groups: dict[str, dict[str, str]] = {"side": {}, "sex": {}, "scanner": {}, "implant": {}, "femur": {}}
     for case in cases:
         facts = case.facts
         if facts.side is not None:
             groups["side"][case.case_id] = facts.side
         if facts.sex is not None:
             groups["sex"][case.case_id] = _SEX[facts.sex]
+        if facts.scanner is not None:
+            groups["scanner"][case.case_id] = facts.scanner
         groups["implant"][case.case_id] = "metal" if facts.metal_ml >= _METAL_ML else "no metal"
         groups["femur"][case.case_id] = "cut off" if facts.cut_off else "whole"
     return {trait: by_case for trait, by_case in groups.items() if len(set(by_case.values())) > 1}

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.stats import t as student_t
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,9 @@ class VarianceComponents:
         folds_sd: between training sets, beyond what their test cases explain; None with one fold.
         seeds_sd: between trainings that differ in nothing but the seed; None with one seed.
         residual_sd: what is left: how a case fares with one seed and another; None with one seed.
+        cases_df, folds_df, seeds_df, residual_df: degrees of freedom behind each; 0 where it is None.
+        standard_error: of the mean difference if cases, folds and seeds were drawn anew; None with one training.
+        standard_error_df: its degrees of freedom: folds − 1; with one fold, Satterthwaite's.
     """
 
     mean_difference: float
@@ -37,6 +41,19 @@ class VarianceComponents:
     folds_sd: float | None
     seeds_sd: float | None
     residual_sd: float | None
+    cases_df: int
+    folds_df: int
+    seeds_df: int
+    residual_df: int
+    standard_error: float | None
+    standard_error_df: float
+
+    def interval(self, confidence: float) -> tuple[float, float] | None:
+        """Student's t interval of the mean difference that counts the trainings too; None with one training."""
+        if self.standard_error is None or self.standard_error_df <= 0:
+            return None
+        reach = float(student_t.ppf((1 + confidence) / 2, self.standard_error_df)) * self.standard_error
+        return self.mean_difference - reach, self.mean_difference + reach
 
 
 def variance_components(differences: Sequence[RepeatedDifference]) -> VarianceComponents:
@@ -55,6 +72,10 @@ def variance_components(differences: Sequence[RepeatedDifference]) -> VarianceCo
     that the component is too small to be seen. With few folds and seeds σ_F and σ_S are rough: five folds leave four
     degrees of freedom. The training sets of folds overlap, so σ_F says less than another cohort's scatter would, and no
     estimate from one cross-validation can be unbiased for that (Bengio & Grandvalet 2004).
+
+    The standard error of the mean is read off the fold means, which hold all four scatters: F − 1 degrees of freedom,
+    however many cases and seeds there are. With one fold it is (MS_case + MS_seed − MS_residual) / (S n),
+    never taken below MS_case / (S n), with Satterthwaite's (1946) degrees of freedom.
 
     Raises: ValueError if a case stands in two folds, a fold's cases do not all have the same seeds, the folds differ in
         how many seeds they have, or a fold has fewer than two cases.
@@ -78,15 +99,43 @@ def variance_components(differences: Sequence[RepeatedDifference]) -> VarianceCo
         seed_variance = float(np.mean([(s.seed - residual) / len(t) for s, t in zip(squares, tables, strict=True)]))
     of_cases = float(np.mean([case_ms / (number_of_seeds * len(table)) for table in tables]))
     fold_variance = float(fold_means.var(ddof=1)) if len(tables) > 1 else 0.0
+    mean = float(np.concatenate([table.mean(axis=1) for table in tables]).mean())
+    error, error_df = _of_fold_means(tables, mean) if len(tables) > 1 else _of_one_fold(squares[0], tables[0])
+    several = number_of_seeds > 1
     return VarianceComponents(
-        mean_difference=float(np.concatenate([table.mean(axis=1) for table in tables]).mean()),
+        mean_difference=mean,
         folds=len(tables),
         seeds=number_of_seeds,
         cases_sd=_sd((case_ms - residual) / number_of_seeds),
         folds_sd=_sd(fold_variance - seed_variance / number_of_seeds - of_cases) if len(tables) > 1 else None,
         seeds_sd=_sd(seed_variance) if number_of_seeds > 1 else None,
         residual_sd=_sd(residual) if number_of_seeds > 1 else None,
+        cases_df=sum(len(table) - 1 for table in tables),
+        folds_df=len(tables) - 1,
+        seeds_df=len(tables) * (number_of_seeds - 1),
+        residual_df=sum((len(table) - 1) * (number_of_seeds - 1) for table in tables),
+        standard_error=error if several or len(tables) > 1 else None,
+        standard_error_df=error_df if several or len(tables) > 1 else 0.0,
     )
+
+
+def _of_fold_means(tables: Sequence[NDArray[np.float64]], mean: float) -> tuple[float, float]:
+    """Standard error of the mean over folds, each weighted by its cases, and its degrees of freedom."""
+    weights = np.array([len(table) for table in tables]) / sum(len(table) for table in tables)
+    scatter = sum(w**2 * (table.mean() - mean) ** 2 for w, table in zip(weights, tables, strict=True))
+    folds = len(tables)
+    return _sd(float(scatter) * folds / (folds - 1)), float(folds - 1)
+
+
+def _of_one_fold(squares: "_MeanSquares", table: NDArray[np.float64]) -> tuple[float, float]:
+    """The same of one fold's mean, by Satterthwaite."""
+    cases, seeds = table.shape
+    parts = [(squares.case, cases - 1)]
+    if squares.seed > squares.residual:
+        parts += [(squares.seed, seeds - 1), (-squares.residual, (cases - 1) * (seeds - 1))]
+    total = sum(ms for ms, _ in parts)
+    spread = sum(ms**2 / df for ms, df in parts)
+    return _sd(total / table.size), total**2 / spread if spread else float(cases - 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

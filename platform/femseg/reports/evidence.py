@@ -3,7 +3,8 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -12,7 +13,9 @@ from numpy.typing import NDArray
 
 from femseg.comparison.family import PRIMARY_GRID, PRIMARY_METRIC, as_one_family
 from femseg.comparison.paired import PairedComparison, paired_comparison
+from femseg.comparison.repeats import Training, repeated_differences
 from femseg.comparison.subgroups import Subgroup, subgroup_table
+from femseg.comparison.variance import VarianceComponents, variance_components
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.metrics.definitions import METRICS
 from femseg.metrics.scorecard import GRIDS, CaseScore, Grid
@@ -67,10 +70,12 @@ class ComparisonEvidence:
     Attributes:
         cohort: name of the cohort, for the heading.
         split_sizes: cases by part, for instance {"train": 10, "validation": 2, "test": 6}.
-        scores: test scores by input mode, on both grids; "raw", the baseline, comes first.
+        scores: test scores by input mode, on both grids; "raw", the baseline, comes first. Means over seeds, if each
+            mode was trained with several.
+        trainings: the same for each training by itself, by input mode; empty if each mode was trained once.
         threshold: test scores of the plain threshold; may be empty.
         threshold_hu: the threshold.
-        curves: training curves by input mode.
+        curves: by input mode the curve of each of its trainings.
         provenance: label → value, in the order in which they are shown.
         groups: trait → case id → group, for the table of subgroups; may be empty.
         confidence, resamples, seed: of the bootstrap intervals.
@@ -82,8 +87,9 @@ class ComparisonEvidence:
     scores: Mapping[str, Sequence[CaseScore]]
     threshold: Sequence[CaseScore]
     threshold_hu: float
-    curves: Mapping[str, Sequence[CurvePoint]]
+    curves: Mapping[str, Sequence[Sequence[CurvePoint]]]
     provenance: Mapping[str, str]
+    trainings: Mapping[str, Sequence[Training]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     confidence: float = 0.95
     resamples: int = 10_000
@@ -106,7 +112,11 @@ class ComparisonEvidence:
 
     def on_grid(self, mode: str, grid: Grid) -> tuple[CaseScore, ...]:
         """One mode's scores on one grid."""
-        return tuple(row for row in self.scores[mode] if row.grid == grid)
+        return self._on(self.scores[mode], grid)
+
+    @staticmethod
+    def _on(scores: Iterable[CaseScore], grid: Grid) -> tuple[CaseScore, ...]:
+        return tuple(row for row in scores if row.grid == grid)
 
     def comparisons(self) -> tuple[PairedComparison, ...]:
         """Every other mode against the baseline, on each grid and metric; adjusted within each candidate's family."""
@@ -131,6 +141,38 @@ class ComparisonEvidence:
             for grid in self.grids
             for metric in METRICS
         ]
+
+    @property
+    def folds(self) -> int:
+        """Folds of a cross-validation; 1 if there is none."""
+        return len({training.fold for of_mode in self.trainings.values() for training in of_mode}) or 1
+
+    @property
+    def seeds(self) -> int:
+        """Trainings of each input on each fold."""
+        return len({training.seed for of_mode in self.trainings.values() for training in of_mode}) or 1
+
+    def scatter(self) -> dict[str, VarianceComponents | None]:
+        """Where the scatter of Dice differences comes from, by candidate; None if a fold tests a single case.
+
+        Empty if each input was trained once.
+        """
+        if self.folds * self.seeds == 1:
+            return {}
+        tested = Counter(t.fold for t in self.trainings[self.modes[0]] for _ in self._on(t.scores, HEADLINE_GRID))
+        if min(tested.values()) < 2 * self.seeds:
+            return dict.fromkeys(self.modes[1:])
+        return {
+            candidate: variance_components(
+                repeated_differences(
+                    self.trainings[self.modes[0]],
+                    self.trainings[candidate],
+                    metric=HEADLINE_METRIC,
+                    grid=HEADLINE_GRID,
+                )
+            )
+            for candidate in self.modes[1:]
+        }
 
     def subgroups(self) -> dict[str, tuple[Subgroup, ...]]:
         """Dice on the network grid within groups of cases, by candidate; empty without groups."""

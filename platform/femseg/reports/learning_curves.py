@@ -13,14 +13,20 @@ from femseg.reports.style import Theme, figure, png, styled
 _WINDOWS = 40  # the smoothed line averages over one such part of the training
 
 
-def learning_curves(curves: Mapping[str, Sequence[CurvePoint]], *, theme: Theme) -> bytes:
-    """PNG of training Dice loss (each iteration faint, running mean strong) above Dice on the validation cases."""
+def learning_curves(curves: Mapping[str, Sequence[Sequence[CurvePoint]]], *, theme: Theme) -> bytes:
+    """PNG of training Dice loss above Dice on the validation cases.
+
+    Of a mode that was trained once, each iteration is faint and the running mean strong; of several trainings each has
+    its own running mean, without single iterations.
+    """
     with styled(theme):
         made = figure(8.4, 6.2)
         above, below = made.subplots(2, 1, sharex=True, height_ratios=(3, 2))
         for mode, colour in theme.mode_colours(tuple(curves)).items():
-            _draw_loss(above, mode, curves[mode], colour)
-            _draw_validation(below, mode, curves[mode], colour)
+            for place, curve in enumerate(curves[mode]):
+                alone = len(curves[mode]) == 1
+                _draw_loss(above, curve, colour, alone=alone, label=mode if place == 0 else None)
+                _draw_validation(below, curve, colour, alone=alone)
         above.set_yscale("log")
         above.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         above.yaxis.set_minor_formatter(NullFormatter())
@@ -39,22 +45,24 @@ def running_mean(values: NDArray[np.float64], window: int) -> NDArray[np.float64
     return np.asarray(np.convolve(values, box, "same") / np.convolve(np.ones(len(values)), box, "same"))
 
 
-def _draw_loss(axes: Axes, mode: str, curve: Sequence[CurvePoint], colour: str) -> None:
+def _draw_loss(axes: Axes, curve: Sequence[CurvePoint], colour: str, *, alone: bool, label: str | None) -> None:
     measured = [(p.iteration, p.train_dice_loss) for p in curve if p.train_dice_loss is not None]
     if not measured:
         return
     iterations, losses = np.array(measured, float).T
-    axes.plot(iterations, losses, color=colour, alpha=0.22, linewidth=0.8)
+    if alone:
+        axes.plot(iterations, losses, color=colour, alpha=0.22, linewidth=0.8)
     smooth = running_mean(losses, max(1, len(losses) // _WINDOWS))
-    axes.plot(iterations, smooth, color=colour, linewidth=2, label=mode)
+    axes.plot(iterations, smooth, color=colour, linewidth=2 if alone else 1.2, alpha=1 if alone else 0.8, label=label)
 
 
-def _draw_validation(axes: Axes, mode: str, curve: Sequence[CurvePoint], colour: str) -> None:
+def _draw_validation(axes: Axes, curve: Sequence[CurvePoint], colour: str, *, alone: bool) -> None:
     measured = [(p.iteration, p.validation_dice) for p in curve if p.validation_dice is not None]
     if not measured:
         return
     iterations, dice = np.array(measured, float).T
-    axes.plot(iterations, dice, color=colour, linewidth=1.8, marker="o", markersize=4)
+    width, size = (1.8, 4) if alone else (1.1, 2.5)
+    axes.plot(iterations, dice, color=colour, linewidth=width, marker="o", markersize=size)
     best = int(dice.argmax())
     axes.plot(
         iterations[best], dice[best], "o", markersize=9, markerfacecolor="none", color=colour, markeredgewidth=1.6

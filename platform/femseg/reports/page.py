@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import input_name, numbers, reach
+from femseg.comparison.wording import input_name
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
@@ -19,6 +19,7 @@ from femseg.reports.table import (
     SUBGROUP_NOTE,
     headline,
     headline_comparisons,
+    in_full,
     mean_and_spread,
     reading_note,
     subgroup_lines,
@@ -59,8 +60,17 @@ def comparison_page(
     comparisons: Sequence[PairedComparison],
     figures: Sequence[PageFigure],
     sections: Sequence[PageSection] = (),
+    *,
+    worst: Sequence[PageFigure] = (),
+    trained: Mapping[str, str] | None = None,
 ) -> str:
-    """The report as HTML. Text from outside is escaped; pictures are inlined. `sections` come before the provenance."""
+    """The report as HTML. Text from outside is escaped; pictures are inlined.
+
+    Args:
+        worst: the worst cases; come first.
+        sections: come before the provenance.
+        trained: by candidate, how many trainings the answer rests on.
+    """
     environment = Environment(
         loader=PackageLoader("femseg.reports"),
         autoescape=True,
@@ -72,7 +82,7 @@ def comparison_page(
     deciding = headline_comparisons(comparisons)
     return environment.get_template("comparison.html.j2").render(
         evidence=evidence,
-        answers=[(headline(c), f"{numbers(c)} {reach(c)}".rstrip(), c.verdict) for c in deciding],
+        answers=[(headline(c), in_full(c, trained), c.verdict) for c in deciding],
         tiles=_tiles(evidence),
         tables=[(GRID_TITLES[grid], table_rows(evidence, comparisons, grid)) for grid in evidence.grids],
         reading_note=reading_note(evidence),
@@ -80,6 +90,7 @@ def comparison_page(
         subgroup_head=SUBGROUP_HEAD,
         subgroup_note=SUBGROUP_NOTE,
         figures=figures,
+        worst=worst,
         sections=sections,
         cases=_cases(evidence),
         cases_grid=_cases_grid(evidence),

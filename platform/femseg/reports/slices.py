@@ -1,6 +1,6 @@
 """Which slices show a femur best, and how a slice is drawn in millimetres."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from femseg.reports.evidence import CasePicture
 
-Plane = Literal["coronal", "axial"]
+Plane = Literal["coronal", "sagittal", "axial"]
 ANNOTATION = "#F0E442"
 _MARGIN_MM = 18.0
 _HALO = "#000000"
@@ -23,11 +23,12 @@ class Window:
 
     Attributes:
         box: index ranges along (z, y, x): all masks and a margin.
-        coronal_y, axial_z: indices inside the box of the slices with most annotated femur.
+        coronal_y, sagittal_x, axial_z: indices inside the box of the slices with most annotated femur.
     """
 
     box: tuple[slice, slice, slice]
     coronal_y: int
+    sagittal_x: int
     axial_z: int
 
     def size_mm_zyx(self, spacing_mm_zyx: tuple[float, float, float]) -> tuple[float, float, float]:
@@ -36,9 +37,20 @@ class Window:
         return (z, y, x)
 
     def cut(self, volume_zyx: NDArray[np.generic], plane: Plane) -> NDArray[np.generic]:
-        """One slice of a volume, cropped to the box: (Z, X) or (Y, X)."""
+        """One slice of a volume, cropped to the box: (Z, X), (Z, Y) or (Y, X)."""
         boxed = volume_zyx[self.box]
-        return boxed[:, self.coronal_y, :] if plane == "coronal" else boxed[self.axial_z]
+        match plane:
+            case "coronal":
+                return boxed[:, self.coronal_y, :]
+            case "sagittal":
+                return boxed[:, :, self.sagittal_x]
+            case "axial":
+                return boxed[self.axial_z, :, :]
+
+    def through(self, place_zyx: tuple[int, int, int]) -> "Window":
+        """The same part of the case, cut through a voxel of the whole volume instead."""
+        z, y, x = (index - axis.start for index, axis in zip(place_zyx, self.box, strict=True))
+        return replace(self, coronal_y=y, sagittal_x=x, axial_z=z)
 
 
 def window_on(case: CasePicture) -> Window:
@@ -51,6 +63,7 @@ def window_on(case: CasePicture) -> Window:
     return Window(
         box=(z, y, x),
         coronal_y=int(boxed.sum(axis=(0, 2)).argmax()) if boxed.any() else middle[1],
+        sagittal_x=int(boxed.sum(axis=(0, 1)).argmax()) if boxed.any() else middle[2],
         axial_z=int(boxed.sum(axis=(1, 2)).argmax()) if boxed.any() else middle[0],
     )
 
@@ -66,15 +79,15 @@ def _range(mask: NDArray[np.bool_], axis: int, spacing_mm: float) -> slice:
 def extent_mm(
     shape: tuple[int, ...], spacing_mm: tuple[float, float], plane: Plane
 ) -> tuple[float, float, float, float]:
-    """Where a slice lies in millimetres: coronal with the head up, axial with the front of the body up."""
+    """Where a slice lies in millimetres: head up, or in axial slices the front of the body; sagittal: front left."""
     height, width = shape[0] * spacing_mm[0], shape[1] * spacing_mm[1]
-    return (0.0, width, 0.0, height) if plane == "coronal" else (0.0, width, height, 0.0)
+    return (0.0, width, height, 0.0) if plane == "axial" else (0.0, width, 0.0, height)
 
 
 def in_plane_mm(spacing_mm_zyx: tuple[float, float, float], plane: Plane) -> tuple[float, float]:
     """Row and column spacing of a slice."""
     z, y, x = spacing_mm_zyx
-    return (z, x) if plane == "coronal" else (y, x)
+    return {"coronal": (z, x), "sagittal": (z, y), "axial": (y, x)}[plane]
 
 
 def draw_slice(axes: Axes, case: CasePicture, window: Window, volume_zyx: NDArray[np.generic], plane: Plane) -> None:
@@ -87,7 +100,7 @@ def draw_slice(axes: Axes, case: CasePicture, window: Window, volume_zyx: NDArra
         cmap="gray",
         vmin=low,
         vmax=max(high, low + 1e-6),
-        origin="lower" if plane == "coronal" else "upper",
+        origin="upper" if plane == "axial" else "lower",
         extent=extent_mm(image.shape, in_plane_mm(case.spacing_mm_zyx, plane), plane),
         interpolation="bilinear",
         aspect="equal",

@@ -94,16 +94,28 @@ def headline(comparison: PairedComparison) -> str:
             return f"Too few test cases to tell whether {candidate} helps"
 
 
+def in_full(comparison: PairedComparison, trained: Mapping[str, str] | None) -> str:
+    """What stands below a headline: numbers, reach, and by candidate how many trainings this rests on."""
+    words = (numbers(comparison), reach(comparison), (trained or {}).get(comparison.candidate))
+    return " ".join(filter(None, words))
+
+
 def markdown(
     evidence: ComparisonEvidence,
     comparisons: Sequence[PairedComparison],
     figures: Sequence[str],
-    search_lines: Sequence[str] = (),
+    more: Sequence[str] = (),
+    *,
+    trained: Mapping[str, str] | None = None,
 ) -> str:
-    """The report as Markdown: verdict, a table per grid, links to the figures, the search's account, provenance."""
+    """The report as Markdown: verdict, a table per grid, links to the figures, `more` lines, provenance.
+
+    Args:
+        trained: by candidate, how many trainings the verdict rests on.
+    """
     lines = [f"# Does the gradient help? {evidence.cohort}", ""]
     for comparison in headline_comparisons(comparisons):
-        lines += [f"**{headline(comparison)}.** {numbers(comparison)} {reach(comparison)}".rstrip(), ""]
+        lines += [f"**{headline(comparison)}.** {in_full(comparison, trained)}", ""]
     sizes = ", ".join(f"{count} {part}" for part, count in evidence.split_sizes.items())
     lines += [f"Cases: {sizes}. Mean ± standard deviation over the test cases. {reading_note(evidence)}", ""]
     for grid in evidence.grids:
@@ -112,7 +124,7 @@ def markdown(
         lines += [f"## Subgroups, {candidate} − {evidence.modes[0]}", "", SUBGROUP_NOTE, ""]
         lines += [*grid_lines(SUBGROUP_HEAD, cells), ""]
     lines += ["## Figures", ""] + [f"![{name}](figures/{name})" for name in figures]
-    lines += ["", *search_lines, "## Provenance", "", *grid_lines(("what", "value"), evidence.provenance.items()), ""]
+    lines += ["", *more, "## Provenance", "", *grid_lines(("what", "value"), evidence.provenance.items()), ""]
     lines += ["## Definitions", ""]
     lines += [f"- **{m.heading}**: {m.definition} {m.when_empty} ({m.source})" for m in METRICS]
     return "\n".join(lines) + "\n\nResearch software: not for clinical use without validation.\n"
@@ -131,7 +143,8 @@ def reading_note(evidence: ComparisonEvidence) -> str:
         "(−1 to 1), and the mean difference in standard deviations of the differences. 80 % power is the mean "
         "difference that so many cases would have shown, tested alone, in four of five such studies. "
         + ("With so few cases intervals still come out somewhat too narrow. " if few else "")
-        + "Each input was trained once: how much another training run would differ is not covered."
+        + "These intervals and tests are of the cases; where there are several trainings, their scatter is counted "
+        "beside them."
     )
 
 

@@ -15,13 +15,18 @@ def case(number, **facts):
     )
 
 
-def test_cases_are_grouped_by_side_sex_implant_and_cut_off_bone_and_by_nothing_unknown():
+def test_cases_are_grouped_by_side_sex_scanner_implant_and_cut_off_bone_and_by_nothing_unknown():
     groups = case_groups(
-        [case(1, side="left", sex="F", metal_ml=3.0), case(2, side="right", cut_off=("superior",)), case(3, sex="M")]
+        [
+            case(1, side="left", sex="F", scanner="GE Revolution", metal_ml=3.0),
+            case(2, side="right", scanner="Siemens SOMATOM", cut_off=("superior",)),
+            case(3, sex="M"),
+        ]
     )
     assert groups == {
         "side": {"c01": "left", "c02": "right"},
         "sex": {"c01": "female", "c03": "male"},
+        "scanner": {"c01": "GE Revolution", "c02": "Siemens SOMATOM"},
         "implant": {"c01": "metal", "c02": "no metal", "c03": "no metal"},
         "femur": {"c01": "whole", "c02": "cut off", "c03": "whole"},
     }

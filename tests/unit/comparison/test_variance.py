@@ -80,3 +80,31 @@ def test_an_uneven_design_is_refused(change, problem):
     rows = list(repeated(np.random.default_rng(3), case_sd=1.0))
     with pytest.raises(ValueError, match=problem):
         variance_components(change(rows))
+
+
+def test_by_hand_the_standard_error_of_folds_has_one_degree_of_freedom_less_than_folds():
+    found = variance_components(list(repeated(np.random.default_rng(4), folds=2, seeds=2, cases=2, fold_sd=1.0)))
+    assert (found.folds_df, found.seeds_df, found.cases_df, found.residual_df) == (1, 2, 2, 2)
+    means = [
+        np.mean([d.difference for d in repeated(np.random.default_rng(4), folds=2, seeds=2, cases=2, fold_sd=1.0)][at])
+        for at in (slice(0, 4), slice(4, 8))
+    ]
+    assert found.standard_error == pytest.approx(np.std(means, ddof=1) / np.sqrt(2))
+    low, high = found.interval(0.95)
+    assert (high - low) / 2 == pytest.approx(12.706 * found.standard_error, rel=1e-4)
+
+
+@pytest.mark.parametrize("folds", [1, 5])
+def test_the_interval_over_trainings_covers_where_that_of_the_cases_would_not(folds):
+    truth = {"case_sd": 1.0, "seed_sd": 1.0, "residual_sd": 0.5, "fold_sd": 0.0 if folds == 1 else 1.0}
+    rng = np.random.default_rng(folds)
+    covered = []
+    for _ in range(300):
+        found = variance_components(list(repeated(rng, folds=folds, seeds=4, cases=10, mean=2.0, **truth)))
+        low, high = found.interval(0.95)
+        covered.append(low <= 2.0 <= high)
+    assert 0.9 <= np.mean(covered) <= 1.0
+
+
+def test_one_training_has_no_interval_over_trainings():
+    assert variance_components(list(repeated(np.random.default_rng(5), folds=1, seeds=1))).interval(0.95) is None

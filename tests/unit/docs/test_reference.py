@@ -12,6 +12,7 @@ from femseg.cohorts.array_settings import ArraySettings
 from femseg.cohorts.phantom import PhantomSettings
 from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.split import SplitSettings
+from femseg.comparison.repeats import RepeatSettings
 from femseg.comparison.settings import CompareSettings
 from femseg.errors import ExitCode
 from femseg.metrics.definitions import METRICS
@@ -32,6 +33,7 @@ SECTIONS = {
     "optimisation": OptimisationSettings(),
     "search": SearchSettings(),
     "train": TrainSettings(),
+    "repeats": RepeatSettings(),
     "compare": CompareSettings(),
     "promotion": PromotionRules(),
     "storage": StorageSettings(),
@@ -107,7 +109,7 @@ def test_every_out_of_the_pipeline_stands_in_the_files_reference():
     page = (REFERENCE / "files.md").read_text(encoding="utf-8")
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     outs = [
-        out.replace("${item.mode}", "<mode>")
+        re.sub(r"\$\{item\.(\w+)\}", r"<\1>", out)
         for stage in stages.values()
         for out in [*stage["outs"], *stage.get("metrics", [])]
     ]

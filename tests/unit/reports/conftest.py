@@ -50,7 +50,7 @@ def evidence_of():
             "scores": scores,
             "threshold": scores["raw"],
             "threshold_hu": 200.0,
-            "curves": dict.fromkeys(modes, curve),
+            "curves": {mode: [curve] for mode in modes},
             "provenance": {"data": "ab12", "split": "by patient"},
             "resamples": 200,
         }

@@ -14,6 +14,10 @@ FILES = {
     "figures/figure_3_learning_curves.png",
     "figures/figure_4_scores.png",
     "figures/figure_5_overlays.png",
+    "figures/paired_differences_gradient.png",
+    "figures/worst_case_1.png",
+    "figures/worst_case_2.png",
+    "figures/worst_case_3.png",
 }
 
 

@@ -79,7 +79,7 @@ def test_the_page_gives_the_answer_the_tables_the_definitions_and_the_warning(pa
     assert "not for clinical use without validation" in text
     assert "by patient" in text
     assert "With so few cases intervals still come out somewhat too narrow." in text
-    assert "Each input was trained once" in text
+    assert "where there are several trainings, their scatter is counted" in text
 
 
 def test_dark_pages_get_the_dark_chart_and_images_stay_the_same(page):

@@ -32,6 +32,8 @@ _TEXT = {
         "PatientID",
         "PatientSex",
         "PatientAge",
+        "Manufacturer",
+        "ManufacturerModelName",
         "BurnedInAnnotation",
         "StudyInstanceUID",
         "SeriesInstanceUID",
@@ -82,6 +84,8 @@ class SliceHeader:
 
     path: Path
     patient_id: str = field(repr=False)
+    manufacturer: str = field(repr=False)
+    model: str = field(repr=False)
     sex: str
     age: str
     laterality: str
@@ -204,6 +208,8 @@ def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syn
     return SliceHeader(
         path=path,
         patient_id=text["PatientID"],
+        manufacturer=text["Manufacturer"],
+        model=text["ManufacturerModelName"],
         sex=text["PatientSex"],
         age=text["PatientAge"],
         laterality=text["ImageLaterality"] or text["Laterality"],

@@ -1,0 +1,52 @@
+"""Stage `repeat`: one training with another fold or seed, and its scores: the comparison's scatter."""
+
+import argparse
+from pathlib import Path
+
+from femseg.door import door
+from femseg.networks.package import load_package
+from femseg.services.tracking import connect, find_run
+from pipelines.evaluate import evaluate
+from pipelines.train import Training, carried_out, refuse_unfit_repeats
+
+REPEATS = Path("results/repeats")
+
+
+def run_of_the_registered(input_mode: str) -> str | None:
+    """The MLflow run that trained models/<mode>; None in a store that never saw it."""
+    client, experiment_id = connect()
+    sha256 = load_package(Path("models") / input_mode).sha256
+    return find_run(client, experiment_id, tag="package_sha256", value=sha256)
+
+
+def repeated_training(input_mode: str, fold: int, seed: int) -> Training:
+    """One of the repeats; its MLflow run lies below the run of the model to register."""
+    folder = REPEATS / f"fold-{fold}-seed-{seed}" / input_mode
+    return Training(
+        name=f"train {input_mode} fold {fold} seed {seed}",
+        input_mode=input_mode,
+        split=REPEATS / "folds" / f"fold-{fold}.json",
+        model=folder / "model",
+        curves=folder,
+        seed=seed,
+        parent_run_id=run_of_the_registered(input_mode),
+        tags={"fold": str(fold), "seed": str(seed), "repeat": "true"},
+    )
+
+
+def main() -> None:
+    """Train and evaluate one input mode with one fold and seed; write results/repeats/fold-<f>-seed-<s>/<mode>."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.repeat", description=__doc__)
+    parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
+    parser.add_argument("--fold", required=True, type=int)
+    parser.add_argument("--seed", required=True, type=int)
+    given = parser.parse_args()
+    refuse_unfit_repeats()
+    training = repeated_training(given.input_mode, given.fold, given.seed)
+    carried_out(training)
+    evaluate(load_package(training.model), training.split, training.curves)
+
+
+if __name__ == "__main__":
+    with door():
+        main()

@@ -1,0 +1,117 @@
+"""Training again with other folds and seeds: which trainings, and what they come to for each test case."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import product
+
+from femseg.cohorts.split import SplitSettings
+from femseg.comparison.variance import RepeatedDifference
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.metrics.scorecard import CaseScore, Grid
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RepeatSettings:
+    """The `repeats:` section of params.yaml: what each input mode is trained with besides the model to register.
+
+    Attributes:
+        folds: of the `split.folds` parts, each once held out, from 0; empty with `seeds` empty: nothing is repeated.
+        seeds: each fold is trained once with each of them.
+    """
+
+    folds: tuple[int, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("folds", "seeds"):
+            values = getattr(self, name)
+            if len(set(values)) != len(values) or min(values, default=0) < 0:
+                raise ValueError(f"{name}: expected whole numbers from 0, each once, got {list(values)}")
+        if bool(self.folds) != bool(self.seeds):
+            raise ValueError(f"expected folds and seeds, or neither; got {list(self.folds)} and {list(self.seeds)}")
+
+    @property
+    def trainings(self) -> tuple[tuple[int, int], ...]:
+        """Fold and seed of each."""
+        return tuple(product(self.folds, self.seeds))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """One training's scores on the test cases of its fold."""
+
+    fold: int
+    seed: int
+    scores: tuple[CaseScore, ...]
+
+
+def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, searched: bool) -> None:
+    """Check what is repeated against the split and the training that it repeats.
+
+    Args:
+        seed: `train.seed`, of the model that is registered.
+        searched: the learning rate is what a search found on the fold `split.fold`.
+    Raises: Refusal (CFG-02, exit 2) if a fold is none of the split, if the registered model's own fold and seed are not
+        among them, or if a search has seen cases that another fold tests on.
+    """
+    if not repeats.folds:
+        return
+    problem = ""
+    if beyond := [fold for fold in repeats.folds if fold >= split.folds]:
+        problem = f"repeats.folds names {beyond}, split.folds is {split.folds}"
+        fix = f"name folds from 0 to {split.folds - 1}, or raise split.folds"
+    elif (split.fold, seed) not in repeats.trainings:
+        problem = f"the model to register (split.fold {split.fold}, train.seed {seed}) is not among the repeats"
+        fix = "add its fold and its seed to repeats, so that the report speaks of it too"
+    elif searched and set(repeats.folds) != {split.fold}:
+        problem = "train.learning_rate is 'search', and the search has seen cases that other folds test on"
+        fix = "give train.learning_rate a number, or repeat seeds of one fold only"
+    if problem:
+        raise Refusal(Fault(id="CFG-02", file="params.yaml", problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+
+
+def mean_over_seeds(trainings: Sequence[Training]) -> tuple[CaseScore, ...]:
+    """Each case's scores averaged over the trainings that tested it; undefined if any of them is.
+
+    Raises: ValueError if a case was not tested as often as the others: its mean would not be of the same kind.
+    """
+    rows: dict[tuple[Grid, str], list[CaseScore]] = {}
+    for training in trainings:
+        for row in training.scores:
+            rows.setdefault((row.grid, row.case_id), []).append(row)
+    if len({len(of_case) for of_case in rows.values()}) > 1:
+        raise ValueError("expected every case tested by as many trainings as the others")
+    return tuple(_mean(of_case) for _, of_case in sorted(rows.items()))
+
+
+def _mean(rows: Sequence[CaseScore]) -> CaseScore:
+    names = [field.name for field in fields(CaseScore) if field.name not in ("case_id", "grid")]
+    values = {name: [getattr(row, name) for row in rows] for name in names}
+    means = {name: None if None in of else math.fsum(of) / len(of) for name, of in values.items()}
+    return CaseScore(case_id=rows[0].case_id, grid=rows[0].grid, **means)  # type: ignore[arg-type]
+
+
+def repeated_differences(
+    baseline: Sequence[Training], candidate: Sequence[Training], *, metric: str, grid: Grid
+) -> tuple[RepeatedDifference, ...]:
+    """Candidate − baseline of each case, training by training; of a metric that is always defined, such as Dice.
+
+    Raises: ValueError if the two sides were not trained with the same folds and seeds, or not tested on the same cases.
+    """
+    before, after = (_values(side, metric, grid) for side in (baseline, candidate))
+    if before.keys() != after.keys():
+        raise ValueError("expected the same folds, seeds and cases on both sides")
+    return tuple(
+        RepeatedDifference(fold=fold, seed=seed, case_id=case, difference=after[fold, seed, case] - value)
+        for (fold, seed, case), value in sorted(before.items())
+    )
+
+
+def _values(trainings: Sequence[Training], metric: str, grid: Grid) -> dict[tuple[int, int, str], float]:
+    return {
+        (training.fold, training.seed, row.case_id): getattr(row, metric)
+        for training in trainings
+        for row in training.scores
+        if row.grid == grid
+    }

@@ -1,0 +1,149 @@
+"""The comparison's figures: the paper's for this cohort, the paired differences, and the worst cases."""
+
+from collections.abc import Mapping, Sequence
+
+from femseg.comparison.paired import PairedComparison
+from femseg.comparison.repeats import repeated_differences
+from femseg.metrics.scorecard import summary
+from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence, LoadPicture
+from femseg.reports.input_slices import input_slices
+from femseg.reports.learning_curves import learning_curves
+from femseg.reports.overlays import overlays
+from femseg.reports.page import PageFigure
+from femseg.reports.paired_differences import paired_differences
+from femseg.reports.score_strips import score_strips
+from femseg.reports.style import DARK, LIGHT, Theme
+from femseg.reports.table import headline_comparisons
+from femseg.reports.worst_cases import FARTHEST_MM, worst_case
+
+_INPUTS, _CURVES, _SCORES, _OVERLAYS = (
+    "figure_2_inputs.png",
+    "figure_3_learning_curves.png",
+    "figure_4_scores.png",
+    "figure_5_overlays.png",
+)
+_DIFFERENCES = "paired_differences_{}.png"
+_CANDIDATES = ("gradient", "both", "raw")
+PAGE_ORDER = (_SCORES, *(_DIFFERENCES.format(mode) for mode in _CANDIDATES), _OVERLAYS, _CURVES, _INPUTS)
+_WORST = 3
+_PLACES = ("Worst", "Second worst", "Third worst")
+_WORST_CAPTION = (
+    "Slices through the voxel at which either prediction is farthest from the annotation, on the network grid; yellow "
+    "is the annotation. Right: the annotated bone from four sides, the patient's own left and right; its colour says "
+    "how far the predicted surface lies outside (red) or inside (blue) of it there, to half a voxel and up to "
+    f"{FARTHEST_MM:g} mm. Islands away from the bone show in the slices alone."
+)
+
+
+def worst_case_figures(evidence: ComparisonEvidence, load_picture: LoadPicture) -> dict[str, PageFigure]:
+    """The worst test cases, worst first: file name → figure."""
+    figures = {}
+    for place, case_id in enumerate(evidence.cases_worst_first()[:_WORST], start=1):
+        dice = _dice_of(evidence, case_id)
+        shown = worst_case(load_picture(case_id), dice=dice)
+        figures[f"worst_case_{place}.png"] = PageFigure(
+            title=f"{_PLACES[place - 1]} case: {case_id}",
+            caption=_WORST_CAPTION if place == 1 else "",
+            light=shown,
+            dark=shown,
+            is_image=True,
+        )
+    return figures
+
+
+def _dice_of(evidence: ComparisonEvidence, case_id: str) -> dict[str, float]:
+    return {
+        mode: next(row.dice for row in evidence.on_grid(mode, HEADLINE_GRID) if row.case_id == case_id)
+        for mode in evidence.modes
+    }
+
+
+def _differences_figure(evidence: ComparisonEvidence, comparison: PairedComparison) -> PageFigure:
+    scores = {mode: evidence.on_grid(mode, HEADLINE_GRID) for mode in evidence.modes}
+    single: dict[tuple[int, int], dict[str, float]] = {}
+    if evidence.trainings:
+        for one in repeated_differences(
+            evidence.trainings[comparison.baseline],
+            evidence.trainings[comparison.candidate],
+            metric=HEADLINE_METRIC,
+            grid=HEADLINE_GRID,
+        ):
+            single.setdefault((one.fold, one.seed), {})[one.case_id] = one.difference
+
+    def drawn(theme: Theme) -> bytes:
+        return paired_differences(scores, comparison, single=tuple(single.values()), theme=theme)
+
+    margin = (
+        f" dashed: ± {comparison.margin:g}, the smallest difference that is set to matter." if comparison.margin else ""
+    )
+    return PageFigure(
+        title=f"Case by case, {comparison.candidate} − {comparison.baseline}",
+        caption="Paired differences of Dice on the network grid; the line is their mean, the band its "
+        f"{comparison.interval.confidence * 100:g} % bootstrap interval;{margin}"
+        + (" Small ticks are single trainings, dots their mean." if evidence.trainings else ""),
+        light=drawn(LIGHT),
+        dark=drawn(DARK),
+        is_image=False,
+    )
+
+
+def comparison_figures(
+    evidence: ComparisonEvidence, comparisons: Sequence[PairedComparison], load_picture: LoadPicture
+) -> dict[str, PageFigure]:
+    """The paper's figures 2 to 5 for this cohort, and the paired differences of every candidate: file name → figure."""
+    differences = {
+        _DIFFERENCES.format(comparison.candidate): _differences_figure(evidence, comparison)
+        for comparison in headline_comparisons(comparisons)
+    }
+    return {**_figures_of_the_paper(evidence, load_picture), **differences}
+
+
+def _figures_of_the_paper(evidence: ComparisonEvidence, load_picture: LoadPicture) -> Mapping[str, PageFigure]:
+    cases = {label: load_picture(case) for label, case in evidence.pictured_cases().items()}
+    shown = cases.get("median") or next(iter(cases.values()))
+    scores = {mode: evidence.on_grid(mode, HEADLINE_GRID) for mode in evidence.modes}
+    dice = {case.case_id: _dice_of(evidence, case.case_id) for case in cases.values()}
+    threshold = summary(evidence.threshold).get(HEADLINE_GRID)
+
+    def strips(theme: Theme) -> bytes:
+        mean_dice = threshold["dice"]["mean"] if threshold else None
+        return score_strips(scores, threshold_dice=mean_dice, threshold_hu=evidence.threshold_hu, theme=theme)
+
+    inputs, outlined = input_slices(shown), overlays(cases, modes=evidence.modes, dice=dice)
+    return {
+        _INPUTS: PageFigure(
+            title="What the networks see",
+            caption=f"Case {shown.case_id} on the network grid, true to scale: coronal above, axial below; the slices "
+            "with most annotated femur. Figure 2 of the paper.",
+            light=inputs,
+            dark=inputs,
+            is_image=True,
+        ),
+        _CURVES: PageFigure(
+            title="How they learned",
+            caption="Above: Dice loss of each training iteration, faint, and its running mean over a fortieth of the "
+            "training; logarithmic scale; of several trainings the running mean of each. Below: Dice on the validation "
+            "cases; a ring marks the best. "
+            "Figure 3 of the paper.",
+            light=learning_curves(evidence.curves, theme=LIGHT),
+            dark=learning_curves(evidence.curves, theme=DARK),
+            is_image=False,
+        ),
+        _SCORES: PageFigure(
+            title="Every test case",
+            caption="Each dot is a test case on the network grid, a line joins the same case; beside the dots mean ± "
+            "standard deviation. Figure 4 of the paper.",
+            light=strips(LIGHT),
+            dark=strips(DARK),
+            is_image=False,
+        ),
+        _OVERLAYS: PageFigure(
+            title="Where they are right and wrong",
+            caption=f"{', '.join(cases).capitalize()} by Dice averaged over the inputs: annotation in yellow, the "
+            "prediction in colour over it, so yellow shows where they part. One scale for all; the slices with most "
+            "annotated femur. Figure 5 of the paper.",
+            light=outlined,
+            dark=outlined,
+            is_image=True,
+        ),
+    }
