@@ -4,8 +4,8 @@
 
 A registry of three versions on SQLite. Two versions take the alias `champion` from each other in children that are
 killed (kill -9) at instants drawn evenly over a bit more than a whole move takes; after each kill the database itself
-is asked who is champion. Before that the champion is rolled back again and again, as `femseg rollback` does: the lock, the log
-proven, the package loaded with every hash, the move written down; and by the command itself, Python's start included.
+is asked who is champion. Before that the champion is rolled back again and again, as `femseg rollback` does: the lock,
+the log proven, the package loaded with every hash, the move written down; and by the command, Python's start included.
 """
 
 import argparse
