@@ -45,7 +45,7 @@ def _unpacked(content: bytes) -> Iterator[bytes]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             for member in archive.infolist():
                 if member.file_size <= _UNPACKED_AT_MOST:
-                    yield member.filename.encode() + b"\0" + archive.read(member)
+                    yield from (member.filename.encode(), archive.read(member))
     elif content[:8] == b"\x89PNG\r\n\x1a\n":
         yield from _png_texts(content)
     elif content[:1] == b"\x78":
