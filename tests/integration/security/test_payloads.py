@@ -81,7 +81,9 @@ MODEL_DOORS = {
 
 @pytest.mark.parametrize("door", MODEL_DOORS)
 @pytest.mark.parametrize("carrier", MODELS, ids=[carrier.name for carrier in MODELS])
-def test_a_model_that_is_none_is_refused_and_not_run_G11(carrier: Carrier, door, study, tmp_path, canary):
+def test_a_model_that_is_none_is_refused_and_not_run_G11_SC_01_SC_02_SC_03_SC_04_SC_05(
+    carrier: Carrier, door, study, tmp_path, canary
+):
     model = carrier.make(tmp_path / "model", canary)
     said = MODEL_DOORS[door](model, study, tmp_path / "mask.nii.gz")
     if (door == "lineage" and model.is_file()) or (

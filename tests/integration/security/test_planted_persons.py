@@ -19,7 +19,7 @@ from traces import search
 
 from femseg.cohorts.specimens.planted_text import PLANTED
 
-WORD, UIDS = "Zyxkanari", "1.2.826.0.1.3680043.5550199."
+WORD, UIDS = "Zyxkan", "1.2.826.0.1.3680043.5550199."
 FREE = {  # more that tells of a person, by type
     "PatientBirthDate": "19170228",
     "PatientBirthTime": "031741",

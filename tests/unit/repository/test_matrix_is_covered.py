@@ -1,4 +1,4 @@
-"""The acceptance matrix, as far as intake reaches: each case is named by at least one test that runs."""
+"""The acceptance matrix of intake, security and the registry: each case is named by at least one test that runs."""
 
 import ast
 import re
@@ -13,9 +13,10 @@ TESTS = Path(__file__).parents[2]
 MATRIX = [
     *(f"IN-{number:02d}" for number in range(1, 28)),
     *(f"PP-{number:02d}" for number in range(1, 5)),
-    *(f"SC-{number:02d}" for number in range(10, 14)),
+    *(f"SC-{number:02d}" for number in range(1, 16)),
+    *(f"RG-{number:02d}" for number in range(1, 9)),
 ]
-_ID = re.compile(r"(?<![A-Z])(IN|PP|SC)[-_](\d\d)(?!\d)")
+_ID = re.compile(r"(?<![A-Z])(IN|PP|SC|RG)[-_](\d\d)(?!\d)")
 
 
 def ids_in(text: str) -> set[str]:
