@@ -92,7 +92,7 @@ def test_the_story_of_a_champion_is_told_by_aliases_and_log_alike(client):
     assert holders(client) == Holders(champion=2, previous=1)
     started = time.monotonic()
     rollback(client)
-    assert time.monotonic() - started < 60  # 5 s on an idle machine; measured by the benchmark
+    assert time.monotonic() - started < 60  # the goal is 5 s; benchmarks/promotion_gate.py measures it
     assert holders(client) == standing(audit_log(client).read()).holders == Holders(champion=1, previous=2)
     assert registry_faults(client) == []
     assert champion_remarks(client) == ()
