@@ -62,6 +62,7 @@ bench: $(VENV)/.dev
 	python -m benchmarks.intake_speed --output benchmarks/results/intake_speed.json
 	python benchmarks/mask_placement.py --output benchmarks/results/mask_placement.json
 	python benchmarks/demo_repro.py --output benchmarks/results/demo_repro.json
+	python benchmarks/promotion_gate.py --output benchmarks/results/promotion_gate.json
 	python benchmarks/tracking_outage.py --output benchmarks/results/tracking_outage.json
 
 scaling: $(VENV)/.dev

@@ -16,7 +16,7 @@ class BadYaml(ValueError):
     """The text is no YAML, or none of settings; says where."""
 
 
-def load_bounded(text: str) -> Any:
+def load_bounded(text: str, *, values_at_most: int = VALUES_AT_MOST) -> Any:
     """Plain values of a YAML document. Raises: BadYaml."""
     try:
         loader = yaml.SafeLoader(text)
@@ -24,7 +24,7 @@ def load_bounded(text: str) -> Any:
             root = loader.get_single_node()
             if root is None:
                 return None
-            _check(root)
+            _check(root, values_at_most)
             return loader.construct_document(root)
         finally:
             loader.dispose()
@@ -36,7 +36,7 @@ def load_bounded(text: str) -> Any:
         raise BadYaml(" ".join(str(error).split()) or type(error).__name__) from None
 
 
-def _check(root: yaml.Node) -> None:
+def _check(root: yaml.Node, values_at_most: int) -> None:
     """Look at every value as often as aliases repeat it, before anything is made of them."""
     waiting: list[tuple[yaml.Node, int]] = [(root, 0)]
     seen = 0
@@ -45,8 +45,8 @@ def _check(root: yaml.Node) -> None:
         seen += 1
         if depth > DEPTH_AT_MOST:
             raise BadYaml(f"nested more than {DEPTH_AT_MOST} deep at line {node.start_mark.line + 1}")
-        if seen > VALUES_AT_MOST:
-            raise BadYaml(f"more than {VALUES_AT_MOST} values, aliases followed, at line {node.start_mark.line + 1}")
+        if seen > values_at_most:
+            raise BadYaml(f"more than {values_at_most} values, aliases followed, at line {node.start_mark.line + 1}")
         if isinstance(node, yaml.MappingNode):
             _refuse_doubles(node)
             waiting += [(part, depth + 1) for pair in node.value for part in pair]

@@ -247,7 +247,10 @@ def audit_verify(
 def lineage(
     subject: Annotated[
         str,
-        typer.Argument(metavar="FILE|VERSION", help="A mask, report, package or a stage's folder; or 3, champion."),
+        typer.Argument(
+            metavar="FILE|VERSION|CT",
+            help="A mask, report, package or a stage's folder; or 3, champion; or a case id or CT's hash.",
+        ),
     ],
     below: Annotated[
         Path, typer.Option(parser=_path, help="Where masks and reports that came of a version are looked for.")

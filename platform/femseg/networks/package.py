@@ -14,11 +14,14 @@ from safetensors.torch import save as tensors_to_bytes
 
 from femseg.durable import folder_written_durably, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.networks.code_carriers import refuse_code
 from femseg.networks.vnet import VNet, VNetSettings
+from femseg.plain_files import open_plain
 
 _WEIGHTS, _MODEL, _LINEAGE, _MANIFEST = "weights.safetensors", "model.json", "lineage.json", "MANIFEST.json"
 _MOST_VOXELS = 2**28  # 512 × 512 × 1024: a whole CT at full resolution
 _HASHED = (_WEIGHTS, _MODEL, _LINEAGE)
+_INPUT_MODES = ("raw", "gradient", "both")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,11 +69,14 @@ def write_package(folder: Path, network: VNet, *, model: dict[str, Any], lineage
 def load_package(folder: Path) -> ModelPackage:
     """Read a package after every hash holds; the bytes that are parsed are the bytes that were hashed.
 
-    Raises: Refusal (RG-07, exit 4) naming the file that is missing, altered or does not belong there.
+    Raises: Refusal RG-07 (exit 4) naming the file that is missing, altered or does not belong there; SC-01 … SC-05
+        (exit 9) if it is a file that can carry code.
     """
+    refuse_code(folder)
     content = _verified(folder)
     try:
         model, lineage = json.loads(content[_MODEL]), json.loads(content[_LINEAGE])
+        _require_maps(model, lineage)
         weights = tensors_from_bytes(content[_WEIGHTS])
         architecture = model["architecture"]
         with torch.device("meta"):
@@ -92,6 +98,16 @@ def load_package(folder: Path) -> ModelPackage:
     )
 
 
+def _require_maps(model: Any, lineage: Any) -> None:
+    """Raises: ValueError if what others look up in them cannot be looked up, or would name a place elsewhere."""
+    if not isinstance(model, dict) or not isinstance(lineage, dict):
+        raise ValueError("expected an object in model.json and in lineage.json")
+    if wrong := [key for key in ("git", "dvc_md5", "sha256") if not isinstance(lineage.get(key, {}), dict)]:
+        raise ValueError(f"lineage.json: expected an object in {', '.join(wrong)}")
+    if (mode := model.get("input_mode", "raw")) not in _INPUT_MODES:  # it names folders
+        raise ValueError(f"input_mode: expected one of {', '.join(_INPUT_MODES)}, got {printable(mode)[:100]!r}")
+
+
 def _compare_recipe(model: dict[str, Any], network: VNet) -> None:
     """Raises: ValueError if the input recipe is not one for this network."""
     recipe = model["input_recipe"]
@@ -109,7 +125,7 @@ def _verified(folder: Path) -> dict[str, bytes]:
     """The bytes of the package's four files, all hashes checked."""
     try:
         found = {path.name for path in folder.iterdir()}
-        content = {name: (folder / name).read_bytes() for name in (_MANIFEST, *_HASHED)}
+        content = {name: _bytes_of(folder / name) for name in (_MANIFEST, *_HASHED)}
     except OSError as error:
         raise _refusal(Path(error.filename or folder), f"cannot be read: {error.strerror}") from None
     extra = sorted(found - content.keys())
@@ -129,6 +145,11 @@ def _verified(folder: Path) -> dict[str, bytes]:
         if sha256 != files[name]:
             raise _refusal(folder / name, f"SHA-256 is {sha256[:12]}…, expected {files[name][:12]}…")
     return content
+
+
+def _bytes_of(file: Path) -> bytes:
+    with open_plain(file) as stream:
+        return stream.read()
 
 
 def _refusal(path: Path, problem: str) -> Refusal:

@@ -7,11 +7,11 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 import femseg
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.bounded_yaml import BadYaml, load_bounded
+from femseg.errors import ExitCode, Fault, Refusal, printable
 
+_LOCKED_VALUES = 1_000_000  # a path has four; the demo's dvc.lock has a few thousand
 _PACKAGES = ("torch", "numpy", "SimpleITK", "ray", "mlflow", "dvc")
 
 
@@ -33,11 +33,21 @@ def git_state(repository: Path) -> dict[str, Any]:
 
 
 def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
-    """What dvc.lock says of these outs: path to MD5; paths that it does not know are absent."""
+    """What dvc.lock says of these outs: path to MD5; paths that it does not know are absent.
+
+    Raises: Refusal ST-02 (exit 4) if it is no such file.
+    """
     if not lock_file.exists():
         return {}
-    stages = (yaml.safe_load(lock_file.read_text(encoding="utf-8")) or {}).get("stages", {})
-    known = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", []) if "md5" in out}
+    try:
+        text = lock_file.read_text(encoding="utf-8")
+        stages = (load_bounded(text, values_at_most=_LOCKED_VALUES) or {}).get("stages", {})
+        known = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", []) if "md5" in out}
+    except (BadYaml, OSError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
+        problem = f"is not as DVC writes it ({printable(' '.join(str(error).split()))[:200]})"
+        fix = "take it again from git (`git checkout dvc.lock`)"
+        fault = Fault(id="ST-02", file=str(lock_file), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
+        raise Refusal(fault) from None
     return {path: known[path] for path in paths if path in known}
 
 

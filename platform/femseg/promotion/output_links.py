@@ -80,11 +80,15 @@ def _cohort(lineage: Mapping[str, Any], materials: Materials) -> tuple[dict[str,
     """By case id: the hash of its CT, and its part of the split; empty if they are not here."""
     manifest, split = (trained_on(lineage, key, materials) for key in ("manifest", "split"))
     parts = {case: part for part, cases in (split or {"parts": {}})["parts"].items() for case in cases}
-    known = {
+    return series_of_cohort(manifest or {"cases": []}), parts
+
+
+def series_of_cohort(manifest: Mapping[str, Any]) -> dict[str, str]:
+    """By case id: the hash of its CT, as `series_sha256` gives it."""
+    return {
         case["case_id"]: sha256_of_json(sorted(file["sha256"] for file in case["ct"]["files"]))
-        for case in (manifest or {"cases": []})["cases"]
+        for case in manifest["cases"]
     }
-    return known, parts
 
 
 def _ct_link(name: str, sha256: str, known: Mapping[str, str], parts: Mapping[str, str]) -> Link:
@@ -153,6 +157,11 @@ def outputs_of(package_sha256: str, folder: Path) -> list[Output]:
     for path, record in records_below(folder):
         if package_sha256 in record.models.values():
             for file, expected in files_of(path, record).items():
-                state = _compared(file, expected)[0] if file.exists() else "gone"
-                found.append(Output(path=str(file), kind=record.kind, state=state))
+                found.append(compared_output(file, expected, record))
     return found
+
+
+def compared_output(file: Path, expected: str, record: OutputRecord) -> Output:
+    """A file of a record, and whether it is still what was written."""
+    state = _compared(file, expected)[0] if file.exists() else "gone"
+    return Output(path=str(file), kind=record.kind, state=state)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from femseg.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.promotion.materials import is_inside
 from femseg.settings import as_plain, checked
 from femseg.volumes.files.source import Source
 
@@ -81,11 +82,22 @@ def parsed_record(plain: Any, path: Path) -> OutputRecord:
             problem = "was altered: its own hash does not hold"
         else:
             try:
-                return checked(OutputRecord, plain["record"], where="record", file=path)
+                record = checked(OutputRecord, plain["record"], where="record", file=path)
             except Refusal as refusal:
                 problem = refusal.faults[0].problem
+            else:
+                _require_inside(record, path)
+                return record
     fix = "make the output again; a record is never written by hand"
     raise Refusal(Fault(id="ST-02", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+
+
+def _require_inside(record: OutputRecord, path: Path) -> None:
+    """Raises: Refusal SC-08 (exit 2) if a record names a file outside of its folder, to be read or written."""
+    if outside := [name for name in record.files if not is_inside(name)]:
+        problem = f"names a file outside of its folder: {printable(outside[0])[:100]}"
+        fix = "do not rely on it; a record is never written by hand"
+        raise Refusal(Fault(id="SC-08", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
 
 
 def record_of(file: Path) -> tuple[Path, str] | None:

@@ -63,6 +63,14 @@ class AuditLog:
         self.keep_copy(longer)
         return longer
 
+    def keep_head(self, log: tuple[Entry, ...]) -> None:
+        """Make the head name the last entry of a log that was just read: a kill may have come between the two.
+
+        Otherwise a second kill at that place would leave the head two entries behind, which looks like an edit.
+        """
+        if self._tags()[1] != _head(log):
+            self.client.set_registered_model_tag(MODEL_NAME, _HEAD, _head(log))
+
     def keep_copy(self, log: tuple[Entry, ...]) -> None:
         """Make this machine's copy the log that was just read."""
         lines = [entry.line() for entry in log]

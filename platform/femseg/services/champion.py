@@ -103,6 +103,7 @@ def gate_hand(client: MlflowClient) -> Iterator[GateHand]:
     with registry_lock(client):
         audit = audit_log(client)
         hand = GateHand(client=client, audit=audit, log=audit.read())
+        audit.keep_head(hand.log)
         audit.keep_copy(hand.log)
         hand.settle()
         yield hand

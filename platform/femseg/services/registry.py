@@ -20,6 +20,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from femseg import __version__
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.package import ModelPackage, load_package
+from femseg.services.mlmodel import foreign_code
 from femseg.services.tracking import redacted, tracking_uri
 
 MODEL_NAME = "femseg"
@@ -162,12 +163,17 @@ def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None)
 
     Args:
         into: a folder to bring it to in any case.
-    Raises: Refusal RG-07 if its artefact is gone (exit 2) or holds no package (exit 4).
+    Raises: Refusal RG-07 if its artefact is gone (exit 2) or holds no package (exit 4), SC-04 (exit 9) if its MLmodel
+        would have MLflow run code that is not ours.
     """
     try:
         stored = brought_here(str(version.source), into=into)
     except (MlflowException, OSError) as error:
         raise _not_there(uri, error) from error
+    if problem := foreign_code(stored / "MLmodel", _LOADER):
+        fix = "remove this version (`femseg remove`), and find out who registered it"
+        fault = Fault(id="SC-04", file=f"{uri}, MLmodel", problem=problem, fix=fix, exit_code=ExitCode.SECURITY)
+        raise Refusal(fault)
     packages = [path.parent for path in (stored / "data").glob("*/MANIFEST.json")]
     if len(packages) != 1:
         raise _service_fault(

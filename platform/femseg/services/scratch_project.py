@@ -1,5 +1,6 @@
 """A second working tree at an older commit, with the data of that time: what a replay runs in."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -13,7 +14,9 @@ from dvc.repo import Repo
 from femseg.cohorts.manifest import cohort_root, read_manifest
 from femseg.errors import ExitCode, Fault, Refusal, printable
 from femseg.promotion.data_links import COHORT, MASKS, SPLIT, arrays_of
+from femseg.promotion.materials import Materials, is_inside
 from femseg.promotion.replayed import GRID_FOLDERS
+from femseg.services.dvc_data import materials_of
 
 EVALUATED = Path("results/evaluate")
 
@@ -33,7 +36,8 @@ def bring_data(scratch: Path, repository: Path, input_mode: str, md5: Mapping[st
 
     Args:
         md5: by path, as the lineage names them; they need not be those of any dvc.lock in git.
-    Raises: Refusal LN-03 (exit 4) if DVC has none of them any more.
+    Raises: Refusal LN-03 (exit 4) if DVC has none of them any more, SC-08 (exit 2) if a folder's listing names files
+        outside of it: DVC would write there.
     """
     stages: dict[str, list[dict[str, str]]] = {}
     for path, value in md5.items():
@@ -41,10 +45,35 @@ def bring_data(scratch: Path, repository: Path, input_mode: str, md5: Mapping[st
     lock = {"schema": "2.0", "stages": {stage: {"cmd": "-", "outs": outs} for stage, outs in stages.items()}}
     (scratch / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
     _share_dvc(scratch, repository)
+    materials = materials_of(scratch)
+    if any(materials.in_cache(value) is None for value in md5.values()):
+        _run(_dvc("fetch", *md5), scratch)
+    for path, value in md5.items():
+        _require_inside(path, value, materials)
     try:
         _run(_dvc("checkout", *md5), scratch)
-    except Refusal:
-        _run(_dvc("pull", *md5), scratch)
+    except Refusal:  # a file of a folder was missing
+        _run(_dvc("fetch", *md5), scratch)
+        _run(_dvc("checkout", *md5), scratch)
+
+
+def _require_inside(path: str, md5: str, materials: Materials) -> None:
+    """Look at a folder's listing before DVC does, which writes wherever it says."""
+    if not md5.endswith(".dir"):
+        return
+    try:
+        names = [str(entry["relpath"]) for entry in json.loads(materials.in_cache(md5) or b"")]
+    except (ValueError, TypeError, KeyError, RecursionError):
+        problem = "DVC's listing of this folder is missing, altered, or none"
+        raise _refused("LN-03", path, problem, ExitCode.INTEGRITY) from None
+    if outside := [name for name in names if not is_inside(name)]:
+        problem = f"DVC's listing of this folder names a file outside of it: {printable(outside[0])[:100]}"
+        raise _refused("SC-08", path, problem, ExitCode.USAGE)
+
+
+def _refused(fault_id: str, path: str, problem: str, code: ExitCode) -> Refusal:
+    fix = "do not check it out; find out who wrote it (`dvc pull` of the right data brings another one)"
+    return Refusal(Fault(id=fault_id, file=path, problem=problem, fix=fix, exit_code=code))
 
 
 def bring_package(scratch: Path, package: Path, input_mode: str) -> None:

@@ -9,6 +9,7 @@ from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal, printable
 from femseg.networks.package import ModelPackage, load_package
 from femseg.promotion.code_links import code_links
+from femseg.promotion.ct_outputs import ct_named
 from femseg.promotion.data_links import data_links
 from femseg.promotion.links import Link, broken_links, shortened
 from femseg.promotion.materials import Materials
@@ -83,11 +84,13 @@ def required_version(text: str) -> str:
 
 
 def trace(subject: str, *, repository: Path = Path(), below: Path = Path()) -> Trace:
-    """Follow the lineage of a file, a folder that a stage made, a model package or a registered version.
+    """Follow the lineage of a file, a folder that a stage made, a model package, a registered version, or a CT.
+
+    Of a CT, by its case id or the hash of its series, what came of it is looked for.
 
     Args:
         repository: whose commits, dvc.lock and DVC cache are looked at.
-        below: where outputs of a package or version are looked for.
+        below: where outputs of a package, version or CT are looked for.
     Raises: Refusal CFG-01 (exit 2) if there is no such thing; LN-02 (exit 4) if nothing says where a file comes from;
         RG-07 if the version cannot be had.
     """
@@ -97,6 +100,8 @@ def trace(subject: str, *, repository: Path = Path(), below: Path = Path()) -> T
         if (folder := _package_folder(path)) is not None:
             return _trace_package(name, load_package(folder), registry_at_hand(), materials, below)
         return Trace(subject=name, links=_output_links(path, registry_at_hand(), materials))
+    if (ct := ct_named(subject, repository, below)) is not None:
+        return Trace(subject=name, links=(ct[0],), outputs=ct[1])
     uri = version_uri(subject)
     if uri is None:
         fix = f"give a file or folder that femseg wrote, or a version such as 3 or models:/{MODEL_NAME}@challenger"

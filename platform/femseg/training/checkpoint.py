@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import pickle
 import shutil
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
@@ -64,9 +65,24 @@ def _uncommit(target: Path) -> None:
 
 
 def read_checkpoint(folder: Path, iteration: int) -> Checkpoint:
-    """Read one checkpoint after its hashes hold. Raises: Refusal (exit 4) naming the file that is torn or altered."""
+    """Read one checkpoint after its hashes hold.
+
+    Raises: Refusal TR-03 (exit 4) naming the file that is torn or altered, SC-01 (exit 9) if it holds more than tensors
+        and plain values.
+    """
     content, state_bytes = _proved(folder, iteration)
-    state = torch.load(io.BytesIO(state_bytes), map_location="cpu", weights_only=True)
+    file = checkpoint_folder(folder, iteration) / _STATE
+    try:
+        state = torch.load(io.BytesIO(state_bytes), map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        problem = "holds more than tensors and plain values: a pickle that would run code; it was not loaded"
+        fix = "do not load it anywhere; remove the run folder, and find out who wrote there"
+        raise Refusal(
+            Fault(id="SC-01", file=str(file), problem=problem, fix=fix, exit_code=ExitCode.SECURITY)
+        ) from None
+    except (RuntimeError, ValueError, EOFError) as error:
+        words = " ".join(str(error).split())[:200]
+        raise Refusal(_torn(file, f"cannot be read though its hash holds ({printable(words)})")) from None
     return Checkpoint(iteration=iteration, fingerprint=content["fingerprint"], state=state)
 
 
@@ -107,12 +123,15 @@ def newest_good_checkpoint(folder: Path, say: Callable[[str], None]) -> Checkpoi
 
     Folders without COMMIT are saves that were interrupted: they never counted.
     Returns: None in a folder where no checkpoint was ever committed.
-    Raises: Refusal (TR-03, exit 4) if there were some and none is good.
+    Raises: Refusal TR-03 (exit 4) if there were some and none is good, SC-01 (exit 9) if one carries code: that is no
+        accident.
     """
     for iteration in reversed(committed_iterations(folder)):
         try:
             return read_checkpoint(folder, iteration)
         except Refusal as refusal:
+            if refusal.exit_code == ExitCode.SECURITY:
+                raise
             say(f"warning TR-03: {_set_aside(checkpoint_folder(folder, iteration))}: {refusal.faults[0].problem}")
     corrupt = sorted(folder.glob(f"step-*{_CORRUPT}*"))
     if corrupt:

@@ -130,6 +130,14 @@ def test_a_version_leads_back_to_the_masks_that_came_of_it(mask):
     assert output["state"] == "gone"
 
 
+def test_a_ct_leads_to_the_masks_that_were_made_of_it(mask):
+    (series,) = read_record(record_beside(mask)).cts.values()
+    said = json.loads(femseg("lineage", series, "--json").stdout)
+    assert said["outputs"] == [{"path": "mask.nii.gz", "kind": "segmentation", "state": "holds"}]
+    assert said["links"][0]["state"] == "not here"  # there is no cohort in this folder
+    assert femseg("lineage", "0" * 64).exit_code == 2
+
+
 @pytest.mark.parametrize("status", ["RUNNING", "FAILED"])
 def test_a_run_that_has_not_finished_breaks_the_lineage(mask, registered, status):
     client, run_id, _ = registered

@@ -58,6 +58,19 @@ def test_a_version_names_its_cts_by_part_and_the_masks_and_reports_that_came_of_
 
 
 @pytest.mark.slow
+def test_a_test_case_leads_to_its_masks_and_to_the_report_that_tells_of_them(project):
+    split = json.loads((project / "data/split.json").read_text())["parts"]
+    case, other = split["test"][:2]
+    found = json.loads(femseg(project, "lineage", case, "--json").stdout)
+    outputs = {output["path"]: output["state"] for output in found["outputs"]}
+    for mode in ("raw", "gradient"):
+        assert f"results/evaluate/{mode}/ct_grid/{case}.nii.gz" in outputs
+        assert f"results/evaluate/{mode}/ct_grid/{other}.nii.gz" not in outputs
+    assert "reports/comparison.html" in outputs
+    assert set(outputs.values()) == {"holds"}
+
+
+@pytest.mark.slow
 def test_a_report_leads_to_both_models_and_their_evaluations(project):
     found = json.loads(femseg(project, "lineage", "reports/comparison.html", "--json").stdout)
     assert {link["of"] for link in found["links"]} == {"", "raw", "gradient"}

@@ -322,7 +322,7 @@ ALWAYS = {  # the rest takes a minute on two cores
 @pytest.mark.parametrize(
     "name", [name if name in ALWAYS else pytest.param(name, marks=pytest.mark.slow) for name in UNFIT]
 )
-def test_an_unfit_candidate_is_refused_with_its_reason_and_the_champion_stays_G9(registry, name):
+def test_an_unfit_candidate_is_refused_with_its_reason_and_the_champion_stays_G9_RG_04(registry, name):
     make, fault_id, *rules = UNFIT[name]
     before = len(audit_log(registry.client).read())
     number = make(registry)

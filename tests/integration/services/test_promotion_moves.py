@@ -92,7 +92,7 @@ def test_the_story_of_a_champion_is_told_by_aliases_and_log_alike(client):
     assert holders(client) == Holders(champion=2, previous=1)
     started = time.monotonic()
     rollback(client)
-    assert time.monotonic() - started < 60  # 5 s on an idle machine; measured by the benchmark
+    assert time.monotonic() - started < 60  # the goal is 5 s; benchmarks/promotion_gate.py measures it
     assert holders(client) == standing(audit_log(client).read()).holders == Holders(champion=1, previous=2)
     assert registry_faults(client) == []
     assert champion_remarks(client) == ()
@@ -300,5 +300,35 @@ def test_a_kill_between_an_entry_and_the_head_that_names_it_is_no_edit(client):
     client.set_registered_model_tag(MODEL_NAME, "audit.head", f"1 {log[0].sha256}")
     audit.copy.write_text(f"{log[0].line()}\n")
     assert audit.read() == log
+    with gate_hand(client):  # before it writes anything, for a kill may come at the same place again
+        assert client.get_registered_model(MODEL_NAME).tags["audit.head"] == f"2 {log[1].sha256}"
     promote(client, allowed(client, 2))
     assert len(audit.read()) == 4
+
+
+def test_killed_twice_between_an_entry_and_its_head_the_log_still_holds_RG_05(client, uri):
+    """The second process finds the first one's move, and dies where the first one did."""
+    promote(client, allowed(client, 1))
+
+    def dies_before_a_head(telling):
+        mortal = promotion_driver.Mortal(uri)
+        plain = mortal.set_registered_model_tag
+        heads = iter(range(10))
+
+        def write(name, key, value):
+            entry_is_new = key == "audit.head" and int(value.split()[0]) > known
+            if entry_is_new and next(heads) == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            plain(name, key, value)
+
+        known = len(audit_log(mortal).read())
+        mortal.set_registered_model_tag = write
+        promote(mortal, allowed_for)
+
+    allowed_for = allowed(client, 2)
+    for _ in range(3):
+        pid, reading = promotion_driver.child(dies_before_a_head)
+        assert os.WIFSIGNALED(os.waitpid(pid, 0)[1])
+        os.close(reading)
+        audit_log(client).read()
+    assert registry_faults(client) == []

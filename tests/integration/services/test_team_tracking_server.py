@@ -1,8 +1,12 @@
 """The team's tracking server as `docker/mlflow-server.sh` starts it: PostgreSQL, passwords, artefacts through it."""
 
+import base64
+import json
 import os
 import subprocess
 import sys
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 from mlflow_server import ROOT, MlflowServer, mlflow_server, team_server
@@ -97,6 +101,50 @@ def test_no_password_stands_in_the_database_or_the_log(server, database):
     texts = ("SELECT key || value FROM tags", "SELECT key || value FROM params", "SELECT name FROM experiments")
     said = [server.log, *(row[0] for statement in texts for row in database.ask(statement))]
     assert not any(server.password in text or database.password in text for text in said)
+
+
+PROBES = (  # what is tried on servers of MLflow in the wild; also the forms of CVE-2024-1483 and CVE-2024-3848
+    ("GET", "/api/2.0/mlflow/experiments/search?max_results=10", None),
+    ("POST", "/api/2.0/mlflow/experiments/search", {"max_results": 10}),
+    ("POST", "/api/2.0/mlflow/experiments/create", {"name": "probe"}),
+    ("POST", "/api/2.0/mlflow/experiments/create", {"name": "p1", "artifact_location": "http:///#/../../../etc/"}),
+    ("POST", "/api/2.0/mlflow/experiments/create", {"name": "p2", "artifact_location": "file:///etc"}),
+    ("POST", "/api/2.0/mlflow/registered-models/create", {"name": "probe"}),
+    ("POST", "/api/2.0/mlflow/model-versions/create", {"name": "femseg", "source": "file:///etc"}),
+    ("POST", "/api/2.0/mlflow/registered-models/alias", {"name": "femseg", "alias": "champion", "version": "1"}),
+    ("POST", "/api/2.0/mlflow/runs/search", {"experiment_ids": ["0", "1"]}),
+    ("GET", "/api/2.0/mlflow/artifacts/list?run_id=0&path=../../../../etc", None),
+    ("GET", "/get-artifact?run_uuid=0&path=..%2F..%2F..%2Fetc%2Fpasswd", None),
+    ("GET", "/model-versions/get-artifact?name=femseg&version=1&path=/etc/passwd", None),
+    ("GET", "/api/2.0/mlflow-artifacts/artifacts/..%2F..%2F..%2Fetc%2Fpasswd", None),
+    ("PUT", "/api/2.0/mlflow-artifacts/artifacts/..%2F..%2Fprobe", {"x": 1}),
+    ("GET", "/api/2.0/mlflow/users/get?username=admin", None),
+    ("POST", "/graphql", {"query": "{__schema{types{name}}}"}),
+)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), PROBES)
+def test_a_stranger_is_let_in_nowhere_SC_09(server, method, path, body):
+    assert answered(server, method, path, body, headers={})[0] in (400, 401, 403)
+
+
+@pytest.mark.parametrize("path", [path for method, path, _ in PROBES if method == "GET" and "etc" in path])
+def test_no_file_of_the_server_is_read_by_a_colleague_either_SC_09(server, path):
+    secret = base64.b64encode(f"{server.user}:{server.password}".encode()).decode()
+    status, said = answered(server, "GET", path, None, headers={"Authorization": f"Basic {secret}"})
+    assert status >= 400
+    assert b"root:" not in said
+
+
+def answered(server: MlflowServer, method: str, path: str, body, *, headers) -> tuple[int, bytes]:
+    """Status and text of a plain request."""
+    data = None if body is None else json.dumps(body).encode()
+    request = Request(server.uri + path, data, {"Content-Type": "application/json", **headers}, method=method)
+    try:
+        with urlopen(request, timeout=60) as answer:
+            return answer.status, answer.read()
+    except HTTPError as error:
+        return error.code, error.read()
 
 
 def test_a_full_disk_at_the_server_fails_the_run_and_lists_no_part_of_an_artefact_TK_08(tmp_path):

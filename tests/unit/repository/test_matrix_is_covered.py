@@ -13,19 +13,20 @@ TESTS = Path(__file__).parents[2]
 MATRIX = [
     *(f"IN-{number:02d}" for number in range(1, 28)),
     *(f"PP-{number:02d}" for number in range(1, 5)),
-    *(f"SC-{number:02d}" for number in range(10, 14)),
+    *(f"SC-{number:02d}" for number in range(1, 16)),
+    *(f"RG-{number:02d}" for number in range(1, 9)),
     *(f"TR-{number:02d}" for number in range(1, 18)),
     *(f"SE-{number:02d}" for number in range(1, 8)),
     *(f"TK-{number:02d}" for number in range(1, 11)),
     *(f"CL-{number:02d}" for number in range(1, 11)),
     *(f"ST-{number:02d}" for number in range(1, 9)),
-    *(f"G-{number:02d}" for number in (1, 3, 4, 5, 6, 7, 8, 9, 10, 13, 14, 16)),
+    *(f"G-{number:02d}" for number in (1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16)),
 ]
 MEASURED = {  # goals that are times and costs: a test would say how busy the machine is
     "G-02": "chaos.py",  # seconds from a kill to training again
     "G-15": "intake_speed.py",  # what checks cost
 }
-_ID = re.compile(r"(?<![A-Z])(IN|PP|SC|TR|SE|TK|CL|ST)[-_](\d\d)(?!\d)")
+_ID = re.compile(r"(?<![A-Z])(IN|PP|SC|RG|TR|SE|TK|CL|ST)[-_](\d\d)(?!\d)")
 _FIRST = re.compile(r"^test_(tr|st)_(\d\d)_(?:(tr|st)_(\d\d)_)?")
 _GOAL = re.compile(r"(?<![A-Za-z0-9])G(\d{1,2})(?!\d)")
 

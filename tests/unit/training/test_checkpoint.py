@@ -130,12 +130,13 @@ def test_tr_17_the_newest_is_the_one_of_the_highest_step_whatever_the_clocks_sai
     assert newest(tmp_path)[0].iteration == 15
 
 
-def test_a_checkpoint_that_carries_code_is_not_run(tmp_path):
+def test_a_checkpoint_that_carries_code_is_not_run_SC_01(tmp_path):
     class Payload:
         def __reduce__(self):
             return (open, (str(tmp_path / "executed"), "w"))
 
     write_checkpoint(tmp_path, 5, {"payload": Payload()}, {})
-    with pytest.raises(Exception, match="Weights only load failed"):
-        read_checkpoint(tmp_path, 5)
+    with pytest.raises(Refusal, match="SC-01") as refused:
+        newest(tmp_path)
+    assert refused.value.exit_code == ExitCode.SECURITY
     assert not (tmp_path / "executed").exists()

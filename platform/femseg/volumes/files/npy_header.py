@@ -54,7 +54,7 @@ def npy_refusal(path: Path) -> Refusal:
             problem, code = _array(stream, path.stat().st_size)
         elif head.startswith(b"PK"):
             problem, code = _archive(stream)
-        elif _may_be_pickle(stream.read(1 << 16)):
+        elif may_be_pickle(stream.read(1 << 16)):
             problem, code = "is a pickle, which runs code when it is loaded", ExitCode.SECURITY
         else:
             problem, code = f"is no NumPy file (it starts with {head!r})", ExitCode.INPUT_REFUSED
@@ -112,12 +112,12 @@ def _archive(stream: BinaryIO) -> tuple[str, ExitCode]:
 def _member(head: bytes) -> tuple[str, ExitCode]:
     if head.startswith(MAGIC):
         return _array(io.BytesIO(head), len(head))
-    if _may_be_pickle(head):
+    if may_be_pickle(head):
         return "is a pickle and runs code when it is loaded", ExitCode.SECURITY
     return "", ExitCode.INPUT_REFUSED
 
 
-def _may_be_pickle(head: bytes) -> bool:
+def may_be_pickle(head: bytes) -> bool:
     """Protocol 2 and later begin so; of the older ones, what calls something by name has a line like `cos\\nsystem`."""
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return True
