@@ -3,6 +3,7 @@
 import json
 
 import numpy as np
+import pytest
 
 from femseg.comparison.repeats import Training, mean_over_seeds
 from femseg.metrics.scorecard import score
@@ -87,6 +88,7 @@ def test_the_report_of_equal_inputs_says_no_difference_shown_in_every_form(tmp_p
         assert "is better here" not in text
 
 
+@pytest.mark.slow
 def test_over_many_such_cohorts_a_difference_is_said_no_more_often_than_the_level_allows():
     rng = np.random.default_rng(3)
     verdicts = []
