@@ -6,6 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,7 +126,8 @@ print("\\n".join(f"{fault.id} {int(fault.exit_code)} {fault.file} {fault.problem
 
 def _seen_by_nobody(folder: Path, locked: str, source: str) -> list[str]:
     """Lines of what a check says of a cohort, one entry of which nobody but root may read."""
-    above = [folder, *folder.parents][:4]
+    own = Path(tempfile.gettempdir())
+    above = [path for path in (folder, *folder.parents) if path.is_relative_to(own) and path != own]
     modes = {path: path.stat().st_mode for path in above}
     if os.geteuid() == 0:  # root may read everything: another user looks
         for path in above:
