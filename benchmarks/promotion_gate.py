@@ -27,7 +27,7 @@ from tiny_model import write_tiny_package
 from femseg.promotion.audit import standing
 from femseg.services.audit_log import audit_log
 from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, rollback
-from femseg.services.registry import register_package
+from femseg.services.registration import register_package
 from femseg.services.tracking import connect, end_run, start_run
 
 ROLLBACKS, COMMANDS = 20, 5
@@ -44,7 +44,7 @@ def with_versions(folder: Path) -> tuple[MlflowClient, str]:
         end_run(client, run_id, "FINISHED")
         register_package(client, folder / f"package-{seed}", run_id=run_id, tags={}, input_channels=1)
     for version in (1, 2):
-        promote(client, promotion_driver.decision(version, alias_holder(client, CHAMPION)))
+        promote(client, promotion_driver.decision(client, version))
     return client, uri
 
 

@@ -27,7 +27,8 @@ from femseg.reports.card_facts import CardFacts
 from femseg.reports.card_page import card_summary, write_card
 from femseg.reports.case_pictures import read_picture
 from femseg.reports.evidence import read_curve
-from femseg.services.registry import CHALLENGER, MODEL_NAME, Registration, register_package
+from femseg.services.registration import Registration, register_package
+from femseg.services.registry import CHALLENGER, MODEL_NAME
 from femseg.services.replay import EVALUATED_MD5, EVIDENCE
 from femseg.services.scratch_project import evaluated_paths
 from femseg.services.tracking import (

@@ -20,17 +20,18 @@ from mlflow.tracking import MlflowClient
 
 from femseg.promotion.decision import Check, Decision
 from femseg.services.champion import CHAMPION, alias_holder, promote
+from femseg.services.registry import MODEL_NAME
 
 _FIT = Check(id="RG-02", name="all", passed=True, found="fit", expected="fit", fix="none")
 _SQLITE = "sqlite:///"
 
 
-def decision(version: int, champion: int | None) -> Decision:
-    """One that allows a version."""
+def decision(client: MlflowClient, version: int) -> Decision:
+    """One that allows a version, as it is registered, against whoever is champion now."""
     return Decision(
         version=version,
-        champion=champion,
-        package_sha256=f"{version:064x}",
+        champion=alias_holder(client, CHAMPION),
+        package_sha256=client.get_model_version(MODEL_NAME, str(version)).tags["package_sha256"],
         predictions_sha256="",
         test_set_sha256="",
         rules={},
@@ -84,7 +85,7 @@ def move(uri: str, telling: int, writes: float = float("inf")) -> None:
     client.writes_left = writes
     before = alias_holder(client, CHAMPION)
     os.write(telling, b"b")
-    promote(client, decision(2 if before == 1 else 1, before))
+    promote(client, decision(client, 2 if before == 1 else 1))
 
 
 def seen(uri: str) -> int | None:

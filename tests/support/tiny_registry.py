@@ -25,7 +25,8 @@ from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet, foreground_probability
 from femseg.promotion.saved_predictions import write_predictions
 from femseg.promotion.test_set import read_test_set
-from femseg.services.registry import MODEL_NAME, register_package
+from femseg.services.registration import register_package
+from femseg.services.registry import MODEL_NAME
 from femseg.services.tracking import start_run
 from femseg.services.version_evidence import log_predictions
 from femseg.settings import as_plain

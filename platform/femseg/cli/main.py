@@ -186,7 +186,7 @@ def promote(
 def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
     """Give the alias champion back to the version before."""
     with door(as_json=as_json):
-        from femseg.cli.promotion import rollback as go_back
+        from femseg.cli.champion import rollback as go_back
 
         go_back(as_json=as_json)
 
@@ -195,7 +195,7 @@ def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
 def history(as_json: Annotated[bool, _JSON] = False) -> None:
     """Every decision of the gate and every move of the champion, oldest first."""
     with door(as_json=as_json):
-        from femseg.cli.promotion import history as tell
+        from femseg.cli.champion import history as tell
 
         tell(as_json=as_json)
 
@@ -213,7 +213,7 @@ def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = Fal
 def remove(version: Annotated[int, typer.Argument(help="Number of a registered version.")]) -> None:
     """Delete a registered version that holds no alias."""
     with door():
-        from femseg.cli.promotion import remove as delete
+        from femseg.cli.champion import remove as delete
 
         delete(version)
 
@@ -238,7 +238,7 @@ def audit_verify(
 ) -> None:
     """Prove that the log is whole and as it was written; ends with 4 if not."""
     with door(as_json=as_json):
-        from femseg.cli.promotion import audit_verify as prove
+        from femseg.cli.champion import audit_verify as prove
 
         prove(head=head, as_json=as_json)
 

@@ -1,19 +1,19 @@
-"""`femseg promote`, `rollback`, `history`, `why`, `remove`, `doctor` and `femseg audit verify`, as people read them."""
+"""`femseg promote`, `why` and `doctor`, as people read them."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from femseg.cli.champion import history_line, log_head, say
 from femseg.errors import ExitCode, Fault, Refusal, printable
-from femseg.promotion.audit import Entry, altered, standing
+from femseg.promotion.audit import Entry, standing
 from femseg.promotion.decision import Check, Decision
 from femseg.promotion.rules import read_rules
 from femseg.services import champion
 from femseg.services.audit_log import audit_log
-from femseg.services.promotion import judge, version_number, written_decision
-from femseg.services.registry import MODEL_NAME, answering
+from femseg.services.promotion import judge, written_decision
+from femseg.services.registry import MODEL_NAME, answering, version_number
 from femseg.services.registry_health import registry_faults
 from femseg.services.tracking import connect
 
@@ -28,7 +28,7 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
     with answering(client):
         number = version_number(client, name)
         if number == champion.alias_holder(client, champion.CHAMPION) == _allowed_champion(client):
-            _say({"version": number, "already": True}, f"version {number} is champion already", as_json=as_json)
+            say({"version": number, "already": True}, f"version {number} is champion already", as_json=as_json)
             return
         decision = judge(client, number, read)
         if not as_json:
@@ -37,7 +37,7 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
             if not decision.allowed:
                 raise Refusal(decision.faults(f"models:/{MODEL_NAME}/{number}"))
             words = f"version {number} may become champion (dry run: nothing was changed or written down)"
-            _say(decision.as_plain(), words, as_json=as_json)
+            say(decision.as_plain(), words, as_json=as_json)
             return
         log = champion.promote(client, decision)
     _say_where_it_stands(decision, log, as_json=as_json)
@@ -49,34 +49,7 @@ def _allowed_champion(client: Any) -> int | None:
 
 def _say_where_it_stands(decision: Decision, log: Sequence[Entry], *, as_json: bool) -> None:
     plain = {**decision.as_plain(), "head": log[-1].sha256, "entries": len(log)}
-    _say(plain, f"{log[-1].words}\n{_head(log)}", as_json=as_json)
-
-
-def rollback(*, as_json: bool) -> None:
-    """Give the alias back. Raises: Refusal RG-08 (exit 8), RG-07 (exit 4)."""
-    client, _ = connect()
-    with answering(client):
-        log = champion.rollback(client)
-    plain = {"champion": log[-2].after.champion, "previous": log[-2].after.previous, "head": log[-1].sha256}
-    _say(plain, f"{log[-2].words}: {log[-1].words}\n{_head(log)}", as_json=as_json)
-
-
-def history(*, as_json: bool) -> None:
-    """Every decision and every move, oldest first."""
-    client, _ = connect()
-    with answering(client):
-        log = audit_log(client).read()
-    lines = [_history_line(entry) for entry in log] or ["nothing was decided yet"]
-    _say({"entries": [asdict(entry) for entry in log]}, "\n".join(lines), as_json=as_json)
-
-
-def _history_line(entry: Entry) -> str:
-    moved = ""
-    if entry.action in ("promote", "rollback"):
-        moved = f" (champion {entry.before.champion or 'none'} → {entry.after.champion or 'none'})"
-    return printable(
-        f"{entry.number:4d}  {entry.time}  {entry.by}  {entry.action} version {entry.version}{moved}: {entry.words}"
-    )
+    say(plain, f"{log[-1].words}\n{log_head(log)}", as_json=as_json)
 
 
 def why(name: str, *, as_json: bool) -> None:
@@ -92,8 +65,8 @@ def why(name: str, *, as_json: bool) -> None:
             raise Refusal(Fault(id="RG-07", file=file, problem=problem, fix=fix, exit_code=ExitCode.USAGE))
         decision = written_decision(client, judged[-1])
     checks = [Check(**check) for check in decision["checks"]]
-    lines = [_history_line(judged[-1]), *_check_lines(checks)]
-    _say({"entry": asdict(judged[-1]), "decision": decision}, "\n".join(lines), as_json=as_json)
+    lines = [history_line(judged[-1]), *_check_lines(checks)]
+    say({"entry": asdict(judged[-1]), "decision": decision}, "\n".join(lines), as_json=as_json)
 
 
 def _check_lines(checks: Sequence[Check]) -> list[str]:
@@ -103,25 +76,6 @@ def _check_lines(checks: Sequence[Check]) -> list[str]:
     ]
 
 
-def remove(number: int) -> None:
-    """Delete a version that holds no alias. Raises: Refusal RG-06 (exit 8)."""
-    client, _ = connect()
-    with answering(client):
-        champion.remove(client, version_number(client, str(number)))
-    print(f"version {number} is removed")
-
-
-def audit_verify(*, head: str, as_json: bool) -> None:
-    """Prove the whole log. Raises: Refusal RG-09 (exit 4) naming what was altered."""
-    client, _ = connect()
-    with answering(client):
-        log = audit_log(client).read()
-    if head and head not in {entry.sha256 for entry in log}:
-        raise altered(f"tags of {MODEL_NAME} in the registry", f"holds no entry with the hash {head[:12]}…")
-    plain = {"entries": len(log), "head": log[-1].sha256 if log else ""}
-    _say(plain, f"{len(log)} entries, each in its place and as it was written\n{_head(log)}", as_json=as_json)
-
-
 def doctor(*, as_json: bool) -> None:
     """What is wrong with the registry. Raises: Refusal with every fault (exit 4 or 8)."""
     client, _ = connect()
@@ -129,12 +83,4 @@ def doctor(*, as_json: bool) -> None:
         faults = registry_faults(client)
     if faults:
         raise Refusal(faults)
-    _say({"faults": []}, "registry: log, aliases and packages are as the gate left them", as_json=as_json)
-
-
-def _head(log: Sequence[Entry]) -> str:
-    return f"audit log: {len(log)} entries, head {log[-1].sha256}" if log else "audit log: empty"
-
-
-def _say(plain: dict[str, Any], words: str, *, as_json: bool) -> None:
-    print(json.dumps(plain, indent=2) if as_json else words)
+    say({"faults": []}, "registry: log, aliases and packages are as the gate left them", as_json=as_json)

@@ -1,6 +1,5 @@
 """The model package: weights, model.json and lineage.json in a folder, each under a hash; nothing in it is pickled."""
 
-import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -13,14 +12,11 @@ from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
 from femseg.durable import folder_written_durably, sha256_of_json, write_bytes_durably, write_json_durably
-from femseg.errors import ExitCode, Fault, Refusal, printable
-from femseg.networks.code_carriers import refuse_code
+from femseg.errors import printable
+from femseg.networks.package_files import LINEAGE, MANIFEST, MODEL, WEIGHTS, package_refusal, read_package_files
 from femseg.networks.vnet import VNet, VNetSettings
-from femseg.plain_files import open_plain
 
-_WEIGHTS, _MODEL, _LINEAGE, _MANIFEST = "weights.safetensors", "model.json", "lineage.json", "MANIFEST.json"
 _MOST_VOXELS = 2**28  # 512 × 512 × 1024: a whole CT at full resolution
-_HASHED = (_WEIGHTS, _MODEL, _LINEAGE)
 _INPUT_MODES = ("raw", "gradient", "both")
 
 
@@ -58,12 +54,12 @@ def write_package(folder: Path, network: VNet, *, model: dict[str, Any], lineage
     architecture = {"settings": network.settings.as_plain(), "input_channels": network.input_channels}
     with folder_written_durably(folder) as made:
         files = {
-            _WEIGHTS: write_bytes_durably(made / _WEIGHTS, tensors_to_bytes(weights)),
-            _MODEL: write_json_durably(made / _MODEL, {**model, "architecture": architecture}),
-            _LINEAGE: write_json_durably(made / _LINEAGE, lineage),
+            WEIGHTS: write_bytes_durably(made / WEIGHTS, tensors_to_bytes(weights)),
+            MODEL: write_json_durably(made / MODEL, {**model, "architecture": architecture}),
+            LINEAGE: write_json_durably(made / LINEAGE, lineage),
         }
         manifest = {"files": files, "sha256_of_files": sha256_of_json(files)}
-        return write_json_durably(made / _MANIFEST, manifest)
+        return write_json_durably(made / MANIFEST, manifest)
 
 
 def load_package(folder: Path) -> ModelPackage:
@@ -72,12 +68,12 @@ def load_package(folder: Path) -> ModelPackage:
     Raises: Refusal RG-07 (exit 4) naming the file that is missing, altered or does not belong there; SC-01 … SC-05
         (exit 9) if it is a file that can carry code.
     """
-    refuse_code(folder)
-    content = _verified(folder)
+    files = read_package_files(folder)
+    content = files.content
     try:
-        model, lineage = json.loads(content[_MODEL]), json.loads(content[_LINEAGE])
+        model, lineage = json.loads(content[MODEL]), json.loads(content[LINEAGE])
         _require_maps(model, lineage)
-        weights = tensors_from_bytes(content[_WEIGHTS])
+        weights = tensors_from_bytes(content[WEIGHTS])
         architecture = model["architecture"]
         with torch.device("meta"):
             network = VNet(VNetSettings.from_plain(architecture["settings"]), architecture["input_channels"])
@@ -88,13 +84,13 @@ def load_package(folder: Path) -> ModelPackage:
             raise ValueError("names, shapes or types of the weights differ from the architecture's")
     except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError) as error:
         words = f"{type(error).__name__}: {error}"
-        raise _refusal(folder / _MODEL, f"does not describe the weights beside it ({words})") from None
+        raise package_refusal(folder / MODEL, f"does not describe the weights beside it ({words})") from None
     network.load_state_dict(weights, assign=True)
     return ModelPackage(
         network=network.eval(),
         model=model,
         lineage=lineage,
-        sha256=hashlib.sha256(content[_MANIFEST]).hexdigest(),
+        sha256=files.sha256,
     )
 
 
@@ -119,46 +115,3 @@ def _compare_recipe(model: dict[str, Any], network: VNet) -> None:
     if math.prod(recipe["shape_zyx"]) > _MOST_VOXELS:
         raise ValueError(f"a network grid of {recipe['shape_zyx']} is beyond {_MOST_VOXELS} voxels")
     network.settings.bottom_shape(tuple(recipe["shape_zyx"]))
-
-
-def _verified(folder: Path) -> dict[str, bytes]:
-    """The bytes of the package's four files, all hashes checked."""
-    try:
-        found = {path.name for path in folder.iterdir()}
-        content = {name: _bytes_of(folder / name) for name in (_MANIFEST, *_HASHED)}
-    except OSError as error:
-        raise _refusal(Path(error.filename or folder), f"cannot be read: {error.strerror}") from None
-    extra = sorted(found - content.keys())
-    if extra:
-        raise _refusal(folder / extra[0], "does not belong to the package")
-    try:
-        manifest = json.loads(content[_MANIFEST])
-        files = manifest["files"]
-        intact = sha256_of_json(files) == manifest["sha256_of_files"] and sorted(files) == sorted(_HASHED)
-        intact = intact and content[_MANIFEST] == (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
-    except (ValueError, KeyError, TypeError, RecursionError):
-        intact = False
-    if not intact:
-        raise _refusal(folder / _MANIFEST, "its own hash does not hold")
-    for name in _HASHED:
-        sha256 = hashlib.sha256(content[name]).hexdigest()
-        if sha256 != files[name]:
-            raise _refusal(folder / name, f"SHA-256 is {sha256[:12]}…, expected {files[name][:12]}…")
-    return content
-
-
-def _bytes_of(file: Path) -> bytes:
-    with open_plain(file) as stream:
-        return stream.read()
-
-
-def _refusal(path: Path, problem: str) -> Refusal:
-    return Refusal(
-        Fault(
-            id="RG-07",
-            file=printable(path),
-            problem=problem,
-            fix="take the package again from where it was written or registered",
-            exit_code=ExitCode.INTEGRITY,
-        )
-    )

@@ -95,6 +95,12 @@ def standing(log: Sequence[Entry]) -> Standing:
     return Standing(holders=holders, begun=begun)
 
 
+def allowed_package(log: Sequence[Entry], version: int) -> str | None:
+    """The SHA-256 of the package with which the gate last allowed a version to be champion; None if it never did."""
+    allowed = [entry for entry in log if entry.action == "promote" and entry.version == version]
+    return allowed[-1].package_sha256 if allowed else None
+
+
 def parse(lines: Sequence[str], *, where: str) -> tuple[Entry, ...]:
     """Read a log and prove its chain. Raises: Refusal RG-09 (exit 4) naming the first entry that is not right."""
     log: list[Entry] = []

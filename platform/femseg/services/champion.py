@@ -4,7 +4,7 @@ A move is written to the audit log before the alias moves. `champion` moves firs
 registry, so whoever is killed leaves the old one or the new one; the next command brings the rest to its end.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -12,10 +12,10 @@ from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.promotion.audit import Action, Entry, Holders, standing
+from femseg.promotion.audit import Action, Entry, Holders, allowed_package, standing
 from femseg.promotion.decision import Decision
 from femseg.services.audit_log import AuditLog, audit_log, now, who
-from femseg.services.registry import CHALLENGER, MODEL_NAME, load_registered
+from femseg.services.registry import CHALLENGER, MODEL_NAME, verify_registered
 from femseg.services.registry_lock import registry_lock
 
 CHAMPION, PREVIOUS = "champion", "previous"
@@ -169,9 +169,19 @@ def rollback(client: MlflowClient) -> tuple[Entry, ...]:
             after = Holders(champion=allowed.previous, previous=allowed.champion)
             words = f"back from version {allowed.champion}"
         if after.champion is not None:
-            load_registered(client, f"models:/{MODEL_NAME}/{after.champion}")  # intact, before the alias moves
+            _require_judged(client, hand.log, after.champion)  # before the alias moves
         hand.move("rollback", after.champion or found or 0, words, after=after)
         return hand.log
+
+
+def _require_judged(client: MlflowClient, log: Sequence[Entry], version: int) -> None:
+    """Raises: Refusal RG-07 (exit 4) if a version's package is not intact, or not the one that the gate allowed."""
+    uri = f"models:/{MODEL_NAME}/{version}"
+    found, allowed = verify_registered(client, uri), allowed_package(log, version)
+    if found != allowed:
+        problem = f"holds the package {found[:12]}, the gate allowed {str(allowed)[:12]}"
+        fix = "find out who changed it, then promote another version"
+        raise Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
 
 
 def remove(client: MlflowClient, version: int) -> None:

@@ -26,7 +26,8 @@ from femseg.promotion.saved_predictions import SavedPredictions
 from femseg.promotion.score_checks import acceptable_checks, non_inferiority_check, recomputed, recorded_checks
 from femseg.promotion.test_set import MANIFEST, SPLIT, FrozenTestSet, read_test_set
 from femseg.services.champion import CHAMPION, DECISION_TAG, alias_holder
-from femseg.services.registry import MODEL_NAME, load_registered, registered_version, stored_package
+from femseg.services.registered_model import load_registered
+from femseg.services.registry import MODEL_NAME, registered_version, stored_package
 from femseg.services.version_evidence import TAG, predictions_of
 from femseg.settings import as_plain
 
@@ -70,12 +71,6 @@ class Bench:
     def saved(self, version: ModelVersion) -> SavedPredictions:
         """What a version's registered predictions are."""
         return predictions_of(version, self.scratch / f"saved-{version.version}")
-
-
-def version_number(client: MlflowClient, name: str) -> int:
-    """The number of a version that is named by it or by an alias. Raises: Refusal RG-07 (exit 2)."""
-    uri = _uri(int(name)) if name.isdigit() else f"models:/{MODEL_NAME}@{name}"
-    return int(registered_version(client, uri).version)
 
 
 def judge(

@@ -1,14 +1,16 @@
-"""What MLflow's `pyfunc` flavor calls to load a registered package: our loader, nothing unpickled."""
+"""A registered package, loaded by us or by MLflow's `pyfunc` flavor, which calls our loader: nothing is unpickled."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from mlflow.tracking import MlflowClient
 from numpy.typing import NDArray
 
 from femseg.networks.package import ModelPackage, load_package
 from femseg.networks.vnet import foreground_probability
+from femseg.services.registry import registered_version, require_registered, stored_package
 
 
 class FemurProbability:
@@ -26,3 +28,15 @@ class FemurProbability:
 
 def _load_pyfunc(path: str) -> FemurProbability:
     return FemurProbability(load_package(Path(path)))
+
+
+def load_registered(client: MlflowClient, uri: str) -> ModelPackage:
+    """Load `models:/femseg@challenger` or `models:/femseg/3` with our own loader, after its hashes hold.
+
+    Raises: Refusal if there is no such version (exit 2), or if the stored package is not the one that was
+        registered (exit 4).
+    """
+    version = registered_version(client, uri)
+    package = load_package(stored_package(version, uri))
+    require_registered(version, uri, package.sha256)
+    return package

@@ -1,117 +1,31 @@
 """The registered model `femseg`: a version is one model package, found again by the package's SHA-256."""
 
-import logging
 import os
-import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import mlflow
-import numpy as np
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
-from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
-from mlflow.types import Schema, TensorSpec
 from sqlalchemy.exc import SQLAlchemyError
 
-from femseg import __version__
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.networks.package import ModelPackage, load_package
+from femseg.networks.package_files import read_package_files
 from femseg.services.mlmodel import foreign_code
 from femseg.services.tracking import redacted, tracking_uri
 
 MODEL_NAME = "femseg"
 CHALLENGER = "challenger"
-_LOADER = "femseg.services.registered_model"
-_SCHEME = "models:/"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Registration:
-    """A registered version, and whether it was there before."""
-
-    version: int
-    run_id: str
-    already_there: bool
-
-
-def signature(input_channels: int) -> ModelSignature:
-    """Network input (B, C, Z, Y, X) to femur probability (B, Z, Y, X); batch and spatial sizes stay free."""
-    return ModelSignature(
-        Schema([TensorSpec(np.dtype("float32"), (-1, input_channels, -1, -1, -1))]),
-        Schema([TensorSpec(np.dtype("float32"), (-1, -1, -1, -1))]),
-    )
+LOADER = "femseg.services.registered_model"
+SCHEME = "models:/"
 
 
 def find_version(client: MlflowClient, package_sha256: str) -> ModelVersion | None:
     """The registered version that holds this package, if there is one."""
     versions = client.search_model_versions(f"name = '{MODEL_NAME}'")
     return next((v for v in versions if v.tags.get("package_sha256") == package_sha256), None)
-
-
-def register_package(
-    client: MlflowClient, folder: Path, *, run_id: str, tags: Mapping[str, str], input_channels: int
-) -> Registration:
-    """Make a package folder a version of the registered model and point the alias `challenger` at it. Idempotent.
-
-    Args:
-        folder: a model package; its hashes are checked before anything is sent.
-        run_id: the run that trained it; the MLflow model is logged there.
-    Raises: Refusal (exit 4) if the package is torn or altered, RG-01 (exit 8) if the run has not finished.
-    """
-    package = load_package(folder)
-    _require_finished(client, run_id)
-    known = find_version(client, package.sha256)
-    if known is not None:
-        client.set_registered_model_alias(MODEL_NAME, CHALLENGER, known.version)
-        return Registration(version=int(known.version), run_id=str(known.run_id), already_there=True)
-    source = _log_model(folder, run_id=run_id, input_channels=input_channels)
-    if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
-        client.create_registered_model(MODEL_NAME, description="Femur in CT: V-Net packages made by femseg")
-    version = client.create_model_version(
-        MODEL_NAME,
-        source=source,
-        run_id=run_id,
-        tags={**tags, "package_sha256": package.sha256},
-        model_id=source.removeprefix(_SCHEME),  # a server insists on it
-    )
-    client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version.version)
-    return Registration(version=int(version.version), run_id=run_id, already_there=False)
-
-
-def _require_finished(client: MlflowClient, run_id: str) -> None:
-    status = str(client.get_run(run_id).info.status)
-    if status != "FINISHED":
-        fault = Fault(
-            id="RG-01",
-            file=f"run {run_id}",
-            problem=f"its status is {status}, expected FINISHED; nothing was registered",
-            fix="let the training end (`dvc repro train`), then `make register`",
-            exit_code=ExitCode.GATE_REFUSED,
-        )
-        raise Refusal(fault)
-
-
-def _log_model(folder: Path, *, run_id: str, input_channels: int) -> str:
-    """Log the package on its run, which stays finished, as an MLflow model without pickles; returns the model's URI."""
-    mlflow.set_tracking_uri(tracking_uri())
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # no input example on purpose: it would be a volume
-        logged = Model.log(
-            artifact_path=None,
-            name=MODEL_NAME,
-            flavor=mlflow.pyfunc,
-            run_id=run_id,
-            loader_module=_LOADER,
-            data_path=str(folder),
-            signature=signature(input_channels),
-            pip_requirements=[f"femseg=={__version__}"],
-        )
-    return str(logged.model_uri)
 
 
 def _service_fault(uri: str, problem: str, fix: str, code: ExitCode) -> Refusal:
@@ -136,7 +50,7 @@ def answering(client: MlflowClient) -> Iterator[None]:
 
 def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
     """The version that `models:/femseg@champion` or `models:/femseg/3` names. Raises: Refusal RG-07 (exit 2)."""
-    name, _, alias = uri.removeprefix(_SCHEME).partition("@")
+    name, _, alias = uri.removeprefix(SCHEME).partition("@")
     try:
         if alias:
             return client.get_model_version_by_alias(name, alias)
@@ -144,6 +58,12 @@ def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
         return client.get_model_version(name, number)
     except MlflowException as error:
         raise _not_there(uri, error) from error
+
+
+def version_number(client: MlflowClient, name: str) -> int:
+    """The number of a version that is named by it or by an alias. Raises: Refusal RG-07 (exit 2)."""
+    mark = "/" if name.isascii() and name.isdigit() else "@"
+    return int(registered_version(client, f"{SCHEME}{MODEL_NAME}{mark}{name}").version)
 
 
 def brought_here(artifact_uri: str, *, into: Path | None = None) -> Path:
@@ -170,7 +90,7 @@ def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None)
         stored = brought_here(str(version.source), into=into)
     except (MlflowException, OSError) as error:
         raise _not_there(uri, error) from error
-    if problem := foreign_code(stored / "MLmodel", _LOADER):
+    if problem := foreign_code(stored / "MLmodel", LOADER):
         fix = "remove this version (`femseg remove`), and find out who registered it"
         fault = Fault(id="SC-04", file=f"{uri}, MLmodel", problem=problem, fix=fix, exit_code=ExitCode.SECURITY)
         raise Refusal(fault)
@@ -182,19 +102,24 @@ def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None)
     return packages[0]
 
 
-def load_registered(client: MlflowClient, uri: str) -> ModelPackage:
-    """Load `models:/femseg@challenger` or `models:/femseg/3` with our own loader, after its hashes hold.
+def verify_registered(client: MlflowClient, uri: str) -> str:
+    """Prove the stored package of `models:/femseg@previous` or `models:/femseg/3` without loading it.
 
-    Raises: Refusal if there is no such version (exit 2), or if the stored package is not the one that was
-        registered (exit 4).
+    Returns: its SHA-256.
+    Raises: Refusal as `require_registered`, and as `read_package_files`.
     """
     version = registered_version(client, uri)
-    package = load_package(stored_package(version, uri))
+    files = read_package_files(stored_package(version, uri))
+    require_registered(version, uri, files.sha256)
+    return files.sha256
+
+
+def require_registered(version: ModelVersion, uri: str, sha256: str) -> None:
+    """Raises: Refusal RG-07 (exit 4) if a package is not the one that was registered."""
     expected = version.tags.get("package_sha256")
-    if package.sha256 != expected:
-        problem = f"package hash is {package.sha256[:12]}…, registered was {str(expected)[:12]}…"
+    if sha256 != expected:
+        problem = f"package hash is {sha256[:12]}…, registered was {str(expected)[:12]}…"
         raise _service_fault(uri, problem, "register the right package again", ExitCode.INTEGRITY)
-    return package
 
 
 def _not_there(uri: str, error: Exception) -> Refusal:

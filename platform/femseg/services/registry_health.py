@@ -6,10 +6,11 @@ from mlflow.tracking import MlflowClient
 
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.package import ModelPackage
-from femseg.promotion.audit import Entry, Standing, standing
+from femseg.promotion.audit import Entry, Standing, allowed_package, standing
 from femseg.services.audit_log import audit_log
 from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, gate_hand, moved_by_hand
-from femseg.services.registry import CHALLENGER, MODEL_NAME, load_registered
+from femseg.services.registered_model import load_registered
+from femseg.services.registry import CHALLENGER, MODEL_NAME
 
 
 def registry_faults(client: MlflowClient) -> Sequence[Fault]:
@@ -91,14 +92,14 @@ def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
 def _swapped_package(client: MlflowClient, log: Sequence[Entry]) -> list[Fault]:
     """RG-07: the champion's version holds another package than the one that the gate judged."""
     version = alias_holder(client, CHAMPION)
-    judged = [entry for entry in log if entry.action == "promote" and entry.version == version]
-    if not judged:
+    allowed = None if version is None else allowed_package(log, version)
+    if allowed is None:
         return []
     held = [v for v in client.search_model_versions(f"name = '{MODEL_NAME}'") if int(v.version) == version]
     found = held[0].tags.get("package_sha256", "") if held else ""
-    if not held or found == judged[-1].package_sha256:
+    if not held or found == allowed:
         return []
-    problem = f"names the package {found[:12]}, the gate allowed {judged[-1].package_sha256[:12]}"
+    problem = f"names the package {found[:12]}, the gate allowed {allowed[:12]}"
     fix = "`femseg rollback`, and find out who changed it"
     uri = f"models:/{MODEL_NAME}@{CHAMPION}"
     return [Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)]

@@ -11,7 +11,8 @@ from mlflow.tracking import MlflowClient
 from femseg.errors import Refusal
 from femseg.networks.package import ModelPackage
 from femseg.promotion.links import Link
-from femseg.services.registry import MODEL_NAME, find_version, load_registered
+from femseg.services.registered_model import load_registered
+from femseg.services.registry import MODEL_NAME, find_version
 from femseg.services.tracking import connect, find_run, redacted, tracking_uri
 
 _SQLITE = "sqlite:///"

@@ -23,7 +23,8 @@ from femseg.promotion.links import broken_links, shortened
 from femseg.promotion.records import FOLDER_RECORD, read_record
 from femseg.promotion.replayed import ReplayedCase, replayed_cases
 from femseg.services.dvc_data import materials_of
-from femseg.services.registry import MODEL_NAME, find_version, load_registered, stored_package
+from femseg.services.registered_model import load_registered
+from femseg.services.registry import MODEL_NAME, find_version, stored_package
 from femseg.services.scratch_project import (
     EVALUATED,
     bring_data,

@@ -25,7 +25,8 @@ from femseg.promotion.output_links import (
 )
 from femseg.promotion.records import FOLDER_RECORD, OutputRecord, read_record, record_of
 from femseg.services.dvc_data import materials_of
-from femseg.services.registry import MODEL_NAME, load_registered
+from femseg.services.registered_model import load_registered
+from femseg.services.registry import MODEL_NAME
 from femseg.services.registry_links import Registry, registry_at_hand, run_links, version_link
 
 _MANIFEST = "MANIFEST.json"

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from femseg.cli.main import app
 from femseg.promotion.records import read_record, record_beside
-from femseg.services.registry import MODEL_NAME, register_package
+from femseg.services.registration import register_package
+from femseg.services.registry import MODEL_NAME
 from femseg.services.tracking import connect, end_run, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself

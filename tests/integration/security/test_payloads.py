@@ -21,7 +21,8 @@ from femseg.durable import sha256_of_file, sha256_of_json, write_json_durably
 from femseg.errors import ExitCode, Refusal
 from femseg.promotion.lineage import dvc_hashes
 from femseg.promotion.records import FOLDER_RECORD, OutputRecord, record_beside, write_record
-from femseg.services.registry import MODEL_NAME, brought_here, register_package
+from femseg.services.registration import register_package
+from femseg.services.registry import MODEL_NAME, brought_here
 from femseg.services.scratch_project import bring_data
 from femseg.services.tracking import connect, end_run, start_run
 from femseg.training.checkpoint import checkpoint_folder, newest_good_checkpoint, write_checkpoint

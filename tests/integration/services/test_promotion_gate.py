@@ -27,7 +27,8 @@ from femseg.promotion.rules import Acceptable, Limits, PromotionRules
 from femseg.services.audit_log import audit_log
 from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, promote, rollback
 from femseg.services.promotion import judge
-from femseg.services.registry import MODEL_NAME, brought_here, register_package
+from femseg.services.registration import register_package
+from femseg.services.registry import MODEL_NAME, brought_here
 from femseg.services.tracking import connect, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself

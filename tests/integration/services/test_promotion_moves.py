@@ -21,7 +21,8 @@ from femseg.errors import ExitCode, Refusal
 from femseg.promotion.audit import Holders, standing
 from femseg.services.audit_log import audit_log
 from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, remove, rollback, set_alias
-from femseg.services.registry import CHALLENGER, MODEL_NAME, brought_here, register_package
+from femseg.services.registration import register_package
+from femseg.services.registry import CHALLENGER, MODEL_NAME, brought_here
 from femseg.services.registry_health import champion_remarks, load_for_use, registry_faults
 from femseg.services.registry_lock import registry_lock
 from femseg.services.tracking import connect, end_run, start_run
@@ -69,8 +70,7 @@ def client(uri, template):
 
 def allowed(client, version):
     """A decision that allows a version, against whoever is champion now."""
-    decision = promotion_driver.decision(version, alias_holder(client, CHAMPION))
-    return replace(decision, package_sha256=client.hashes[version - 1])
+    return promotion_driver.decision(client, version)
 
 
 def holders(client) -> Holders:
@@ -159,6 +159,23 @@ def test_a_previous_whose_package_was_altered_is_not_rolled_back_to_RG_07(client
         assert registry_faults(client)[0].id == "RG-07"
     finally:
         weights.write_bytes(good)
+
+
+def test_a_previous_that_holds_an_intact_package_which_the_gate_never_saw_is_not_rolled_back_to_RG_07(client, tmp_path):
+    promote(client, allowed(client, 1))
+    promote(client, allowed(client, 2))
+    stored = next(brought_here(client.get_model_version(MODEL_NAME, "1").source).rglob("MANIFEST.json")).parent
+    shutil.copytree(stored, tmp_path / "good")
+    try:
+        swapped = write_tiny_package(stored, seed=7)
+        client.set_model_version_tag(MODEL_NAME, "1", "package_sha256", swapped)
+        (fault,) = refusal(rollback, client).faults
+        assert (fault.id, fault.exit_code) == ("RG-07", ExitCode.INTEGRITY)
+        assert swapped[:12] in fault.problem
+        assert client.hashes[0][:12] in fault.problem
+        assert holders(client) == Holders(champion=2, previous=1)
+    finally:
+        shutil.copytree(tmp_path / "good", stored, dirs_exist_ok=True)
 
 
 def test_a_champion_whose_package_and_tag_were_swapped_is_reported_RG_07(client):

@@ -10,7 +10,9 @@ from tiny_model import write_tiny_package
 from femseg.errors import ExitCode, Refusal
 from femseg.inference.segment import femur_probability
 from femseg.networks.package import load_package
-from femseg.services.registry import CHALLENGER, MODEL_NAME, load_registered, register_package
+from femseg.services.registered_model import load_registered
+from femseg.services.registration import register_package
+from femseg.services.registry import CHALLENGER, MODEL_NAME
 from femseg.services.tracking import connect, end_run, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
