@@ -25,6 +25,13 @@ def checked_pair(reference: Mask, predicted: Mask) -> None:
         )
 
 
+def with_rim(mask: Mask, widths_zyx: Sequence[int]) -> Mask:
+    """A copy in C order with this many background voxels on either side of each axis; faster than `np.pad`."""
+    around = np.zeros([n + 2 * width for n, width in zip(mask.shape, widths_zyx, strict=True)], np.bool_)
+    around[tuple(slice(width, width + n) for n, width in zip(mask.shape, widths_zyx, strict=True))] = mask
+    return around
+
+
 def checked_spacing(spacing_mm_zyx: Sequence[float]) -> SpacingZyx:
     """Three positive lengths. Raises: ValueError otherwise."""
     if len(spacing_mm_zyx) != 3 or not all(math.isfinite(s) and s > 0 for s in spacing_mm_zyx):
@@ -58,7 +65,11 @@ class MaskPair:
         checked_pair(reference, predicted)
         spacing = checked_spacing(spacing_mm_zyx)
         box = _joint_box(reference, predicted)
-        return cls(reference=np.pad(reference[box], 1), predicted=np.pad(predicted[box], 1), spacing_mm_zyx=spacing)
+        return cls(
+            reference=with_rim(reference[box], (1, 1, 1)),
+            predicted=with_rim(predicted[box], (1, 1, 1)),
+            spacing_mm_zyx=spacing,
+        )
 
     @property
     def either_is_empty(self) -> bool:

@@ -8,7 +8,7 @@ from scipy.ndimage import distance_transform_edt
 from scipy.spatial import KDTree
 
 from femseg.metrics.columns import Columns
-from femseg.metrics.masks import Mask
+from femseg.metrics.masks import Mask, with_rim
 
 _NEIGHBOURHOOD = 1.2  # in units of the largest spacing: how far the voxels around are tried one by one
 
@@ -55,8 +55,8 @@ def _touching(
 ) -> tuple[NDArray[np.float64], NDArray[np.int_], NDArray[np.int_]]:
     """Distances to targets within the neighbourhood; which voxels met none, by place in C order and by (z, y, x)."""
     reach = np.ceil(_NEIGHBOURHOOD * spacing_mm.max() / spacing_mm).astype(int)
-    around = np.ascontiguousarray(np.pad(to_voxels, [(n, n) for n in reach]))  # np.pad keeps a Fortran order
-    places = np.flatnonzero(np.pad(from_voxels, [(n, n) for n in reach]))
+    around = with_rim(to_voxels, reach)
+    places = np.flatnonzero(with_rim(from_voxels, reach))
     strides = np.array(around.strides) // around.itemsize
     targets = around.ravel()
     distances_mm = np.zeros(places.size)

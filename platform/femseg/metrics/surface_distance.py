@@ -52,7 +52,7 @@ class SurfaceDistances:
         surface-distance gives the two directed means; this is their mean weighted by the two surfaces' areas.
         """
         both = (self.from_reference, self.from_predicted)
-        return float(sum(d.distances_mm @ d.areas_mm2 for d in both) / sum(d.areas_mm2.sum() for d in both))
+        return float(sum((d.distances_mm * d.areas_mm2).sum() for d in both) / sum(d.areas_mm2.sum() for d in both))
 
     @property
     def hausdorff_mm(self) -> float:

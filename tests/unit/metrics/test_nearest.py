@@ -39,7 +39,7 @@ def test_scattered_targets_are_found_in_every_direction():
     )
 
 
-@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 0.6, 0.7), (0.3, 2.0, 0.9)])
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 1.0), (5.0, 0.6, 0.7), (0.3, 2.0, 0.9), (0.05, 2.0, 0.9)])
 def test_the_search_by_columns_is_exact_within_its_reach_and_says_infinite_beyond(spacing):
     rng = np.random.default_rng(1)
     targets, asked = rng.random((2, 30, 24, 26)) > np.array([0.998, 0.9])[:, None, None, None]
