@@ -5,9 +5,10 @@ from pathlib import Path
 
 from femseg.door import door
 from femseg.networks.package import load_package
+from femseg.services.described_training import Training
 from femseg.services.tracking import connect, find_run
 from pipelines.evaluate import evaluate
-from pipelines.train import Training, carried_out, refuse_unfit_repeats
+from pipelines.train import carried_out, refuse_unfit_repeats
 
 REPEATS = Path("results/repeats")
 

@@ -1,25 +1,22 @@
 """Stage `train`: the V-Net on one input mode, data-parallel on Ray Train; leaves the model package and its curves."""
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 
-from femseg.cohorts.manifest import Manifest, read_manifest
 from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.comparison.repeats import RepeatSettings, refuse_unfit
 from femseg.door import door
-from femseg.durable import read_json, sha256_of_file
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.durable import sha256_of_file
 from femseg.inference.verdict import training_range
 from femseg.networks.package import write_package
-from femseg.networks.vnet import VNetSettings
 from femseg.promotion.lineage import dvc_hashes, lineage, software_versions
 from femseg.services.clusters import ray_session
+from femseg.services.described_training import BEST, MANIFEST, MASKS, Training, described_job, main_training
 from femseg.services.jobs import job_tags
 from femseg.services.recorded_curve import record_curve
-from femseg.services.storage import StorageSettings, open_storage
+from femseg.services.storage import open_storage
 from femseg.services.storage_data import publish
 from femseg.services.storage_packages import upload_package
 from femseg.services.tracking import (
@@ -37,92 +34,13 @@ from femseg.services.training_job import (
     fit_job,
     is_complete,
     mlflow_run_kept,
-    training_job,
 )
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
 from femseg.training.run_identity import nearest_other_run
 from femseg.training.session import FitResult
-from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.settings import TrainSettings
 from femseg.training.surroundings import Surroundings
-
-MASKS, SPLIT, MANIFEST = Path("data/arrays/mask"), Path("data/split.json"), Path("data/cohort/manifest.json")
-BEST = Path("results/search/best.json")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """Which training this is, what it reads and where its outputs go.
-
-    Attributes:
-        name: in words, as on the terminal; its MLflow run has it with hyphens.
-        split: its split.json.
-        model, curves: folders of package and curves.
-        seed: instead of `train.seed`; None leaves that.
-        parent_run_id: the MLflow run that it repeats; None for the model to register.
-        tags: more of its MLflow run.
-    """
-
-    name: str
-    input_mode: str
-    split: Path
-    model: Path
-    curves: Path
-    seed: int | None = None
-    parent_run_id: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def inputs(self) -> Path:
-        """The array store of its input mode."""
-        return Path("data/arrays") / self.input_mode
-
-    @property
-    def split_out(self) -> str:
-        """The DVC out that holds its split.json."""
-        return (self.split if self.split == SPLIT else self.split.parent).as_posix()
-
-
-def learning_rate(settings: TrainSettings, input_mode: str) -> float:
-    """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
-    if settings.learning_rate != "search":
-        return float(settings.learning_rate)
-    found = read_json(BEST).get("best", {}).get(input_mode)
-    if found is None:
-        fault = Fault(
-            id="CFG-02",
-            file="params.yaml",
-            problem=f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'",
-            fix="set search.enabled to true, or give train.learning_rate a number",
-            exit_code=ExitCode.USAGE,
-        )
-        raise Refusal(fault)
-    return float(found["learning_rate"])
-
-
-def refuse_one_sided(manifest: Manifest) -> None:
-    """A left femur mirrored is a right one: where one side is the foreground, mirroring would teach a wrong label."""
-    sides = sorted({case.femur for case in manifest.cases} - {"all"})
-    if sides:
-        fault = Fault(
-            id="CFG-02",
-            file="params.yaml",
-            problem=f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone",
-            fix="set it to false, or cohort.femur to all",
-            exit_code=ExitCode.USAGE,
-        )
-        raise Refusal(fault)
-
-
-def main_training(input_mode: str) -> Training:
-    """The training of the model that may be registered."""
-    return Training(
-        name=f"train {input_mode}",
-        input_mode=input_mode,
-        split=SPLIT,
-        model=Path("models") / input_mode,
-        curves=Path("results/train") / input_mode,
-    )
 
 
 def refuse_unfit_repeats() -> None:
@@ -133,27 +51,6 @@ def refuse_unfit_repeats() -> None:
         read_section(SplitSettings, "split"),
         seed=train.seed,
         searched=train.learning_rate == "search",
-    )
-
-
-def described_job(training: Training) -> TrainingJob:
-    """The job that params.yaml, the arrays, the split and the search describe."""
-    train = read_section(TrainSettings, "train")
-    optimisation = read_section(OptimisationSettings, "optimisation")
-    augmentation = optimisation.augmentation
-    if augmentation.enabled and augmentation.mirror_left_right:
-        refuse_one_sided(read_manifest(MANIFEST))
-    seed = train.seed if training.seed is None else training.seed
-    return training_job(
-        inputs=training.inputs,
-        masks=MASKS,
-        split=training.split,
-        runs=Path("runs/train"),
-        name=training.input_mode,
-        network=read_section(VNetSettings, "network"),
-        optimisation=optimisation,
-        train=replace(train, learning_rate=learning_rate(train, training.input_mode), seed=seed),
-        storage=read_section(StorageSettings, "storage"),
     )
 
 
