@@ -10,7 +10,7 @@ from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.comparison.repeats import RepeatSettings, refuse_unfit
 from femseg.door import door
-from femseg.durable import read_json, sha256_of_file
+from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.inference.verdict import training_range
 from femseg.networks.package import write_package
@@ -41,6 +41,7 @@ from femseg.services.training_job import (
 )
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
+from femseg.training.found_rate import found_rate
 from femseg.training.run_identity import nearest_other_run
 from femseg.training.session import FitResult
 from femseg.training.settings import OptimisationSettings, TrainSettings
@@ -87,7 +88,7 @@ def learning_rate(settings: TrainSettings, input_mode: str) -> float:
     """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
     if settings.learning_rate != "search":
         return float(settings.learning_rate)
-    found = read_json(BEST).get("best", {}).get(input_mode)
+    found = found_rate(BEST, input_mode)
     if found is None:
         fault = Fault(
             id="CFG-02",
@@ -97,7 +98,7 @@ def learning_rate(settings: TrainSettings, input_mode: str) -> float:
             exit_code=ExitCode.USAGE,
         )
         raise Refusal(fault)
-    return float(found["learning_rate"])
+    return found
 
 
 def refuse_one_sided(manifest: Manifest) -> None:
