@@ -3,10 +3,12 @@
 import json
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 
-from femseg.errors import Refusal, printable
+from femseg.errors import Refusal, printable, without_credentials
 
 
 def debugging() -> bool:
@@ -14,9 +16,18 @@ def debugging() -> bool:
     return os.environ.get("FEMSEG_DEBUG", "") not in ("", "0")
 
 
+def _traceback_without_credentials(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:
+    """What Python prints of an error that nobody caught; libraries put addresses with passwords into theirs."""
+    sys.stderr.write(without_credentials("".join(traceback.format_exception(kind, error, trace))))
+
+
 @contextmanager
 def door(*, as_json: bool = False) -> Iterator[None]:
     """Run a command's body; turn what it raises into lines on stderr (or JSON on stdout) and the right exit code."""
+    if debugging():
+        sys.excepthook = _traceback_without_credentials
     try:
         yield
     except Refusal as refusal:
@@ -33,7 +44,8 @@ def door(*, as_json: bool = False) -> Iterator[None]:
     except Exception as error:
         if debugging():
             raise
-        problem = f"{type(error).__name__}: {printable(' '.join(str(error).split()))[:400]}"
+        words = without_credentials(" ".join(str(error).split()))
+        problem = f"{type(error).__name__}: {printable(words)[:400]}"
         fix = "this is a fault of femseg; run again with FEMSEG_DEBUG=1 and report the traceback"
         if as_json:
             said = {"id": "INTERNAL", "file": "femseg", "problem": problem, "fix": fix, "exit_code": 1}

@@ -1,5 +1,6 @@
 """Refusals: what was found, what was expected, what to do; one line and one exit code each."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import IntEnum
@@ -26,9 +27,17 @@ def printable(name: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(name))
 
 
+_CREDENTIALS = re.compile(r"(?<=://)[^\s/]*@")
+
+
+def without_credentials(text: str) -> str:
+    """Text in which every address has lost its user name and password: libraries repeat addresses in their errors."""
+    return _CREDENTIALS.sub("", text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """One thing that is wrong with one file, series or setting.
+    """One thing that is wrong with one file, series or setting. Addresses in its words lose their passwords.
 
     Attributes:
         id: case of the acceptance matrix, for instance "IN-04".
@@ -43,6 +52,10 @@ class Fault:
     problem: str
     fix: str
     exit_code: ExitCode = ExitCode.INPUT_REFUSED
+
+    def __post_init__(self) -> None:
+        for name in ("file", "problem", "fix"):
+            object.__setattr__(self, name, without_credentials(getattr(self, name)))
 
     def __str__(self) -> str:
         problem, fix = self.problem.rstrip("."), self.fix.rstrip(".")

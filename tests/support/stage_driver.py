@@ -1,6 +1,6 @@
-"""Run the stages `cohort` and `arrays --kind mask` in each of some folders that hold a params.yaml.
+"""Run the stages `cohort` and `arrays --kind …` with one Ray in each of some folders that hold a params.yaml.
 
-python stage_driver.py <folder> …
+python stage_driver.py [--kind=mask] <folder> …
 """
 
 import os
@@ -13,8 +13,10 @@ from pipelines import arrays, cohort
 
 
 def main() -> None:
-    folders = sys.argv[1:]
-    sys.argv = ["arrays", "--kind", "mask"]
+    kinds, folders = (
+        [word for word in sys.argv[1:] if word.startswith("--kind=") == option] for option in (True, False)
+    )
+    sys.argv = ["arrays", *(kinds or ["--kind=mask"])]
     os.environ["RAY_ADDRESS"] = Cluster(initialize_head=True, head_node_args={"num_cpus": 2}).address
     for folder in folders:
         os.chdir(folder)

@@ -1,6 +1,7 @@
 """From an output to its record, its CTs and its models; and back: what a folder holds that came of a model."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -13,6 +14,8 @@ from femseg.promotion.links import Link, shortened
 from femseg.promotion.materials import Materials
 from femseg.promotion.records import FOLDER_RECORD, OutputRecord, RecordKind, is_record, read_record
 
+_EVALUATION = re.compile(r"evaluation of (?P<mode>\w+)")
+_REPEAT = re.compile(r"repeat of (?P<mode>\w+), fold (?P<fold>\d+), seed (?P<seed>\d+)")
 _NOT_SEARCHED = {"mlruns", "runs", "node_modules"}  # MLflow's copies, checkpoints; hidden folders neither
 
 
@@ -114,16 +117,32 @@ def about_case(record: OutputRecord, file: Path) -> OutputRecord:
 
 
 def evaluation_links(record: OutputRecord, root: Path) -> list[Link]:
-    """From a report to the evaluations that it tells of."""
+    """From a report to the evaluations that it tells of, those of repeats with other folds and seeds among them."""
     links = []
-    for name, sha256 in record.sources.items():
-        what, _, mode = name.partition(" of ")
-        if what == "evaluation":
-            path = root / "results" / "evaluate" / mode / FOLDER_RECORD
-            same = path.is_file() and sha256_of_file(path) == sha256
-            note = f"as {path.parent} says" if same else "another one lies in results/, or none; `dvc checkout`"
-            links.append(Link(what=name, value=sha256, state="holds" if same else "not here", note=note))
+    for name, sha256, path in _evaluations(record, root):
+        same = path.is_file() and sha256_of_file(path) == sha256
+        note = f"as {path.parent} says" if same else "another one lies in results/, or none; `dvc checkout`"
+        links.append(Link(what=name, value=sha256, state="holds" if same else "not here", note=note))
     return links
+
+
+def _evaluations(record: OutputRecord, root: Path) -> Iterator[tuple[str, str, Path]]:
+    """What a report calls an evaluation, the SHA-256 of its record, and where that lies."""
+    for name, sha256 in record.sources.items():
+        if found := _EVALUATION.fullmatch(name):
+            yield name, sha256, root / "results" / "evaluate" / found["mode"] / FOLDER_RECORD
+        elif found := _REPEAT.fullmatch(name):
+            folder = f"fold-{found['fold']}-seed-{found['seed']}"
+            yield name, sha256, root / "results" / "repeats" / folder / found["mode"] / FOLDER_RECORD
+
+
+def with_evaluated_cts(record: OutputRecord, root: Path) -> OutputRecord:
+    """A report's or card's record with the CTs of its evaluations, as far as these lie here and are the ones."""
+    cts = dict(record.cts)
+    for _, sha256, path in _evaluations(record, root):
+        if path.is_file() and sha256_of_file(path) == sha256:
+            cts |= read_record(path).cts
+    return replace(record, cts=cts)
 
 
 def same_sources(record: OutputRecord, lineage: Mapping[str, Any]) -> list[Link]:

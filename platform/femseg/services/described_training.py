@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from femseg.cohorts.manifest import Manifest, read_manifest
-from femseg.durable import read_json
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.vnet import VNetSettings
 from femseg.services.storage import StorageSettings
 from femseg.services.training_job import TrainingJob, training_job
 from femseg.settings import read_section
+from femseg.training.found_rate import found_rate
 from femseg.training.settings import OptimisationSettings, TrainSettings
 
 MASKS, SPLIT, MANIFEST = Path("data/arrays/mask"), Path("data/split.json"), Path("data/cohort/manifest.json")
@@ -54,7 +54,7 @@ def learning_rate(settings: TrainSettings, input_mode: str) -> float:
     """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
     if settings.learning_rate != "search":
         return float(settings.learning_rate)
-    found = read_json(BEST).get("best", {}).get(input_mode)
+    found = found_rate(BEST, input_mode)
     if found is None:
         fault = Fault(
             id="CFG-02",
@@ -64,7 +64,7 @@ def learning_rate(settings: TrainSettings, input_mode: str) -> float:
             exit_code=ExitCode.USAGE,
         )
         raise Refusal(fault)
-    return float(found["learning_rate"])
+    return found
 
 
 def refuse_one_sided(manifest: Manifest) -> None:

@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import ExitCode, Fault, Refusal, without_credentials
 from femseg.promotion.lineage import git_state
 from femseg.services.mlflow_heartbeat import END_REASON, ENDED, heartbeat, life_tags, reopen
 from femseg.services.run_memory import RunMemory
@@ -105,8 +105,9 @@ def run_with_true_status(client: MlflowClient, run_id: str) -> Iterator[None]:
             stopped = isinstance(error, KeyboardInterrupt | SystemExit) or (
                 isinstance(error, Refusal) and error.exit_code == ExitCode.RESUMABLE
             )
+            reason = without_credentials(f"{type(error).__name__}: {error}")
             with suppress(MlflowException):
-                end_run(client, run_id, "KILLED" if stopped else "FAILED", reason=f"{type(error).__name__}: {error}")
+                end_run(client, run_id, "KILLED" if stopped else "FAILED", reason=reason)
             if isinstance(error, MlflowException):
                 raise no_answer(client.tracking_uri, error) from error
             raise

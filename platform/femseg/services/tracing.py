@@ -22,6 +22,7 @@ from femseg.promotion.output_links import (
     outputs_of,
     same_sources,
     trained_series,
+    with_evaluated_cts,
 )
 from femseg.promotion.records import FOLDER_RECORD, OutputRecord, read_record, record_of
 from femseg.services.dvc_data import materials_of
@@ -161,7 +162,7 @@ def _output_links(path: Path, registry: Registry | None, materials: Materials) -
     place, wanted = found[0], None if path.is_dir() else path
     record = read_record(place)
     links = [*file_links(place, record, wanted), *evaluation_links(record, materials.root)]
-    record = about_case(record, path)
+    record = with_evaluated_cts(about_case(record, path), materials.root)
     for mode, sha256 in record.models.items():
         links += [replace(link, of=mode) for link in _model_links(mode, sha256, record, registry, materials)]
     return tuple(links)

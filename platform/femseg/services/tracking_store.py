@@ -36,7 +36,7 @@ def open_store(uri: str) -> MlflowClient:
         else:
             require_schema(uri)
         return client_of(uri)
-    except STORE_ERRORS as error:
+    except (*STORE_ERRORS, ImportError) as error:
         raise no_answer(uri, error) from error
 
 
@@ -52,6 +52,9 @@ def no_answer(uri: str, error: Exception) -> Refusal:
     if isinstance(error, MlflowException) and error.get_http_status_code() in (401, 403):
         problem = "the tracking server does not take the user name and password, or they may not do this"
         fix = "put the right ones into ~/.mlflow/credentials"
+    elif isinstance(error, ImportError):
+        problem = f"the Python package {error.name}, by which this database is reached, is not installed"
+        fix = "install it, or give MLFLOW_TRACKING_URI the address of an MLflow server"
     else:
         problem = f"the tracking store does not answer ({type(error).__name__})"
         fix = "start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local store"

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -152,3 +153,58 @@ def test_the_card_of_the_registered_version_comes_back_and_has_a_lineage_of_its_
     assert "| Dice (DSC) ↑ |" in (tmp_path / "card/model_card.md").read_text()
     found = json.loads(femseg(project, "lineage", str(tmp_path / "card/model_card.html"), "--json").stdout)
     assert {link["state"] for link in found["links"]} == {"holds"}
+
+
+def _series(found) -> set[str]:
+    return {link["value"] for link in found["links"] if link["what"].startswith("CT series")}
+
+
+@pytest.mark.slow
+def test_from_a_cts_hash_to_every_mask_made_of_it_and_back_from_each_kind_of_output(copy):
+    """Both ways, for a mask of the evaluation on each grid, one of `femseg segment`, report, card, package, version."""
+    case = json.loads((copy / "data/split.json").read_text())["parts"]["test"][0]
+    mode = registered_mode(copy)
+    ct = copy / "data/cohort/studies" / _study_of(copy, case)
+    (copy / "out").mkdir()
+    femseg(copy, "segment", str(ct), "-o", "out/femur.nii.gz", "--accept-hu")
+    femseg(copy, "card", "challenger", "-o", "out/card")
+    (hash_of_ct,) = _series(json.loads(femseg(copy, "lineage", "out/femur.nii.gz", "--json").stdout))
+    found = json.loads(femseg(copy, "lineage", hash_of_ct, "--json").stdout)
+    assert [(link["value"], link["state"]) for link in found["links"]] == [(hash_of_ct, "holds")]
+    outputs = {output["path"]: output["state"] for output in found["outputs"]}
+    masks = {
+        f"results/evaluate/{of}/{grid}"
+        for of in ("raw", "gradient")
+        for grid in (f"network_grid/{case}.npy", f"ct_grid/{case}.nii.gz")
+    } | {"out/femur.nii.gz"}
+    assert {path for path in outputs if path.endswith((".npy", ".nii.gz"))} == masks
+    told = {"reports/comparison.html", "out/card/model_card.html"}
+    assert told <= outputs.keys()
+    assert set(outputs.values()) == {"holds"}
+    for subject in (*masks, *told, f"models/{mode}", "challenger", "1", "reports"):
+        assert hash_of_ct in _series(json.loads(femseg(copy, "lineage", subject, "--json").stdout)), subject
+
+
+@pytest.mark.slow
+def test_an_altered_mask_breaks_the_lineage_of_its_ct_and_a_moved_evaluation_that_of_the_report(copy):
+    case = json.loads((copy / "data/split.json").read_text())["parts"]["test"][0]
+    mask = copy / f"results/evaluate/raw/network_grid/{case}.npy"
+    content = mask.read_bytes()
+    mask.unlink()
+    mask.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    done = femseg(copy, "lineage", case, rc=4)
+    assert "error LN-01" in done.stderr
+    assert f"{case}.npy was altered" in done.stderr
+    mask.write_bytes(content)
+    shutil.move(copy / "results/evaluate/raw", copy / "elsewhere")
+    found = json.loads(femseg(copy, "lineage", "reports/comparison.html", "--json").stdout)
+    assert {link["what"]: link["state"] for link in found["links"]}["evaluation of raw"] == "not here"
+    (copy / "reports/comparison.html").unlink()
+    done = femseg(copy, "lineage", "reports", rc=4)
+    assert "comparison.html" in done.stderr
+
+
+def _study_of(project, case: str) -> str:
+    """The folder of a case's CT below the cohort's studies, by its first file."""
+    cases = {one["case_id"]: one for one in json.loads((project / "data/cohort/manifest.json").read_text())["cases"]}
+    return str(Path(cases[case]["ct"]["files"][0]["path"]).parent)
