@@ -133,6 +133,14 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
     }
 
 
+def repeats_said(repeats: RepeatSettings) -> dict[str, str]:
+    """The trainings behind a report of several folds or seeds; the hashes of their evaluations fill its record."""
+    if not repeats.trainings:
+        return {}
+    trainings = ", ".join(f"{fold}/{seed}" for fold, seed in repeats.trainings)
+    return {"trainings of each input": f"fold/seed {trainings}; the hash of each one's evaluation is in lineage.json"}
+
+
 def record(files: Iterable[str], split_sha256: str, modes: Sequence[str], repeats: RepeatSettings) -> OutputRecord:
     """Which models and which evaluations of them stand behind the report."""
     return OutputRecord(
@@ -176,7 +184,7 @@ def main() -> None:
             for mode in modes
         },
         composition=() if len(repeats.folds) > 1 else (DATA_HEAD, *data_rows(manifest.cases, split)),
-        provenance=provenance(manifest, split, modes),
+        provenance=provenance(manifest, split, modes) | repeats_said(repeats),
         groups=case_groups(case for case in manifest.cases if case.case_id in tested),
         confidence=settings.confidence,
         resamples=settings.resamples,

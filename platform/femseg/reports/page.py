@@ -80,7 +80,7 @@ def comparison_page(
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
-    environment.filters["width_in"] = _width_in
+    environment.filters["width_in"] = width_in
     environment.filters["unbroken"] = _unbroken
     deciding = headline_comparisons(comparisons)
     return environment.get_template("comparison.html.j2").render(
@@ -105,7 +105,7 @@ def comparison_page(
     )
 
 
-def _width_in(png: bytes) -> str:
+def width_in(png: bytes) -> str:
     """Width at which a figure was drawn, in inches: at this width its type has the size that it was given."""
     return f"{int.from_bytes(png[16:20], 'big') / PIXELS_PER_INCH:.2f}"  # PNG: the header's width, big-endian
 
