@@ -1,7 +1,9 @@
 """Stage `compare`: the paper's table and figures for this cohort, and what a plain threshold would have scored."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
@@ -17,6 +19,7 @@ from femseg.durable import read_json, sha256_of_file
 from femseg.metrics.scorecard import CaseScore, read_scores, score
 from femseg.progress import progress
 from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
+from femseg.reports.card_data import DATA_HEAD, data_rows
 from femseg.reports.case_pictures import read_picture
 from femseg.reports.comparison import write_comparison_report
 from femseg.reports.evidence import CasePicture, ComparisonEvidence, read_curve
@@ -26,6 +29,7 @@ from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
 from femseg.volumes.volume import MaskVolume
 
 MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
+QUARANTINE = MANIFEST.with_name("quarantine.json")
 EVALUATED, TRAINED, MODELS, REPORTS = Path("results/evaluate"), Path("results/train"), Path("models"), Path("reports")
 SEARCHED, REPEATED = Path("results/search"), Path("results/repeats")
 
@@ -83,21 +87,58 @@ def cases_by_part(repeats: RepeatSettings, split: Split, tested: int) -> dict[st
     return {part: len(getattr(split, part)) for part in ("train", "validation", "test")}
 
 
+def left_out() -> str:
+    """What intake left out of the cohort: how many studies, and for which faults."""
+    if not QUARANTINE.exists():
+        return "nothing: a faulty study would have stopped the pipeline (cohort.quarantine is off)"
+    studies = read_json(QUARANTINE)["studies"]
+    faults = Counter(fault["id"] for study in studies for fault in study["faults"])
+    named = ", ".join(f"{count} × {fault}" for fault, count in sorted(faults.items()))
+    return f"{len(studies)} studies ({named}), listed in {QUARANTINE}" if studies else "nothing: no study had a fault"
+
+
+def code_of(lineage: Mapping[str, Any]) -> str:
+    """The commit that trained a package."""
+    git = lineage["git"]
+    if not git["commit"]:
+        return "no git repository"
+    return git["commit"] + (" (tracked files differed from it)" if git["modified"] else "")
+
+
 def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[str, str]:
-    """Where the report's numbers come from, by hashes."""
+    """Where the report's numbers come from, by hashes that `femseg lineage` follows.
+
+    Run ids differ from run to run and would give the same inputs another report: the runs are found by package.
+    """
     package = {mode: read_json(MODELS / mode / "model.json") for mode in modes}
+    lineage = {mode: read_json(MODELS / mode / "lineage.json") for mode in modes}
     training = {mode: package[mode]["training"]["train"] for mode in modes}
+    stored = {path: md5 for of_mode in lineage.values() for path, md5 in of_mode["dvc_md5"].items()}
+    patients = len({case.patient_id for case in manifest.cases})
     return {
-        "cases": str(len(manifest.cases)),
+        "cohort": f"{len(manifest.cases)} cases of {patients} patients",
+        "left out at intake": left_out(),
         "manifest SHA-256": sha256_of_file(MANIFEST),
         "split SHA-256": split.sha256,
-        **{f"model {mode} SHA-256": sha256_of_file(MODELS / mode / "MANIFEST.json") for mode in modes},
+        **{f"DVC MD5 of {path}": md5 for path, md5 in sorted(stored.items())},
+        **{f"package {mode} SHA-256": sha256_of_file(MODELS / mode / "MANIFEST.json") for mode in modes},
+        **{f"git commit of package {mode}": code_of(lineage[mode]) for mode in modes},
         **{
-            f"training {mode}": f"learning rate {train['learning_rate']:g}, {train['max_iterations']} iterations"
+            f"training {mode}": f"learning rate {train['learning_rate']:.3g}, {train['max_iterations']} iterations, "
+            f"seed {lineage[mode]['seed']}"
             for mode, train in training.items()
         },
+        **{f"evaluation {mode} SHA-256": sha256_of_file(EVALUATED / mode / FOLDER_RECORD) for mode in modes},
         "software": ", ".join(f"{name} {version}" for name, version in package[modes[0]]["versions"].items()),
     }
+
+
+def repeats_said(repeats: RepeatSettings) -> dict[str, str]:
+    """The trainings behind a report of several folds or seeds; the hashes of their evaluations fill its record."""
+    if not repeats.trainings:
+        return {}
+    trainings = ", ".join(f"{fold}/{seed}" for fold, seed in repeats.trainings)
+    return {"trainings of each input": f"fold/seed {trainings}; the hash of each one's evaluation is in lineage.json"}
 
 
 def record(files: Iterable[str], split_sha256: str, modes: Sequence[str], repeats: RepeatSettings) -> OutputRecord:
@@ -142,7 +183,8 @@ def main() -> None:
             or (read_curve(TRAINED / mode),)
             for mode in modes
         },
-        provenance=provenance(manifest, split, modes),
+        composition=() if len(repeats.folds) > 1 else (DATA_HEAD, *data_rows(manifest.cases, split)),
+        provenance=provenance(manifest, split, modes) | repeats_said(repeats),
         groups=case_groups(case for case in manifest.cases if case.case_id in tested),
         confidence=settings.confidence,
         resamples=settings.resamples,

@@ -6,6 +6,7 @@ empty registry runs this once more (`make register`).
 
 import math
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from mlflow.tracking import MlflowClient
@@ -51,6 +52,7 @@ MODELS, TRAINED, EVALUATED, REPORTS = (
     Path("results/evaluate"),
     Path("reports"),
 )
+FIGURES = REPORTS / "figures"
 
 
 def training_run(client: MlflowClient, experiment_id: str, input_mode: str, package: ModelPackage) -> str:
@@ -97,6 +99,20 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
     client.log_dict(run_id, masks_md5, f"{EVIDENCE}/{EVALUATED_MD5}")
     client.log_artifacts(run_id, str(REPORTS), "report")
     client.set_tag(run_id, "evidence_sha256", evidence_sha256)
+
+
+def log_figures(client: MlflowClient, experiment_id: str, packages: Iterable[ModelPackage]) -> None:
+    """The report's figures on the runs of the inputs that were not registered: each run shows what became of it.
+
+    A package that no run of this store trained is passed over; figures that are there already are not sent again.
+    """
+    figures = {path.name: sha256_of_file(path) for path in sorted(FIGURES.iterdir())}
+    for package in packages:
+        run_id = find_run(client, experiment_id, tag="package_sha256", value=package.sha256)
+        if run_id is None or client.get_run(run_id).data.tags.get("figures_sha256") == sha256_of_json(figures):
+            continue
+        client.log_artifacts(run_id, str(FIGURES), f"report/{FIGURES.name}")
+        client.set_tag(run_id, "figures_sha256", sha256_of_json(figures))
 
 
 def keep_predictions(client: MlflowClient, version: int, input_mode: str, package: ModelPackage) -> None:
@@ -154,6 +170,7 @@ def main() -> None:
     run_id = training_run(client, experiment_id, candidate.input_mode, package)
     with artefacts_taken(client, "model and evidence"):
         log_evidence(client, run_id, candidate.input_mode, package)
+        log_figures(client, experiment_id, (other for mode, other in packages.items() if mode != candidate.input_mode))
         registration = register_package(
             client,
             MODELS / candidate.input_mode,

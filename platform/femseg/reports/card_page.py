@@ -11,7 +11,7 @@ from femseg.reports.card_facts import SCORES_FIGURE, WORST_FIGURE, CardFacts, Se
 from femseg.reports.evidence import CasePicture
 from femseg.reports.model_card import card_sections
 from femseg.reports.overlays import overlays
-from femseg.reports.page import PageFigure
+from femseg.reports.page import PageFigure, width_in
 from femseg.reports.score_strips import score_strips
 from femseg.reports.style import DARK, LIGHT, Theme
 
@@ -83,6 +83,7 @@ def card_html(facts: CardFacts, sections: Sequence[Section], figures: Mapping[st
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
+    environment.filters["width_in"] = width_in
     dice = [row.dice for row in facts.on_grid("native")]
     return environment.get_template("card.html.j2").render(
         title=card_title(facts),
@@ -108,7 +109,8 @@ def _figures(facts: CardFacts, pictures: Sequence[CasePicture]) -> dict[str, Pag
     figures = {
         SCORES_FIGURE: PageFigure(
             title="Every test case",
-            caption="Each dot is a test case on the CT's own grid; beside the dots mean ± standard deviation.",
+            caption=f"Scores of n = {len(rows[facts.mode])} test cases on the CT's own grid: each dot is a case; "
+            "beside the dots mean ± standard deviation.",
             light=strips(LIGHT),
             dark=strips(DARK),
             is_image=False,
@@ -120,8 +122,8 @@ def _figures(facts: CardFacts, pictures: Sequence[CasePicture]) -> dict[str, Pag
         drawn = overlays(dict(zip(names, pictures, strict=False)), modes=[facts.mode], dice=dice)
         figures[WORST_FIGURE] = PageFigure(
             title="The worst test cases",
-            caption="From left to right, worst first: annotation in yellow, the prediction in colour over it, Dice, "
-            "on the network grid; the slices with most annotated femur.",
+            caption="From left to right, lowest Dice on the CT's own grid first: annotation in yellow, the prediction "
+            "in colour over it, and its Dice, on the network grid; the slices with most annotated femur.",
             light=drawn,
             dark=drawn,
             is_image=True,

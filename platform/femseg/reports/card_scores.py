@@ -22,6 +22,7 @@ _FAILURES_HEAD = ("case", "Dice", "Hausdorff 95 % (mm)", "surface (mm)", "volume
 def performance(facts: CardFacts) -> Section:
     """Every metric on both grids, with intervals."""
     statistics = facts.statistics
+    resamples = f"{statistics.resamples:,}".replace(",", "\u00a0")
     tables = {
         GRID_TITLES[grid]: Table(
             head=("metric", "mean ± sd", f"{statistics.confidence * 100:g} % interval", "worst", "cases"),
@@ -36,7 +37,7 @@ def performance(facts: CardFacts) -> Section:
         tables=tables,
         figures=(SCORES_FIGURE,),
         note="Intervals are bootstrap intervals of the mean (BCa, expanded for few cases, "
-        f"{statistics.resamples} resamples of cases, seed {statistics.seed}). They tell how the mean would vary over "
+        f"{resamples} resamples of cases, seed {statistics.seed}). They tell how the mean would vary over "
         "other patients of the same kind, not over other scanners or another training run.",
     )
 

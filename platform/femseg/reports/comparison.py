@@ -62,5 +62,6 @@ def comparison_record(evidence: ComparisonEvidence, comparisons: Sequence[Paired
         "subgroups": {mode: [row.as_plain() for row in rows] for mode, rows in evidence.subgroups().items()},
         "headlines": [headline(comparison) for comparison in headline_comparisons(comparisons)],
         "trainings": scatter_record(evidence),
+        "composition": [list(row) for row in evidence.composition],
         "provenance": dict(evidence.provenance),
     }

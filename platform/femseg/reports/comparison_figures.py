@@ -43,7 +43,7 @@ def worst_case_figures(evidence: ComparisonEvidence, load_picture: LoadPicture) 
         shown = worst_case(load_picture(case_id), dice=dice)
         figures[f"worst_case_{place}.png"] = PageFigure(
             title=f"{_PLACES[place - 1]} case: {case_id}",
-            caption=_WORST_CAPTION if place == 1 else "",
+            caption=_WORST_CAPTION if place == 1 else "As above.",
             light=shown,
             dark=shown,
             is_image=True,
@@ -78,7 +78,8 @@ def _differences_figure(evidence: ComparisonEvidence, comparison: PairedComparis
     )
     return PageFigure(
         title=f"Case by case, {comparison.candidate} − {comparison.baseline}",
-        caption="Paired differences of Dice on the network grid; the line is their mean, the band its "
+        caption=f"Paired differences of Dice of n = {comparison.n} test cases on the network grid; the line is "
+        "their mean, the band its "
         f"{comparison.interval.confidence * 100:g} % bootstrap interval;{margin}"
         + (" Small ticks are single trainings, dots their mean." if evidence.trainings else ""),
         light=drawn(LIGHT),
@@ -98,11 +99,30 @@ def comparison_figures(
     return {**_figures_of_the_paper(evidence, load_picture), **differences}
 
 
+def _curves_caption(evidence: ComparisonEvidence) -> str:
+    trainings = max(len(of_mode) for of_mode in evidence.curves.values())
+    shown = (
+        f"running mean over a fortieth of the training, a line for each of the {trainings} trainings of each input"
+        if trainings > 1
+        else "each iteration, faint, and the running mean over a fortieth of the training; one training of each input"
+    )
+    return (
+        f"Above: Dice loss on the training cases, {shown}; logarithmic scale. Below: mean Dice on the "
+        f"{_validated(evidence)}; a ring marks the best. As figure 3 of the paper."
+    )
+
+
+def _validated(evidence: ComparisonEvidence) -> str:
+    cases = evidence.split_sizes.get("validation")
+    return f"{cases} validation cases" if cases else "validation cases of each fold"
+
+
 def _figures_of_the_paper(evidence: ComparisonEvidence, load_picture: LoadPicture) -> Mapping[str, PageFigure]:
     cases = {label: load_picture(case) for label, case in evidence.pictured_cases().items()}
     shown = cases.get("median") or next(iter(cases.values()))
     scores = {mode: evidence.on_grid(mode, HEADLINE_GRID) for mode in evidence.modes}
     dice = {case.case_id: _dice_of(evidence, case.case_id) for case in cases.values()}
+    dice_of_all = evidence.cases_worst_first()
     threshold = summary(evidence.threshold).get(HEADLINE_GRID)
 
     def strips(theme: Theme) -> bytes:
@@ -113,35 +133,33 @@ def _figures_of_the_paper(evidence: ComparisonEvidence, load_picture: LoadPictur
     return {
         _INPUTS: PageFigure(
             title="What the networks see",
-            caption=f"Case {shown.case_id} on the network grid, true to scale: coronal above, axial below; the slices "
-            "with most annotated femur. Figure 2 of the paper.",
+            caption=f"One test case, {shown.case_id}, on the network grid and true to scale: coronal above, axial "
+            "below; the slices with most annotated femur. As figure 2 of the paper.",
             light=inputs,
             dark=inputs,
             is_image=True,
         ),
         _CURVES: PageFigure(
             title="How they learned",
-            caption="Above: Dice loss of each training iteration, faint, and its running mean over a fortieth of the "
-            "training; logarithmic scale; of several trainings the running mean of each. Below: Dice on the validation "
-            "cases; a ring marks the best. "
-            "Figure 3 of the paper.",
+            caption=_curves_caption(evidence),
             light=learning_curves(evidence.curves, theme=LIGHT),
             dark=learning_curves(evidence.curves, theme=DARK),
             is_image=False,
         ),
         _SCORES: PageFigure(
             title="Every test case",
-            caption="Each dot is a test case on the network grid, a line joins the same case; beside the dots mean ± "
-            "standard deviation. Figure 4 of the paper.",
+            caption=f"Scores of n = {len(dice_of_all)} test cases on the network grid: each dot is a case, a line "
+            "joins the same case; beside the dots mean ± standard deviation. As figure 4 of the paper.",
             light=strips(LIGHT),
             dark=strips(DARK),
             is_image=False,
         ),
         _OVERLAYS: PageFigure(
             title="Where they are right and wrong",
-            caption=f"{', '.join(cases).capitalize()} by Dice averaged over the inputs: annotation in yellow, the "
+            caption=f"{', '.join(cases).capitalize()} of n = {len(dice_of_all)} test cases by Dice averaged over the "
+            "inputs: annotation in yellow, the "
             "prediction in colour over it, so yellow shows where they part. One scale for all; the slices with most "
-            "annotated femur. Figure 5 of the paper.",
+            "annotated femur. As figure 5 of the paper.",
             light=outlined,
             dark=outlined,
             is_image=True,

@@ -72,6 +72,7 @@ class ComparisonEvidence:
         split_sizes: cases by part, for instance {"train": 10, "validation": 2, "test": 6}.
         scores: test scores by input mode, on both grids; "raw", the baseline, comes first. Means over seeds, if each
             mode was trained with several.
+        composition: who is in each part of the split, as a table, its head first; may be empty.
         trainings: the same for each training by itself, by input mode; empty if each mode was trained once.
         threshold: test scores of the plain threshold; may be empty.
         threshold_hu: the threshold.
@@ -89,6 +90,7 @@ class ComparisonEvidence:
     threshold_hu: float
     curves: Mapping[str, Sequence[Sequence[CurvePoint]]]
     provenance: Mapping[str, str]
+    composition: Sequence[tuple[str, ...]] = ()
     trainings: Mapping[str, Sequence[Training]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     confidence: float = 0.95

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from femseg.reports.evidence import CurvePoint
@@ -28,6 +28,9 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[CurvePoint]]], *, the
                 _draw_loss(above, curve, colour, alone=alone, label=mode if place == 0 else None)
                 _draw_validation(below, curve, colour, alone=alone)
         above.set_yscale("log")
+        low, high = above.get_ylim()
+        # A short training stays within one decade, which has no power of ten to be labelled.
+        above.yaxis.set_major_locator(LogLocator(subs=range(1, 10) if high / low < 4 else (1, 2, 5)))
         above.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         above.yaxis.set_minor_formatter(NullFormatter())
         above.set_ylabel("training Dice loss (1 − DSC)")

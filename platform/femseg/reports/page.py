@@ -12,9 +12,10 @@ from femseg.comparison.wording import input_name
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
-from femseg.reports.style import DARK, LIGHT
+from femseg.reports.style import DARK, LIGHT, PIXELS_PER_INCH
 from femseg.reports.table import (
     GRID_TITLES,
+    HOW_TO_CHECK,
     SUBGROUP_HEAD,
     SUBGROUP_NOTE,
     headline,
@@ -79,6 +80,8 @@ def comparison_page(
         lstrip_blocks=True,
     )
     environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
+    environment.filters["width_in"] = width_in
+    environment.filters["unbroken"] = _unbroken
     deciding = headline_comparisons(comparisons)
     return environment.get_template("comparison.html.j2").render(
         evidence=evidence,
@@ -94,10 +97,22 @@ def comparison_page(
         sections=sections,
         cases=_cases(evidence),
         cases_grid=_cases_grid(evidence),
+        composition=evidence.composition,
+        how_to_check=HOW_TO_CHECK,
         metrics=METRICS,
         light_modes=LIGHT.mode_colours(evidence.modes),
         dark_modes=DARK.mode_colours(evidence.modes),
     )
+
+
+def width_in(png: bytes) -> str:
+    """Width at which a figure was drawn, in inches: at this width its type has the size that it was given."""
+    return f"{int.from_bytes(png[16:20], 'big') / PIXELS_PER_INCH:.2f}"  # PNG: the header's width, big-endian
+
+
+def _unbroken(heading: str) -> str:
+    """A heading whose number or unit does not start a line: "95 %", "(mm)"."""
+    return heading.replace(" %", "\u00a0%").replace(" (", "\u00a0(")
 
 
 def _tiles(evidence: ComparisonEvidence) -> list[dict[str, str]]:

@@ -10,6 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 170
+_PLACES = {"raw": 0, "gradient": 1, "both": 2}  # alone on a model's card a mode keeps its colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,7 +25,7 @@ class Theme:
 
     def mode_colours(self, modes: Sequence[str]) -> dict[str, str]:
         """A colour for each input mode; the same mode has the same colour in every figure."""
-        return {mode: self.modes[place % len(self.modes)] for place, mode in enumerate(modes)}
+        return {mode: self.modes[_PLACES.get(mode, place) % len(self.modes)] for place, mode in enumerate(modes)}
 
 
 LIGHT = Theme(

@@ -12,6 +12,11 @@ from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEv
 
 GRID_TITLES: Mapping[Grid, str] = {"network": "On the network grid, as in the paper", "native": "On the CT's own grid"}
 NOTHING = "–"
+HOW_TO_CHECK = (
+    "To check this: femseg lineage reports/comparison.html follows these hashes from this page to the packages, the "
+    "MLflow runs that trained them (their tag package_sha256 is the package's hash), the commit, the split and each CT "
+    "series, and says which link does not hold."
+)
 _MANY_CASES = 20
 
 
@@ -124,7 +129,9 @@ def markdown(
         lines += [f"## Subgroups, {candidate} − {evidence.modes[0]}", "", SUBGROUP_NOTE, ""]
         lines += [*grid_lines(SUBGROUP_HEAD, cells), ""]
     lines += ["## Figures", ""] + [f"![{name}](figures/{name})" for name in figures]
-    lines += ["", *more, "## Provenance", "", *grid_lines(("what", "value"), evidence.provenance.items()), ""]
+    lines += ["", *more, "## Provenance", ""]
+    lines += [*grid_lines(evidence.composition[0], evidence.composition[1:]), ""] if evidence.composition else []
+    lines += [*grid_lines(("what", "value"), evidence.provenance.items()), "", HOW_TO_CHECK, ""]
     lines += ["## Definitions", ""]
     lines += [f"- **{m.heading}**: {m.definition} {m.when_empty} ({m.source})" for m in METRICS]
     return "\n".join(lines) + "\n\nResearch software: not for clinical use without validation.\n"

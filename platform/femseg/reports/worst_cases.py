@@ -16,7 +16,7 @@ from femseg.reports.style import VIEWER, figure, png, styled
 
 FARTHEST_MM = 6.0  # beyond this the colour says "at least"
 _BONE_IN = 3.5  # the height of the longest panel
-_GAP_IN, _SIDE_IN, _HEAD_IN, _FOOT_IN = 0.1, 0.16, 0.62, 0.72
+_GAP_IN, _SIDE_IN, _HEAD_IN, _FOOT_IN = 0.1, 0.16, 0.66, 0.78
 _PLANES: tuple[Plane, ...] = ("coronal", "sagittal", "axial")
 
 
@@ -56,7 +56,7 @@ def worst_case(case: CasePicture, *, dice: Mapping[str, float]) -> bytes:
                 height = view.distance_mm.shape[0] * inches_per_mm
                 axes = panel(made, left, top + (_BONE_IN - height) / 2, width, height)
                 _draw_surface(axes, view)
-                axes.set_title(side, fontsize=8.5, color=VIEWER.muted)
+                axes.set_title(side, fontsize=10, color=VIEWER.muted)
                 left += width + _GAP_IN
         _legend(made, modes)
         return png(made)
@@ -76,7 +76,7 @@ def _draw_plane(axes: Axes, case: CasePicture, window: Window, mode: str, plane:
     draw_outline(axes, case, window, case.reference_zyx, plane, colour=ANNOTATION, width=1.5)
     draw_outline(axes, case, window, case.predicted_zyx[mode], plane, colour=colour, width=1.1)
     draw_scale_bar(axes)
-    axes.set_title(plane, fontsize=8.5, color=VIEWER.muted)
+    axes.set_title(plane, fontsize=10, color=VIEWER.muted)
 
 
 def _draw_surface(axes: Axes, view: BoneView) -> None:
@@ -93,16 +93,16 @@ def _legend(made: Figure, modes: Sequence[str]) -> None:
     outlines = [("annotation", ANNOTATION)] + [(f"{mode} prediction", colours[mode]) for mode in modes]
     handles = [Line2D([], [], color=colour, linewidth=2, label=label) for label, colour in outlines]
     width, height = made.get_size_inches()
-    made.legend(handles=handles, loc="lower left", fontsize=8.5, ncols=1 if width < 7 else len(handles))
-    bar = made.add_axes((1 - (_SIDE_IN + 2.7) / width, 0.46 / height, 2.6 / width, 0.1 / height))
+    made.legend(handles=handles, loc="lower left", fontsize=10, ncols=1 if width < 7 else len(handles))
+    bar = made.add_axes((1 - (_SIDE_IN + 3.3) / width, 0.46 / height, 3.2 / width, 0.1 / height))
     scale = mpl.cm.ScalarMappable(Normalize(-FARTHEST_MM, FARTHEST_MM), "RdBu_r")
     made.colorbar(scale, cax=bar, orientation="horizontal", extend="both")
-    bar.tick_params(labelsize=8, colors=VIEWER.ink, length=2)
-    bar.set_title("predicted surface, mm inside (−) or outside (+)", fontsize=8, color=VIEWER.ink, pad=3)
+    bar.tick_params(labelsize=9.5, colors=VIEWER.ink, length=2)
+    bar.set_title("predicted surface, mm inside (−) or outside (+)", fontsize=9.5, color=VIEWER.ink, pad=3)
 
 
 def _words(made: Figure, left_in: float, top_in: float, words: str, colour: str) -> None:
     width, height = made.get_size_inches()
     made.text(
-        left_in / width, 1 - top_in / height, words, ha="left", va="top", fontsize=10.5, fontweight="bold", color=colour
+        left_in / width, 1 - top_in / height, words, ha="left", va="top", fontsize=12, fontweight="bold", color=colour
     )

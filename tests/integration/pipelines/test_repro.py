@@ -96,6 +96,10 @@ def test_runs_in_mlflow_have_ended_truly_with_their_curves_inputs_and_figures(pr
     assert any(name.startswith("test.native.dice") for name in winner.data.metrics)
     reported = {file.path for file in client.list_artifacts(winner.info.run_id, "report")}
     assert {"report/comparison.html", "report/figures"} <= reported
+    figures = {f"report/figures/{path.name}" for path in (project / "reports/figures").iterdir()}
+    for mode in MODES:  # every figure is with every input's training, not with the registered one's alone
+        (train,) = by_stage(all_runs, "train", input_mode=mode)
+        assert {file.path for file in client.list_artifacts(train.info.run_id, "report/figures")} == figures
 
 
 def test_the_lineage_names_commit_data_and_seed(project, runs):

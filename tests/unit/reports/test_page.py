@@ -1,5 +1,6 @@
 """The HTML page by itself, with stand-in pictures."""
 
+import dataclasses
 import re
 from html.parser import HTMLParser
 
@@ -8,6 +9,8 @@ from scores import case_score
 
 from femseg.metrics.definitions import METRICS
 from femseg.reports.page import PageFigure, comparison_page
+from femseg.reports.style import figure, png
+from femseg.reports.table import markdown
 
 FIGURES = [
     PageFigure(title="Chart", caption="A chart.", light=b"light", dark=b"dark", is_image=False),
@@ -92,6 +95,22 @@ def test_cases_stand_worst_first(evidence_of):
     text = Reader(page_of(evidence)).text
     places = [text.index(case) for case in evidence.cases_worst_first()]
     assert places == sorted(places)
+
+
+def test_the_provenance_says_who_is_in_each_part_and_how_to_check_it(evidence_of):
+    evidence, _ = evidence_of(composition=(("", "training", "test"), ("sex", "5 female", "3 male")))
+    provenance = Reader(page_of(evidence)).text.partition("Where this comes from")[2]
+    for words in ("training", "5 female", "3 male", "ab12", "femseg lineage reports/comparison.html"):
+        assert words in provenance
+    assert "| sex | 5 female | 3 male |" in markdown(evidence, evidence.comparisons(), [])
+
+
+def test_on_a_phone_a_figure_keeps_the_width_at_which_its_type_is_legible(evidence_of):
+    evidence, _ = evidence_of()
+    chart = dataclasses.replace(FIGURES[0], light=png(figure(8.4, 1.0)))
+    page = comparison_page(evidence, evidence.comparisons(), [chart])
+    assert re.search(r"max-width: 640px.*figure\.chart img[^}]*width: max\(100%, var\(--drawn\)\)", page, re.DOTALL)
+    assert "--drawn: 8.40in" in page
 
 
 def test_words_from_outside_cannot_become_markup(evidence_of):
