@@ -24,16 +24,14 @@ class Spoiled:
     Attributes:
         name: starts with its case of the matrix.
         spoil: puts it into a finished project.
-        stages: commands that read it, without Ray unless `ray`.
+        stages: commands that read it before they would start Ray.
         says: id and exit code of their refusal.
-        ray: the stages start Ray before they read it.
     """
 
     name: str
     spoil: Spoil
     stages: tuple[str, ...]
     says: tuple[str, int]
-    ray: bool = False
 
 
 def case_of(project: Path, part: str) -> str:
@@ -136,13 +134,6 @@ SPOILED = (
         spoil=_array("object array", store="data/arrays/mask"),
         stages=(EVALUATE, "compare"),
         says=TORN,
-    ),
-    Spoiled(
-        name="SC_01 objects in an array to train on",
-        spoil=_array("object array", part="train"),
-        stages=(TRAIN, "search"),
-        says=TORN,
-        ray=True,
     ),
     Spoiled(
         name="SC_01 a pickle as the arrays' index",
@@ -261,13 +252,6 @@ SPOILED = (
     ),
     Spoiled(
         name="SC_08 a test case that leads out", spoil=_split_that_leads_out("test"), stages=(EVALUATE,), says=TORN
-    ),
-    Spoiled(
-        name="SC_08 a case to train on that leads out",
-        spoil=_split_that_leads_out("train"),
-        stages=(TRAIN, "search"),
-        says=TORN,
-        ray=True,
     ),
     Spoiled(
         name="SC_06 a YAML tag in the settings",
