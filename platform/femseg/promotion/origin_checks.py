@@ -1,6 +1,5 @@
 """Is it known where a version comes from: a finished run, code, data, settings and seed?"""
 
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from femseg.promotion.test_set import FrozenTestSet
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
-_MODIFIED: Mapping[Any, str] = {True: "tracked files differed from the commit", False: "none"}
 _TRAIN_AGAIN = "run `dvc repro` and `make register` again"
 
 
@@ -55,7 +53,7 @@ def run_checks(run: RunFacts, *, package_sha256: str, max_iterations: int | None
         yield Check(
             id="RG-01",
             name="training curve",
-            passed=run.iterations == max_iterations,
+            passed=0 < max_iterations == run.iterations,
             found=f"ends at iteration {run.iterations}",
             expected=f"{max_iterations}, as the package's settings say",
             fix="let the training end (`dvc repro train`), then `make register`",
@@ -74,7 +72,7 @@ def lineage_checks(
             id="RG-04",
             name="code beside the commit",
             passed=git.get("modified") is False,
-            found=_MODIFIED.get(git.get("modified"), "not recorded"),
+            found=_modified(git.get("modified")),
             expected="none (promotion.yaml: clean_commit)",
             fix="commit, train again with `dvc repro --force train`, and register",
         )
@@ -87,8 +85,18 @@ def lineage_checks(
     training = _mapping(model.get("training"))
     lacking = [key for key in ("train", "optimisation") if not _mapping(training.get(key))]
     yield _lineage_check("training settings", not lacking, found=_lack(lacking), expected="train, optimisation")
+    yield Check(
+        id="RG-04",
+        name="test cases apart from the others",
+        passed=not test_set.not_apart,
+        found=f"{', '.join(test_set.not_apart[:5])} of a patient or CT that stands elsewhere too"
+        if test_set.not_apart
+        else "all of them",
+        expected="no patient of theirs in training or validation, and no CT twice",
+        fix="run `dvc repro split`, or drop the double case; then train again",
+    )
     seed = lineage.get("seed")
-    yield _lineage_check("seed", isinstance(seed, int), found=str(seed), expected="a whole number")
+    yield _lineage_check("seed", type(seed) is int, found=str(seed), expected="a whole number")
     for name, here in (("split", test_set.split.sha256), ("manifest", test_set.manifest_sha256)):
         yield Check(
             id="RG-04",
@@ -100,10 +108,16 @@ def lineage_checks(
         )
 
 
+def wanted_iterations(model: Mapping[str, Any]) -> int:
+    """How long a package's settings say it was trained; 0, which no training is, if they do not say."""
+    iterations = _mapping(_mapping(model.get("training")).get("train")).get("max_iterations")
+    return iterations if type(iterations) is int else 0
+
+
 def validation_check(model: Mapping[str, Any]) -> Check:
     """RG-02: the package's validation Dice is a number that a Dice can be."""
     dice = _mapping(model.get("metrics")).get("validation_dice")
-    usable = isinstance(dice, int | float) and math.isfinite(dice) and 0.0 <= dice <= 1.0
+    usable = isinstance(dice, int | float) and not isinstance(dice, bool) and 0.0 <= dice <= 1.0
     expected = "a number from 0 to 1"
     return Check(
         id="RG-02", name="validation Dice", passed=usable, found=str(dice), expected=expected, fix=_TRAIN_AGAIN
@@ -116,6 +130,12 @@ def _dvc_outs(input_mode: str) -> Sequence[str]:
 
 def _lineage_check(name: str, passed: bool, *, found: str, expected: str) -> Check:
     return Check(id="RG-04", name=name, passed=passed, found=found, expected=expected, fix=_TRAIN_AGAIN)
+
+
+def _modified(recorded: Any) -> str:
+    if not isinstance(recorded, bool):
+        return "not recorded"
+    return "tracked files differed from the commit" if recorded else "none"
 
 
 def _lack(names: Sequence[str]) -> str:

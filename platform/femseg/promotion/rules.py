@@ -4,15 +4,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from femseg.metrics.definitions import METRICS
+from femseg.metrics.definitions import METRICS, metric_named
 from femseg.settings import read_whole
 
 RULES_FILE = Path("promotion.yaml")
+_A_DAY_S = 86_400.0
 
 
 def _require_metric(name: str) -> None:
     if name not in (known := [metric.name for metric in METRICS]):
         raise ValueError(f"metric: expected one of {', '.join(known)}, got {name!r}")
+
+
+def _is_a_share(name: str) -> bool:
+    """Whether a metric lies from 0 to 1."""
+    return not metric_named(name).unit
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,10 +56,12 @@ class NonInferiority:
         _require_metric(self.metric)
         if not self.margin > 0:
             raise ValueError(f"margin: expected a positive number, got {self.margin}")
+        if _is_a_share(self.metric) and self.margin >= 1:
+            raise ValueError(f"margin: expected less than the whole range of {self.metric}, 1, got {self.margin}")
         if not 0.5 <= self.confidence < 1.0:
             raise ValueError(f"confidence: expected from 0.5 up to below 1, got {self.confidence}")
-        if self.resamples < 100:
-            raise ValueError(f"resamples: expected at least 100, got {self.resamples}")
+        if not 100 <= self.resamples <= 1_000_000:
+            raise ValueError(f"resamples: expected from 100 to 1000000, got {self.resamples}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,6 +77,8 @@ class Limits:
     memory_mib: float = 8192.0
 
     def __post_init__(self) -> None:
+        if self.seconds_per_case > _A_DAY_S:
+            raise ValueError(f"seconds_per_case: expected at most {_A_DAY_S:.0f}, got {self.seconds_per_case}")
         for name in ("seconds_per_case", "memory_mib"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name}: expected a positive number, got {getattr(self, name)}")
@@ -102,8 +112,11 @@ class PromotionRules:
     def __post_init__(self) -> None:
         if not self.acceptable:
             raise ValueError("acceptable: expected at least one metric, got none")
-        for name in self.acceptable:
+        for name, bound in self.acceptable.items():
             _require_metric(name)
+            for key in ("mean", "worst_case", "subgroup_mean"):
+                if _is_a_share(name) and not 0.0 <= getattr(bound, key) <= 1.0:
+                    raise ValueError(f"{name}.{key}: expected from 0 to 1, got {getattr(bound, key)}")
         for name in ("fewest_cases", "subgroup_cases"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected 1 or more, got {getattr(self, name)}")

@@ -107,7 +107,10 @@ def read_predictions(folder: Path, *, sha256: str) -> SavedPredictions:
     plain = read_json(index)
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
         raise _refusal(index, f"is no list of predictions of format {FORMAT}")
-    files = dict(plain["files"])
+    files, split = plain.get("files"), plain.get("split")
+    named = isinstance(files, dict) and all(isinstance(sha, str) for sha in files.values()) and _SCORES in files
+    if not isinstance(files, dict) or not named or not isinstance(split, dict):
+        raise _refusal(index, "names no files with their hashes, or no split")
     there = {path.name for path in folder.iterdir()} - {INDEX}
     if odd := sorted(there ^ files.keys()):
         raise _refusal(folder / odd[0], "is missing, or does not belong to the predictions")
@@ -117,9 +120,9 @@ def read_predictions(folder: Path, *, sha256: str) -> SavedPredictions:
     return SavedPredictions(
         folder=folder,
         files=files,
-        package_sha256=str(plain["package_sha256"]),
-        test_set_sha256=str(plain["test_set_sha256"]),
-        split=plain["split"],
+        package_sha256=str(plain.get("package_sha256")),
+        test_set_sha256=str(plain.get("test_set_sha256")),
+        split=split,
     )
 
 

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from femseg.cohorts.case import Case
 from femseg.cohorts.reading import read_case_mask
 from femseg.comparison.bootstrap import mean_interval
-from femseg.metrics.definitions import Metric, metric_named
-from femseg.metrics.scorecard import CaseScore, score
+from femseg.metrics.definitions import METRICS, Metric, metric_named
+from femseg.metrics.scorecard import CaseScore, score, summary
 from femseg.promotion.decision import Check
 from femseg.promotion.rules import Acceptable, NonInferiority, PromotionRules
 from femseg.promotion.test_set import FrozenTestSet
@@ -41,13 +41,16 @@ def recomputed(test_set: FrozenTestSet, femur_zyx: Callable[[Case], NDArray[np.b
 def recorded_checks(scores: Scores, reported: Scores, metrics: Mapping[str, float]) -> Iterator[Check]:
     """RG-03: the scorecard and MLflow say what the masks say."""
     fix = "find out who changed it; run `dvc repro evaluate` and `make register` again"
-    reported_by_case = {row.case_id: row for row in reported if row.grid == "native"}
+    rows = [row for row in reported if row.grid == "native"]
+    reported_by_case = {row.case_id: row for row in rows}
     differing = [row.case_id for row in scores if not _same_scores(row, reported_by_case.get(row.case_id))]
     yield Check(
         id="RG-03",
         name="reported scorecard",
-        passed=not differing,
-        found=f"differs in {len(differing)} of {len(scores)} cases" + (f" ({differing[0]} …)" if differing else ""),
+        passed=not differing and len(rows) == len(scores),
+        found=f"differs in {len(differing)} of {len(scores)} cases"
+        + (f" ({differing[0]} …)" if differing else "")
+        + (f", and has {len(rows)} rows" if len(rows) != len(scores) else ""),
         expected="what the saved masks give",
         fix=fix,
     )
@@ -61,10 +64,29 @@ def recorded_checks(scores: Scores, reported: Scores, metrics: Mapping[str, floa
         expected=f"{here:.6f}, recomputed from the saved masks",
         fix=fix,
     )
+    means = {name: one["mean"] for name, one in summary(scores)["native"].items()}
+    kept = {name: metrics[f"test.native.{name}.mean"] for name in means if f"test.native.{name}.mean" in metrics}
+    wrong = [name for name in kept if not _same_value(means[name], kept[name])]
+    yield Check(
+        id="RG-03",
+        name="means of all metrics in MLflow",
+        passed=not wrong,
+        found=", ".join(f"{name} {kept[name]:.6g}" for name in wrong) or "as recomputed",
+        expected=", ".join(f"{name} {means[name]}" for name in wrong) or "what the saved masks give",
+        fix=fix,
+    )
 
 
 def _same_scores(ours: CaseScore, theirs: CaseScore | None) -> bool:
-    return theirs is not None and math.isclose(ours.dice, theirs.dice, abs_tol=_SAME_VALUE)
+    return theirs is not None and all(
+        _same_value(getattr(ours, metric.name), getattr(theirs, metric.name)) for metric in METRICS
+    )
+
+
+def _same_value(ours: float | None, theirs: float | None) -> bool:
+    if ours is None or theirs is None:
+        return ours is theirs
+    return math.isclose(ours, theirs, rel_tol=_SAME_VALUE, abs_tol=_SAME_VALUE)
 
 
 def acceptable_checks(scores: Scores, test_set: FrozenTestSet, rules: PromotionRules) -> Iterator[Check]:

@@ -1,5 +1,7 @@
 """The test cases that every version is judged on, under one fingerprint: what changes them is seen."""
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +25,7 @@ class FrozenTestSet:
         split: all three parts.
         manifest_sha256: of the cohort's manifest, as lineage.json names it.
         groups: trait → case id → group.
+        not_apart: test cases whose patient is in another part too, or whose CT is another case's as well.
     """
 
     cases: tuple[Case, ...]
@@ -30,6 +33,7 @@ class FrozenTestSet:
     split: Split
     manifest_sha256: str
     groups: CaseGroups
+    not_apart: tuple[str, ...] = ()
 
     @property
     def sha256(self) -> str:
@@ -65,4 +69,16 @@ def read_test_set(manifest: Path = MANIFEST, split: Path = SPLIT) -> FrozenTestS
         split=parts,
         manifest_sha256=sha256_of_file(manifest),
         groups=case_groups(cases),
+        not_apart=_not_apart(cases, [by_id[id_] for id_ in (*parts.train, *parts.validation) if id_ in by_id]),
+    )
+
+
+def _not_apart(tested: Sequence[Case], others: Sequence[Case]) -> tuple[str, ...]:
+    """Whom a test says less about than it seems to: the network met the patient, or the case is counted twice."""
+    known = {case.patient_id for case in others}
+    cts = Counter(tuple(file.sha256 for file in case.ct.files) for case in (*tested, *others))
+    return tuple(
+        case.case_id
+        for case in tested
+        if case.patient_id in known or cts[tuple(file.sha256 for file in case.ct.files)] > 1
     )

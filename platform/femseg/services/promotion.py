@@ -18,7 +18,13 @@ from femseg.networks.package import ModelPackage
 from femseg.progress import progress
 from femseg.promotion.audit import Entry, altered
 from femseg.promotion.decision import Check, Decision
-from femseg.promotion.origin_checks import RunFacts, lineage_checks, run_checks, validation_check
+from femseg.promotion.origin_checks import (
+    RunFacts,
+    lineage_checks,
+    run_checks,
+    validation_check,
+    wanted_iterations,
+)
 from femseg.promotion.reproduction import Reproduction, reproduce
 from femseg.promotion.reproduction_checks import reproduction_checks
 from femseg.promotion.rules import PromotionRules
@@ -133,9 +139,8 @@ def _origin(bench: Bench, version: ModelVersion) -> tuple[list[Check], ModelPack
     except Refusal as refusal:
         failed = _refused(refusal, "stored package", "whole, and the one that was registered", "RG-01")
         return [*run_checks(run, package_sha256=sha256, max_iterations=None), failed], None
-    iterations = package.model.get("training", {}).get("train", {}).get("max_iterations")
     checks = [
-        *run_checks(run, package_sha256=package.sha256, max_iterations=iterations),
+        *run_checks(run, package_sha256=package.sha256, max_iterations=wanted_iterations(package.model)),
         *lineage_checks(package.lineage, package.model, bench.test_set, clean_commit=bench.rules.clean_commit),
         validation_check(package.model),
     ]

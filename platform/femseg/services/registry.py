@@ -62,7 +62,8 @@ def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
 
 def version_number(client: MlflowClient, name: str) -> int:
     """The number of a version that is named by it or by an alias. Raises: Refusal RG-07 (exit 2)."""
-    mark = "/" if name.isascii() and name.isdigit() else "@"
+    numbered = name.isascii() and name.isdigit() and len(name) < 10  # ² and ١ are digits to Python
+    mark = "/" if numbered else "@"
     return int(registered_version(client, f"{SCHEME}{MODEL_NAME}{mark}{name}").version)
 
 

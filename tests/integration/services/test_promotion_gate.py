@@ -28,7 +28,7 @@ from femseg.services.audit_log import audit_log
 from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, promote, rollback
 from femseg.services.promotion import judge
 from femseg.services.registration import register_package
-from femseg.services.registry import MODEL_NAME, brought_here
+from femseg.services.registry import MODEL_NAME, brought_here, version_number
 from femseg.services.tracking import connect, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
@@ -251,6 +251,83 @@ def trained_for(iterations: int) -> Callable[[Registry], int]:
     return lambda registry: registry.registered(registry.made(trained(registry.cohort, iterations=iterations)))
 
 
+def masks_of_two_cases_swapped(registry):
+    """Every mask is one that the package made, and every score is true of the masks as they lie."""
+    folder, test_set = registry.made(), registry.cohort.test_set
+    masks = {case.case_id: read_mask_of(folder, case) for case in test_set.cases}
+    one, other = CASES[5], CASES[6]
+    masks[one], masks[other] = masks[other], masks[one]
+    shutil.rmtree(folder / "evaluated")
+    write_evaluated(registry.cohort, folder, masks)
+    return registry.registered(folder)
+
+
+def read_mask_of(folder: Path, case):
+    import SimpleITK as sitk
+
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(folder / f"evaluated/ct_grid/{case.case_id}.nii.gz"))) > 0
+
+
+def scorecard_with(column: str, value: str) -> Callable[[Registry], int]:
+    def unfit(registry):
+        folder = registry.made()
+        card = folder / "evaluated/scores.csv"
+        head, first, *rest = card.read_text().splitlines()
+        cells = first.split(",")
+        cells[head.split(",").index(column)] = value
+        card.write_text("\n".join([head, ",".join(cells), *rest]) + "\n")
+        return registry.registered(folder)
+
+    return unfit
+
+
+def sealed_again(registry, number: int, change: Callable[[dict], object]) -> int:
+    """The list of saved masks is changed, and the version's tag with it: every hash holds."""
+    folder = registry.predictions(number)
+    plain = json.loads((folder / "PREDICTIONS.json").read_text())
+    change(plain)
+    (folder / "PREDICTIONS.json").write_text(json.dumps(plain))
+    sha256 = sha256_of_file(folder / "PREDICTIONS.json")
+    folder.rename(folder.with_name(sha256[:16]))
+    registry.client.set_model_version_tag(MODEL_NAME, str(number), "predictions_sha256", sha256)
+    return number
+
+
+def list_that(change: Callable[[dict], object]) -> Callable[[Registry], int]:
+    return lambda registry: sealed_again(registry, registry.registered(registry.made()), change)
+
+
+def scorecard_changed_later(change: Callable[[str], str]) -> Callable[[Registry], int]:
+    def unfit(registry):
+        number = registry.registered(registry.made())
+        card = registry.predictions(number) / "scores.csv"
+        card.write_text(change(card.read_text()))
+        sha256 = sha256_of_file(card)
+        return sealed_again(registry, number, lambda plain: plain["files"].update({"scores.csv": sha256}))
+
+    return unfit
+
+
+def with_nan(text: str) -> str:
+    head, first, *rest = text.splitlines()
+    cells = first.split(",")
+    return "\n".join([head, ",".join([*cells[:2], "nan", *cells[3:]]), *rest]) + "\n"
+
+
+def with_a_row_twice(text: str) -> str:
+    return text + text.splitlines()[1] + "\n"
+
+
+def distance_in_mlflow(registry):
+    return registry.registered(registry.made(), metrics={"test.native.hausdorff_95_mm.mean": 0.1})
+
+
+def without_a_length(train: object) -> Callable[[Registry], int]:
+    """Stopped early, and its settings do not say how long it should have been."""
+    training = {"train": train, "optimisation": {"batch_size": 2}}
+    return lambda registry: registry.registered(registry.made(model={"training": training}), curve_until=12)
+
+
 def as_good(registry):
     return registry.registered(registry.made())
 
@@ -305,6 +382,21 @@ UNFIT = {  # name: how it is made, which fault refuses it; the rules if they are
     "RG_04 other data": (lineage_with("sha256", "manifest", ANOTHER), "RG-04"),
     "RG_04 stale split": (lineage_with("sha256", "split", ANOTHER), "RG-04"),
     "RG_04 other test cases": (evaluated_on_other_cases, "RG-04"),
+    "RG_01 curve beyond its settings": (lambda registry: registry.registered(registry.made(), curve_until=41), "RG-01"),
+    "RG_01 settings without a length": (without_a_length({"seed": 0}), "RG-01"),
+    "RG_01 length that is null": (without_a_length({"max_iterations": None}), "RG-01"),
+    "RG_01 settings that are a list": (without_a_length([40]), "RG-01"),
+    "RG_02 validation Dice that is true": (model_with(metrics={"validation_dice": True}), "RG-02"),
+    "RG_02 validation Dice beyond floats": (model_with(metrics={"validation_dice": 10**400}), "RG-02"),
+    "RG_03 masks of two cases swapped": (masks_of_two_cases_swapped, "RG-03"),
+    "RG_03 flattering distance in the scorecard": (scorecard_with("hausdorff_95_mm", "0.1"), "RG-03"),
+    "RG_03 doctored distance in MLflow": (distance_in_mlflow, "RG-03"),
+    "RG_03 score that is no number": (scorecard_changed_later(with_nan), "RG-03"),
+    "RG_03 a case scored twice": (scorecard_changed_later(with_a_row_twice), "RG-03"),
+    "RG_03 list without files": (list_that(lambda plain: plain.update(files=[1])), "RG-03"),
+    "RG_03 list without a split": (list_that(lambda plain: plain.pop("split")), "RG-03"),
+    "RG_04 seed that is true": (lambda registry: registry.registered(registry.made(lineage={"seed": True})), "RG-04"),
+    "RG_04 changes of no known kind": (lineage_with("git", "modified", ["x"]), "RG-04"),
     "RG_10 too slow": (as_good, "RG-10", TOO_SLOW),
     "RG_10 too much memory": (as_good, "RG-10", TOO_LARGE),
 }
@@ -315,6 +407,7 @@ ALWAYS = {  # the rest takes a minute on two cores
     "RG_03 doctored metric",
     "RG_03 altered mask",
     "RG_03 the annotation as prediction",
+    "RG_03 list without files",
     "RG_04 no seed",
     "RG_04 stale split",
 }
@@ -337,6 +430,13 @@ def test_an_unfit_candidate_is_refused_with_its_reason_and_the_champion_stays_G9
     assert len(log) == before + 1
     assert (log[-1].action, log[-1].version) == ("refuse", number)
     assert fault_id in log[-1].words
+
+
+@pytest.mark.parametrize("name", ["0", "-1", "²", "١", "9" * 30, "9" * 5000, "1e0", " 1", "../1", "%31"])
+def test_a_name_that_is_no_version_is_refused_as_one_RG_07(registry, name):
+    with pytest.raises(Refusal) as refused:
+        version_number(registry.client, name)
+    assert (refused.value.faults[0].id, refused.value.exit_code) == ("RG-07", ExitCode.USAGE)
 
 
 def test_at_least_thirty_kinds_of_unfit_candidates_are_tried_G9():

@@ -33,6 +33,20 @@ def test_an_empty_file_is_the_defaults(tmp_path):
         ("non_inferiority: {margin: 0}", "margin: expected a positive number"),
         ("non_inferiority: {margin: -0.01}", "margin: expected a positive number"),
         ("non_inferiority: {margin: .nan}", "not JSON compliant"),
+        ("non_inferiority: {margin: .inf}", "not JSON compliant"),
+        ("non_inferiority: {margin: 1.0e+6}", "less than the whole range of dice"),
+        ("non_inferiority: {margin: true}", "margin"),
+        ("non_inferiority: {resamples: 1000000000}", "resamples: expected from 100 to 1000000"),
+        ("acceptable: {dice: {mean: -5.0, worst_case: 0.5, subgroup_mean: 0.5}}", "dice.mean: expected from 0 to 1"),
+        ("limits: {seconds_per_case: 1.0e+300}", "seconds_per_case: expected at most"),
+        (
+            "a: &a [1, 1, 1, 1, 1, 1, 1, 1, 1, 1]\n"
+            + "".join(
+                f"{key}: &{key} [{', '.join([f'*{before}'] * 10)}]\n"
+                for before, key in zip("abcde", "bcdef", strict=True)
+            ),
+            "is no valid YAML",
+        ),
         ("non_inferiority: {confidence: 1.0}", "confidence: expected from 0.5"),
         ("non_inferiority: {metric: beauty}", "expected one of dice"),
         ("limits: {memory_mib: 0}", "memory_mib: expected a positive number"),
@@ -47,6 +61,12 @@ def test_a_wrong_rule_is_refused_by_name_CFG_01(tmp_path, text, says):
         read_rules(tmp_path / "promotion.yaml")
     assert refused.value.exit_code == ExitCode.USAGE
     assert says in str(refused.value)
+
+
+def test_a_folder_is_no_rules_CFG_01(tmp_path):
+    with pytest.raises(Refusal, match="cannot be read") as refused:
+        read_rules(tmp_path)
+    assert refused.value.exit_code == ExitCode.USAGE
 
 
 def test_without_the_file_nothing_is_assumed(tmp_path):

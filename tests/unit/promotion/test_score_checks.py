@@ -77,13 +77,13 @@ def test_where_lower_is_better_the_bound_is_a_most_and_no_distance_is_none():
 )
 def test_what_mlflow_says_must_be_what_the_masks_say_RG_03(recorded, passed):
     metrics = {} if recorded is None else {"test.native.dice.mean": recorded}
-    _, in_mlflow = recorded_checks(scores(), scores(), metrics)
+    _, in_mlflow, _ = recorded_checks(scores(), scores(), metrics)
     assert (in_mlflow.id, in_mlflow.passed) == ("RG-03", passed)
 
 
 def test_a_scorecard_that_flatters_one_case_or_lacks_it_is_found_RG_03():
     for reported in (scores((0.92, 0.99, *DICES[2:])), scores()[1:]):
-        card, _ = recorded_checks(scores(), reported, {"test.native.dice.mean": 0.925})
+        card, *_ = recorded_checks(scores(), reported, {"test.native.dice.mean": 0.925})
         assert (card.id, card.passed) == ("RG-03", False)
         assert "1 of 6" in card.found
 
