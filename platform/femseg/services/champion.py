@@ -4,7 +4,7 @@ A move is written to the audit log before the alias moves. `champion` moves firs
 registry, so whoever is killed leaves the old one or the new one; the next command brings the rest to its end.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -15,8 +15,9 @@ from femseg.errors import ExitCode, Fault, Refusal
 from femseg.promotion.audit import Action, Entry, Holders, allowed_package, standing
 from femseg.promotion.decision import Decision
 from femseg.services.audit_log import AuditLog, audit_log, now, who
-from femseg.services.registry import CHALLENGER, MODEL_NAME, verify_registered
+from femseg.services.registry import CHALLENGER, MODEL_NAME, verify_registered, versions
 from femseg.services.registry_lock import registry_lock
+from femseg.services.registry_page import describe
 
 CHAMPION, PREVIOUS = "champion", "previous"
 DECISION_TAG = "gate.decision.{:06d}"
@@ -106,7 +107,10 @@ def gate_hand(client: MlflowClient) -> Iterator[GateHand]:
         audit.keep_head(hand.log)
         audit.keep_copy(hand.log)
         hand.settle()
-        yield hand
+        try:
+            yield hand
+        finally:
+            describe(client, hand.log)
 
 
 def alias_holder(client: MlflowClient, alias: str) -> int | None:
@@ -134,7 +138,8 @@ def promote(client: MlflowClient, decision: Decision) -> tuple[Entry, ...]:
     """Write a decision down and do what it says. Returns the log.
 
     Raises: Refusal (exit 8) with every reason if the decision refuses (RG-01 … RG-10), if the champion is no longer the
-        one that was compared with (RG-05), or was set by somebody else (RG-06).
+        one that was compared with (RG-05), or was set by somebody else (RG-06); RG-07 (exit 4 or 2) if the version
+        changed or went since it was judged.
     """
     name = f"models:/{MODEL_NAME}/{decision.version}"
     with gate_hand(client) as hand:
@@ -147,6 +152,7 @@ def promote(client: MlflowClient, decision: Decision) -> tuple[Entry, ...]:
             words = "; ".join(f"{fault.id} {fault.problem}" for fault in reasons)
             hand.write("refuse", decision.version, f"refused: {words}", decision=decision)
             raise Refusal(reasons)
+        _require_judged(client, decision.version, decision.package_sha256)  # it may have changed since it was judged
         after = Holders(champion=decision.version, previous=hand.holders.champion)
         hand.move("promote", decision.version, "every check holds", after=after, decision=decision)
         return hand.log
@@ -155,29 +161,35 @@ def promote(client: MlflowClient, decision: Decision) -> tuple[Entry, ...]:
 def rollback(client: MlflowClient) -> tuple[Entry, ...]:
     """Give `champion` back to the version before, or to the last that the gate allowed where somebody moved it by hand.
 
+    Where that one is gone from the registry, the one before takes its place; without one there is no champion.
+
     Returns: the log.
     Raises: Refusal RG-08 (exit 8) if there is none to go back to, RG-07 (exit 4) if its package is not intact.
     """
     with gate_hand(client) as hand:
-        allowed = hand.holders
-        found = alias_holder(client, CHAMPION)
-        if found != allowed.champion:
-            after, words = allowed, "undo a move that the gate did not allow"
-        elif allowed.previous is None:
-            raise _no_previous(allowed.champion)
-        else:
-            after = Holders(champion=allowed.previous, previous=allowed.champion)
-            words = f"back from version {allowed.champion}"
+        after, words = _way_back(client, hand)
         if after.champion is not None:
-            _require_judged(client, hand.log, after.champion)  # before the alias moves
-        hand.move("rollback", after.champion or found or 0, words, after=after)
+            _require_judged(client, after.champion, allowed_package(hand.log, after.champion))
+        hand.move("rollback", after.champion or hand.holders.champion or 0, words, after=after)
         return hand.log
 
 
-def _require_judged(client: MlflowClient, log: Sequence[Entry], version: int) -> None:
-    """Raises: Refusal RG-07 (exit 4) if a version's package is not intact, or not the one that the gate allowed."""
+def _way_back(client: MlflowClient, hand: GateHand) -> tuple[Holders, str]:
+    """Who is to hold the aliases, and why. Raises: Refusal RG-08 (exit 8)."""
+    allowed = hand.holders
+    if allowed.champion is not None and allowed.champion not in versions(client):
+        return Holders(champion=allowed.previous), f"version {allowed.champion} is gone from the registry"
+    if alias_holder(client, CHAMPION) != allowed.champion:
+        return allowed, "undo a move that the gate did not allow"
+    if allowed.previous is None:
+        raise _no_previous(allowed.champion)
+    return Holders(champion=allowed.previous, previous=allowed.champion), f"back from version {allowed.champion}"
+
+
+def _require_judged(client: MlflowClient, version: int, allowed: str | None) -> None:
+    """Raises: Refusal RG-07 if a version is gone (exit 2), not intact, or holds another package than was judged (4)."""
     uri = f"models:/{MODEL_NAME}/{version}"
-    found, allowed = verify_registered(client, uri), allowed_package(log, version)
+    found = verify_registered(client, uri)
     if found != allowed:
         problem = f"holds the package {found[:12]}, the gate allowed {str(allowed)[:12]}"
         fix = "find out who changed it, then promote another version"

@@ -15,7 +15,7 @@ from mlflow.types import Schema, TensorSpec
 from femseg import __version__
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.networks.package import load_package
-from femseg.services.registry import CHALLENGER, LOADER, MODEL_NAME, SCHEME, find_version
+from femseg.services.registry import CHALLENGER, DESCRIPTION, LOADER, MODEL_NAME, SCHEME, find_version
 from femseg.services.tracking import tracking_uri
 
 
@@ -54,7 +54,7 @@ def register_package(
         return Registration(version=int(known.version), run_id=str(known.run_id), already_there=True)
     source = _log_model(folder, run_id=run_id, input_channels=input_channels)
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
-        client.create_registered_model(MODEL_NAME, description="Femur in CT: V-Net packages made by femseg")
+        client.create_registered_model(MODEL_NAME, description=DESCRIPTION)
     version = client.create_model_version(
         MODEL_NAME,
         source=source,

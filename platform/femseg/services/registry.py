@@ -1,7 +1,7 @@
 """The registered model `femseg`: a version is one model package, found again by the package's SHA-256."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -17,15 +17,20 @@ from femseg.services.mlmodel import foreign_code
 from femseg.services.tracking import redacted, tracking_uri
 
 MODEL_NAME = "femseg"
+DESCRIPTION = "Femur in CT: V-Net packages made by femseg"
 CHALLENGER = "challenger"
 LOADER = "femseg.services.registered_model"
 SCHEME = "models:/"
 
 
+def versions(client: MlflowClient) -> Mapping[int, ModelVersion]:
+    """Every version of the registered model, by number."""
+    return {int(version.version): version for version in client.search_model_versions(f"name = '{MODEL_NAME}'")}
+
+
 def find_version(client: MlflowClient, package_sha256: str) -> ModelVersion | None:
     """The registered version that holds this package, if there is one."""
-    versions = client.search_model_versions(f"name = '{MODEL_NAME}'")
-    return next((v for v in versions if v.tags.get("package_sha256") == package_sha256), None)
+    return next((v for v in versions(client).values() if v.tags.get("package_sha256") == package_sha256), None)
 
 
 def _service_fault(uri: str, problem: str, fix: str, code: ExitCode) -> Refusal:

@@ -10,7 +10,7 @@ from femseg.promotion.audit import Entry, Standing, allowed_package, standing
 from femseg.services.audit_log import audit_log
 from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, gate_hand, moved_by_hand
 from femseg.services.registered_model import load_registered
-from femseg.services.registry import CHALLENGER, MODEL_NAME
+from femseg.services.registry import CHALLENGER, MODEL_NAME, versions
 
 
 def registry_faults(client: MlflowClient) -> Sequence[Fault]:
@@ -95,9 +95,9 @@ def _swapped_package(client: MlflowClient, log: Sequence[Entry]) -> list[Fault]:
     allowed = None if version is None else allowed_package(log, version)
     if allowed is None:
         return []
-    held = [v for v in client.search_model_versions(f"name = '{MODEL_NAME}'") if int(v.version) == version]
-    found = held[0].tags.get("package_sha256", "") if held else ""
-    if not held or found == allowed:
+    held = versions(client).get(version)
+    found = held.tags.get("package_sha256", "") if held else ""
+    if held is None or found == allowed:
         return []
     problem = f"names the package {found[:12]}, the gate allowed {allowed[:12]}"
     fix = "`femseg rollback`, and find out who changed it"

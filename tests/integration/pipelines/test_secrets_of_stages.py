@@ -18,7 +18,8 @@ from tiny_project import changed, environment
 from traces import search
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
-USER, PASSWORD, KEY = "surgeon", "Pass-Kanari-4711", "Key-Kanari-0815"
+# never whole in this file, which the project under test holds too
+USER, PASSWORD, KEY = "surgeon", "-".join(("Pass", "Kanari", "4711")), "-".join(("Key", "Kanari", "0815"))
 SECRETS = (PASSWORD, KEY)
 ENVIRONMENT = {"AWS_ACCESS_KEY_ID": f"id-{KEY}", "AWS_SECRET_ACCESS_KEY": f"secret-{KEY}"}
 

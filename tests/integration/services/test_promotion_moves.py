@@ -19,6 +19,7 @@ from tiny_model import write_tiny_package
 
 from femseg.errors import ExitCode, Refusal
 from femseg.promotion.audit import Holders, standing
+from femseg.promotion.decision import Check
 from femseg.services.audit_log import audit_log
 from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, remove, rollback, set_alias
 from femseg.services.registration import register_package
@@ -50,6 +51,11 @@ def template(tmp_path_factory):
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'mlflow.db'}")
         client, experiment_id = connect()
         return folder, register_three(client, experiment_id, folder)
+
+
+FAILED = Check(
+    id="RG-02", name="mean Dice", passed=False, found="0.91 | less", expected="at least 0.93", fix="train it longer"
+)
 
 
 @pytest.fixture
@@ -144,6 +150,50 @@ def test_a_champion_deleted_in_mlflow_itself_is_reported_RG_06(client):
     client.delete_model_version(MODEL_NAME, "1")
     assert registry_faults(client)[0].id == "RG-06"
     assert "is none" in registry_faults(client)[0].problem
+
+
+def test_where_the_champion_was_deleted_in_mlflow_rollback_gives_the_alias_to_the_one_before_RG_06(client):
+    promote(client, allowed(client, 1))
+    promote(client, allowed(client, 2))
+    client.delete_model_version(MODEL_NAME, "2")
+    rollback(client)
+    assert holders(client) == Holders(champion=1)
+    assert registry_faults(client) == []
+    client.delete_model_version(MODEL_NAME, "1")
+    rollback(client)
+    assert holders(client) == Holders()
+    promote(client, allowed(client, 3))
+    assert (holders(client), registry_faults(client)) == (Holders(champion=3), [])
+
+
+def test_a_version_that_changed_or_went_after_it_was_judged_is_not_promoted_RG_07(client):
+    promote(client, allowed(client, 1))
+    judged = allowed(client, 2)
+    client.set_model_version_tag(MODEL_NAME, "2", "package_sha256", client.hashes[2])
+    assert refusal(promote, client, judged).faults[0].id == "RG-07"
+    client.delete_model_version(MODEL_NAME, "2")
+    gone = refusal(promote, client, judged)
+    assert (gone.faults[0].id, gone.exit_code) == ("RG-07", ExitCode.USAGE)
+    assert holders(client) == Holders(champion=1)
+    assert registry_faults(client) == []
+
+
+def test_mlflows_own_page_of_the_model_tells_who_is_champion_and_why(client):
+    promote(client, allowed(client, 1))
+    promote(client, allowed(client, 2))
+    refuses = replace(allowed(client, 3), checks=(FAILED,))
+    refusal(promote, client, refuses)
+    rollback(client)
+    page = client.get_registered_model(MODEL_NAME).description
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "UTC" not in line]
+    assert [row.split(" | ")[2] for row in rows] == [
+        f"{action} version {version}"
+        for action, version in (("rollback", 1), ("refuse", 3), ("promote", 2), ("promote", 1))
+    ]
+    assert "2 → 1" in rows[0]
+    assert "RG-02" in rows[1]
+    assert "0.91 \\| less" in rows[1]
+    assert len(page) < 5000
 
 
 def test_a_previous_whose_package_was_altered_is_not_rolled_back_to_RG_07(client):
