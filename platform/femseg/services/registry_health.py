@@ -92,8 +92,7 @@ def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
 def _swapped_package(client: MlflowClient, log: Sequence[Entry]) -> list[Fault]:
     """RG-07: the champion's version holds another package than the one that the gate judged."""
     version = alias_holder(client, CHAMPION)
-    allowed = None if version is None else allowed_package(log, version)
-    if allowed is None:
+    if version is None or (allowed := allowed_package(log, version)) is None:
         return []
     held = versions(client).get(version)
     found = held.tags.get("package_sha256", "") if held else ""

@@ -19,16 +19,14 @@ def describe(client: MlflowClient, log: Sequence[Entry]) -> None:
 
 def page_of(log: Sequence[Entry]) -> str:
     """The description, Markdown."""
-    told = [entry for entry in log if entry.action not in ("done", "abandoned")][-_ENTRIES:]
+    told = [entry for entry in log if entry.action != "done"][-_ENTRIES:]
     rows = [
         f"| {entry.number} | {entry.time[:16].replace('T', ' ')} | {entry.action} version {entry.version} "
         f"| {_moved(entry.before, entry.after)} | {_words(entry)} |"
         for entry in reversed(told)
     ]
     head = ["| entry | UTC | decision | champion | why |", "|---|---|---|---|---|"]
-    note = (
-        "Written by femseg's gate; `femseg audit verify` proves the whole log, `femseg why VERSION` gives every check."
-    )
+    note = "Written by the gate. `femseg audit verify` proves the whole log, `femseg why VERSION` gives every check."
     return "\n".join([DESCRIPTION, "", "### The gate", "", *head, *rows, "", note])
 
 
