@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import input_name, numbers, p_text, reach, signed, span
+from femseg.comparison.wording import input_name, numbers, p_text, reach, signed, span, too_few, verdict_words
 from femseg.metrics.definitions import METRICS, Metric, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
@@ -96,7 +96,8 @@ def headline(comparison: PairedComparison) -> str:
         case "no difference shown":
             return f"No difference shown between {candidate} and {baseline}"
         case "too few cases":
-            return f"Too few test cases to tell whether {candidate} helps"
+            few = too_few(comparison).replace("cases", "test cases")
+            return f"{few.capitalize()} to tell whether {candidate} helps"
 
 
 def in_full(comparison: PairedComparison, trained: Mapping[str, str] | None) -> str:
@@ -169,7 +170,7 @@ def _difference(comparison: PairedComparison, metric: Metric) -> Difference:
         if comparison.detectable_difference is None
         else f"{comparison.detectable_difference:.{metric.decimals}f}",
         counts=f"{comparison.improved} of {comparison.n}",
-        verdict=comparison.verdict,
+        verdict=verdict_words(comparison),
     )
 
 
