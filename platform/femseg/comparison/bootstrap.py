@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 from scipy.stats import DegenerateDataWarning, bootstrap, norm
 from scipy.stats import t as student
 
-_FEWEST_VALUES = 3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
@@ -36,11 +34,13 @@ def mean_interval(values: NDArray[np.float64], *, confidence: float, resamples: 
     Φ(−√(n / (n − 1)) · t) instead, the "expanded" interval of Hesterberg 2015 (The American Statistician 69:371).
     How often it then covers stands in docs/explanation/statistics.md.
 
-    Returns: no ends below three values or when all are equal (resampling then shows no spread, which is no proof
+    Returns: no ends below `fewest_values` or when all are equal (resampling then shows no spread, which is no proof
         that there is none); the percentile interval where the acceleration is not defined. `method` says which.
     """
-    if len(values) < _FEWEST_VALUES:
-        return _without(confidence, f"no interval: {len(values)} cases, at least {_FEWEST_VALUES} needed")
+    fewest = fewest_values(confidence)
+    if len(values) < fewest:
+        needed = f"at least {fewest} needed at {confidence * 100:g} %"
+        return _without(confidence, f"no interval: {len(values)} case{'' if len(values) == 1 else 's'}, {needed}")
     if np.ptp(values) == 0:
         return _without(confidence, f"no interval: the difference is {values[0]:.6g} in every case")
     expanded = expanded_confidence(confidence, len(values))
@@ -60,6 +60,18 @@ def mean_interval(values: NDArray[np.float64], *, confidence: float, resamples: 
             stated = f"{name}, expanded, {resamples} resamples of {len(values)} cases, seed {seed}"
             return Interval(low=low, high=high, confidence=confidence, method=stated)
     return _without(confidence, "no interval: the resampled means are not finite")
+
+
+def fewest_values(confidence: float) -> int:
+    """The fewest cases of which such an interval can cover at its rate: 6 at 95 %.
+
+    Resampled means lie between the smallest and the largest value, and so does the interval, however wide it is taken.
+    All n values lie on one side of the median with chance 2 · 0.5ⁿ, and of a symmetric distribution that is the mean.
+    """
+    fewest = 2
+    while 1 - 2 * 0.5**fewest < confidence:
+        fewest += 1
+    return fewest
 
 
 def expanded_confidence(confidence: float, n: int) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from femseg.comparison.family import PRIMARY_GRID, PRIMARY_METRIC, as_one_family
 from femseg.comparison.paired import PairedComparison, paired_comparison
-from femseg.comparison.repeats import Training, repeated_differences
+from femseg.comparison.repeats import Training, compared_means, repeated_differences
 from femseg.comparison.subgroups import Subgroup, subgroup_table
 from femseg.comparison.variance import VarianceComponents, variance_components
 from femseg.errors import ExitCode, Fault, Refusal
@@ -128,10 +128,11 @@ class ComparisonEvidence:
 
     def _comparisons_of(self, candidate: str) -> list[PairedComparison]:
         baseline = self.modes[0]
+        before, after = self._compared(baseline), self._compared(candidate)
         return [
             paired_comparison(
-                self.scores[baseline],
-                self.scores[candidate],
+                before,
+                after,
                 metric=metric.name,
                 grid=grid,
                 names=(baseline, candidate),
@@ -143,6 +144,10 @@ class ComparisonEvidence:
             for grid in self.grids
             for metric in METRICS
         ]
+
+    def _compared(self, mode: str) -> Sequence[CaseScore]:
+        """Signed scores average out over seeds: what is off with each of them is compared by its mean size."""
+        return compared_means(self.trainings[mode]) if self.trainings else self.scores[mode]
 
     @property
     def folds(self) -> int:

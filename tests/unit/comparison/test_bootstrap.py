@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from femseg.comparison.bootstrap import mean_interval
+from femseg.comparison.bootstrap import fewest_values, mean_interval
 
 
 def interval(values, **changed):
@@ -18,7 +18,7 @@ def test_the_interval_holds_the_mean_and_its_seed_fixes_it():
 
 
 def test_more_confidence_makes_it_wider():
-    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02]
+    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02, 0.04, 0.03]
     narrow, wide = interval(values, confidence=0.8), interval(values, confidence=0.99)
     assert wide.low < narrow.low < narrow.high < wide.high
 
@@ -26,14 +26,23 @@ def test_more_confidence_makes_it_wider():
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ([], "no interval: 0 cases, at least 3 needed"),
-        ([0.1, 0.2], "no interval: 2 cases, at least 3 needed"),
-        ([0.02] * 5, "no interval: the difference is 0.02 in every case"),
+        ([], "no interval: 0 cases, at least 6 needed at 95 %"),
+        ([0.1], "no interval: 1 case, at least 6 needed at 95 %"),
+        ([0.1, 0.2, 0.4, 0.3, 0.5], "no interval: 5 cases, at least 6 needed at 95 %"),
+        ([0.02] * 6, "no interval: the difference is 0.02 in every case"),
     ],
 )
 def test_no_interval_is_made_up_where_there_is_no_spread_to_see(values, reason):
     one = interval(values)
     assert (one.low, one.high, one.method) == (None, None, reason)
+
+
+@pytest.mark.parametrize(("confidence", "fewest"), [(0.5, 2), (0.75, 3), (0.9, 5), (0.95, 6), (0.99, 8)])
+def test_fewer_cases_than_can_cover_at_the_rate_get_no_interval(confidence, fewest):
+    assert fewest_values(confidence) == fewest
+    values = [0.01 * i for i in range(fewest)]
+    assert interval(values, confidence=confidence).low is not None
+    assert interval(values[:-1], confidence=confidence).low is None
 
 
 def test_an_interval_has_the_coverage_that_it_claims_within_reason():

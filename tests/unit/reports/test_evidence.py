@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scores import case_score
 
+from femseg.comparison.repeats import Training, mean_over_seeds
 from femseg.errors import ExitCode, Refusal
 from femseg.metrics.definitions import METRICS
 from femseg.reports.evidence import CasePicture, CurvePoint, read_curve
@@ -35,6 +37,22 @@ def test_every_candidate_is_compared_with_the_first_mode(evidence_of):
     comparisons = evidence_of(("raw", "gradient", "both"), grids=("network",))[0].comparisons()
     assert {(c.baseline, c.candidate) for c in comparisons} == {("raw", "gradient"), ("raw", "both")}
     assert len(comparisons) == 2 * len(METRICS)
+
+
+def test_off_by_as_much_either_way_with_two_seeds_is_not_compared_as_perfect(evidence_of):
+    off_ml = {"raw": (-30.0, 30.0), "gradient": (5.0, 5.0)}
+    trainings = {
+        mode: [
+            Training(fold=0, seed=seed, scores=tuple(case_score(f"c{c}", volume_difference_ml=ml) for c in range(8)))
+            for seed, ml in enumerate(of_seed)
+        ]
+        for mode, of_seed in off_ml.items()
+    }
+    scores = {mode: mean_over_seeds(of_mode) for mode, of_mode in trainings.items()}
+    evidence, _ = evidence_of(scores=scores, trainings=trainings)
+    (volume,) = [c for c in evidence.comparisons() if c.metric == "volume_difference_ml"]
+    assert (volume.baseline_mean, volume.candidate_mean, volume.improved) == (30.0, 5.0, 8)
+    assert scores["raw"][0].volume_difference_ml == 0.0
 
 
 def curve_in(folder, *, training="iteration,train_dice_loss\n1,0.5\n", validation="iteration,validation_dice\n"):
