@@ -129,12 +129,17 @@ def input_name(mode: str) -> str:
 
 def signed(value: float | None, decimals: int) -> str:
     """A difference with its sign, and a true minus."""
-    return "undefined" if value is None else f"{value:+.{decimals}f}".replace("-", "−")
+    if value is None or value == 0:
+        return "undefined" if value is None else "0"
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def span(low: float, high: float, decimals: int) -> str:
-    """Both ends of an interval, signed."""
-    return f"{signed(low, decimals)} to {signed(high, decimals)}"
+    """Both ends of an interval, signed; up to two digits more where an end would be rounded to zero and is not."""
+    for digits in (decimals, decimals + 1, decimals + 2):
+        if not any(end != 0 and round(end, digits) == 0 for end in (low, high)):
+            break
+    return f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def p_text(p_value: float) -> str:

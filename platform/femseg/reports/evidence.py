@@ -79,6 +79,7 @@ class ComparisonEvidence:
         curves: by input mode the curve of each of its trainings.
         provenance: label → value, in the order in which they are shown.
         groups: trait → case id → group, for the table of subgroups; may be empty.
+        patients_with_several: how many patients have more than one of the test cases.
         confidence, resamples, seed: of the bootstrap intervals.
         dice_margin: the smallest difference in Dice that matters; 0 sets none.
     """
@@ -93,6 +94,7 @@ class ComparisonEvidence:
     composition: Sequence[tuple[str, ...]] = ()
     trainings: Mapping[str, Sequence[Training]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    patients_with_several: int = 0
     confidence: float = 0.95
     resamples: int = 10_000
     seed: int = 0

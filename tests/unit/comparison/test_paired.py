@@ -4,7 +4,7 @@ import pytest
 from scores import case_score
 
 from femseg.comparison.paired import paired_comparison
-from femseg.comparison.wording import numbers, p_text, sentence, signed, verdict_words
+from femseg.comparison.wording import numbers, p_text, sentence, signed, span, verdict_words
 
 
 def scores(dice, grid="network"):
@@ -131,6 +131,19 @@ def test_two_channels_are_called_so():
 def test_numbers_are_printed_with_a_true_minus_and_p_never_as_zero():
     assert (signed(-0.0123, 3), signed(0.5, 2), signed(None, 2)) == ("−0.012", "+0.50", "undefined")
     assert [p_text(p) for p in (0.0004, 0.03125, 1.0)] == ["< 0.001", "= 0.031", "= 1"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "printed"),
+    [
+        (-0.5, -0.0034, "−0.500 to −0.003"),
+        (-0.5, -0.00034, "−0.5000 to −0.0003"),
+        (-2.68, 0.00004, "−2.68000 to +0.00004"),
+        (-2.68, 0.0, "−2.680 to 0"),
+    ],
+)
+def test_an_interval_shows_on_which_side_of_zero_its_ends_lie(low, high, printed):
+    assert span(low, high, 3) == printed
 
 
 def test_the_size_of_a_volume_difference_is_compared_without_its_sign():

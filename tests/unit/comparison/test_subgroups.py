@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from scores import case_score
 
 from femseg.cohorts.case import Case, CaseFacts, Source
-from femseg.comparison.case_groups import case_groups
+from femseg.comparison.case_groups import case_groups, patients_with_several
 from femseg.comparison.subgroups import subgroup_table
 from femseg.volumes.grid import VoxelGrid
 
@@ -30,6 +32,12 @@ def test_cases_are_grouped_by_side_sex_scanner_implant_and_cut_off_bone_and_by_n
         "implant": {"c01": "metal", "c02": "no metal", "c03": "no metal"},
         "femur": {"c01": "whole", "c02": "cut off", "c03": "whole"},
     }
+
+
+def test_patients_with_several_of_the_cases_are_counted():
+    both_femurs = replace(case(3), patient_id="p1")
+    assert patients_with_several([case(1), case(2)]) == 0
+    assert patients_with_several([case(1), case(2), both_femurs]) == 1
 
 
 def test_a_trait_that_all_cases_share_divides_nothing():
