@@ -38,7 +38,7 @@ def performance(facts: CardFacts) -> Section:
         figures=(SCORES_FIGURE,),
         note="Intervals are bootstrap intervals of the mean (BCa, expanded for few cases, "
         f"{resamples} resamples of cases, seed {statistics.seed}). They tell how the mean would vary over "
-        "other patients of the same kind, not over other scanners or another training run. "
+        "other cases of the same kind, not over other scanners or another training run. "
         f"{_too_few_for_an_interval('Metrics', statistics)}",
     )
 

@@ -210,12 +210,18 @@ class ComparisonEvidence:
         return tuple(sorted(dice, key=lambda case: (float(np.mean(dice[case])), case)))
 
     def pictured_cases(self) -> dict[str, str]:
-        """The worst, the median and the best test case: label → case id; fewer if there are fewer cases."""
+        """The worst, the median and the best test case: label → case id; fewer if there are fewer cases.
+
+        Of an even number there is no median case: the better of the middle two is shown, and called a middle one.
+        """
         cases = self.cases_worst_first()
         if len(cases) == 1:
             return {"only case": cases[0]}
         ends = {"worst": cases[0], "best": cases[-1]}
-        return ends if len(cases) == 2 else {"worst": cases[0], "median": cases[len(cases) // 2], "best": cases[-1]}
+        if len(cases) == 2:
+            return ends
+        middle = "median" if len(cases) % 2 else "a middle case"
+        return {"worst": cases[0], middle: cases[len(cases) // 2], "best": cases[-1]}
 
 
 def read_curve(folder: Path) -> tuple[CurvePoint, ...]:

@@ -190,7 +190,7 @@ def subgroup_lines(evidence: ComparisonEvidence) -> dict[str, list[tuple[str, ..
                 row.group,
                 str(row.n),
                 signed(row.mean_difference, decimals),
-                "too few cases" if row.low is None or row.high is None else span(row.low, row.high, decimals),
+                row.no_interval if row.low is None or row.high is None else span(row.low, row.high, decimals),
                 _p_cell(row.adjusted_p),
             )
             for row in rows

@@ -23,6 +23,12 @@ def test_worst_median_and_best_case_are_chosen_by_mean_dice(evidence_of):
     assert len(set(chosen.values())) == 3
 
 
+def test_of_an_even_number_the_middle_case_is_not_called_the_median(evidence_of):
+    evidence, _ = evidence_of(cases=4)
+    assert list(evidence.pictured_cases()) == ["worst", "a middle case", "best"]
+    assert evidence.pictured_cases()["a middle case"] == evidence.cases_worst_first()[2]
+
+
 @pytest.mark.parametrize(("cases", "labels"), [(1, ["only case"]), (2, ["worst", "best"])])
 def test_few_cases_are_not_shown_twice(evidence_of, cases, labels):
     assert list(evidence_of(cases=cases)[0].pictured_cases()) == labels
