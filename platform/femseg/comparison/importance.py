@@ -16,7 +16,7 @@ class VarianceShares:
     Attributes:
         learning_rate: explained by a parabola in the logarithm of the learning rate, the same for all modes.
         input_mode: explained by a level of its own for each mode.
-        learning_rate_by_noise, input_mode_by_noise: what each would explain on average of Dice that is nothing but noise.
+        learning_rate_by_noise, input_mode_by_noise: what each would explain on average of Dice that is noise alone.
         rest: neither: how the two act together, and chance.
         trials: that were looked at.
     """

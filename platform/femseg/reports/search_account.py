@@ -58,7 +58,8 @@ def _importance(search: SearchEvidence) -> str:
         f"{100 * shares.rest:.0f}\u00a0% are neither's alone. Noise alone would explain about "
         f"{100 * shares.learning_rate_by_noise:.0f}\u00a0% by the learning rate and "
         f"{100 * shares.input_mode_by_noise:.0f}\u00a0% by the input with so few trials. "
-        "Shares of variance in a model with a level for each input and a parabola in the logarithm of the learning rate; of these trials, not of others."
+        "Shares of variance in a model with a level for each input and a "
+        "parabola in the logarithm of the learning rate; of these trials, not of others."
     )
 
 
