@@ -99,7 +99,7 @@ def compared_means(trainings: Sequence[Training]) -> tuple[CaseScore, ...]:
 def _as_compared(row: CaseScore) -> CaseScore:
     values = {metric.name: getattr(row, metric.name) for metric in METRICS if metric.better == "nearer to zero"}
     sizes = {name: None if value is None else metric_named(name).compared(value) for name, value in values.items()}
-    return replace(row, **sizes)
+    return replace(row, **sizes)  # type: ignore[arg-type]
 
 
 def _mean(rows: Sequence[CaseScore]) -> CaseScore:

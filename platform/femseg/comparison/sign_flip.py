@@ -26,8 +26,9 @@ def sign_flip(differences: NDArray[np.float64], *, resamples: int, seed: int) ->
     """Compare the mean difference with the means under all (or many) patterns of flipped signs.
 
     Exact up to 13 differences, and where there are no more patterns than `resamples`; beyond, so many are drawn, and
-    the observed one counts among them, so that p is never 0 and the level holds (Phipson & Smyth 2010). Unlike Wilcoxon's test it is of the mean itself, the number
-    that the interval is about, and an outlier weighs as much as it measures.
+    the observed one counts among them, so that p is never 0 and the level holds (Phipson & Smyth 2010). Unlike
+    Wilcoxon's test it is of the mean itself, the number that the interval is about, and an outlier weighs as much as it
+    measures.
 
     Source: Fisher 1935, The Design of Experiments, section 21.
     """
