@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.case import Case
-from femseg.comparison.bootstrap import fewest_values, mean_interval
+from femseg.comparison.bootstrap import ALL_RESAMPLES_UP_TO, fewest_values, mean_interval
 from femseg.comparison.case_groups import case_groups
 from femseg.comparison.settings import CompareSettings
 from femseg.metrics.definitions import METRICS, Metric, metric_named
@@ -37,7 +37,8 @@ def performance(facts: CardFacts) -> Section:
         tables=tables,
         figures=(SCORES_FIGURE,),
         note="Intervals are bootstrap intervals of the mean (BCa, expanded for few cases, "
-        f"{resamples} resamples of cases, seed {statistics.seed}). They tell how the mean would vary over "
+        f"{resamples} resamples of cases, seed {statistics.seed}; of up to {ALL_RESAMPLES_UP_TO} cases all there are). "
+        "They tell how the mean would vary over "
         "other cases of the same kind, not over other scanners or another training run. "
         f"{_too_few_for_an_interval('Metrics', statistics)}",
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from femseg.comparison.bootstrap import ALL_RESAMPLES_UP_TO
 from femseg.comparison.paired import PairedComparison
 from femseg.comparison.wording import input_name
 from femseg.reports.evidence import ComparisonEvidence
@@ -15,7 +16,8 @@ def reading_note(evidence: ComparisonEvidence, comparisons: Sequence[PairedCompa
     sentences = (
         f"Differences are paired by case, against {input_name(evidence.modes[0])}; intervals are "
         f"{evidence.confidence * 100:g} % bootstrap intervals of the mean difference (BCa, expanded for few cases, "
-        f"{resamples} resamples of cases, seed {evidence.seed}); {_alone(evidence)}.",
+        f"{resamples} resamples of cases, seed {evidence.seed}; of up to {ALL_RESAMPLES_UP_TO} cases all there are); "
+        f"{_alone(evidence)}.",
         "p is of the two-sided Wilcoxon signed-rank test. Dice on the network grid was chosen beforehand and is tested "
         "alone; the p of every other row is adjusted by Holm for all of these rows together, and never below Dice's.",
         "Effect is the matched-pairs rank-biserial correlation (−1 to 1), and the mean difference in standard "

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
 
-from femseg.comparison.bootstrap import fewest_values, mean_interval
+from femseg.comparison.all_resamples import exact_bca
+from femseg.comparison.bootstrap import expanded_confidence, fewest_values, mean_interval
 
 
 def interval(values, **changed):
@@ -9,12 +11,29 @@ def interval(values, **changed):
 
 
 def test_the_interval_holds_the_mean_and_its_seed_fixes_it():
-    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02, 0.00, 0.04]
+    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02, 0.00, 0.04, 0.06]
     one = interval(values)
     assert one.low < np.mean(values) < one.high
     assert one == interval(values)
     assert one.low != interval(values, seed=1).low
-    assert one.method == "BCa bootstrap, expanded, 2000 resamples of 8 cases, seed 0"
+    assert one.method == "BCa bootstrap, expanded, 2000 resamples of 9 cases, seed 0"
+
+
+def test_up_to_eight_cases_all_resamples_are_taken_and_no_seed_is_needed():
+    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.021, 0.00, 0.04]
+    one = interval(values)
+    assert one == interval(values, seed=1, resamples=100)
+    assert one.method == "BCa bootstrap, expanded, all resamples of 8 cases"
+    drawn = bootstrap(
+        (np.array(values),), np.mean, n_resamples=200_000, confidence_level=expanded_confidence(0.95, 8),
+        method="BCa", rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    assert (one.low, one.high) == pytest.approx((drawn.low, drawn.high), abs=0.01 * (one.high - one.low))
+
+
+def test_of_two_values_the_three_means_have_chances_of_a_quarter_a_half_and_a_quarter():
+    values = np.array([1.0, 2.0])
+    assert [exact_bca(values, level=level) for level in (0.4, 0.6)] == [(1.5, 1.5), (1.0, 2.0)]
 
 
 def test_more_confidence_makes_it_wider():
