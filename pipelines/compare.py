@@ -9,7 +9,7 @@ from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
 from femseg.cohorts.reading import read_case_ct, read_case_mask
 from femseg.cohorts.split import Split, read_split
 from femseg.cohorts.store import ArrayStore
-from femseg.comparison.case_groups import case_groups
+from femseg.comparison.case_groups import case_groups, patients_with_several
 from femseg.comparison.input_modes import read_input_modes
 from femseg.comparison.repeats import RepeatSettings, Training, mean_over_seeds
 from femseg.comparison.settings import CompareSettings
@@ -186,6 +186,7 @@ def main() -> None:
         composition=() if len(repeats.folds) > 1 else (DATA_HEAD, *data_rows(manifest.cases, split)),
         provenance=provenance(manifest, split, modes) | repeats_said(repeats),
         groups=case_groups(case for case in manifest.cases if case.case_id in tested),
+        patients_with_several=patients_with_several(case for case in manifest.cases if case.case_id in tested),
         confidence=settings.confidence,
         resamples=settings.resamples,
         seed=settings.seed,

@@ -1,5 +1,6 @@
 """Groups of cases by what the manifest knows about them."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from femseg.cohorts.case import Case
@@ -27,3 +28,8 @@ def case_groups(cases: Iterable[Case]) -> CaseGroups:
         groups["implant"][case.case_id] = "metal" if facts.metal_ml >= _METAL_ML else "no metal"
         groups["femur"][case.case_id] = "cut off" if facts.cut_off else "whole"
     return {trait: by_case for trait, by_case in groups.items() if len(set(by_case.values())) > 1}
+
+
+def patients_with_several(cases: Iterable[Case]) -> int:
+    """How many patients have more than one of these cases, for instance both femurs: such cases are alike."""
+    return sum(count > 1 for count in Counter(case.patient_id for case in cases).values())

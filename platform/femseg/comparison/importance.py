@@ -16,12 +16,15 @@ class VarianceShares:
     Attributes:
         learning_rate: explained by a parabola in the logarithm of the learning rate, the same for all modes.
         input_mode: explained by a level of its own for each mode.
+        learning_rate_by_noise, input_mode_by_noise: what each would explain on average of Dice that is noise alone.
         rest: neither: how the two act together, and chance.
         trials: that were looked at.
     """
 
     learning_rate: float
     input_mode: float
+    learning_rate_by_noise: float
+    input_mode_by_noise: float
     rest: float
     trials: int
 
@@ -32,6 +35,8 @@ def variance_shares(modes: Sequence[str], log_rates: Sequence[float], dice: Sequ
     Args:
         modes, log_rates, dice: of each trial, all trained equally long.
     Returns: None with too few trials for the model, or if all have the same Dice.
+    Of pure noise k columns explain k / (trials − 1) on average, in whatever order they enter.
+
     Source: Lindeman, Merenda & Gold 1980: mean gain in R² over the orders in which the two can enter.
     """
     named = sorted(set(modes))
@@ -45,6 +50,8 @@ def variance_shares(modes: Sequence[str], log_rates: Sequence[float], dice: Sequ
     return VarianceShares(
         learning_rate=max(0.0, (of_rate + of_both - of_mode) / 2),
         input_mode=max(0.0, (of_mode + of_both - of_rate) / 2),
+        learning_rate_by_noise=parabola.shape[1] / (len(values) - 1),
+        input_mode_by_noise=levels.shape[1] / (len(values) - 1),
         rest=1.0 - of_both,
         trials=len(values),
     )

@@ -34,7 +34,9 @@ class PairedComparison:
         adjusted_p: Wilcoxon's p after that; None without a test.
         standardised_difference: mean difference over the standard deviation of the differences (Cohen's d_z; Lakens
             2013); None without spread. The other effect size is `test.rank_biserial`.
-        detectable_difference: what so many cases would have shown in 80 % of such studies, tested alone; see power.py.
+        differences_sd: standard deviation of the differences; None below two.
+        detectable_difference: what so many cases would have shown in 80 % of such studies; see power.py. In a family
+            at level / tests (Bonferroni: cautious, since Holm asks less of later rows).
         margin: what matters in practice, in the metric's unit; 0 if nothing is set.
         relevance: where the interval lies beside that margin.
         improved, worsened, tied: number of pairs in which the candidate is better, worse, equal.
@@ -56,6 +58,7 @@ class PairedComparison:
     tests: int
     adjusted_p: float | None
     standardised_difference: float | None
+    differences_sd: float | None
     detectable_difference: float | None
     margin: float
     relevance: Relevance
@@ -80,7 +83,8 @@ class PairedComparison:
             tests=tests,
             level=self.level,
         )
-        return replace(self, tests=tests, adjusted_p=adjusted_p, verdict=said)
+        detectable = detectable_difference(self.differences_sd, n=self.n, level=self.level / tests)
+        return replace(self, tests=tests, adjusted_p=adjusted_p, verdict=said, detectable_difference=detectable)
 
     def as_plain(self) -> dict[str, Any]:
         """JSON values."""
@@ -137,7 +141,8 @@ def paired_comparison(
         tests=1,
         adjusted_p=test.p_value,
         standardised_difference=_standardised(differences),
-        detectable_difference=detectable_difference(differences, level=1.0 - confidence),
+        differences_sd=_sd(differences),
+        detectable_difference=None,
         margin=margin,
         relevance=relevance(interval, margin),
         improved=int((gains > 0).sum()),
@@ -148,10 +153,16 @@ def paired_comparison(
     return alone.among(1, test.p_value)
 
 
-def _standardised(differences: NDArray[np.float64]) -> float | None:
-    if len(differences) < 2 or np.ptp(differences) == 0:
+def _sd(differences: NDArray[np.float64]) -> float | None:
+    """0 and not its last bits where all are equal."""
+    if len(differences) < 2:
         return None
-    return float(differences.mean() / differences.std(ddof=1))
+    return float(differences.std(ddof=1)) if np.ptp(differences) else 0.0
+
+
+def _standardised(differences: NDArray[np.float64]) -> float | None:
+    sd = _sd(differences)
+    return float(differences.mean() / sd) if sd else None
 
 
 def _by_case(scores: Sequence[CaseScore], grid: Grid, name: str) -> Mapping[str, CaseScore]:

@@ -3,7 +3,6 @@
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import norm
 
 POWER = 0.8
@@ -11,23 +10,24 @@ _SIMULATED_UP_TO = 50  # cases; beyond, the normal approximation is good to a hu
 _COHORTS = 4000
 
 
-def detectable_difference(differences: NDArray[np.float64], *, level: float) -> float | None:
+def detectable_difference(sd: float | None, *, n: int, level: float) -> float | None:
     """Mean difference that the two-sided Wilcoxon test would have shown in 80 % of such studies.
 
-    "Such" means: as many cases, differences normal about their mean, with the standard deviation seen here. It is a
-    statement about the size of the study, and is not computed from the difference that was found ("observed power"
-    would only say p again; Hoenig & Heisey 2001).
+    "Such" means: as many cases, differences normal about their mean, the standard deviation seen here the true one.
+    It is a statement about the size of the study, and is not computed from the difference that was found ("observed
+    power" would only say p again; Hoenig & Heisey 2001).
 
     Args:
-        differences: of pairs, candidate − baseline.
+        sd: standard deviation of the paired differences.
+        n: how many there are.
         level: of the test.
     Returns: in the metric's unit; None if the differences have no spread, or if so few cases show nothing whatever the
         difference.
     """
-    if len(differences) < 2 or np.ptp(differences) == 0:
+    if not sd:
         return None
-    shift_sd = detectable_shift_sd(len(differences), level)
-    return None if shift_sd is None else shift_sd * float(differences.std(ddof=1))
+    shift_sd = detectable_shift_sd(n, level)
+    return None if shift_sd is None else shift_sd * sd
 
 
 @lru_cache(maxsize=64)

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import permutation_test
 
-_ENUMERABLE = 13  # all 2^13 patterns of signs are tried
+_ALWAYS_ENUMERATED = 2**13  # patterns of signs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,9 +25,10 @@ class SignFlip:
 def sign_flip(differences: NDArray[np.float64], *, resamples: int, seed: int) -> SignFlip:
     """Compare the mean difference with the means under all (or many) patterns of flipped signs.
 
-    Exact up to 13 differences; beyond, `resamples` patterns are drawn, and the observed one counts among them, so that
-    p is never 0 and the level holds (Phipson & Smyth 2010). Unlike Wilcoxon's test it is of the mean itself, the number
-    that the interval is about, and an outlier weighs as much as it measures.
+    Exact up to 13 differences, and where there are no more patterns than `resamples`; beyond, so many are drawn, and
+    the observed one counts among them, so that p is never 0 and the level holds (Phipson & Smyth 2010). Unlike
+    Wilcoxon's test it is of the mean itself, the number that the interval is about, and an outlier weighs as much as it
+    measures.
 
     Source: Fisher 1935, The Design of Experiments, section 21.
     """
@@ -36,13 +37,14 @@ def sign_flip(differences: NDArray[np.float64], *, resamples: int, seed: int) ->
         return SignFlip(p_value=None, method=reason)
     if len(differences) == 1:
         return SignFlip(p_value=1.0, method="sign-flip permutation of the mean, two-sided, exact, n = 1")
-    exact = len(differences) <= _ENUMERABLE
+    patterns = 2 ** len(differences)
+    exact = patterns <= max(_ALWAYS_ENUMERATED, resamples)
     outcome = permutation_test(
         (differences,),
         np.mean,
         permutation_type="samples",
         vectorized=True,
-        n_resamples=2**_ENUMERABLE if exact else resamples,
+        n_resamples=patterns if exact else resamples,
         rng=np.random.default_rng(seed),
     )
     how = "exact over all sign patterns" if exact else f"{resamples} sign patterns, seed {seed}"

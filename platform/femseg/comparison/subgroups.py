@@ -6,6 +6,7 @@ from typing import Any
 
 from femseg.comparison.holm import holm
 from femseg.comparison.paired import PairedComparison, paired_comparison
+from femseg.comparison.wording import too_few
 from femseg.metrics.scorecard import CaseScore, Grid
 
 
@@ -17,7 +18,8 @@ class Subgroup:
         trait, group: for instance "sex", "female".
         n: pairs with a value on both sides.
         mean_difference: candidate − baseline; None without pairs.
-        low, high: ends of the interval; None where the group is too small for a test.
+        low, high: ends of the interval; None where there is none, or no test.
+        no_interval: why there is none; empty where there is one.
         adjusted_p: Wilcoxon's p after Holm over all groups of the table that were tested; None for those that were not.
     """
 
@@ -27,6 +29,7 @@ class Subgroup:
     mean_difference: float | None
     low: float | None
     high: float | None
+    no_interval: str
     adjusted_p: float | None
 
     def as_plain(self) -> dict[str, Any]:
@@ -80,10 +83,17 @@ def subgroup_table(
             mean_difference=c.mean_difference,
             low=c.interval.low if _is_tested(c) else None,
             high=c.interval.high if _is_tested(c) else None,
+            no_interval="" if _is_tested(c) and c.interval.low is not None else _why_none(c),
             adjusted_p=adjusted.get(id(c)),
         )
         for trait, group, c in compared
     )
+
+
+def _why_none(comparison: PairedComparison) -> str:
+    if comparison.interval.low is None:
+        return comparison.interval.method.removeprefix("no interval: ")
+    return too_few(comparison)
 
 
 def _is_tested(comparison: PairedComparison) -> bool:

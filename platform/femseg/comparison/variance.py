@@ -1,4 +1,4 @@
-"""How much of a difference's scatter is patients, how much the fold that was trained on, how much the seed."""
+"""How much of a difference's scatter is cases, how much the fold that was trained on, how much the seed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -25,12 +25,13 @@ class VarianceComponents:
     Attributes:
         mean_difference: over folds, each counting by its cases.
         folds, seeds: how many there were.
-        cases_sd: between patients, whatever was trained.
+        cases_sd: between cases, whatever was trained.
         folds_sd: between training sets, beyond what their test cases explain; None with one fold.
         seeds_sd: between trainings that differ in nothing but the seed; None with one seed.
         residual_sd: what is left: how a case fares with one seed and another; None with one seed.
         cases_df, folds_df, seeds_df, residual_df: degrees of freedom behind each; 0 where it is None.
-        standard_error: of the mean difference if cases, folds and seeds were drawn anew; None with one training.
+        standard_error: of the mean difference if cases, folds and seeds were drawn anew; None with one training, and
+            where nothing scatters, which is no proof that nothing would.
         standard_error_df: its degrees of freedom: folds − 1; with one fold, Satterthwaite's.
     """
 
@@ -49,7 +50,7 @@ class VarianceComponents:
     standard_error_df: float
 
     def interval(self, confidence: float) -> tuple[float, float] | None:
-        """Student's t interval of the mean difference that counts the trainings too; None with one training."""
+        """Student's t interval of the mean difference that counts the trainings too; None without a standard error."""
         if self.standard_error is None or self.standard_error_df <= 0:
             return None
         reach = float(student_t.ppf((1 + confidence) / 2, self.standard_error_df)) * self.standard_error
@@ -101,7 +102,7 @@ def variance_components(differences: Sequence[RepeatedDifference]) -> VarianceCo
     fold_variance = float(fold_means.var(ddof=1)) if len(tables) > 1 else 0.0
     mean = float(np.concatenate([table.mean(axis=1) for table in tables]).mean())
     error, error_df = _of_fold_means(tables, mean) if len(tables) > 1 else _of_one_fold(squares[0], tables[0])
-    several = number_of_seeds > 1
+    known = error > 0 and (number_of_seeds > 1 or len(tables) > 1)
     return VarianceComponents(
         mean_difference=mean,
         folds=len(tables),
@@ -114,8 +115,8 @@ def variance_components(differences: Sequence[RepeatedDifference]) -> VarianceCo
         folds_df=len(tables) - 1,
         seeds_df=len(tables) * (number_of_seeds - 1),
         residual_df=sum((len(table) - 1) * (number_of_seeds - 1) for table in tables),
-        standard_error=error if several or len(tables) > 1 else None,
-        standard_error_df=error_df if several or len(tables) > 1 else 0.0,
+        standard_error=error if known else None,
+        standard_error_df=error_df if known else 0.0,
     )
 
 

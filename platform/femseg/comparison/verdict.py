@@ -12,7 +12,10 @@ Relevance = Literal["beyond the margin", "within the margin", "undecided"]
 def verdict(
     *, mean_gain: float | None, interval: Interval, test: SignedRank, adjusted_p: float | None, tests: int, level: float
 ) -> Verdict:
-    """A difference is shown when the adjusted p and the interval both say so.
+    """A difference is shown when the adjusted p and the interval both say so, and point the same way.
+
+    "too few cases" is said where p did not pass and its smallest value times the family's size would not either. In a
+    family Holm's later steps ask less, so a row with few unequal pairs may pass all the same, behind others that did.
 
     Args:
         mean_gain: mean difference, turned so that more is better; None without pairs.
@@ -20,12 +23,27 @@ def verdict(
         tests: size of that family: with so many at once, p must fall below level / tests for the first to be shown.
         level: for instance 0.05.
     """
-    if mean_gain is None or (test.smallest_p is not None and test.smallest_p * tests > level):
+    passed = adjusted_p is not None and adjusted_p < level
+    if mean_gain is None or (not passed and test.smallest_p is not None and test.smallest_p * tests > level):
         return "too few cases"
-    low, high = interval.low, interval.high
-    if adjusted_p is None or adjusted_p >= level or low is None or high is None or low <= 0 <= high:
+    if not passed or not excludes_zero(interval) or not same_way(interval, test):
         return "no difference shown"
     return "better" if mean_gain > 0 else "worse"
+
+
+def excludes_zero(interval: Interval) -> bool:
+    """Whether there is an interval, and zero is not in it."""
+    return interval.low is not None and interval.high is not None and not interval.low <= 0 <= interval.high
+
+
+def same_way(interval: Interval, test: SignedRank) -> bool:
+    """Whether the interval of the mean lies on the side on which Wilcoxon's test sees most of the ranks.
+
+    A few large gains can carry the mean up while most cases lose a little and the ranks go down.
+    """
+    if test.rank_biserial is None or interval.low is None or interval.high is None:
+        return False
+    return test.rank_biserial * (interval.low + interval.high) > 0
 
 
 def relevance(interval: Interval, margin: float) -> Relevance:

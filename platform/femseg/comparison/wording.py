@@ -1,6 +1,7 @@
 """A comparison in one sentence that claims no more than its numbers."""
 
 from femseg.comparison.paired import PairedComparison
+from femseg.comparison.verdict import excludes_zero, same_way
 from femseg.metrics.definitions import Metric, metric_named
 
 
@@ -29,7 +30,27 @@ def numbers(comparison: PairedComparison) -> str:
 
 def reach(comparison: PairedComparison) -> str:
     """What the numbers say about a difference that matters, and how small a difference could have been shown."""
-    return " ".join(part for part in (_beside_the_margin(comparison), _power(comparison)) if part)
+    parts = (_parted(comparison), _beside_the_margin(comparison), _power(comparison))
+    return " ".join(part for part in parts if part)
+
+
+def verdict_words(comparison: PairedComparison) -> str:
+    """The verdict as it is printed: too few cases, or cases enough of which too few are unequal."""
+    return too_few(comparison) if comparison.verdict == "too few cases" else comparison.verdict
+
+
+def too_few(comparison: PairedComparison) -> str:
+    """What there are too few of, where that is the verdict."""
+    enough = comparison.n > 0 and 2.0 ** (1 - comparison.n) * comparison.tests <= comparison.level
+    return "too few unequal pairs" if enough and comparison.tied else "too few cases"
+
+
+def _parted(comparison: PairedComparison) -> str:
+    test, interval = comparison.test, comparison.interval
+    passed = comparison.adjusted_p is not None and comparison.adjusted_p < comparison.level
+    if not passed or not excludes_zero(interval) or same_way(interval, test):
+        return ""
+    return "Most cases moved one way and the mean the other: look at the cases one by one."
 
 
 def _beside_the_margin(comparison: PairedComparison) -> str:
@@ -67,7 +88,7 @@ def _opening(comparison: PairedComparison) -> str:
         case "better" | "worse":
             return f"{input_name(comparison.candidate).capitalize()} is {comparison.verdict} here"
         case "too few cases":
-            return "Too few cases to tell"
+            return f"{too_few(comparison).capitalize()} to tell"
         case "no difference shown":
             return "No difference shown"
 
@@ -108,12 +129,17 @@ def input_name(mode: str) -> str:
 
 def signed(value: float | None, decimals: int) -> str:
     """A difference with its sign, and a true minus."""
-    return "undefined" if value is None else f"{value:+.{decimals}f}".replace("-", "−")
+    if value is None or value == 0:
+        return "undefined" if value is None else "0"
+    return f"{value:+.{decimals}f}".replace("-", "−")
 
 
 def span(low: float, high: float, decimals: int) -> str:
-    """Both ends of an interval, signed."""
-    return f"{signed(low, decimals)} to {signed(high, decimals)}"
+    """Both ends of an interval, signed; up to two digits more where an end would be rounded to zero and is not."""
+    for digits in (decimals, decimals + 1, decimals + 2):
+        if not any(end != 0 and round(end, digits) == 0 for end in (low, high)):
+            break
+    return f"{signed(low, digits)} to {signed(high, digits)}"
 
 
 def p_text(p_value: float) -> str:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.case import Case
-from femseg.comparison.bootstrap import mean_interval
+from femseg.comparison.bootstrap import ALL_RESAMPLES_UP_TO, fewest_values, mean_interval
 from femseg.comparison.case_groups import case_groups
 from femseg.comparison.settings import CompareSettings
 from femseg.metrics.definitions import METRICS, Metric, metric_named
@@ -37,8 +37,10 @@ def performance(facts: CardFacts) -> Section:
         tables=tables,
         figures=(SCORES_FIGURE,),
         note="Intervals are bootstrap intervals of the mean (BCa, expanded for few cases, "
-        f"{resamples} resamples of cases, seed {statistics.seed}). They tell how the mean would vary over "
-        "other patients of the same kind, not over other scanners or another training run.",
+        f"{resamples} resamples of cases, seed {statistics.seed}; of up to {ALL_RESAMPLES_UP_TO} cases all there are). "
+        "They tell how the mean would vary over "
+        "other cases of the same kind, not over other scanners or another training run. "
+        f"{_too_few_for_an_interval('Metrics', statistics)}",
     )
 
 
@@ -56,6 +58,14 @@ def _metric_row(metric: Metric, scores: Sequence[CaseScore], statistics: Compare
         _interval(values, metric, statistics),
         _number(float(worst), metric),
         count,
+    )
+
+
+def _too_few_for_an_interval(what: str, statistics: CompareSettings) -> str:
+    fewest = fewest_values(statistics.confidence)
+    return (
+        f"{what} with fewer than {fewest} cases get no interval: "
+        f"of so few none can cover at {statistics.confidence * 100:g} %."
     )
 
 
@@ -137,7 +147,8 @@ def subgroups(facts: CardFacts) -> Section:
         title="Subgroups",
         sentences=("Dice on the CT's own grid.",),
         tables={"": Table(head=head, rows=tuple(rows))},
-        note="Small groups: where to look next, not what to believe. Groups below 3 cases get no interval.",
+        note="Small groups: where to look next, not what to believe. "
+        f"{_too_few_for_an_interval('Groups', facts.statistics)}",
     )
 
 

@@ -10,6 +10,7 @@ from femseg.metrics.scorecard import summary
 from femseg.reports.comparison_figures import PAGE_ORDER, comparison_figures, worst_case_figures
 from femseg.reports.evidence import ComparisonEvidence, LoadPicture
 from femseg.reports.page import comparison_page
+from femseg.reports.reading_note import dependence_said
 from femseg.reports.scatter import scatter_markdown, scatter_record, scatter_section, trainings_said
 from femseg.reports.search_account import search_figures, search_markdown, search_record, search_section
 from femseg.reports.search_evidence import SearchEvidence
@@ -35,7 +36,11 @@ def write_comparison_report(
         f"figures/{name}": figure.light for name, figure in {**worst, **figures, **searched}.items()
     }
     told = search_markdown(search, {f.title: f"figures/{name}" for name, f in searched.items()}) if search else []
-    trained = {c.candidate: trainings_said(evidence, c) for c in headline_comparisons(comparisons)}
+    dependence = dependence_said(evidence)
+    trained = {
+        c.candidate: " ".join(filter(None, (dependence, trainings_said(evidence, c))))
+        for c in headline_comparisons(comparisons)
+    }
     told = [*scatter_markdown(evidence), *told]
     files["comparison.md"] = markdown(evidence, comparisons, (*worst, *figures), told, trained=trained).encode()
     # On the page the answer's own figures come first, then how it came about.

@@ -43,12 +43,20 @@ def worst_case_figures(evidence: ComparisonEvidence, load_picture: LoadPicture) 
         shown = worst_case(load_picture(case_id), dice=dice)
         figures[f"worst_case_{place}.png"] = PageFigure(
             title=f"{_PLACES[place - 1]} case: {case_id}",
-            caption=_WORST_CAPTION if place == 1 else "As above.",
+            caption=_WORST_CAPTION + _whose_masks(evidence) if place == 1 else "As above.",
             light=shown,
             dark=shown,
             is_image=True,
         )
     return figures
+
+
+def _whose_masks(evidence: ComparisonEvidence) -> str:
+    """With several seeds a picture can show the masks of one of them only."""
+    if evidence.seeds == 1:
+        return ""
+    first = evidence.trainings[evidence.modes[0]][0].seed
+    return f" Masks of seed {first}; order and Dice averaged over inputs and seeds."
 
 
 def _dice_of(evidence: ComparisonEvidence, case_id: str) -> dict[str, float]:
@@ -73,14 +81,15 @@ def _differences_figure(evidence: ComparisonEvidence, comparison: PairedComparis
     def drawn(theme: Theme) -> bytes:
         return paired_differences(scores, comparison, single=tuple(single.values()), theme=theme)
 
+    interval = comparison.interval
+    band = f", the band its {interval.confidence * 100:g} % bootstrap interval" if interval.low is not None else ""
     margin = (
         f" dashed: ± {comparison.margin:g}, the smallest difference that is set to matter." if comparison.margin else ""
     )
     return PageFigure(
         title=f"Case by case, {comparison.candidate} − {comparison.baseline}",
         caption=f"Paired differences of Dice of n = {comparison.n} test cases on the network grid; the line is "
-        "their mean, the band its "
-        f"{comparison.interval.confidence * 100:g} % bootstrap interval;{margin}"
+        f"their mean{band};{margin}"
         + (" Small ticks are single trainings, dots their mean." if evidence.trainings else ""),
         light=drawn(LIGHT),
         dark=drawn(DARK),
@@ -119,7 +128,7 @@ def _validated(evidence: ComparisonEvidence) -> str:
 
 def _figures_of_the_paper(evidence: ComparisonEvidence, load_picture: LoadPicture) -> Mapping[str, PageFigure]:
     cases = {label: load_picture(case) for label, case in evidence.pictured_cases().items()}
-    shown = cases.get("median") or next(iter(cases.values()))
+    shown = list(cases.values())[(len(cases) - 1) // 2]
     scores = {mode: evidence.on_grid(mode, HEADLINE_GRID) for mode in evidence.modes}
     dice = {case.case_id: _dice_of(evidence, case.case_id) for case in cases.values()}
     dice_of_all = evidence.cases_worst_first()
@@ -159,7 +168,7 @@ def _figures_of_the_paper(evidence: ComparisonEvidence, load_picture: LoadPictur
             caption=f"{', '.join(cases).capitalize()} of n = {len(dice_of_all)} test cases by Dice averaged over the "
             "inputs: annotation in yellow, the "
             "prediction in colour over it, so yellow shows where they part. One scale for all; the slices with most "
-            "annotated femur. As figure 5 of the paper.",
+            f"annotated femur. As figure 5 of the paper.{_whose_masks(evidence)}",
             light=outlined,
             dark=outlined,
             is_image=True,

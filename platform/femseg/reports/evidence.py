@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from femseg.comparison.family import PRIMARY_GRID, PRIMARY_METRIC, as_one_family
 from femseg.comparison.paired import PairedComparison, paired_comparison
-from femseg.comparison.repeats import Training, repeated_differences
+from femseg.comparison.repeats import Training, compared_means, repeated_differences
 from femseg.comparison.subgroups import Subgroup, subgroup_table
 from femseg.comparison.variance import VarianceComponents, variance_components
 from femseg.errors import ExitCode, Fault, Refusal
@@ -79,6 +79,7 @@ class ComparisonEvidence:
         curves: by input mode the curve of each of its trainings.
         provenance: label → value, in the order in which they are shown.
         groups: trait → case id → group, for the table of subgroups; may be empty.
+        patients_with_several: how many patients have more than one of the test cases.
         confidence, resamples, seed: of the bootstrap intervals.
         dice_margin: the smallest difference in Dice that matters; 0 sets none.
     """
@@ -93,6 +94,7 @@ class ComparisonEvidence:
     composition: Sequence[tuple[str, ...]] = ()
     trainings: Mapping[str, Sequence[Training]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    patients_with_several: int = 0
     confidence: float = 0.95
     resamples: int = 10_000
     seed: int = 0
@@ -128,10 +130,11 @@ class ComparisonEvidence:
 
     def _comparisons_of(self, candidate: str) -> list[PairedComparison]:
         baseline = self.modes[0]
+        before, after = self._compared(baseline), self._compared(candidate)
         return [
             paired_comparison(
-                self.scores[baseline],
-                self.scores[candidate],
+                before,
+                after,
                 metric=metric.name,
                 grid=grid,
                 names=(baseline, candidate),
@@ -143,6 +146,10 @@ class ComparisonEvidence:
             for grid in self.grids
             for metric in METRICS
         ]
+
+    def _compared(self, mode: str) -> Sequence[CaseScore]:
+        """Signed scores average out over seeds: what is off with each of them is compared by its mean size."""
+        return compared_means(self.trainings[mode]) if self.trainings else self.scores[mode]
 
     @property
     def folds(self) -> int:
@@ -203,12 +210,18 @@ class ComparisonEvidence:
         return tuple(sorted(dice, key=lambda case: (float(np.mean(dice[case])), case)))
 
     def pictured_cases(self) -> dict[str, str]:
-        """The worst, the median and the best test case: label → case id; fewer if there are fewer cases."""
+        """The worst, the median and the best test case: label → case id; fewer if there are fewer cases.
+
+        Of an even number there is no median case: the better of the middle two is shown, and called a middle one.
+        """
         cases = self.cases_worst_first()
         if len(cases) == 1:
             return {"only case": cases[0]}
         ends = {"worst": cases[0], "best": cases[-1]}
-        return ends if len(cases) == 2 else {"worst": cases[0], "median": cases[len(cases) // 2], "best": cases[-1]}
+        if len(cases) == 2:
+            return ends
+        middle = "median" if len(cases) % 2 else "a middle case"
+        return {"worst": cases[0], middle: cases[len(cases) // 2], "best": cases[-1]}
 
 
 def read_curve(folder: Path) -> tuple[CurvePoint, ...]:

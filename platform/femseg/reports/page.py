@@ -12,17 +12,16 @@ from femseg.comparison.wording import input_name
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
+from femseg.reports.reading_note import reading_note, subgroup_note
 from femseg.reports.style import DARK, LIGHT, PIXELS_PER_INCH
 from femseg.reports.table import (
     GRID_TITLES,
     HOW_TO_CHECK,
     SUBGROUP_HEAD,
-    SUBGROUP_NOTE,
     headline,
     headline_comparisons,
     in_full,
     mean_and_spread,
-    reading_note,
     subgroup_lines,
     table_rows,
 )
@@ -88,10 +87,10 @@ def comparison_page(
         answers=[(headline(c), in_full(c, trained), c.verdict) for c in deciding],
         tiles=_tiles(evidence),
         tables=[(GRID_TITLES[grid], table_rows(evidence, comparisons, grid)) for grid in evidence.grids],
-        reading_note=reading_note(evidence),
+        reading_note=reading_note(evidence, comparisons),
         subgroups=subgroup_lines(evidence),
         subgroup_head=SUBGROUP_HEAD,
-        subgroup_note=SUBGROUP_NOTE,
+        subgroup_note=subgroup_note(evidence),
         figures=figures,
         worst=worst,
         sections=sections,

@@ -12,7 +12,7 @@ from femseg.reports.evidence import HEADLINE_METRIC, ComparisonEvidence
 from femseg.reports.page import PageSection
 from femseg.reports.table import grid_lines
 
-TITLE = "Patients, folds, seeds: where the difference scatters"
+TITLE = "Cases, folds, seeds: where the difference scatters"
 _HEAD = ("candidate", "scatter between", "standard deviation", "degrees of freedom")
 _DECIMALS = metric_named(HEADLINE_METRIC).decimals
 
@@ -35,18 +35,19 @@ def _outlasts(components: VarianceComponents, comparison: PairedComparison) -> s
     confidence = comparison.interval.confidence
     low_high = components.interval(confidence)
     if low_high is None:
-        return ""
+        return "They differ nowhere, so no interval can count their scatter."
     low, high = low_high
     df = f"{components.standard_error_df:.1f}".removesuffix(".0")
     said = (
         f"With the scatter between trainings counted as well, the {confidence * 100:g} % interval is "
         f"{span(low, high, _DECIMALS)} (Student's t, {df} degree{'' if df == '1' else 's'} of freedom)"
     )
+    shared = " Folds share training cases, so this is still too narrow." if components.folds > 1 else ""
     if comparison.verdict not in ("better", "worse"):
-        return f"{said}."
+        return f"{said}.{shared}"
     if low <= 0 <= high:
-        return f"{said}: that other trainings of these two inputs would show the same stays open."
-    return f"{said}: it excludes zero too."
+        return f"{said}: that other trainings of these two inputs would show the same stays open.{shared}"
+    return f"{said}: it excludes zero too.{shared}"
 
 
 def scatter_section(evidence: ComparisonEvidence) -> PageSection | None:
@@ -91,10 +92,10 @@ def _rows(scatter: Mapping[str, VarianceComponents | None]) -> list[tuple[str, .
         for candidate, found in scatter.items()
         if found is not None
         for words, sd, df in (
-            ("patients", found.cases_sd, found.cases_df),
+            ("cases", found.cases_sd, found.cases_df),
             ("folds (what was trained on)", found.folds_sd, found.folds_df),
             ("seeds (nothing else changed)", found.seeds_sd, found.seeds_df),
-            ("the rest: one patient with one seed and another", found.residual_sd, found.residual_df),
+            ("the rest: one case with one seed and another", found.residual_sd, found.residual_df),
         )
         if sd is not None
     ]

@@ -54,7 +54,7 @@ def _draw_panel(axes: Axes, metric: Metric, scores: Mapping[str, Sequence[CaseSc
         values = np.array([value for _, value in defined])
         axes.scatter(np.full(len(values), place), values, s=34, color=colour, alpha=0.75, linewidths=0, zorder=3)
         if len(values):
-            spread = float(values.std(ddof=1)) if len(values) > 1 else 0.0
+            spread = float(values.std(ddof=1)) if len(values) > 1 else None
             axes.errorbar(
                 place + 0.2, values.mean(), yerr=spread, fmt="_", color=colour, markersize=13, markeredgewidth=2.6,
                 elinewidth=1.5, capsize=0, zorder=4,

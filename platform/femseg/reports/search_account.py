@@ -55,8 +55,11 @@ def _importance(search: SearchEvidence) -> str:
     return (
         f"Of the scatter of Dice among {shares.trials} trials after {search.rungs[0]} iterations the learning rate "
         f"explains {100 * shares.learning_rate:.0f}\u00a0%, the input {100 * shares.input_mode:.0f}\u00a0%; "
-        f"{100 * shares.rest:.0f}\u00a0% are neither's alone. Shares of variance in a model with a level for each "
-        "input and a parabola in the logarithm of the learning rate; of these trials, not of others."
+        f"{100 * shares.rest:.0f}\u00a0% are neither's alone. Noise alone would explain about "
+        f"{100 * shares.learning_rate_by_noise:.0f}\u00a0% by the learning rate and "
+        f"{100 * shares.input_mode_by_noise:.0f}\u00a0% by the input with so few trials. "
+        "Shares of variance in a model with a level for each input and a "
+        "parabola in the logarithm of the learning rate; of these trials, not of others."
     )
 
 

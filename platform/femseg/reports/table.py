@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import input_name, numbers, p_text, reach, signed, span
+from femseg.comparison.wording import input_name, numbers, p_text, reach, signed, span, too_few, verdict_words
 from femseg.metrics.definitions import METRICS, Metric, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
+from femseg.reports.reading_note import reading_note, subgroup_note
 
 GRID_TITLES: Mapping[Grid, str] = {"network": "On the network grid, as in the paper", "native": "On the CT's own grid"}
 NOTHING = "–"
@@ -17,7 +18,6 @@ HOW_TO_CHECK = (
     "MLflow runs that trained them (their tag package_sha256 is the package's hash), the commit, the split and each CT "
     "series, and says which link does not hold."
 )
-_MANY_CASES = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,7 +96,8 @@ def headline(comparison: PairedComparison) -> str:
         case "no difference shown":
             return f"No difference shown between {candidate} and {baseline}"
         case "too few cases":
-            return f"Too few test cases to tell whether {candidate} helps"
+            few = too_few(comparison).replace("cases", "test cases")
+            return f"{few.capitalize()} to tell whether {candidate} helps"
 
 
 def in_full(comparison: PairedComparison, trained: Mapping[str, str] | None) -> str:
@@ -122,11 +123,14 @@ def markdown(
     for comparison in headline_comparisons(comparisons):
         lines += [f"**{headline(comparison)}.** {in_full(comparison, trained)}", ""]
     sizes = ", ".join(f"{count} {part}" for part, count in evidence.split_sizes.items())
-    lines += [f"Cases: {sizes}. Mean ± standard deviation over the test cases. {reading_note(evidence)}", ""]
+    lines += [
+        f"Cases: {sizes}. Mean ± standard deviation over the test cases. {reading_note(evidence, comparisons)}",
+        "",
+    ]
     for grid in evidence.grids:
         lines += [f"## {GRID_TITLES[grid]}", "", *_markdown_table(evidence, comparisons, grid), ""]
     for candidate, cells in subgroup_lines(evidence).items():
-        lines += [f"## Subgroups, {candidate} − {evidence.modes[0]}", "", SUBGROUP_NOTE, ""]
+        lines += [f"## Subgroups, {candidate} − {evidence.modes[0]}", "", subgroup_note(evidence), ""]
         lines += [*grid_lines(SUBGROUP_HEAD, cells), ""]
     lines += ["## Figures", ""] + [f"![{name}](figures/{name})" for name in figures]
     lines += ["", *more, "## Provenance", ""]
@@ -137,29 +141,11 @@ def markdown(
     return "\n".join(lines) + "\n\nResearch software: not for clinical use without validation.\n"
 
 
-def reading_note(evidence: ComparisonEvidence) -> str:
-    """What a reader must know to read differences, intervals and p-values, and what they do not cover."""
-    resamples = f"{evidence.resamples:,}".replace(",", " ")
-    few = len(evidence.cases_worst_first()) < _MANY_CASES
-    return (
-        f"Differences are paired by case, against {input_name(evidence.modes[0])}; intervals are "
-        f"{evidence.confidence * 100:g} % bootstrap intervals of the mean difference (BCa, expanded for few cases, "
-        f"{resamples} resamples of cases, seed {evidence.seed}); p is of the two-sided Wilcoxon signed-rank test. Dice "
-        "on the network grid was chosen beforehand and is tested alone; the p of every other row is adjusted by Holm "
-        "for all of these rows together, and never below Dice's. Effect is the matched-pairs rank-biserial correlation "
-        "(−1 to 1), and the mean difference in standard deviations of the differences. 80 % power is the mean "
-        "difference that so many cases would have shown, tested alone, in four of five such studies. "
-        + ("With so few cases intervals still come out somewhat too narrow. " if few else "")
-        + "These intervals and tests are of the cases; where there are several trainings, their scatter is counted "
-        "beside them."
-    )
-
-
 def _difference(comparison: PairedComparison, metric: Metric) -> Difference:
     low, high = comparison.interval.low, comparison.interval.high
     return Difference(
         candidate=comparison.candidate,
-        mean=signed(comparison.mean_difference, metric.decimals),
+        mean=_mean_cell(comparison, metric),
         interval=NOTHING if low is None or high is None else span(low, high, metric.decimals),
         p=_p_cell(comparison.test.p_value),
         adjusted_p=_p_cell(comparison.adjusted_p),
@@ -168,9 +154,22 @@ def _difference(comparison: PairedComparison, metric: Metric) -> Difference:
         detectable=NOTHING
         if comparison.detectable_difference is None
         else f"{comparison.detectable_difference:.{metric.decimals}f}",
-        counts=f"{comparison.improved} of {comparison.n}",
-        verdict=comparison.verdict,
+        counts=_counts(comparison),
+        verdict=verdict_words(comparison),
     )
+
+
+def _mean_cell(comparison: PairedComparison, metric: Metric) -> str:
+    """The models' own columns show signed means, whose difference may be another."""
+    of_sizes = metric.better == "nearer to zero" and comparison.mean_difference is not None
+    return signed(comparison.mean_difference, metric.decimals) + (" (of sizes)" if of_sizes else "")
+
+
+def _counts(comparison: PairedComparison) -> str:
+    """In how many of the pairs the candidate is better; 3 of 6, 3 equal (1 undefined)."""
+    equal = f", {comparison.tied} equal" if comparison.tied else ""
+    undefined = f" ({len(comparison.undefined_pairs)} undefined)" if comparison.undefined_pairs else ""
+    return f"{comparison.improved} of {comparison.n}{equal}{undefined}"
 
 
 def _p_cell(p_value: float | None) -> str:
@@ -191,7 +190,7 @@ def subgroup_lines(evidence: ComparisonEvidence) -> dict[str, list[tuple[str, ..
                 row.group,
                 str(row.n),
                 signed(row.mean_difference, decimals),
-                "too few cases" if row.low is None or row.high is None else span(row.low, row.high, decimals),
+                row.no_interval if row.low is None or row.high is None else span(row.low, row.high, decimals),
                 _p_cell(row.adjusted_p),
             )
             for row in rows
@@ -201,17 +200,13 @@ def subgroup_lines(evidence: ComparisonEvidence) -> dict[str, list[tuple[str, ..
 
 
 SUBGROUP_HEAD = ("trait", "group", "cases", "Dice difference", "interval", "p after Holm")
-SUBGROUP_NOTE = (
-    "Dice on the network grid. Groups are looked at to ask further, not to conclude: a group too small to reach the "
-    "level gets no test, and a difference shown in one group and not in another is no difference between the groups."
-)
 
 
 def _markdown_table(evidence: ComparisonEvidence, comparisons: Sequence[PairedComparison], grid: Grid) -> list[str]:
     head = ["metric", *evidence.modes, f"threshold {evidence.threshold_hu:g} HU"]
     for mode in evidence.modes[1:]:
-        head += [f"{mode} − {evidence.modes[0]}", "interval", "p", "p adjusted", "effect", "80 % power"]
-        head += ["better in", "verdict"]
+        head += [f"{mode} − {evidence.modes[0]}", "interval", "p", "p adjusted", "effect", "d_z"]
+        head += ["80 % power", "better in", "verdict"]
     body = [
         [
             row.metric.heading,
@@ -220,7 +215,10 @@ def _markdown_table(evidence: ComparisonEvidence, comparisons: Sequence[PairedCo
             *(
                 cell
                 for d in row.differences
-                for cell in (d.mean, d.interval, d.p, d.adjusted_p, d.effect, d.detectable, d.counts, d.verdict)
+                for cell in (
+                    *(d.mean, d.interval, d.p, d.adjusted_p, d.effect),
+                    *(d.standardised, d.detectable, d.counts, d.verdict),
+                )
             ),
         ]
         for row in table_rows(evidence, comparisons, grid)

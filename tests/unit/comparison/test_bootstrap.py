@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from scipy.stats import bootstrap
 
-from femseg.comparison.bootstrap import mean_interval
+from femseg.comparison.all_resamples import exact_bca
+from femseg.comparison.bootstrap import expanded_confidence, fewest_values, mean_interval
 
 
 def interval(values, **changed):
@@ -9,16 +11,33 @@ def interval(values, **changed):
 
 
 def test_the_interval_holds_the_mean_and_its_seed_fixes_it():
-    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02, 0.00, 0.04]
+    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02, 0.00, 0.04, 0.06]
     one = interval(values)
     assert one.low < np.mean(values) < one.high
     assert one == interval(values)
     assert one.low != interval(values, seed=1).low
-    assert one.method == "BCa bootstrap, expanded, 2000 resamples of 8 cases, seed 0"
+    assert one.method == "BCa bootstrap, expanded, 2000 resamples of 9 cases, seed 0"
+
+
+def test_up_to_eight_cases_all_resamples_are_taken_and_no_seed_is_needed():
+    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.021, 0.00, 0.04]
+    one = interval(values)
+    assert one == interval(values, seed=1, resamples=100)
+    assert one.method == "BCa bootstrap, expanded, all resamples of 8 cases"
+    drawn = bootstrap(
+        (np.array(values),), np.mean, n_resamples=200_000, confidence_level=expanded_confidence(0.95, 8),
+        method="BCa", rng=np.random.default_rng(0),
+    ).confidence_interval  # fmt: skip
+    assert (one.low, one.high) == pytest.approx((drawn.low, drawn.high), abs=0.01 * (one.high - one.low))
+
+
+def test_of_two_values_the_three_means_have_chances_of_a_quarter_a_half_and_a_quarter():
+    values = np.array([1.0, 2.0])
+    assert [exact_bca(values, level=level) for level in (0.4, 0.6)] == [(1.5, 1.5), (1.0, 2.0)]
 
 
 def test_more_confidence_makes_it_wider():
-    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02]
+    values = [0.01, 0.03, -0.01, 0.02, 0.05, 0.02, 0.04, 0.03]
     narrow, wide = interval(values, confidence=0.8), interval(values, confidence=0.99)
     assert wide.low < narrow.low < narrow.high < wide.high
 
@@ -26,14 +45,23 @@ def test_more_confidence_makes_it_wider():
 @pytest.mark.parametrize(
     ("values", "reason"),
     [
-        ([], "no interval: 0 cases, at least 3 needed"),
-        ([0.1, 0.2], "no interval: 2 cases, at least 3 needed"),
-        ([0.02] * 5, "no interval: the difference is 0.02 in every case"),
+        ([], "no interval: 0 cases, at least 6 needed at 95 %"),
+        ([0.1], "no interval: 1 case, at least 6 needed at 95 %"),
+        ([0.1, 0.2, 0.4, 0.3, 0.5], "no interval: 5 cases, at least 6 needed at 95 %"),
+        ([0.02] * 6, "no interval: the difference is 0.02 in every case"),
     ],
 )
 def test_no_interval_is_made_up_where_there_is_no_spread_to_see(values, reason):
     one = interval(values)
     assert (one.low, one.high, one.method) == (None, None, reason)
+
+
+@pytest.mark.parametrize(("confidence", "fewest"), [(0.5, 2), (0.75, 3), (0.9, 5), (0.95, 6), (0.99, 8)])
+def test_fewer_cases_than_can_cover_at_the_rate_get_no_interval(confidence, fewest):
+    assert fewest_values(confidence) == fewest
+    values = [0.01 * i for i in range(fewest)]
+    assert interval(values, confidence=confidence).low is not None
+    assert interval(values[:-1], confidence=confidence).low is None
 
 
 def test_an_interval_has_the_coverage_that_it_claims_within_reason():

@@ -5,6 +5,7 @@ from scores import case_score
 
 from femseg.comparison.family import as_one_family
 from femseg.comparison.paired import paired_comparison
+from femseg.comparison.power import detectable_shift_sd
 
 GAINS = [0.02, 0.021, 0.03, 0.013, 0.025, 0.05, 0.015, 0.01, 0.024, 0.031]
 
@@ -34,6 +35,17 @@ def test_dice_on_the_network_grid_keeps_its_own_p_and_the_others_share_theirs_af
         [3 * alone] * 3
     )
     assert {c.verdict for c in tested.values()} == {"better"}
+
+
+def test_the_detectable_difference_of_a_row_is_that_at_its_share_of_the_level():
+    alone, among = (
+        family(GAINS, [1.0 + i / 100 for i in range(10)], metrics=m)["iou"]
+        for m in (("dice", "iou"), ("dice", "iou", "hausdorff_mm", "volume_similarity"))
+    )
+    assert alone.detectable_difference == pytest.approx(alone.differences_sd * detectable_shift_sd(10, 0.05))
+    assert among.detectable_difference == pytest.approx(alone.differences_sd * detectable_shift_sd(10, 0.05 / 3))
+    assert among.detectable_difference > alone.detectable_difference
+    assert family(GAINS[:6])["iou"].detectable_difference is None
 
 
 def test_nothing_is_shown_behind_a_dice_that_shows_nothing():

@@ -2,6 +2,7 @@
 
 import itertools
 
+import numpy as np
 import pytest
 
 from femseg.comparison.importance import variance_shares
@@ -42,6 +43,14 @@ def test_shares_add_up_to_one_in_trials_that_are_not_balanced():
     modes, rates = ["raw"] * 5 + ["gradient"] * 2, [-4.0, -3.5, -3.0, -2.0, -1.0, -2.5, -1.2]
     found = variance_shares(modes, rates, [0.2, 0.5, 0.1, 0.9, 0.4, 0.6, 0.3])
     assert found.learning_rate + found.input_mode + found.rest == pytest.approx(1)
+
+
+def test_noise_explains_on_average_as_much_as_is_said():
+    rng = np.random.default_rng(0)
+    found = [shares(lambda mode, rate: rng.normal()) for _ in range(2000)]
+    assert (found[0].learning_rate_by_noise, found[0].input_mode_by_noise) == pytest.approx((2 / 7, 1 / 7))
+    assert np.mean([one.learning_rate for one in found]) == pytest.approx(2 / 7, abs=0.02)
+    assert np.mean([one.input_mode for one in found]) == pytest.approx(1 / 7, abs=0.02)
 
 
 @pytest.mark.parametrize("trials", [0, 1, 5], ids=str)

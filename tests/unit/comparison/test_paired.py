@@ -4,7 +4,7 @@ import pytest
 from scores import case_score
 
 from femseg.comparison.paired import paired_comparison
-from femseg.comparison.wording import numbers, p_text, sentence, signed
+from femseg.comparison.wording import numbers, p_text, sentence, signed, span, verdict_words
 
 
 def scores(dice, grid="network"):
@@ -48,6 +48,24 @@ def test_five_cases_can_never_show_a_difference_and_the_sentence_says_so():
     assert five.test.smallest_p == pytest.approx(2 / 32)
     assert "Too few cases to tell" in sentence(five)
     assert "p cannot fall below 0.0625" in sentence(five)
+
+
+def test_a_few_rescued_cases_beside_many_that_lost_a_little_are_no_gain_and_the_sentence_says_why():
+    raw = [0.3 + i / 1000 for i in range(6)] + [0.9 + i / 10_000 for i in range(34)]
+    parted = compared(raw, [r + 0.6 for r in raw[:6]] + [r - 0.006 for r in raw[6:]])
+    assert parted.interval.low > 0 > parted.test.rank_biserial
+    assert parted.adjusted_p < 0.05
+    assert (parted.verdict, parted.improved, parted.n) == ("no difference shown", 6, 40)
+    assert "Most cases moved one way and the mean the other: look at the cases one by one." in sentence(parted)
+    assert "Most cases moved" not in sentence(compared(RAW, BETTER))
+
+
+def test_many_cases_of_which_few_differ_are_too_few_unequal_pairs():
+    tied = compared([*RAW[:4], 0.5, 0.6, 0.7, 0.8], [*BETTER[:4], 0.5, 0.6, 0.7, 0.8])
+    assert (tied.verdict, tied.tied) == ("too few cases", 4)
+    assert sentence(tied).startswith("Too few unequal pairs to tell.")
+    assert verdict_words(tied) == "too few unequal pairs"
+    assert verdict_words(compared(RAW[:5], [*BETTER[:4], RAW[4]])) == "too few cases"
 
 
 def test_equal_scores_are_ties_even_when_their_last_bits_differ():
@@ -113,6 +131,19 @@ def test_two_channels_are_called_so():
 def test_numbers_are_printed_with_a_true_minus_and_p_never_as_zero():
     assert (signed(-0.0123, 3), signed(0.5, 2), signed(None, 2)) == ("−0.012", "+0.50", "undefined")
     assert [p_text(p) for p in (0.0004, 0.03125, 1.0)] == ["< 0.001", "= 0.031", "= 1"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "printed"),
+    [
+        (-0.5, -0.0034, "−0.500 to −0.003"),
+        (-0.5, -0.00034, "−0.5000 to −0.0003"),
+        (-2.68, 0.00004, "−2.68000 to +0.00004"),
+        (-2.68, 0.0, "−2.680 to 0"),
+    ],
+)
+def test_an_interval_shows_on_which_side_of_zero_its_ends_lie(low, high, printed):
+    assert span(low, high, 3) == printed
 
 
 def test_the_size_of_a_volume_difference_is_compared_without_its_sign():

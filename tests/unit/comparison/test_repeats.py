@@ -2,7 +2,14 @@ import pytest
 from scores import case_score
 
 from femseg.cohorts.split import SplitSettings
-from femseg.comparison.repeats import RepeatSettings, Training, mean_over_seeds, refuse_unfit, repeated_differences
+from femseg.comparison.repeats import (
+    RepeatSettings,
+    Training,
+    compared_means,
+    mean_over_seeds,
+    refuse_unfit,
+    repeated_differences,
+)
 from femseg.errors import Refusal
 from femseg.settings import checked
 
@@ -57,6 +64,16 @@ def test_a_case_counts_by_its_mean_over_the_seeds_of_its_fold():
         [training(0, 0, a=0.8, b=0.6), training(0, 7, a=0.9, b=0.7), training(1, 0, c=0.5), training(1, 7, c=0.7)]
     )
     assert {row.case_id: row.dice for row in means} == pytest.approx({"a": 0.85, "b": 0.65, "c": 0.6})
+
+
+def test_volume_differences_of_either_sign_do_not_cancel_in_what_is_compared():
+    trainings = [
+        Training(fold=0, seed=seed, scores=(case_score("a", dice=dice, volume_difference_ml=ml),))
+        for seed, dice, ml in ((0, 0.8, -30.0), (1, 0.9, 30.0))
+    ]
+    (shown,), (taken,) = mean_over_seeds(trainings), compared_means(trainings)
+    assert (shown.volume_difference_ml, taken.volume_difference_ml) == (0.0, 30.0)
+    assert shown.dice == taken.dice == pytest.approx(0.85)
 
 
 def test_a_case_that_was_tested_less_often_has_no_mean_of_the_same_kind():

@@ -33,6 +33,14 @@ def test_on_normal_differences_it_agrees_with_students_test():
     assert flipped(*values, resamples=9999).p_value == pytest.approx(ttest_1samp(values, 0).pvalue, abs=0.01)
 
 
+@pytest.mark.parametrize(("n", "resamples", "exact"), [(13, 100, True), (14, 2**14, True), (14, 2**14 - 1, False)])
+def test_all_patterns_are_tried_where_they_are_no_more_than_would_be_drawn(n, resamples, exact):
+    outcome = flipped(*range(1, n + 1), resamples=resamples)
+    assert ("exact over all sign patterns" in outcome.method) is exact
+    if exact:
+        assert outcome.p_value == pytest.approx(2 / 2**n)
+
+
 @pytest.mark.parametrize(
     ("values", "reason"), [((), "no test: no pairs"), ((0.0, 0.0), "no test: every difference is zero")]
 )

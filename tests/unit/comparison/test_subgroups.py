@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from scores import case_score
 
 from femseg.cohorts.case import Case, CaseFacts, Source
-from femseg.comparison.case_groups import case_groups
+from femseg.comparison.case_groups import case_groups, patients_with_several
 from femseg.comparison.subgroups import subgroup_table
 from femseg.volumes.grid import VoxelGrid
 
@@ -32,6 +34,12 @@ def test_cases_are_grouped_by_side_sex_scanner_implant_and_cut_off_bone_and_by_n
     }
 
 
+def test_patients_with_several_of_the_cases_are_counted():
+    both_femurs = replace(case(3), patient_id="p1")
+    assert patients_with_several([case(1), case(2)]) == 0
+    assert patients_with_several([case(1), case(2), both_femurs]) == 1
+
+
 def test_a_trait_that_all_cases_share_divides_nothing():
     assert case_groups([case(1, side="left"), case(2, side="left")]) == {}
 
@@ -59,7 +67,17 @@ def test_a_group_that_cannot_reach_the_level_is_counted_and_not_tested():
     small, large = table({"size": few})
     assert (small.n, small.low, small.high, small.adjusted_p) == (5, None, None, None)
     assert small.mean_difference == pytest.approx(sum(GAIN[:5]) / 5)
+    assert small.no_interval == "5 cases, at least 6 needed at 95 %"
+    assert large.no_interval == ""
     assert large.adjusted_p == pytest.approx(2 / 2**7)
+
+
+def test_a_group_says_its_own_reason_why_it_has_no_interval():
+    same = [case_score(f"c{i:02d}", dice=0.95 if i < 6 else 0.9 + GAIN[i] * (i < 11)) for i in range(12)]
+    halves = {"half": {f"c{i:02d}": "first" if i < 6 else "second" for i in range(12)}}
+    first, second = subgroup_table(BASELINE, same, halves, metric="dice", grid="network", resamples=500)
+    assert first.no_interval == "the difference is 0.05 in every case"
+    assert (second.no_interval, second.low) == ("too few unequal pairs", None)
 
 
 def test_cases_in_no_group_are_left_out():

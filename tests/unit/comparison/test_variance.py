@@ -106,5 +106,11 @@ def test_the_interval_over_trainings_covers_where_that_of_the_cases_would_not(fo
     assert 0.9 <= np.mean(covered) <= 1.0
 
 
+@pytest.mark.parametrize(("folds", "seeds"), [(1, 3), (3, 2)])
+def test_differences_that_do_not_scatter_have_no_standard_error(folds, seeds):
+    found = variance_components(list(repeated(np.random.default_rng(5), folds=folds, seeds=seeds, mean=1.0)))
+    assert (found.standard_error, found.interval(0.95)) == (None, None)
+
+
 def test_one_training_has_no_interval_over_trainings():
     assert variance_components(list(repeated(np.random.default_rng(5), folds=1, seeds=1))).interval(0.95) is None

@@ -74,7 +74,7 @@ def test_subgroups_stand_in_every_form_of_the_report_with_their_counts(evidence_
     text = files["comparison.md"].read_text()
     assert "## Subgroups, gradient − raw" in text
     assert "| side | right | 2 | " in text
-    assert "too few cases |" in text
+    assert "2 cases, at least 6 needed at 95 % |" in text
     assert "<h2>Subgroups</h2>" in files["comparison.html"].read_text()
 
 

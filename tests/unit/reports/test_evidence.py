@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from scores import case_score
 
+from femseg.comparison.repeats import Training, mean_over_seeds
 from femseg.errors import ExitCode, Refusal
 from femseg.metrics.definitions import METRICS
 from femseg.reports.evidence import CasePicture, CurvePoint, read_curve
@@ -21,6 +23,12 @@ def test_worst_median_and_best_case_are_chosen_by_mean_dice(evidence_of):
     assert len(set(chosen.values())) == 3
 
 
+def test_of_an_even_number_the_middle_case_is_not_called_the_median(evidence_of):
+    evidence, _ = evidence_of(cases=4)
+    assert list(evidence.pictured_cases()) == ["worst", "a middle case", "best"]
+    assert evidence.pictured_cases()["a middle case"] == evidence.cases_worst_first()[2]
+
+
 @pytest.mark.parametrize(("cases", "labels"), [(1, ["only case"]), (2, ["worst", "best"])])
 def test_few_cases_are_not_shown_twice(evidence_of, cases, labels):
     assert list(evidence_of(cases=cases)[0].pictured_cases()) == labels
@@ -35,6 +43,22 @@ def test_every_candidate_is_compared_with_the_first_mode(evidence_of):
     comparisons = evidence_of(("raw", "gradient", "both"), grids=("network",))[0].comparisons()
     assert {(c.baseline, c.candidate) for c in comparisons} == {("raw", "gradient"), ("raw", "both")}
     assert len(comparisons) == 2 * len(METRICS)
+
+
+def test_off_by_as_much_either_way_with_two_seeds_is_not_compared_as_perfect(evidence_of):
+    off_ml = {"raw": (-30.0, 30.0), "gradient": (5.0, 5.0)}
+    trainings = {
+        mode: [
+            Training(fold=0, seed=seed, scores=tuple(case_score(f"c{c}", volume_difference_ml=ml) for c in range(8)))
+            for seed, ml in enumerate(of_seed)
+        ]
+        for mode, of_seed in off_ml.items()
+    }
+    scores = {mode: mean_over_seeds(of_mode) for mode, of_mode in trainings.items()}
+    evidence, _ = evidence_of(scores=scores, trainings=trainings)
+    (volume,) = [c for c in evidence.comparisons() if c.metric == "volume_difference_ml"]
+    assert (volume.baseline_mean, volume.candidate_mean, volume.improved) == (30.0, 5.0, 8)
+    assert scores["raw"][0].volume_difference_ml == 0.0
 
 
 def curve_in(folder, *, training="iteration,train_dice_loss\n1,0.5\n", validation="iteration,validation_dice\n"):

@@ -120,6 +120,12 @@ def test_the_data_are_counted_by_part(facts):
     assert rows["with metal"] == ("0", "0", "1")
 
 
+def test_the_card_says_below_how_many_cases_there_is_no_interval(facts):
+    assert "Groups with fewer than 6 cases get no interval" in section(facts, "Subgroups").note
+    sure = replace(facts, statistics=CompareSettings(resamples=200, confidence=0.99))
+    assert "fewer than 8 cases get no interval: of so few none can cover at 99 %" in section(sure, "Subgroups").note
+
+
 def test_subgroups_have_their_own_mean_and_no_interval_where_there_are_too_few(facts):
     rows = rows_of(section(facts, "Subgroups").tables[""])
     assert rows["implant: metal"] == ("0.905", "–", "0.905", "1")

@@ -89,6 +89,10 @@ def test_importance_is_told_in_shares_or_said_to_be_unknown(search, tmp_path):
     assert shares["learning_rate"] > 0.6
     assert sum(shares.values()) == pytest.approx(1)
     assert f"explains {100 * shares['learning_rate']:.0f}\u00a0%" in account(search)[3]
+    assert (
+        "Noise alone would explain about 29\u00a0% by the learning rate and 14\u00a0% by the input"
+        in account(search)[3]
+    )
     equal = read_search(write_search(tmp_path / "equal", equal=True))
     assert search_record(equal)["importance"] is None
     assert "Too few trials" in account(equal)[3]
