@@ -78,7 +78,7 @@ METRICS: tuple[Metric, ...] = (
         decimals=3,
         definition="2 |A ∩ B| / (|A| + |B|): twice the shared voxels over the voxels of both; 1 is a perfect match.",
         when_empty=_OVERLAP_IF_EMPTY,
-        source="Seed paper; Dice 1945",
+        source="Dice 1945, Ecology 26:297",
     ),
     Metric(
         name="iou",

@@ -62,7 +62,7 @@ def dice_coefficient(reference: Mask, predicted: Mask) -> float:
         predicted: predicted femur, same shape.
     Returns: 1.0 if both masks are empty (they agree), 0.0 if one is.
     Raises: ValueError if a mask is not bool or the shapes differ.
-    Source: seed paper, "Segmentation evaluation metrics"; Dice 1945.
+    Source: the paper, "Segmentation evaluation metrics"; Dice 1945.
     """
     return Overlap.of(reference, predicted).dice
 

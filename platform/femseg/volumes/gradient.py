@@ -16,7 +16,7 @@ def gradient_magnitude(ct_hu_zyx: NDArray[np.float32], grid: VoxelGrid) -> NDArr
         grid: voxel grid of the same shape; its spacing scales the derivative. Its direction does not matter.
     Returns: HU per mm, shape (Z, Y, X), never negative.
     Raises: ValueError if array and grid disagree on shape.
-    Source: seed paper, "Gradient pre-processor"; ITK's central differences repeat edge voxels outward, so a face
+    Source: the paper, "Gradient pre-processor"; ITK's central differences repeat edge voxels outward, so a face
         voxel sees half of a ramp's slope.
     """
     if ct_hu_zyx.shape != grid.shape_zyx:
