@@ -7,19 +7,30 @@ from mlflow.tracking import MlflowClient
 from femseg.promotion.audit import Entry, Holders
 from femseg.services.registry import DESCRIPTION, MODEL_NAME
 
-_ENTRIES, _WORDS = 12, 240  # MLflow keeps 5000 characters
+_ENTRIES, _WORDS, _MOST = 12, 240, 5000  # characters that MLflow keeps of a description
+_TITLE = "### The gate"
 _AS_TEXT = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " ", "`": "'", "[": "\\[", "*": "\\*", "_": "\\_"})
 
 
 def describe(client: MlflowClient, log: Sequence[Entry]) -> None:
-    """Make the registered model's description tell the log; nothing is sent where it does already."""
-    if log and client.get_registered_model(MODEL_NAME).description != (page := page_of(log)):
+    """Make the registered model's description tell the log, below what people wrote there; sent only if it changes."""
+    written = client.get_registered_model(MODEL_NAME).description or "" if log else ""
+    if log and written != (page := page_of(log, written)):
         client.update_registered_model(MODEL_NAME, description=page)
 
 
-def page_of(log: Sequence[Entry]) -> str:
-    """The description, Markdown."""
-    told = [entry for entry in log if entry.action != "done"][-_ENTRIES:]
+def page_of(log: Sequence[Entry], written: str) -> str:
+    """The description, Markdown: what stands there above the gate's own part, then as many decisions as find room."""
+    above = written.partition(_TITLE)[0].strip() or DESCRIPTION
+    told = [entry for entry in log if entry.action != "done"]
+    for count in range(min(_ENTRIES, len(told)), 0, -1):
+        page = f"{above}\n\n{_gate_part(told[-count:])}"
+        if len(page) <= _MOST:
+            return page
+    return written  # people's own text leaves no room
+
+
+def _gate_part(told: Sequence[Entry]) -> str:
     rows = [
         f"| {entry.number} | {entry.time[:16].replace('T', ' ')} | {entry.action} version {entry.version} "
         f"| {_moved(entry.before, entry.after)} | {_words(entry)} |"
@@ -27,7 +38,7 @@ def page_of(log: Sequence[Entry]) -> str:
     ]
     head = ["| entry | UTC | decision | champion | why |", "|---|---|---|---|---|"]
     note = "Written by the gate. `femseg audit verify` proves the whole log, `femseg why VERSION` gives every check."
-    return "\n".join([DESCRIPTION, "", "### The gate", "", *head, *rows, "", note])
+    return "\n".join([_TITLE, "", *head, *rows, "", note])
 
 
 def _moved(before: Holders, after: Holders) -> str:

@@ -196,6 +196,22 @@ def test_mlflows_own_page_of_the_model_tells_who_is_champion_and_why(client):
     assert len(page) < 5000
 
 
+def test_what_people_wrote_on_that_page_stays_RG_06(client):
+    promote(client, allowed(client, 1))
+    ours = client.get_registered_model(MODEL_NAME).description
+    client.update_registered_model(MODEL_NAME, description=f"Ask Ms Kim before you use it.\n\n{ours}")
+    promote(client, allowed(client, 2))
+    page = client.get_registered_model(MODEL_NAME).description
+    assert page.startswith("Ask Ms Kim before you use it.")
+    assert (page.count("### The gate"), "promote version 2" in page) == (1, True)
+    for length in (4000, 4990):
+        client.update_registered_model(MODEL_NAME, description="w" * length)
+        rollback(client)
+        page = client.get_registered_model(MODEL_NAME).description
+        assert page.startswith("w" * length)
+        assert len(page) <= 5000
+
+
 def test_a_previous_whose_package_was_altered_is_not_rolled_back_to_RG_07(client):
     promote(client, allowed(client, 1))
     promote(client, allowed(client, 2))
