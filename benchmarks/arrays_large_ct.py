@@ -26,10 +26,9 @@ import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from femseg.durable import require_free_space, write_json_durably
-from femseg.volumes.grid import VoxelGrid
+from femseg.files.durable import require_free_space, write_json_durably
+from femseg.volumes.grid import CtVolume, VoxelGrid
 from femseg.volumes.network_input import InputRecipe, channel
-from femseg.volumes.volume import CtVolume
 
 GOAL_RATIO = 1.5
 GOAL_GIB = 4.0

@@ -26,7 +26,7 @@ _SOURCES, _VALIDATION, _ITERATIONS = 32, 4, 30
 
 def make_store(folder: Path, cases: int) -> None:
     """An input store, a mask store and a split of so many cases."""
-    from femseg.cohorts.array_settings import ArraySettings
+    from femseg.cohorts.settings import ArraySettings
     from femseg.cohorts.split import Split, write_split
     from femseg.cohorts.store import write_array, write_index
     from femseg.volumes.grid import VoxelGrid
@@ -60,7 +60,7 @@ def work(folder: Path) -> dict[str, Any]:
     import torch
 
     from femseg.networks.vnet import VNetSettings
-    from femseg.services.training_job import fit_job, training_job
+    from femseg.services.fit.job import fit_job, training_job
     from femseg.training.settings import OptimisationSettings, TrainSettings
     from femseg.training.surroundings import Surroundings
 

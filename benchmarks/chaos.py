@@ -32,7 +32,7 @@ import psutil
 from chaos_kills import Journal, Kill
 from mlflow.tracking import MlflowClient
 
-from femseg.services.tracking import connect
+from femseg.services.tracking.connect import connect
 
 Part = dict[str, Any]
 

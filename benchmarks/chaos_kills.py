@@ -14,7 +14,7 @@ from typing import Any
 import chaos_run
 import psutil
 
-from femseg.door import door
+from femseg.exits import door
 
 RUN_LIMIT_S = 600.0
 _POLL_S = 0.005

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import psutil
 
-from femseg.services.cluster_record import ClusterPlace
-from femseg.services.local_cluster import ClusterWish, add, down, exports, up
+from femseg.services.cluster.local import ClusterWish, add, down, exports, up
+from femseg.services.cluster.processes import ClusterPlace
 
 
 def _newest(place: ClusterPlace) -> psutil.Process | None:

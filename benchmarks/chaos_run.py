@@ -16,16 +16,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from femseg.cohorts.array_settings import ArraySettings
+from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.split import Split, write_split
 from femseg.cohorts.store import write_array, write_index
-from femseg.door import door
-from femseg.durable import write_json_durably
+from femseg.exits import door
+from femseg.files.durable import write_json_durably
+from femseg.files.lock import claimed
 from femseg.networks.vnet import VNetSettings
-from femseg.services.recorded_curve import record_curve
-from femseg.services.run_folder import claimed
-from femseg.services.tracking import BackgroundRecorder, connect, resumable_run, run_with_true_status
-from femseg.services.training_job import TrainingJob, fit_job, is_complete, training_job
+from femseg.services.fit.job import TrainingJob, fit_job, is_complete, training_job
+from femseg.services.fit.recorded_curve import record_curve
+from femseg.services.tracking.connect import BackgroundRecorder, connect, resumable_run, run_with_true_status
 from femseg.training.checkpoint import newest_good_checkpoint
 from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings
@@ -90,8 +90,8 @@ def train(job: TrainingJob, *, through_ray: bool) -> None:
     if is_complete(job):
         return
     if through_ray:
-        from femseg.services.clusters import ray_session
-        from femseg.services.training import train_on_ray
+        from femseg.services.cluster.session import ray_session
+        from femseg.services.fit.driver import train_on_ray
 
         with ray_session(cpus=job.train.workers):
             train_on_ray(job, title="chaos")

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from femseg.durable import write_json_durably
+from femseg.files.durable import write_json_durably
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.batches import Batch
-from femseg.training.loop import build_optimizer, train_steps
 from femseg.training.settings import OptimisationSettings
+from femseg.training.trainer import build_optimizer, train_steps
 
 PAPER_ITERATIONS, PAPER_HOURS = 10_000, 26.0
 

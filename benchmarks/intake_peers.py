@@ -1,4 +1,4 @@
-"""The specimens of `femseg make-fault`, given to femseg, SimpleITK, dicom2nifti and nnU-Net's dataset check.
+"""The specimens of `tests/support/specimens`, given to femseg, SimpleITK, dicom2nifti and nnU-Net's dataset check.
 
     python -m venv /tmp/peers && /tmp/peers/bin/pip install --constraint constraints.txt '.[peers]'
     python benchmarks/intake_peers.py --peers /tmp/peers/bin/python --output benchmarks/results/intake_peers.json \\
@@ -29,16 +29,16 @@ sys.path.insert(0, str(Path(__file__).parent))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 from independent_reading import Voxels, largest_difference, read_ct, read_mask
 from intake_peers_worker import VERIFIED
+from specimens.catalogue import BY_KIND, CATALOGUE
+from specimens.specimen import Specimen
 
-from femseg.cohorts.check import check_cohort
-from femseg.cohorts.checked import CheckedCohort
-from femseg.cohorts.layouts import detected_source
-from femseg.cohorts.reading import read_case_ct
+from femseg.cohorts.manifest import read_case_ct
 from femseg.cohorts.settings import CohortSettings
-from femseg.cohorts.specimens.catalogue import BY_KIND, CATALOGUE
-from femseg.cohorts.specimens.specimen import Specimen
-from femseg.durable import write_json_durably, written_durably
 from femseg.errors import Refusal
+from femseg.files.durable import write_json_durably, written_durably
+from femseg.intake.check import check_cohort
+from femseg.intake.result import CheckedCohort
+from femseg.layouts.detect import detected_source
 
 TOOLS = ("femseg", "simpleitk", "dicom2nifti", "nnunet")
 PACKAGES = {"simpleitk": "SimpleITK", "dicom2nifti": "dicom2nifti", "nnunet": "nnunetv2"}
@@ -252,7 +252,7 @@ def page(result: dict[str, Any]) -> str:
     lines = [
         "# Intake against its peers",
         "",
-        f"Made by `{result['command']}` on the specimens of `femseg make-fault`: {versions}.",
+        f"Made by `{result['command']}` on the specimens of `tests/support/specimens`: {versions}.",
         "Each tool gets the same files, as its own documentation tells its users to give them.",
         "",
     ]

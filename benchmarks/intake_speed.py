@@ -35,11 +35,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-from femseg.cohorts.check import check_one
-from femseg.cohorts.layouts import studies_of
 from femseg.cohorts.settings import CohortSettings, MaskUse
-from femseg.durable import require_free_space, write_json_durably
-from femseg.volumes.files.dicom_headers import read_slice_header
+from femseg.files.durable import require_free_space, write_json_durably
+from femseg.formats.dicom.headers import read_slice_header
+from femseg.intake.check import check_one
+from femseg.layouts.detect import studies_of
 
 GOAL_BEYOND_READING_S = 1.0
 GOAL_RATIO = 1.5

@@ -19,13 +19,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.femur_side import box_of
-from femseg.cohorts.mask_checks import density_faults
-from femseg.cohorts.phantom import PhantomSettings, phantom_study
-from femseg.cohorts.placement import better_place, placement_findings
-from femseg.cohorts.single_ct import inspect_study
-from femseg.durable import write_json_durably
-from femseg.volumes.grid import VoxelGrid
-from femseg.volumes.volume import CtVolume
+from femseg.files.durable import write_json_durably
+from femseg.intake.mask_checks import density_faults
+from femseg.intake.placement import better_place, placement_findings
+from femseg.intake.single_ct import inspect_study
+from femseg.phantom import PhantomSettings, phantom_study
+from femseg.volumes.grid import CtVolume, VoxelGrid
 
 DEMO = {"seed": 20240, "field_of_view_mm": 200.0, "spacing_mm_zyx": (4.0, 1.8, 1.8), "noise_hu": 18.0}
 SHIFTS_MM = (1, 2, 3, 4, 5, 6, 8, 10)

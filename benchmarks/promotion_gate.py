@@ -24,11 +24,11 @@ import promotion_driver
 from mlflow.tracking import MlflowClient
 from tiny_model import write_tiny_package
 
-from femseg.promotion.audit import standing
-from femseg.services.audit_log import audit_log
-from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, rollback
-from femseg.services.registration import register_package
-from femseg.services.tracking import connect, end_run, start_run
+from femseg.gate.audit import standing
+from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, rollback
+from femseg.services.registry.audit_log import audit_log
+from femseg.services.registry.versions import register_package
+from femseg.services.tracking.connect import connect, end_run, start_run
 
 ROLLBACKS, COMMANDS = 20, 5
 

@@ -21,15 +21,15 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from femseg.cohorts.array_settings import ArraySettings
+from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.split import Split, write_split
 from femseg.cohorts.store import write_array, write_index
 from femseg.networks.vnet import VNetSettings
-from femseg.services.clusters import ray_session
-from femseg.services.recorded_curve import record_curve
-from femseg.services.tracking import connect
-from femseg.services.training import train_on_ray
-from femseg.services.training_job import TrainingJob, fit_job, training_job
+from femseg.services.cluster.session import ray_session
+from femseg.services.fit.driver import train_on_ray
+from femseg.services.fit.job import TrainingJob, fit_job, training_job
+from femseg.services.fit.recorded_curve import record_curve
+from femseg.services.tracking.connect import connect
 from femseg.settings import read_section
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings

@@ -16,14 +16,13 @@ import numpy as np
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
-from femseg.cohorts.single_ct import inspect_study
-from femseg.durable import write_json_durably
+from femseg.files.durable import write_json_durably
 from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict
+from femseg.intake.single_ct import inspect_study
 from femseg.metrics.overlap import dice_coefficient
 from femseg.networks.package import load_package
-from femseg.volumes.orientation import to_lps
-from femseg.volumes.volume import CtVolume
+from femseg.volumes.grid import CtVolume, to_lps
 
 SIDES = {"right (intact)": "right", "left (nailed)": "left"}
 

@@ -22,15 +22,15 @@ import torch
 from torch import distributed, multiprocessing
 
 from benchmarks.scaling_tracking import tracking_costs
-from femseg.cohorts.array_settings import ArraySettings
+from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.store import ArrayStore, write_array, write_index
-from femseg.durable import write_json_durably
+from femseg.files.durable import write_json_durably
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.settings import read_section
 from femseg.training.batches import Batch
 from femseg.training.checkpoint import read_checkpoint, write_checkpoint
-from femseg.training.loop import build_optimizer, train_steps
 from femseg.training.settings import OptimisationSettings
+from femseg.training.trainer import build_optimizer, train_steps
 from femseg.volumes.grid import VoxelGrid
 
 _PAPER, _DEMO = Path("params.paper.yaml"), Path("params.yaml")

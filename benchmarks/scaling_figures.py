@@ -11,7 +11,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.patches import Patch
 
 from benchmarks.scaling_model import PARTS
-from femseg.durable import write_bytes_durably
+from femseg.files.durable import write_bytes_durably
 from femseg.reports.style import DARK, LIGHT, Theme, figure, png, styled
 
 _PART_COLOURS = {

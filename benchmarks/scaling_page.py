@@ -33,7 +33,7 @@ from benchmarks.scaling_model import (
     sensitivity,
     what_binds,
 )
-from femseg.durable import read_json, write_bytes_durably, write_json_durably
+from femseg.files.durable import read_json, write_bytes_durably, write_json_durably
 
 _RESULTS, _PAGE, _IMAGES = Path("benchmarks/results"), Path("docs/explanation/scaling.md"), Path("docs/images")
 _GPUS = tuple(2**n for n in range(11))

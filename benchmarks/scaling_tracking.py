@@ -20,7 +20,7 @@ from urllib.request import urlopen
 from mlflow.entities import Metric
 from mlflow.tracking import MlflowClient
 
-from femseg.services.tracking import connect
+from femseg.services.tracking.connect import connect
 
 _WRITERS, _POINTS_A_REQUEST = (1, 2, 4), (1, 50)
 _SERVER_STARTS_WITHIN_S = 180.0

@@ -22,7 +22,7 @@ from curves_in_mlflow import history
 from mlflow_server import MlflowServer, mlflow_server
 
 from femseg.errors import Refusal
-from femseg.services.tracking import BackgroundRecorder, connect, start_run
+from femseg.services.tracking.connect import BackgroundRecorder, connect, start_run
 
 STEP_S, FROZEN_S, BEFORE_S = 0.1, 30.0, 10.0
 

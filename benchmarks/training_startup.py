@@ -27,7 +27,7 @@ def described(folder: Path) -> "object":
     from dataclasses import replace
 
     from benchmarks.ray_train_overhead import job_of, stores
-    from femseg.services.tracking import connect, resumable_run
+    from femseg.services.tracking.connect import connect, resumable_run
 
     stores(folder, (16, 16, 16))
     job = job_of(folder, 10, folder / "runs")
@@ -51,9 +51,9 @@ def processor_seconds() -> float:
 
 def one_start(folder: Path, started: float) -> None:
     """Train once; print when each phase ended, in seconds since the command was given."""
-    from femseg.services.clusters import ray_session
-    from femseg.services.training import train_on_ray
-    from femseg.services.training_job import TrainingJob
+    from femseg.services.cluster.session import ray_session
+    from femseg.services.fit.driver import train_on_ray
+    from femseg.services.fit.job import TrainingJob
 
     ends, seconds = [time.time() - started], 0.0
 

@@ -21,7 +21,7 @@ import torch
 from monai.networks.nets import VNet as MonaiVNet
 from torch import nn
 
-from femseg.durable import write_json_durably
+from femseg.files.durable import write_json_durably
 from femseg.networks.vnet import VNet, VNetSettings, foreground_probability
 from femseg.training.losses import soft_dice_loss
 

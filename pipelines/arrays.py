@@ -6,15 +6,14 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from femseg.cohorts.array_settings import ArraySettings
 from femseg.cohorts.case import Case
-from femseg.cohorts.manifest import cohort_root, read_manifest
-from femseg.cohorts.reading import read_case_ct, read_case_mask
+from femseg.cohorts.manifest import cohort_root, read_case_ct, read_case_mask, read_manifest
+from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.store import ArrayKind, StoredArray, bytes_needed, write_array, write_index
-from femseg.door import door
-from femseg.durable import require_free_space
-from femseg.services.case_tasks import map_cases
-from femseg.services.clusters import ray_session
+from femseg.exits import door
+from femseg.files.durable import require_free_space
+from femseg.services.cluster.map_cases import map_cases
+from femseg.services.cluster.session import ray_session
 from femseg.settings import read_section
 from femseg.volumes.network_input import InputRecipe, mask_on_network_grid, mask_remarks, network_grid, network_input
 

@@ -5,20 +5,19 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from femseg.cohorts.check import check_one, crashed_study
-from femseg.cohorts.check_memory import check_memory_bytes
-from femseg.cohorts.check_report import ignored_text
-from femseg.cohorts.checked import CheckedCohort
-from femseg.cohorts.gathering import gathered
-from femseg.cohorts.identity import cohort_key
-from femseg.cohorts.layouts import studies_of
+from femseg.cohorts.case import cohort_key
 from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
-from femseg.cohorts.phantom import PhantomSettings, phantom_study, write_phantom_study
-from femseg.cohorts.quarantine import write_quarantine
 from femseg.cohorts.settings import CohortSettings
-from femseg.door import door
-from femseg.services.case_tasks import map_cases
-from femseg.services.clusters import ray_session
+from femseg.exits import door
+from femseg.intake.check import check_one, crashed_study
+from femseg.intake.cohort import gathered
+from femseg.intake.cost import check_memory_bytes
+from femseg.intake.report import ignored_text
+from femseg.intake.result import CheckedCohort, write_quarantine
+from femseg.layouts.detect import studies_of
+from femseg.phantom import PhantomSettings, phantom_study, write_phantom_study
+from femseg.services.cluster.map_cases import map_cases
+from femseg.services.cluster.session import ray_session
 from femseg.settings import read_section
 
 COHORT = Path("data/cohort")

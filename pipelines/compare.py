@@ -5,28 +5,25 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from femseg.cohorts.manifest import Manifest, cohort_root, read_manifest
-from femseg.cohorts.reading import read_case_ct, read_case_mask
+from femseg.cohorts.manifest import Manifest, cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.split import Split, read_split
 from femseg.cohorts.store import ArrayStore
-from femseg.comparison.case_groups import case_groups, patients_with_several
-from femseg.comparison.input_modes import read_input_modes
-from femseg.comparison.repeats import RepeatSettings, Training, mean_over_seeds
-from femseg.comparison.settings import CompareSettings
-from femseg.comparison.threshold_baseline import threshold_baseline
-from femseg.door import door
-from femseg.durable import read_json, sha256_of_file
+from femseg.comparison.repeats import CompareSettings, RepeatSettings, Training, mean_over_seeds, read_input_modes
+from femseg.comparison.subgroups import case_groups, patients_with_several
+from femseg.comparison.verdict import threshold_baseline
+from femseg.exits import door
+from femseg.files.durable import read_json, sha256_of_file
+from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.metrics.scorecard import CaseScore, read_scores, score
 from femseg.progress import progress
-from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
-from femseg.reports.card_data import DATA_HEAD, data_rows
-from femseg.reports.case_pictures import read_picture
-from femseg.reports.comparison import write_comparison_report
-from femseg.reports.evidence import CasePicture, ComparisonEvidence, read_curve
-from femseg.reports.search_evidence import read_search
+from femseg.reports.card.facts import DATA_HEAD, data_rows
+from femseg.reports.comparison.evidence import CasePicture, ComparisonEvidence, read_curve
+from femseg.reports.comparison.report import write_comparison_report
+from femseg.reports.comparison.search_evidence import read_search
+from femseg.reports.comparison.slices import read_picture
 from femseg.settings import read_section
+from femseg.volumes.grid import MaskVolume
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
-from femseg.volumes.volume import MaskVolume
 
 MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
 QUARANTINE = MANIFEST.with_name("quarantine.json")

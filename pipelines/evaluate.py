@@ -8,19 +8,18 @@ from pathlib import Path
 import numpy as np
 
 from femseg.cohorts.case import Case
-from femseg.cohorts.manifest import cohort_root, read_manifest
-from femseg.cohorts.reading import read_case_mask
+from femseg.cohorts.manifest import cohort_root, read_case_mask, read_manifest
 from femseg.cohorts.split import read_split
-from femseg.door import door
-from femseg.durable import sha256_of_file, write_bytes_durably, write_json_durably
+from femseg.exits import door
+from femseg.files.durable import sha256_of_file, write_bytes_durably, write_json_durably
+from femseg.formats.writing import write_mask
 from femseg.inference.segment import femur_probability, onto_ct_grid
+from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, series_sha256, write_record
 from femseg.metrics.scorecard import CaseScore, score, summary, write_scores
 from femseg.networks.package import ModelPackage, load_package
 from femseg.progress import progress
-from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, series_sha256, write_record
 from femseg.training.stored_cases import StoredCases
-from femseg.volumes.files.mask_writing import write_mask
-from femseg.volumes.volume import MaskVolume
+from femseg.volumes.grid import MaskVolume
 
 MANIFEST, SPLIT, MASKS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays/mask")
 

@@ -13,26 +13,25 @@ from mlflow.tracking import MlflowClient
 
 from femseg.cohorts.manifest import read_manifest
 from femseg.cohorts.split import read_split
-from femseg.comparison.input_modes import read_input_modes
-from femseg.comparison.settings import CompareSettings
-from femseg.door import door
-from femseg.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
+from femseg.comparison.repeats import CompareSettings, read_input_modes
+from femseg.exits import door
+from femseg.files.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
+from femseg.gate.rules import best_by_validation
+from femseg.gate.saved_predictions import write_predictions
+from femseg.gate.test_set import read_test_set
+from femseg.lineage.provenance import dvc_hashes
+from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.metrics.scorecard import read_scores
 from femseg.networks.package import ModelPackage, load_package
-from femseg.promotion.candidate import best_by_validation
-from femseg.promotion.lineage import dvc_hashes
-from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
-from femseg.promotion.saved_predictions import write_predictions
-from femseg.promotion.test_set import read_test_set
-from femseg.reports.card_facts import CardFacts
-from femseg.reports.card_page import card_summary, write_card
-from femseg.reports.case_pictures import read_picture
-from femseg.reports.evidence import read_curve
-from femseg.services.registration import Registration, register_package
-from femseg.services.registry import CHALLENGER, MODEL_NAME
-from femseg.services.replay import EVALUATED_MD5, EVIDENCE
-from femseg.services.scratch_project import evaluated_paths
-from femseg.services.tracking import (
+from femseg.reports.card.facts import CardFacts
+from femseg.reports.card.page import card_summary, write_card
+from femseg.reports.comparison.evidence import read_curve
+from femseg.reports.comparison.slices import read_picture
+from femseg.services.lineage.replay import EVALUATED_MD5, EVIDENCE
+from femseg.services.lineage.worktree import evaluated_paths
+from femseg.services.registry.predictions import lineage_rows, log_card, log_predictions
+from femseg.services.registry.versions import CHALLENGER, MODEL_NAME, Registration, register_package
+from femseg.services.tracking.connect import (
     MlflowRecorder,
     artefacts_taken,
     connect,
@@ -41,8 +40,6 @@ from femseg.services.tracking import (
     log_dataset,
     start_run,
 )
-from femseg.services.version_card import lineage_rows, log_card
-from femseg.services.version_evidence import log_predictions
 from femseg.settings import read_section
 
 MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")

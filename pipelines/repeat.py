@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from femseg.door import door
+from femseg.exits import door
 from femseg.networks.package import load_package
-from femseg.services.described_training import Training
-from femseg.services.tracking import connect, find_run
+from femseg.services.fit.job import Training
+from femseg.services.tracking.connect import connect, find_run
 from pipelines.evaluate import evaluate
 from pipelines.train import carried_out, refuse_unfit_repeats
 

@@ -10,20 +10,23 @@ from typing import Any
 
 from mlflow.tracking import MlflowClient
 
-from femseg.comparison.input_modes import read_input_modes
-from femseg.door import door
-from femseg.durable import write_bytes_durably, write_json_durably
+from femseg.comparison.repeats import read_input_modes
+from femseg.exits import door
+from femseg.files.durable import write_bytes_durably, write_json_durably
+from femseg.files.lock import claimed
 from femseg.networks.vnet import VNetSettings
-from femseg.reports.search_account import search_figures, search_markdown, search_record
-from femseg.reports.search_evidence import read_search
-from femseg.services.clusters import ray_session
-from femseg.services.run_folder import claimed
-from femseg.services.search import refuse_failures, search_on_ray
-from femseg.services.search_trials import trial_rows
-from femseg.services.storage import StorageSettings, open_storage
-from femseg.services.storage_data import publish
-from femseg.services.storage_on_ray import require_reach
-from femseg.services.tracking import (
+from femseg.reports.comparison.search_account import search_figures, search_markdown, search_record
+from femseg.reports.comparison.search_evidence import read_search
+from femseg.search.halving import SearchSettings, Trial, TrialResult, best_per_mode
+from femseg.search.record import begin, end, search_space
+from femseg.services.cluster.session import ray_session
+from femseg.services.fit.job import TrainingJob, mlflow_run_kept, training_job
+from femseg.services.search.trial import trial_rows
+from femseg.services.search.tune import refuse_failures, search_on_ray
+from femseg.services.storage.arrays import publish
+from femseg.services.storage.backend import StorageSettings, open_storage
+from femseg.services.storage.reach import require_reach
+from femseg.services.tracking.connect import (
     MlflowRecorder,
     artefacts_taken,
     connect,
@@ -31,11 +34,8 @@ from femseg.services.tracking import (
     run_with_true_status,
     stage_tags,
 )
-from femseg.services.training_job import TrainingJob, mlflow_run_kept, training_job
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import CurveRow
-from femseg.training.halving import SearchSettings, Trial, TrialResult, best_per_mode
-from femseg.training.search_record import begin, end, search_space
 from femseg.training.settings import OptimisationSettings, TrainSettings
 
 ARRAYS, MASKS, SPLIT = Path("data/arrays"), Path("data/arrays/mask"), Path("data/split.json")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from femseg.cohorts.manifest import read_manifest
 from femseg.cohorts.split import SplitSettings, folds, split_by_patient, write_split
-from femseg.door import door
+from femseg.exits import door
 from femseg.settings import read_section
 
 MANIFEST = Path("data/cohort/manifest.json")

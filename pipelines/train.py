@@ -7,19 +7,32 @@ from pathlib import Path
 from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.comparison.repeats import RepeatSettings, refuse_unfit
-from femseg.door import door
-from femseg.durable import sha256_of_file
+from femseg.exits import door
+from femseg.files.durable import sha256_of_file
 from femseg.inference.verdict import training_range
+from femseg.lineage.provenance import dvc_hashes, lineage, software_versions
 from femseg.networks.package import write_package
-from femseg.promotion.lineage import dvc_hashes, lineage, software_versions
-from femseg.services.clusters import ray_session
-from femseg.services.described_training import BEST, MANIFEST, MASKS, Training, described_job, main_training
-from femseg.services.jobs import job_tags
-from femseg.services.recorded_curve import record_curve
-from femseg.services.storage import open_storage
-from femseg.services.storage_data import publish
-from femseg.services.storage_packages import upload_package
-from femseg.services.tracking import (
+from femseg.services.cluster.session import ray_session
+from femseg.services.cluster.submit import job_tags
+from femseg.services.fit.driver import train_on_ray
+from femseg.services.fit.job import (
+    BEST,
+    MANIFEST,
+    MASKS,
+    Training,
+    TrainingJob,
+    claimed_everywhere,
+    described_job,
+    fit_job,
+    is_complete,
+    main_training,
+    mlflow_run_kept,
+)
+from femseg.services.fit.recorded_curve import record_curve
+from femseg.services.storage.arrays import publish
+from femseg.services.storage.backend import open_storage
+from femseg.services.storage.packages import upload_package
+from femseg.services.tracking.connect import (
     MlflowRecorder,
     connect,
     log_dataset,
@@ -27,20 +40,12 @@ from femseg.services.tracking import (
     run_with_true_status,
     stage_tags,
 )
-from femseg.services.training import train_on_ray
-from femseg.services.training_job import (
-    TrainingJob,
-    claimed_everywhere,
-    fit_job,
-    is_complete,
-    mlflow_run_kept,
-)
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
 from femseg.training.run_identity import nearest_other_run
-from femseg.training.session import FitResult
 from femseg.training.settings import TrainSettings
 from femseg.training.surroundings import Surroundings
+from femseg.training.trainer import FitResult
 
 
 def refuse_unfit_repeats() -> None:

@@ -1,6 +1,6 @@
 """Entries of the gate's log, made up."""
 
-from femseg.promotion.audit import Entry, Holders
+from femseg.gate.audit import Entry, Holders
 
 NOBODY = Holders()
 

@@ -19,12 +19,12 @@ import numpy as np
 from fuzz_worker import kilobytes
 from study_maker import ct_hu, ct_slices, write_dicom_study, write_nifti, write_series, write_volume_study
 
-from femseg.cohorts.check import check_cohort
-from femseg.cohorts.check_memory import check_memory_bytes
-from femseg.cohorts.layouts import studies_of
 from femseg.cohorts.settings import CohortSettings
-from femseg.cohorts.single_ct import inspect_study
 from femseg.errors import Refusal
+from femseg.intake.check import check_cohort
+from femseg.intake.cost import check_memory_bytes
+from femseg.intake.single_ct import inspect_study
+from femseg.layouts.detect import studies_of
 from femseg.settings import read_section
 
 GIB = 1 << 30

@@ -19,13 +19,12 @@ import torch
 
 from femseg.cohorts.store import ArrayStore, write_array, write_index
 from femseg.errors import ExitCode, Refusal
+from femseg.formats.writing import write_mask
 from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.checkpoint import newest_good_checkpoint, write_checkpoint
-from femseg.volumes.files.mask_writing import write_mask
-from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.grid import MaskVolume, VoxelGrid
 from femseg.volumes.network_input import InputRecipe
-from femseg.volumes.volume import MaskVolume
 
 PAGE = 4096
 SHAPE_ZYX = (16, 16, 16)

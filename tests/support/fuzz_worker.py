@@ -21,16 +21,15 @@ import numpy as np
 from fuzz_carriers import CARRIERS, Carrier, packed, unpacked
 from fuzz_mutations import mutated
 
-from femseg.cohorts.array_settings import ArraySettings
-from femseg.cohorts.check import check_cohort
-from femseg.cohorts.check_memory import check_memory_bytes
-from femseg.cohorts.layouts import studies_of
-from femseg.cohorts.phantom import PhantomSettings
-from femseg.cohorts.reading import read_case_ct, read_case_mask
-from femseg.cohorts.settings import CohortSettings
-from femseg.cohorts.single_ct import inspect_study
+from femseg.cohorts.manifest import read_case_ct, read_case_mask
+from femseg.cohorts.settings import ArraySettings, CohortSettings
 from femseg.cohorts.split import SplitSettings
 from femseg.errors import Refusal
+from femseg.intake.check import check_cohort
+from femseg.intake.cost import check_memory_bytes
+from femseg.intake.single_ct import inspect_study
+from femseg.layouts.detect import studies_of
+from femseg.phantom import PhantomSettings
 from femseg.settings import as_plain, read_section
 
 _ADDRESS_SPACE_BYTES = 16 << 30  # beyond it an allocation fails, so that a bomb cannot take the machine with it

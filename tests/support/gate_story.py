@@ -8,11 +8,11 @@ import pytest
 from tiny_registry import register_candidate, trained, write_candidate, write_cohort
 
 from femseg.errors import Refusal
-from femseg.promotion.audit import standing
-from femseg.promotion.rules import Acceptable, PromotionRules
-from femseg.services.champion import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, rollback
-from femseg.services.promotion import judge
-from femseg.services.registry_health import registry_faults
+from femseg.gate.audit import standing
+from femseg.gate.rules import Acceptable, PromotionRules
+from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, rollback
+from femseg.services.registry.doctor import registry_faults
+from femseg.services.registry.gate import judge
 
 RULES = PromotionRules(acceptable={"dice": Acceptable(mean=0.6, worst_case=0.5, subgroup_mean=0.6)})
 

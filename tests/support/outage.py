@@ -8,7 +8,7 @@ from pathlib import Path
 from curves_in_mlflow import history
 from mlflow.tracking import MlflowClient
 
-from femseg.services.background_recorder import BackgroundRecorder
+from femseg.services.tracking.background_recorder import BackgroundRecorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ import torch
 from safetensors.torch import save as safetensors
 from tiny_model import write_tiny_package
 
-from femseg.durable import sha256_of_file, sha256_of_json, write_json_durably
+from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_durably
 
 Make = Callable[[Path, Path], Path]  # a new folder, where the canary would be → what is given to a door
 
@@ -122,11 +122,11 @@ def _mlflow_model(flavor: str) -> Make:
 
 MLMODELS = {
     "foreign loader": "flavors: {python_function: {loader_module: evil_loader, code: code, data: data}}",
-    "code beside our loader": "flavors: {python_function: {loader_module: femseg.services.registered_model, "
+    "code beside our loader": "flavors: {python_function: {loader_module: femseg.services.registry.versions, "
     "code: code}}",
-    "pickled model": "flavors: {python_function: {loader_module: femseg.services.registered_model, "
+    "pickled model": "flavors: {python_function: {loader_module: femseg.services.registry.versions, "
     "python_model: python_model.pkl}}",
-    "another flavor": "flavors: {python_function: {loader_module: femseg.services.registered_model}, "
+    "another flavor": "flavors: {python_function: {loader_module: femseg.services.registry.versions}, "
     "pytorch: {model_data: data}}",
     "YAML tag": "flavors: !!python/object/apply:os.mkdir [CANARY]",
     "no flavor": "flavors: []",

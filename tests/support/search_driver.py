@@ -14,11 +14,11 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 from tiny_model import TINY_NETWORK
 
-from femseg.services.clusters import ray_session
-from femseg.services.search import search_on_ray
-from femseg.services.tracking import connect, resumable_run
-from femseg.services.training_job import TrainingJob, training_job
-from femseg.training.halving import SearchSettings, Trial, TrialResult
+from femseg.search.halving import SearchSettings, Trial, TrialResult
+from femseg.services.cluster.session import ray_session
+from femseg.services.fit.job import TrainingJob, training_job
+from femseg.services.search.tune import search_on_ray
+from femseg.services.tracking.connect import connect, resumable_run
 from femseg.training.settings import OptimisationSettings, TrainSettings
 
 SETTINGS = SearchSettings(trials_per_mode=2, learning_rate=(1e-4, 1e-1), rungs=(60, 120))

@@ -3,9 +3,8 @@
 import numpy as np
 
 from femseg.comparison.bootstrap import mean_interval
-from femseg.comparison.power import detectable_shift_sd
-from femseg.comparison.sign_flip import sign_flip
-from femseg.comparison.signed_rank import signed_rank
+from femseg.comparison.paired import detectable_shift_sd
+from femseg.comparison.signed_rank import sign_flip, signed_rank
 from femseg.comparison.verdict import verdict
 
 LEVEL = 0.05

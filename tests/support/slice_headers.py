@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from femseg.volumes.files.dicom_headers import SliceHeader
+from femseg.formats.dicom.headers import SliceHeader
 
 
 def slice_header(

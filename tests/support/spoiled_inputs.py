@@ -10,7 +10,7 @@ from typing import Any
 from payloads import pickled, signed_anew
 
 from femseg.cohorts.case_lines import CaseLines, write_case_lines
-from femseg.durable import sha256_of_file, sha256_of_json, write_json_durably
+from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_durably
 from femseg.training.checkpoint import checkpoint_folder, committed_iterations
 
 Spoil = Callable[[Path, Path], None]  # a finished project, where the canary would be

@@ -8,7 +8,7 @@ import sys
 
 from ray.cluster_utils import Cluster
 
-from femseg.door import door
+from femseg.exits import door
 from pipelines import arrays, cohort
 
 

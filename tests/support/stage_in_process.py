@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from femseg.door import door
+from femseg.exits import door
 
 _UNSET = ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "FEMSEG_DEBUG")
 

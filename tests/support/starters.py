@@ -2,10 +2,12 @@
 
 import multiprocessing
 
-from femseg.services.tracking import connect
+from femseg.services.tracking.connect import connect
 
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["pytest", "femseg.services.tracking", "mlflow.store.tracking.sqlalchemy_store"])
+PROCESSES.set_forkserver_preload(
+    ["pytest", "femseg.services.tracking.connect", "mlflow.store.tracking.sqlalchemy_store"]
+)
 
 
 def _connected(uri: str, together, answers) -> None:

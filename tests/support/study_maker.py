@@ -1,6 +1,6 @@
 """The base study of the shipped specimens, for tests, and what a refusal must look like."""
 
-from femseg.cohorts.specimens.base import (
+from specimens.base import (
     ORIGIN_XYZ,
     SHAPE_ZYX,
     SPACING_ZYX,
@@ -16,6 +16,7 @@ from femseg.cohorts.specimens.base import (
     write_series,
     write_volume_study,
 )
+
 from femseg.errors import ExitCode, Fault
 
 __all__ = [

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from femseg.durable import sha256_of_file
+from femseg.files.durable import sha256_of_file
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent

@@ -15,27 +15,24 @@ from study_maker import ct_hu, femur_mask, write_nifti
 from tiny_model import RECIPE, TINY_NETWORK
 
 from femseg.cohorts.case import Case, CaseFacts
-from femseg.cohorts.manifest import Manifest, write_manifest
-from femseg.cohorts.reading import read_case_ct, read_case_mask
+from femseg.cohorts.manifest import Manifest, read_case_ct, read_case_mask, write_manifest
 from femseg.cohorts.split import Split, write_split
-from femseg.durable import sha256_of_file
+from femseg.files.durable import sha256_of_file
+from femseg.formats.source import HashedFile, Source
+from femseg.formats.writing import write_mask
+from femseg.gate.saved_predictions import write_predictions
+from femseg.gate.test_set import read_test_set
 from femseg.inference.segment import segment
 from femseg.metrics.scorecard import CaseScore, read_scores, score, summary, write_scores
 from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet, foreground_probability
-from femseg.promotion.saved_predictions import write_predictions
-from femseg.promotion.test_set import read_test_set
-from femseg.services.registration import register_package
-from femseg.services.registry import MODEL_NAME
-from femseg.services.tracking import start_run
-from femseg.services.version_evidence import log_predictions
+from femseg.services.registry.predictions import log_predictions
+from femseg.services.registry.versions import MODEL_NAME, register_package
+from femseg.services.tracking.connect import start_run
 from femseg.settings import as_plain
 from femseg.training.losses import soft_dice_loss
-from femseg.volumes.files.mask_writing import write_mask
-from femseg.volumes.files.source import HashedFile, Source
-from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.grid import MaskVolume, VoxelGrid
 from femseg.volumes.network_input import network_input, sampled_mask
-from femseg.volumes.volume import MaskVolume
 
 CASES = tuple(f"case-{number:02d}" for number in range(10))
 SPLIT = Split(train=CASES[:3], validation=CASES[3:4], test=CASES[4:])

@@ -10,21 +10,15 @@ from pathlib import Path
 
 from tiny_model import TINY_NETWORK
 
-from femseg.door import door
-from femseg.durable import sha256_of_json, write_json_durably
-from femseg.services.clusters import ray_session
-from femseg.services.recorded_curve import record_curve
-from femseg.services.run_folder import claimed
-from femseg.services.storage import StorageSettings
-from femseg.services.tracking import connect, resumable_run, run_with_true_status
-from femseg.services.training import train_on_ray
-from femseg.services.training_job import (
-    TrainingJob,
-    fit_job,
-    is_complete,
-    mlflow_run_kept,
-    training_job,
-)
+from femseg.exits import door
+from femseg.files.durable import sha256_of_json, write_json_durably
+from femseg.files.lock import claimed
+from femseg.services.cluster.session import ray_session
+from femseg.services.fit.driver import train_on_ray
+from femseg.services.fit.job import TrainingJob, fit_job, is_complete, mlflow_run_kept, training_job
+from femseg.services.fit.recorded_curve import record_curve
+from femseg.services.storage.backend import StorageSettings
+from femseg.services.tracking.connect import connect, resumable_run, run_with_true_status
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings
 

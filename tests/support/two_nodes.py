@@ -13,13 +13,13 @@ from pathlib import Path
 from ray.cluster_utils import Cluster
 from train_driver import described_job, tracked
 
-from femseg.door import door
 from femseg.errors import Refusal
-from femseg.services.clusters import ray_session
-from femseg.services.storage import StorageSettings, open_storage
-from femseg.services.storage_data import publish
-from femseg.services.storage_on_ray import require_reach
-from femseg.services.training_job import TrainingJob
+from femseg.exits import door
+from femseg.services.cluster.session import ray_session
+from femseg.services.fit.job import TrainingJob
+from femseg.services.storage.arrays import publish
+from femseg.services.storage.backend import StorageSettings, open_storage
+from femseg.services.storage.reach import require_reach
 
 
 @contextmanager

@@ -13,9 +13,10 @@ from typing import Any
 import ray.train
 import train_driver
 
-from femseg.door import door
-from femseg.services import rank, training
-from femseg.training import session
+from femseg.exits import door
+from femseg.services.fit import driver as rank
+from femseg.services.fit import driver as training
+from femseg.training import trainer as session
 
 AFTER_STEPS = 30
 

@@ -11,21 +11,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from femseg.cohorts.archive import is_archive
-from femseg.cohorts.check import check_one, crashed_study
-from femseg.cohorts.check_cost import expected_seconds
-from femseg.cohorts.check_memory import LIBRARIES_BYTES, check_memory_bytes
-from femseg.cohorts.check_report import report_json, report_text
-from femseg.cohorts.checked import CheckedCohort, CheckedStudy
-from femseg.cohorts.gathering import gathered
-from femseg.cohorts.layouts import detected_source, studies_of
-from femseg.cohorts.quarantine import write_quarantine
 from femseg.cohorts.settings import CohortSettings, CohortSource, LabelMap, StructureNames
-from femseg.cohorts.split_file import read_split_file
-from femseg.cohorts.study import StudyFiles
-from femseg.durable import require_writable, write_bytes_durably
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.plain_files import is_file, is_folder
+from femseg.files.durable import require_writable, write_bytes_durably
+from femseg.files.plain import is_file, is_folder
+from femseg.formats.zip_archive import is_archive
+from femseg.intake.check import check_one, crashed_study
+from femseg.intake.cohort import gathered
+from femseg.intake.cost import LIBRARIES_BYTES, check_memory_bytes, expected_seconds
+from femseg.intake.leakage import read_split_file
+from femseg.intake.report import report_json, report_text
+from femseg.intake.result import CheckedCohort, CheckedStudy, write_quarantine
+from femseg.layouts.adapter import StudyFiles
+from femseg.layouts.detect import detected_source, studies_of
 from femseg.progress import progress
 from femseg.settings import read_section
 
@@ -143,8 +141,8 @@ def _from(folder: Path, check: Check, study: StudyFiles) -> CheckedStudy:
 
 
 def _on_ray(check: Check, studies: Sequence[StudyFiles], memory_bytes: int) -> list[CheckedStudy]:
-    from femseg.services.case_tasks import map_cases  # Ray takes seconds to load and to start
-    from femseg.services.clusters import ray_session
+    from femseg.services.cluster.map_cases import map_cases  # Ray takes seconds to load and to start
+    from femseg.services.cluster.session import ray_session
 
     with ray_session():
         return map_cases(
@@ -196,7 +194,7 @@ def check_folder(folder: Path, options: CheckOptions, *, as_json: bool) -> int:
     for fault in cohort.faults:
         print(fault, file=sys.stderr)
     if options.html:
-        from femseg.reports.intake_page import intake_page  # as much to load as all the rest
+        from femseg.reports.intake.page import intake_page  # as much to load as all the rest
 
         write_bytes_durably(options.html, intake_page(cohort, folder, headers_only=headers_only).encode())
     if options.quarantine:

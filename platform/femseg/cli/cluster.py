@@ -9,8 +9,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.services.cluster_record import ClusterPlace
-from femseg.services.local_cluster import ClusterWish, add, down, exports, is_loopback, status, up
+from femseg.services.cluster.local import ClusterWish, add, down, exports, is_loopback, status, up
+from femseg.services.cluster.processes import ClusterPlace
 
 _SUBMIT = "ray job submit --working-dir . --runtime-env ray-runtime-env.yaml -- python -m pipelines.split"
 
@@ -64,7 +64,7 @@ def cluster_status(*, as_json: bool) -> None:
 
 def cluster_submit(command: Sequence[str], *, folder: Path | None) -> None:
     """Leave with the job's exit code."""
-    from femseg.services.job_submission import submitted
+    from femseg.services.cluster.submit import submitted
 
     sys.exit(submitted(command, folder=folder))
 

@@ -5,9 +5,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from femseg.promotion.links import Link
-from femseg.promotion.output_links import Output
-from femseg.services.tracing import Trace, trace
+from femseg.lineage.materials import Link
+from femseg.lineage.output_links import Output
+from femseg.services.lineage.replay import Replay, replay
+from femseg.services.lineage.trace import Trace, required_registry, required_version, trace
+from femseg.services.registry.predictions import bring_card
 
 _MARKS = {"holds": "✓", "not here": "·", "broken": "✗"}
 _MOST_LINES = 6  # of links of one kind, such as the CTs of a cohort
@@ -66,3 +68,48 @@ def _print_outputs(outputs: Sequence[Output]) -> None:
             print(f"    {mark} {kind}  {output.path}{' (gone)' if output.state == 'gone' else ''}")
         if len(of_kind) > _MOST_LINES:
             print(f"    … and {len(of_kind) - _MOST_LINES} more; --json lists each")
+
+
+# `femseg replay`: a version evaluated again from what its lineage names.
+
+
+def say_replay(version: str, *, into: Path | None, as_json: bool) -> int:
+    """Replay and print; returns the exit code: 4 if a mask differs."""
+    uri = required_version(version)
+    done = replay(required_registry(uri).client, uri, repository=Path(), into=into)
+    if as_json:
+        print(json.dumps(done.as_plain(), indent=2))
+    else:
+        _print_replay(done)
+    for fault in done.faults:
+        print(fault, file=sys.stderr)
+    return int(done.faults[0].exit_code) if done.faults else 0
+
+
+def _print_replay(done: Replay) -> None:
+    print(f"{done.uri}, evaluated again with the code of {done.commit[:12]}")
+    for name, (then, now) in done.other_software.items():
+        print(f"  {name} was {then}, is {now}")
+    print(f"  {'case':20} {'grid':8} {'Dice then':>9} {'now':>7}  masks")
+    for case in done.cases:
+        then, now = (f"{dice:.4f}" if dice is not None else "–" for dice in (case.dice_before, case.dice_now))
+        between = "" if case.dice_between is None or case.same else f", Dice between them {case.dice_between:.4f}"
+        voxels = f": {case.differing_voxels} voxels{between}" if case.differing_voxels else ""
+        print(f"  {case.case_id:20} {case.grid:8} {then:>9} {now:>7}  {case.verdict}{voxels}")
+    same = sum(case.same for case in done.cases)
+    print(f"{same} of {len(done.cases)} masks are the same")
+
+
+# `femseg card`: the model card of a registered version.
+
+
+def write_card_of(version: str, folder: Path, *, as_json: bool) -> None:
+    """Bring the card of a version into a folder and say which files there are."""
+    uri = required_version(version)
+    files = bring_card(required_registry(uri).client, uri, folder)
+    if as_json:
+        print(json.dumps({"version": uri, "files": [str(file) for file in files]}, indent=2))
+        return
+    for file in files:
+        if file.suffix in (".html", ".md"):
+            print(file)

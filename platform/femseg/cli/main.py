@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from femseg import __version__
-from femseg.door import door
+from femseg.exits import door
 
 app = typer.Typer(
     name="femseg",
@@ -147,23 +147,6 @@ def segment(
         )
 
 
-@app.command()
-def make_fault(
-    kind: Annotated[str, typer.Argument(help="What shall be wrong: a kind that --list names.")] = "",
-    out: Annotated[Path | None, typer.Argument(help="A new or empty folder for the study.")] = None,
-    listed: Annotated[bool, typer.Option("--list", help="List all kinds instead.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
-) -> None:
-    """Write a small study that is wrong, or odd but valid, in one known way."""
-    from femseg.cli.make_fault import list_kinds, make_kind
-
-    with door(as_json=as_json):
-        if listed:
-            list_kinds(as_json=as_json)
-        else:
-            make_kind(kind, out, as_json=as_json)
-
-
 _VERSION = typer.Argument(metavar="VERSION", help="Number of a registered version, or an alias such as challenger.")
 _JSON = typer.Option("--json", help="Print the same as JSON.")
 
@@ -186,7 +169,7 @@ def promote(
 def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
     """Give the alias champion back to the version before."""
     with door(as_json=as_json):
-        from femseg.cli.champion import rollback as go_back
+        from femseg.cli.promotion import rollback as go_back
 
         go_back(as_json=as_json)
 
@@ -195,7 +178,7 @@ def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
 def history(as_json: Annotated[bool, _JSON] = False) -> None:
     """Every decision of the gate and every move of the champion, oldest first."""
     with door(as_json=as_json):
-        from femseg.cli.champion import history as tell
+        from femseg.cli.promotion import history as tell
 
         tell(as_json=as_json)
 
@@ -213,7 +196,7 @@ def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = Fal
 def remove(version: Annotated[int, typer.Argument(help="Number of a registered version.")]) -> None:
     """Delete a registered version that holds no alias."""
     with door():
-        from femseg.cli.champion import remove as delete
+        from femseg.cli.promotion import remove as delete
 
         delete(version)
 
@@ -238,7 +221,7 @@ def audit_verify(
 ) -> None:
     """Prove that the log is whole and as it was written; ends with 4 if not."""
     with door(as_json=as_json):
-        from femseg.cli.champion import audit_verify as prove
+        from femseg.cli.promotion import audit_verify as prove
 
         prove(head=head, as_json=as_json)
 
@@ -274,7 +257,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Evaluate a version again from its own commit and data; ends with 4 where a mask differs."""
-    from femseg.cli.replay import say_replay
+    from femseg.cli.lineage import say_replay
 
     with door(as_json=as_json):
         code = say_replay(version, into=into, as_json=as_json)
@@ -288,7 +271,7 @@ def card(
     as_json: Annotated[bool, typer.Option("--json", help="Name the files as JSON.")] = False,
 ) -> None:
     """Write the model card of a version: what it is for, how well it does, where it fails."""
-    from femseg.cli.card import write_card_of
+    from femseg.cli.lineage import write_card_of
 
     with door(as_json=as_json):
         write_card_of(version, output, as_json=as_json)

@@ -6,15 +6,15 @@ import secrets
 from pathlib import Path
 
 from femseg.cohorts.case import Case
-from femseg.cohorts.single_ct import inspect_study
-from femseg.durable import require_writable, sha256_of_file
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.files.durable import require_writable, sha256_of_file
+from femseg.formats.source import Mend
+from femseg.formats.writing import require_mask_suffix, write_mask
 from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict
+from femseg.intake.single_ct import inspect_study
+from femseg.lineage.records import OutputRecord, read_record, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
-from femseg.promotion.records import OutputRecord, read_record, record_beside, series_sha256, write_record
-from femseg.volumes.files.mask_writing import require_mask_suffix, write_mask
-from femseg.volumes.files.source import Mend
 
 _REGISTERED = "models:/"
 
@@ -26,8 +26,8 @@ def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...]]:
     """
     if not model.startswith(_REGISTERED):
         return load_package(Path(model)), ()
-    from femseg.services.registry_health import load_for_use  # MLflow takes seconds to load; a folder does not need it
-    from femseg.services.tracking import connect
+    from femseg.services.registry.doctor import load_for_use  # MLflow takes seconds to load; a folder does not need it
+    from femseg.services.tracking.connect import connect
 
     return load_for_use(connect()[0], model)
 

@@ -1,1 +1,1 @@
-"""Where cases come from: studies, manifest, split, the phantom cohort, the NPY store."""
+"""A cohort once it is checked: cases, manifest, split and the NPY store."""

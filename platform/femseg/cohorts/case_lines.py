@@ -20,9 +20,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from femseg.durable import sha256_of_file, written_durably
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.plain_files import open_plain
+from femseg.files.durable import sha256_of_file, written_durably
+from femseg.files.plain import open_plain
 
 CASE_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 _LINE = re.compile(rb'"([^"\\]{1,200})": (\{.*\})(,?)\n')

@@ -4,7 +4,10 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from femseg.cohorts.case import Femur
-from femseg.volumes.files.source import Mend
+from femseg.cohorts.store import ArrayKind
+from femseg.formats.source import Mend
+from femseg.volumes.intensity import Scaling
+from femseg.volumes.network_input import InputRecipe
 
 CohortSource = Literal["phantom", "dicom", "volumes", "totalsegmentator", "nnunet", "msd"]
 MaskUse = Literal["required", "ignored"]  # a study without mask is refused, as for training; or CTs alone are looked at
@@ -123,3 +126,28 @@ class CohortSettings:
         """What may be done to a CT's voxels to make its slices a regular stack."""
         chosen: list[tuple[Mend, bool]] = [("untilt", self.untilt), ("regularise", self.regularise)]
         return tuple(mend for mend, wanted in chosen if wanted)
+
+
+# How arrays are made from CTs: the `arrays:` section of params.yaml, shared by every input mode.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArraySettings:
+    """What every input mode's recipe has in common; see `InputRecipe`."""
+
+    shape_zyx: tuple[int, int, int] = (512, 64, 64)
+    anti_aliasing: bool = False
+    raw_scaling: Scaling = field(default_factory=Scaling)
+    gradient_scaling: Scaling = field(default_factory=Scaling)
+
+    def recipe(self, kind: ArrayKind) -> InputRecipe:
+        """The recipe of one kind of array; it holds only what these arrays depend on."""
+        if kind == "mask":
+            return InputRecipe(input_mode="raw", shape_zyx=self.shape_zyx)
+        return InputRecipe(
+            input_mode=kind,
+            shape_zyx=self.shape_zyx,
+            anti_aliasing=self.anti_aliasing,
+            raw_scaling=Scaling() if kind == "gradient" else self.raw_scaling,
+            gradient_scaling=Scaling() if kind == "raw" else self.gradient_scaling,
+        )

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from femseg.cohorts.case import Case
-from femseg.durable import read_json, sha256_of_json, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal
+from femseg.files.durable import read_json, sha256_of_json, write_json_durably
 from femseg.settings import as_plain, checked
 
 FORMAT = 1

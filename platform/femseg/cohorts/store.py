@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.case_lines import CASE_ID, CaseLines, integrity, write_case_lines
-from femseg.durable import write_bytes_durably
 from femseg.errors import Refusal
+from femseg.files.durable import write_bytes_durably
+from femseg.formats.npy import MAGIC, npy_header
 from femseg.settings import as_plain, checked
-from femseg.volumes.files.npy_header import MAGIC, npy_header
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.network_input import InputRecipe
 

@@ -4,12 +4,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
+from pathlib import Path
+from typing import Literal
 
 from femseg.cohorts.split import SplitSettings
 from femseg.comparison.variance import RepeatedDifference
+from femseg.comparison.verdict import DEFAULT_THRESHOLD_HU
 from femseg.errors import ExitCode, Fault, Refusal
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import CaseScore, Grid
+from femseg.settings import read_section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +136,60 @@ def _values(trainings: Sequence[Training], metric: str, grid: Grid) -> dict[tupl
         for row in training.scores
         if row.grid == grid
     }
+
+
+# Which input modes are trained and compared: the `input_modes:` of params.yaml.
+
+
+InputMode = Literal["raw", "gradient", "both"]
+
+
+def read_input_modes(file: Path = Path("params.yaml")) -> tuple[InputMode, ...]:
+    """The input modes, the baseline first.
+
+    Raises: Refusal (exit 2) if a mode is unknown or named twice, or if "raw" or "gradient" is missing: to compare these
+        two is what the pipeline is for.
+    """
+    modes: tuple[InputMode, ...] = read_section(tuple[InputMode, ...], "input_modes", file=file)
+    if len(set(modes)) != len(modes) or not {"raw", "gradient"} <= set(modes):
+        fault = Fault(
+            id="CFG-01",
+            file=str(file),
+            problem=f"input_modes: expected raw, gradient and perhaps both, each once, got {', '.join(modes)}",
+            fix="correct this setting",
+            exit_code=ExitCode.USAGE,
+        )
+        raise Refusal(fault)
+    return modes
+
+
+# The `compare:` section of params.yaml.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompareSettings:
+    """How input modes are compared.
+
+    Attributes:
+        cohort_name: heading of the report.
+        threshold_hu: of the plain threshold beside the models.
+        confidence: of the bootstrap intervals; the tests' level is what it leaves.
+        resamples: bootstrap resamples of the cases, and sign patterns of the permutation test.
+        seed: of both.
+        dice_margin: the smallest difference in Dice that matters in practice; 0 sets none.
+    """
+
+    cohort_name: str = "Phantom cohort"
+    threshold_hu: float = DEFAULT_THRESHOLD_HU
+    confidence: float = 0.95
+    resamples: int = 10_000
+    seed: int = 0
+    dice_margin: float = 0.01
+
+    def __post_init__(self) -> None:
+        if not 0.5 <= self.confidence < 1.0:
+            raise ValueError(f"confidence: expected from 0.5 up to below 1, got {self.confidence}")
+        if self.resamples < 100:
+            raise ValueError(f"resamples: expected at least 100, got {self.resamples}")
+        if not 0.0 <= self.dice_margin < 1.0:
+            raise ValueError(f"dice_margin: expected from 0 up to below 1, got {self.dice_margin}")

@@ -1,10 +1,12 @@
 """The paired difference within groups of cases: where to look next, not what to believe."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from femseg.comparison.holm import holm
+from femseg.cohorts.case import Case
+from femseg.comparison.family import holm
 from femseg.comparison.paired import PairedComparison, paired_comparison
 from femseg.comparison.wording import too_few
 from femseg.metrics.scorecard import CaseScore, Grid
@@ -98,3 +100,36 @@ def _why_none(comparison: PairedComparison) -> str:
 
 def _is_tested(comparison: PairedComparison) -> bool:
     return comparison.test.p_value is not None and comparison.verdict != "too few cases"
+
+
+# Groups of cases by what the manifest knows about them.
+
+
+_METAL_ML = 0.1  # from here intake remarks on it; less is dense cortical bone or noise
+_SEX = {"F": "female", "M": "male", "O": "other"}
+
+CaseGroups = Mapping[str, Mapping[str, str]]
+
+
+def case_groups(cases: Iterable[Case]) -> CaseGroups:
+    """Trait → case id → group: side, sex, scanner, implant, cut-off bone; a case about which nobody said is in none.
+
+    A trait that puts all cases into one group is left out: it divides nothing.
+    """
+    groups: dict[str, dict[str, str]] = {"side": {}, "sex": {}, "scanner": {}, "implant": {}, "femur": {}}
+    for case in cases:
+        facts = case.facts
+        if facts.side is not None:
+            groups["side"][case.case_id] = facts.side
+        if facts.sex is not None:
+            groups["sex"][case.case_id] = _SEX[facts.sex]
+        if facts.scanner is not None:
+            groups["scanner"][case.case_id] = facts.scanner
+        groups["implant"][case.case_id] = "metal" if facts.metal_ml >= _METAL_ML else "no metal"
+        groups["femur"][case.case_id] = "cut off" if facts.cut_off else "whole"
+    return {trait: by_case for trait, by_case in groups.items() if len(set(by_case.values())) > 1}
+
+
+def patients_with_several(cases: Iterable[Case]) -> int:
+    """How many patients have more than one of these cases, for instance both femurs: such cases are alike."""
+    return sum(count > 1 for count in Counter(case.patient_id for case in cases).values())

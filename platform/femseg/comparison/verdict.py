@@ -2,6 +2,10 @@
 
 from typing import Literal
 
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
 from femseg.comparison.bootstrap import Interval
 from femseg.comparison.signed_rank import SignedRank
 
@@ -58,3 +62,28 @@ def relevance(interval: Interval, margin: float) -> Relevance:
     if low > margin or high < -margin:
         return "beyond the margin"
     return "within the margin" if -margin < low and high < margin else "undecided"
+
+
+# What a plain HU threshold finds: the answer that a model has to beat.
+
+
+DEFAULT_THRESHOLD_HU = 200.0
+
+
+def threshold_baseline(
+    ct_hu_zyx: NDArray[np.floating], *, threshold_hu: float = DEFAULT_THRESHOLD_HU
+) -> NDArray[np.bool_]:
+    """Largest connected component of all voxels at or above a threshold: no learning, no hole filling.
+
+    Args:
+        ct_hu_zyx: CT in Hounsfield units, shape (Z, Y, X).
+        threshold_hu: cortical and dense trabecular bone lie above 200 HU; so do contrast-filled vessels and metal.
+    Returns: bool, same shape; voxels hang together through their faces; the first of equally large components; empty if
+        nothing reaches the threshold.
+    """
+    components, count = ndimage.label(ct_hu_zyx >= threshold_hu)
+    if not count:
+        return np.zeros(ct_hu_zyx.shape, np.bool_)
+    sizes = np.bincount(components.ravel())
+    sizes[0] = 0  # the background is no component
+    return np.asarray(components == sizes.argmax())

@@ -7,14 +7,70 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.inference.native_grid import onto_ct_grid
 from femseg.networks.vnet import foreground_probability
 from femseg.settings import checked
-from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 from femseg.volumes.network_input import InputRecipe, network_grid, network_input
-from femseg.volumes.volume import CtVolume, MaskVolume
+from femseg.volumes.resample import axis_weights
+
+# The way back: from the network's grid to the CT's own voxels, size, spacing and orientation.
+
+
+_SLAB_SLICES = 32
+_FEMUR_FROM = 0.5
+
+
+def onto_ct_grid(
+    probability_zyx: NDArray[np.float32], network_grid: VoxelGrid, ct_grid: VoxelGrid
+) -> NDArray[np.bool_]:
+    """Interpolate the network's probability in every voxel of the CT and cut it at 0.5.
+
+    Linear in physical space. The two grids fill the same box, so this is separable; voxels in the half-voxel rim beyond
+    the outermost network centres take the edge's value. Worked slab by slab, and only around probabilities of 0.5 and
+    more: a mean of smaller ones is smaller.
+
+    Args:
+        probability_zyx: on `network_grid`, shape (Z, Y, X).
+        network_grid: as `volumes.network_input.network_grid` makes it from `ct_grid`.
+        ct_grid: the CT's own grid, any orientation.
+    Returns: femur, on `ct_grid`.
+    Raises: ValueError if shapes disagree or the network grid does not fill the CT's box.
+    """
+    if probability_zyx.shape != network_grid.shape_zyx:
+        raise ValueError(f"probability shape {probability_zyx.shape} does not match grid {network_grid.shape_zyx}")
+    femur_zyx = np.zeros(ct_grid.shape_zyx, dtype=np.bool_)
+    femur_lps_zyx, lps_grid = to_lps(femur_zyx, ct_grid)  # written through this view
+    offset_mm = network_grid.largest_offset_mm(lps_grid.resized(network_grid.shape_zyx))
+    if offset_mm > 1e-3:
+        raise ValueError(f"network grid lies {offset_mm:.3g} mm off the CT's box, expected it to fill the same box")
+    likely = probability_zyx >= _FEMUR_FROM
+    if not likely.any():
+        return femur_zyx
+
+    (z_first, from_z), (y_first, from_y), (x_first, from_x) = (
+        _rows_reached(axis_weights(n_in, n_out, anti_aliasing=False), np.asarray(likely.any(axis=other_axes)))
+        for n_in, n_out, other_axes in zip(
+            network_grid.shape_zyx, lps_grid.shape_zyx, ((1, 2), (0, 2), (0, 1)), strict=True
+        )
+    )
+    n_y, n_x = from_y.shape[0], from_x.shape[0]
+    probability = probability_zyx.reshape(len(probability_zyx), -1).astype(np.float64)
+    for first in range(0, from_z.shape[0], _SLAB_SLICES):
+        slab = (from_z[first : first + _SLAB_SLICES] @ probability).reshape(-1, *probability_zyx.shape[1:])
+        for z, slice_yx in enumerate(slab, start=z_first + first):
+            interpolated = from_x @ (from_y @ slice_yx).T  # (X, Y)
+            femur_lps_zyx[z, y_first : y_first + n_y, x_first : x_first + n_x] = interpolated.T >= _FEMUR_FROM
+    return femur_zyx
+
+
+def _rows_reached(weights: csr_array, likely: NDArray[np.bool_]) -> tuple[int, csr_array]:
+    """The rows, first to last, that take anything from a likely voxel, and the number of the first."""
+    reached = np.flatnonzero(weights @ likely.astype(np.float64))
+    return int(reached[0]), weights[reached[0] : reached[-1] + 1]
+
 
 __all__ = ["Segmentation", "femur_probability", "onto_ct_grid", "segment"]
 

@@ -7,9 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from femseg.volumes.grid import VoxelGrid
-from femseg.volumes.orientation import lps_grid, to_lps
-from femseg.volumes.volume import MaskVolume
+from femseg.volumes.grid import MaskVolume, VoxelGrid, lps_grid, to_lps
 
 _PLAUSIBLE_ML = (50.0, 1500.0)
 _LARGE_PIECE_ML = 5.0

@@ -10,14 +10,13 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from femseg.durable import write_bytes_durably
 from femseg.errors import ExitCode, Fault, Refusal
-from femseg.metrics.average_hausdorff import average_hausdorff_of
+from femseg.files.durable import write_bytes_durably
 from femseg.metrics.definitions import METRICS
 from femseg.metrics.masks import Mask, MaskPair
 from femseg.metrics.overlap import Overlap
-from femseg.metrics.surface_distance import surface_dice_of, surface_distances_of
-from femseg.metrics.volume_difference import MM3_PER_ML
+from femseg.metrics.surface_distance import average_hausdorff_of, surface_dice_of, surface_distances_of
+from femseg.metrics.volume import MM3_PER_ML
 
 Grid = Literal["network", "native"]
 GRIDS: tuple[Grid, ...] = get_args(Grid)

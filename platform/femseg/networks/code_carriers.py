@@ -9,8 +9,8 @@ import zipfile
 from pathlib import Path
 
 from femseg.errors import ExitCode, Fault, Refusal, printable
-from femseg.plain_files import open_plain
-from femseg.volumes.files.npy_header import MAGIC, may_be_pickle, npy_header
+from femseg.files.plain import open_plain
+from femseg.formats.npy import MAGIC, may_be_pickle, npy_header
 
 _FILES_AT_MOST = 1000  # a package has four
 _MEMBERS_AT_MOST = 100_000

@@ -5,6 +5,7 @@ import io
 import json
 import pickle
 import shutil
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +13,14 @@ from typing import Any
 
 import torch
 
-from femseg.durable import read_json, refuse_if_unwritable, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.files.durable import (
+    read_json,
+    refuse_if_unwritable,
+    sha256_of_json,
+    write_bytes_durably,
+    write_json_durably,
+)
 
 _STATE, _COMMIT, _CORRUPT = "state.pt", "COMMIT", ".corrupt"
 _RETENTION = "ST-07"
@@ -188,3 +195,27 @@ def _free_name(torn: Path) -> Path:
 def _torn(path: Path, problem: str) -> Fault:
     fix = "restore the run folder from a copy, or remove it to start this training anew"
     return Fault(id="TR-03", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
+
+
+# When a checkpoint is due.
+
+
+class CheckpointTimes:
+    """Every so many iterations, or so many minutes after the last one, whichever comes first.
+
+    Minutes are those of a clock that never steps back (TR-17). They differ from run to run, and so does what a kill
+    costs; the result does not: a checkpoint changes nothing in the run that writes it.
+    """
+
+    def __init__(self, *, every: int, minutes: float, clock: Callable[[], float] = time.monotonic) -> None:
+        """`every` iterations; `minutes` 0 leaves it at that."""
+        self._every, self._seconds, self._clock = every, minutes * 60, clock
+        self._last = clock()
+
+    def due(self, iteration: int) -> bool:
+        """Whether this worker would write one after this iteration; if any would, all do."""
+        return iteration % self._every == 0 or 0 < self._seconds <= self._clock() - self._last
+
+    def written(self) -> None:
+        """A checkpoint was written just now."""
+        self._last = self._clock()

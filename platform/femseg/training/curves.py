@@ -10,7 +10,7 @@ from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from femseg.durable import write_bytes_durably
+from femseg.files.durable import write_bytes_durably
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from femseg.claim import claimed_by
 from femseg.errors import Refusal
+from femseg.files.lock import claimed_by
 from femseg.training.agreement import raised_together
 from femseg.training.surroundings import Surroundings
 

@@ -2,12 +2,29 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import torch
 from torch import nn
 
-from femseg.training.recorder import NoRecorder, Recorder
 from femseg.training.validation import ValidationScore
+
+# Who listens to a training run.
+
+
+class Recorder(Protocol):
+    """Keeps the curves of a run; MLflow is one such listener."""
+
+    def metric(self, name: str, value: float, *, step: int) -> None:
+        """Take one finite number."""
+        ...
+
+
+class NoRecorder:
+    """Keeps nothing."""
+
+    def metric(self, name: str, value: float, *, step: int) -> None:
+        """Let the number go."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from femseg.networks.vnet import foreground_probability
 from femseg.training.agreement import summed_over_ranks
 from femseg.training.batches import TrainingCases
-from femseg.training.loop import autocast, on_device
 from femseg.training.losses import soft_dice_loss
+from femseg.training.precision import autocast, on_device
 from femseg.training.settings import OptimisationSettings
 
 

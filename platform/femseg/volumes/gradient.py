@@ -4,8 +4,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from femseg.volumes.grid import Triple, VoxelGrid
-from femseg.volumes.lattice import Indices, IndicesZyx, voxels_where_crossing, with_neighbours
+from femseg.volumes.grid import Indices, IndicesZyx, Triple, VoxelGrid, voxels_where_crossing, with_neighbours
 
 
 def gradient_magnitude(ct_hu_zyx: NDArray[np.float32], grid: VoxelGrid) -> NDArray[np.float32]:

@@ -1,6 +1,7 @@
 """Where the voxels of a volume lie in the patient."""
 
 from dataclasses import dataclass
+from itertools import permutations
 from typing import Any, Self
 
 import numpy as np
@@ -93,3 +94,107 @@ class VoxelGrid:
             (z, y, x) for z in (0, self.shape_zyx[0]) for y in (0, self.shape_zyx[1]) for x in (0, self.shape_zyx[2])
         ]
         return max(float(np.linalg.norm(self.position_mm_xyz(c) - other.position_mm_xyz(c))) for c in corners)
+
+
+# A CT or a mask together with its grid: voxels never travel without their geometry.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CtVolume:
+    """CT in Hounsfield units, shape (Z, Y, X), with its grid."""
+
+    hu_zyx: NDArray[np.float32]
+    grid: VoxelGrid
+
+    def __post_init__(self) -> None:
+        if self.hu_zyx.shape != self.grid.shape_zyx:
+            raise ValueError(f"CT shape {self.hu_zyx.shape} does not match grid {self.grid.shape_zyx} (z, y, x)")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MaskVolume:
+    """Femur mask, bool, shape (Z, Y, X), with its grid."""
+
+    femur_zyx: NDArray[np.bool_]
+    grid: VoxelGrid
+
+    def __post_init__(self) -> None:
+        if self.femur_zyx.shape != self.grid.shape_zyx:
+            raise ValueError(f"mask shape {self.femur_zyx.shape} does not match grid {self.grid.shape_zyx} (z, y, x)")
+        if self.femur_zyx.dtype != np.bool_:
+            raise ValueError(f"mask dtype: expected bool, got {self.femur_zyx.dtype}")
+
+
+# A volume seen only where some slices, rows and columns cross.
+
+
+Indices = NDArray[np.intp]
+IndicesZyx = tuple[Indices, Indices, Indices]
+
+
+def voxels_where_crossing(array_zyx: NDArray[Any], indices_zyx: IndicesZyx) -> NDArray[Any]:
+    """The voxels at the crossings of the given slices, rows and columns.
+
+    Args:
+        array_zyx: any array or strided view, shape (Z, Y, X).
+        indices_zyx: along each axis.
+    Returns: shape (len(z), len(y), len(x)); a view where all indices follow one another, else a copy.
+    """
+    for axis, indices in enumerate(indices_zyx):
+        if np.all(np.diff(indices) == 1):
+            array_zyx = array_zyx[(slice(None),) * axis + (slice(int(indices[0]), int(indices[-1]) + 1),)]
+        else:
+            array_zyx = array_zyx.take(indices, axis=axis)
+    return array_zyx
+
+
+def with_neighbours(indices: Indices, size: int) -> Indices:
+    """Indices together with the index before and after each, within 0 … size − 1; ascending, each once."""
+    around = np.concatenate([indices - 1, indices, indices + 1])
+    return np.unique(around[(around >= 0) & (around < size)])
+
+
+# One array order for every scan: a view whose axes run as a patient lies in LPS.
+
+
+def _axis_for_patient_axis(grid: VoxelGrid) -> tuple[tuple[int, ...], tuple[bool, ...]]:
+    """For patient axes (left, posterior, superior): the index axis (x, y, z) that is closest, and whether it runs back.
+
+    All six assignments are compared, so that an oblique scan never gives one axis to two directions.
+    """
+    direction = np.array(grid.direction_xyz).reshape(3, 3)
+    axes = max(permutations(range(3)), key=lambda order: sum(abs(direction[p, a]) for p, a in enumerate(order)))
+    return axes, tuple(bool(direction[p, a] < 0) for p, a in enumerate(axes))
+
+
+def lps_grid(grid: VoxelGrid) -> VoxelGrid:
+    """The grid of `to_lps`: the same voxels, counted from inferior, anterior and right."""
+    axes, runs_back = _axis_for_patient_axis(grid)
+    direction = np.array(grid.direction_xyz).reshape(3, 3)[:, axes] * np.where(runs_back, -1.0, 1.0)
+    first_xyz = [0, 0, 0]
+    for axis, back in zip(axes, runs_back, strict=True):
+        first_xyz[axis] = grid.shape_zyx[2 - axis] - 1 if back else 0
+    z, y, x = (2 - axis for axis in axes[::-1])  # array axis 0 is index axis z
+    origin = grid.position_mm_xyz((first_xyz[2], first_xyz[1], first_xyz[0]))
+    return VoxelGrid(
+        shape_zyx=(grid.shape_zyx[z], grid.shape_zyx[y], grid.shape_zyx[x]),
+        spacing_mm_zyx=(grid.spacing_mm_zyx[z], grid.spacing_mm_zyx[y], grid.spacing_mm_zyx[x]),
+        origin_mm_xyz=(float(origin[0]), float(origin[1]), float(origin[2])),
+        direction_xyz=tuple(float(d) + 0.0 for d in direction.ravel()),  # no negative zeros
+    )
+
+
+def to_lps(array_zyx: NDArray[Any], grid: VoxelGrid) -> tuple[NDArray[Any], VoxelGrid]:
+    """See a volume with axes inferior to superior, anterior to posterior, right to left, as nearly as its axes allow.
+
+    Args:
+        array_zyx: voxels on `grid`, shape (Z, Y, X).
+        grid: where they lie; an oblique grid keeps its obliqueness, for no voxel is interpolated.
+    Returns: a view of the same memory (writing to it writes to the array), and its grid.
+    Raises: ValueError if array and grid disagree on shape.
+    """
+    if array_zyx.shape != grid.shape_zyx:
+        raise ValueError(f"array shape {array_zyx.shape} does not match grid {grid.shape_zyx} (z, y, x)")
+    axes, runs_back = _axis_for_patient_axis(grid)
+    steps = tuple(slice(None, None, -1 if back else 1) for back in runs_back[::-1])
+    return array_zyx.transpose([2 - axis for axis in axes[::-1]])[steps], lps_grid(grid)

@@ -8,12 +8,9 @@ from numpy.typing import NDArray
 
 from femseg.errors import Fault, Refusal
 from femseg.volumes.gradient import gradient_magnitude_where
-from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.grid import CtVolume, IndicesZyx, MaskVolume, VoxelGrid, lps_grid, to_lps, voxels_where_crossing
 from femseg.volumes.intensity import Scaling, scaled_to_unit
-from femseg.volumes.lattice import IndicesZyx, voxels_where_crossing
-from femseg.volumes.orientation import lps_grid, to_lps
 from femseg.volumes.resample import resampled
-from femseg.volumes.volume import CtVolume, MaskVolume
 
 InputMode = Literal["raw", "gradient", "both"]
 Channel = Literal["raw", "gradient"]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from femseg.volumes.lattice import IndicesZyx
+from femseg.volumes.grid import IndicesZyx
 
 VoxelsWhere = Callable[[IndicesZyx], NDArray[np.float32]]
 _SLAB_VOXELS = 1 << 18  # a few MiB of work at a time, so that it stays in the cache

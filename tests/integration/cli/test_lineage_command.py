@@ -10,10 +10,9 @@ from tiny_model import write_tiny_package
 from typer.testing import CliRunner
 
 from femseg.cli.main import app
-from femseg.promotion.records import read_record, record_beside
-from femseg.services.registration import register_package
-from femseg.services.registry import MODEL_NAME
-from femseg.services.tracking import connect, end_run, start_run
+from femseg.lineage.records import read_record, record_beside
+from femseg.services.registry.versions import MODEL_NAME, register_package
+from femseg.services.tracking.connect import connect, end_run, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 

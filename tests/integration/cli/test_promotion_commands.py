@@ -10,9 +10,9 @@ from tiny_registry import register_candidate, trained, write_candidate, write_co
 from typer.testing import CliRunner
 
 from femseg.cli.main import app
-from femseg.services.champion import CHAMPION, alias_holder
-from femseg.services.registry import MODEL_NAME
-from femseg.services.tracking import connect
+from femseg.services.registry.aliases import CHAMPION, alias_holder
+from femseg.services.registry.versions import MODEL_NAME
+from femseg.services.tracking.connect import connect
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 RULES = {"acceptable": {"dice": {"mean": 0.6, "worst_case": 0.5, "subgroup_mean": 0.6}}}

@@ -7,8 +7,8 @@ import pytest
 
 from femseg.comparison.repeats import Training, mean_over_seeds
 from femseg.metrics.scorecard import score
-from femseg.reports.comparison import write_comparison_report
-from femseg.reports.evidence import CasePicture, ComparisonEvidence, CurvePoint
+from femseg.reports.comparison.evidence import CasePicture, ComparisonEvidence, CurvePoint
+from femseg.reports.comparison.report import write_comparison_report
 
 SPACING, SHAPE, MODES = (4.0, 2.0, 2.0), (20, 16, 16), ("raw", "gradient")
 Z, Y, X = np.ogrid[:20, :16, :16]

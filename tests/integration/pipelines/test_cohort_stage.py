@@ -10,8 +10,8 @@ import yaml
 from study_maker import write_volume_study
 from tiny_project import ROOT, environment
 
-from femseg.cohorts.check import check_cohort
 from femseg.cohorts.settings import CohortSettings
+from femseg.intake.check import check_cohort
 from pipelines.cohort import leave
 
 

@@ -12,7 +12,7 @@ import pytest
 from html_requests import requests_of
 from tiny_project import environment, run
 
-from femseg.promotion.records import FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record
+from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record
 
 
 def femseg(project, *words, rc=0, **variables):

@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from payloads import signed_anew
 from tiny_project import changed, environment
 
-from femseg.services.registry import MODEL_NAME
+from femseg.services.registry.versions import MODEL_NAME
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 PAGES = ("report", "card")

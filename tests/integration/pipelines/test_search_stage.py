@@ -11,10 +11,10 @@ from tiny_store import write_tiny_store
 
 from femseg.cohorts.case_lines import write_case_lines
 from femseg.errors import ExitCode, Refusal
-from femseg.services.run_folder import claimed
+from femseg.files.lock import claimed
+from femseg.search.halving import SearchSettings
+from femseg.search.record import begin, end
 from femseg.settings import as_plain
-from femseg.training.halving import SearchSettings
-from femseg.training.search_record import begin, end
 from pipelines import search
 
 MODES = ("raw", "gradient")

@@ -17,14 +17,13 @@ from tiny_registry import write_cohort
 from typer.testing import CliRunner
 
 from femseg.cli.main import app
-from femseg.durable import sha256_of_file, sha256_of_json, write_json_durably
 from femseg.errors import ExitCode, Refusal
-from femseg.promotion.lineage import dvc_hashes
-from femseg.promotion.records import FOLDER_RECORD, OutputRecord, record_beside, write_record
-from femseg.services.registration import register_package
-from femseg.services.registry import MODEL_NAME, brought_here
-from femseg.services.scratch_project import bring_data
-from femseg.services.tracking import connect, end_run, start_run
+from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_durably
+from femseg.lineage.provenance import dvc_hashes
+from femseg.lineage.records import FOLDER_RECORD, OutputRecord, record_beside, write_record
+from femseg.services.lineage.worktree import bring_data
+from femseg.services.registry.versions import MODEL_NAME, brought_here, register_package
+from femseg.services.tracking.connect import connect, end_run, start_run
 from femseg.training.checkpoint import checkpoint_folder, newest_good_checkpoint, write_checkpoint
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and NumPy warn of themselves

@@ -17,9 +17,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from femseg.errors import ExitCode, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
-from femseg.training.session import fit
 from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings
+from femseg.training.trainer import fit
 
 NETWORK = VNetSettings(base_channels=4, convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=3, dropout=0.2)
 

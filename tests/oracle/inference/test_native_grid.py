@@ -6,10 +6,9 @@ import SimpleITK as sitk
 from scipy.ndimage import center_of_mass, gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from femseg.inference.native_grid import onto_ct_grid
-from femseg.volumes.grid import VoxelGrid
+from femseg.inference.segment import onto_ct_grid
+from femseg.volumes.grid import MaskVolume, VoxelGrid
 from femseg.volumes.network_input import InputRecipe, mask_on_network_grid, network_grid
-from femseg.volumes.volume import MaskVolume
 
 ORIENTATIONS = [
     np.eye(3)[:, list(axes)] * signs for axes, signs in product(permutations(range(3)), product((1, -1), repeat=3))

@@ -3,8 +3,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from femseg.volumes.grid import VoxelGrid
-from femseg.volumes.lattice import voxels_where_crossing
+from femseg.volumes.grid import VoxelGrid, voxels_where_crossing
 from femseg.volumes.resample import axis_weights, resampled
 
 

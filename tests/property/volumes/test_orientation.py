@@ -5,8 +5,7 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from femseg.volumes.grid import VoxelGrid
-from femseg.volumes.orientation import to_lps
+from femseg.volumes.grid import VoxelGrid, to_lps
 
 ORIENTATIONS = [
     tuple((np.eye(3)[:, list(axes)] * signs).ravel().tolist())

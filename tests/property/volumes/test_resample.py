@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from femseg.volumes.lattice import voxels_where_crossing, with_neighbours
+from femseg.volumes.grid import voxels_where_crossing, with_neighbours
 from femseg.volumes.resample import axis_weights, resampled
 
 sizes = st.integers(1, 40)

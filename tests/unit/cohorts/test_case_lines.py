@@ -6,8 +6,8 @@ from hashlib import sha256
 import pytest
 
 from femseg.cohorts.case_lines import CaseLines, write_case_lines
-from femseg.durable import sha256_of_file
 from femseg.errors import ExitCode, Refusal
+from femseg.files.durable import sha256_of_file
 
 HEAD = {"format": 2, "kind": "raw"}
 CASES = {"b-2": {"sha256": "bb"}, "a": {"sha256": "aa", "remarks": ['Ü, "quoted"\nline']}, "b": {"sha256": "b"}}

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from femseg.cohorts.examination import _side_shown
 from femseg.cohorts.femur_side import middle_between, of_side, pieces_of, side_of_body
 from femseg.cohorts.settings import LabelMap
+from femseg.intake.examination import _side_shown
 from femseg.volumes.grid import VoxelGrid
 
 SHAPE = (12, 20, 50)

@@ -5,9 +5,9 @@ import stat
 
 import pytest
 
-from femseg.cohorts.identity import case_id, cohort_key, patient_id
-from femseg.durable import written_durably
+from femseg.cohorts.case import case_id, cohort_key, patient_id
 from femseg.errors import ExitCode, Refusal
+from femseg.files.durable import written_durably
 
 
 def test_ids_depend_on_value_purpose_and_key_and_on_nothing_else_SC_12():

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from femseg.cohorts.scanners import SCANNERS, scanner_family
+from femseg.cohorts.case import SCANNERS, scanner_family
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import bootstrap
 
-from femseg.comparison.all_resamples import exact_bca
-from femseg.comparison.bootstrap import expanded_confidence, fewest_values, mean_interval
+from femseg.comparison.bootstrap import exact_bca, expanded_confidence, fewest_values, mean_interval
 
 
 def interval(values, **changed):

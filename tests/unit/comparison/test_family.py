@@ -4,8 +4,7 @@ import pytest
 from scores import case_score
 
 from femseg.comparison.family import as_one_family
-from femseg.comparison.paired import paired_comparison
-from femseg.comparison.power import detectable_shift_sd
+from femseg.comparison.paired import detectable_shift_sd, paired_comparison
 
 GAINS = [0.02, 0.021, 0.03, 0.013, 0.025, 0.05, 0.015, 0.01, 0.024, 0.031]
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import false_discovery_control
 
-from femseg.comparison.holm import holm
+from femseg.comparison.family import holm
 
 
 def test_p_values_are_adjusted_as_in_holms_paper_by_rank_and_never_fall_back():

@@ -2,7 +2,7 @@
 
 import pytest
 
-from femseg.comparison.input_modes import read_input_modes
+from femseg.comparison.repeats import read_input_modes
 from femseg.errors import ExitCode, Refusal
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import wilcoxon
 
-from femseg.comparison.power import detectable_difference, detectable_shift_sd
+from femseg.comparison.paired import detectable_difference, detectable_shift_sd
 
 
 @pytest.mark.parametrize("n", [6, 12, 30, 80])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.stats import ttest_1samp
 
-from femseg.comparison.sign_flip import sign_flip
+from femseg.comparison.signed_rank import sign_flip
 
 
 def flipped(*values, resamples=999, seed=0):

@@ -4,8 +4,7 @@ import pytest
 from scores import case_score
 
 from femseg.cohorts.case import Case, CaseFacts, Source
-from femseg.comparison.case_groups import case_groups, patients_with_several
-from femseg.comparison.subgroups import subgroup_table
+from femseg.comparison.subgroups import case_groups, patients_with_several, subgroup_table
 from femseg.volumes.grid import VoxelGrid
 
 

@@ -1,6 +1,6 @@
 import numpy as np
 
-from femseg.comparison.threshold_baseline import threshold_baseline
+from femseg.comparison.verdict import threshold_baseline
 
 
 def test_the_largest_piece_at_or_above_the_threshold_is_kept_whole():

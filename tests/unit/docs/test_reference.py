@@ -8,19 +8,17 @@ import pytest
 import yaml
 from documentation import PAGES, ROOT
 
-from femseg.cohorts.array_settings import ArraySettings
-from femseg.cohorts.phantom import PhantomSettings
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import ArraySettings, CohortSettings
 from femseg.cohorts.split import SplitSettings
-from femseg.comparison.repeats import RepeatSettings
-from femseg.comparison.settings import CompareSettings
+from femseg.comparison.repeats import CompareSettings, RepeatSettings
 from femseg.errors import ExitCode
+from femseg.gate.rules import PromotionRules
 from femseg.metrics.definitions import METRICS
 from femseg.networks.vnet import VNetSettings
-from femseg.promotion.rules import PromotionRules
-from femseg.services.storage import StorageSettings
+from femseg.phantom import PhantomSettings
+from femseg.search.halving import SearchSettings
+from femseg.services.storage.backend import StorageSettings
 from femseg.settings import as_plain
-from femseg.training.halving import SearchSettings
 from femseg.training.settings import OptimisationSettings, TrainSettings
 
 REFERENCE = ROOT / "docs/reference"

@@ -7,10 +7,9 @@ import torch
 from femseg.errors import ExitCode, Refusal
 from femseg.inference.segment import femur_probability, segment
 from femseg.settings import as_plain
-from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.grid import CtVolume, VoxelGrid
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe, network_grid
-from femseg.volumes.volume import CtVolume
 
 
 class BoneAbove(torch.nn.Module):

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from femseg.inference.verdict import outside_training, reasons_to_review, training_range, verdict
-from femseg.volumes.grid import VoxelGrid
-from femseg.volumes.volume import MaskVolume
+from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 GRID = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 2.0, 2.0))
 FEMUR = (slice(5, 55), slice(15, 25), slice(15, 25))  # 200 × 20 × 20 mm = 80 ml

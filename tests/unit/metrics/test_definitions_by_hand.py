@@ -5,18 +5,17 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from femseg.metrics.average_hausdorff import average_hausdorff_mm
 from femseg.metrics.overlap import dice_coefficient, intersection_over_union, precision, sensitivity
 from femseg.metrics.surface_distance import (
     DirectedDistances,
+    average_hausdorff_mm,
     average_surface_distance_mm,
     hausdorff_95_mm,
     hausdorff_mm,
     surface_dice,
     surface_distances,
 )
-from femseg.metrics.volume_difference import volume_difference_ml
-from femseg.metrics.volume_similarity import volume_similarity
+from femseg.metrics.volume import volume_difference_ml, volume_similarity
 
 
 def voxels(*indices_zyx, shape=(5, 6, 9)):

@@ -1,8 +1,7 @@
 import numpy as np
 import pytest
 
-from femseg.metrics.columns import Columns
-from femseg.metrics.nearest import distances_to_nearest_mm
+from femseg.metrics.nearest import Columns, distances_to_nearest_mm
 
 SPACING = (1.5, 0.7, 1.1)
 

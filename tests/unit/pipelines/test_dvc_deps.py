@@ -28,8 +28,8 @@ def file_of(module: str) -> str:
 
 def imported_files(graph, entry_point: str) -> set[str]:
     modules = {entry_point} | graph.find_upstream_modules(entry_point)
-    parents = {name.rpartition(".")[0] for name in modules}
-    return {file_of(name) for name in modules | parents if name not in ("pipelines", "")}
+    packages = {".".join(name.split(".")[:depth]) for name in modules for depth in range(1, name.count(".") + 1)}
+    return {file_of(name) for name in modules | packages if name != "pipelines"}
 
 
 def code_deps(stage: dict) -> list[str]:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from femseg.metrics.scorecard import score
-from femseg.reports.evidence import CasePicture, ComparisonEvidence, CurvePoint
+from femseg.reports.comparison.evidence import CasePicture, ComparisonEvidence, CurvePoint
 
 SPACING_MM_ZYX = (6.0, 4.0, 4.0)
 

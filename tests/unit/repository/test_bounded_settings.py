@@ -8,9 +8,8 @@ import pytest
 import yaml
 from bombs import yaml_of_merges, yaml_of_nine_to_the_twelfth, yaml_of_ten_megabytes
 
-from femseg.bounded_yaml import BadYaml, load_bounded
 from femseg.errors import ExitCode, Refusal
-from femseg.settings import SECTIONS, checked, read_section
+from femseg.settings import SECTIONS, BadYaml, checked, load_bounded, read_section
 
 ROOT = Path(__file__).parents[3]
 

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from femseg.cohorts.specimens.catalogue import CATALOGUE
+from specimens.catalogue import CATALOGUE
 
 TESTS = Path(__file__).parents[2]
 MATRIX = [

@@ -3,7 +3,7 @@
 import pytest
 from mlflow.tracking import MlflowClient
 
-from femseg.services.tracking import connect, start_run
+from femseg.services.tracking.connect import connect, start_run
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-from femseg.training.checkpoint_times import CheckpointTimes
+from femseg.training.checkpoint import CheckpointTimes
 
 
 class Clock:

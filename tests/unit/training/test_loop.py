@@ -4,8 +4,8 @@ import torch
 from femseg.errors import ExitCode, Refusal
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.batches import Batch
-from femseg.training.loop import build_optimizer, learning_rate_at, train_steps
 from femseg.training.settings import OptimisationSettings
+from femseg.training.trainer import build_optimizer, learning_rate_at, train_steps
 
 CPU = torch.device("cpu")
 

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from femseg.errors import ExitCode, Refusal
 from femseg.settings import as_plain, checked
 from femseg.volumes.gradient import gradient_magnitude
-from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import (
     InputRecipe,
@@ -20,8 +20,6 @@ from femseg.volumes.network_input import (
     network_grid,
     network_input,
 )
-from femseg.volumes.orientation import to_lps
-from femseg.volumes.volume import CtVolume, MaskVolume
 
 GRID = VoxelGrid(shape_zyx=(40, 24, 30), spacing_mm_zyx=(1.5, 0.8, 0.7), origin_mm_xyz=(5.0, -7.0, 100.0))
 HU = np.random.default_rng(0).normal(0, 400, GRID.shape_zyx).astype(np.float32)
@@ -86,7 +84,7 @@ import hashlib, sys
 import numpy as np, SimpleITK as sitk
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.network_input import InputRecipe, network_input
-from femseg.volumes.volume import CtVolume
+from femseg.volumes.grid import CtVolume
 sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(int(sys.argv[1]))
 grid = VoxelGrid(shape_zyx=(90, 70, 60), spacing_mm_zyx=(1.5, 0.8, 0.7))
 ct = CtVolume(hu_zyx=np.random.default_rng(0).normal(0, 400, grid.shape_zyx).astype(np.float32), grid=grid)

@@ -1,0 +1,312 @@
+"""A mask as RT Structure Set: closed contours, filled on the slices of the CT (PS3.3 C.8.8.5, C.8.8.6)."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
+
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.formats.dicom.ct_planes import (
+    RESAMPLED_TOGETHER,
+    CtPlanes,
+    DrawnOn,
+    check_drawn_on,
+    check_images,
+    check_unmended,
+    gap_remarks,
+    slice_place,
+)
+from femseg.formats.dicom.elements import raw_of, text_of
+from femseg.formats.dicom.headers import unreadable
+from femseg.formats.dicom.multiframe import read_object
+from femseg.formats.dicom.series import Pseudonym
+from femseg.formats.source import CheckedVolume
+from femseg.formats.structures import unique_names
+from femseg.volumes.grid import VoxelGrid
+
+# Which pixels closed contours enclose, by the even-odd rule on pixel centres.
+
+
+def filled(contours_xy: list[NDArray[np.float64]], shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels whose centres lie inside an odd number of the contours' windings: a contour inside another is a hole.
+
+    A centre exactly on an edge belongs to the area at its right and below (towards higher x and y), so that areas that
+    share an edge share no pixel and leave none out. An edge that is run through twice, as in a keyhole, encloses
+    nothing.
+
+    Args:
+        contours_xy: each of shape (n, 2), in pixels; pixel (y, x) has its centre at (x, y). Closed from last to first.
+        shape_yx: size of the slice; what lies beyond it is cut off.
+    """
+    height, width = shape_yx
+    toggles = np.zeros((height, width + 1), bool)  # one column more for crossings right of the slice
+    for points in contours_xy:
+        starts, ends = points, np.roll(points, -1, axis=0)
+        upward = starts[:, 1:] <= ends[:, 1:]
+        low, high = np.where(upward, starts, ends), np.where(upward, ends, starts)  # both ways along an edge: the same
+        first = np.clip(np.ceil(low[:, 1]), 0, height).astype(int)  # rows whose centre line y meets low <= y < high
+        after = np.clip(np.ceil(high[:, 1]), 0, height).astype(int)
+        edge = np.repeat(np.arange(len(points)), after - first)
+        row = np.arange(len(edge)) - np.repeat(np.cumsum(after - first) - (after - first), after - first) + first[edge]
+        share = (row - low[edge, 1]) / (high[edge, 1] - low[edge, 1])
+        crossing = low[edge, 0] + share * (high[edge, 0] - low[edge, 0])
+        column = np.clip(np.ceil(crossing), 0, width).astype(int)
+        np.logical_xor.at(toggles, (row, column), True)
+    return np.asarray(np.logical_xor.accumulate(toggles, axis=1)[:, :width])
+
+
+STRUCTURE_SET = "RT Structure Set Storage"
+OFF_PLANE_MM = 0.1  # planning systems write one or two decimals
+_OFF_PLANE_SHARE = 0.25  # of the slice spacing
+_REGIONS_AT_MOST = int(np.iinfo(np.uint16).max)  # labels of the mask drawn
+_FILE_BYTES_AT_MOST = 128 << 20
+_CONTOUR_BYTES_AT_MOST = 32 << 20  # a million points and more; a densely drawn femur has a quarter of that
+_CONTOURS_AT_MOST = 10_000  # pydicom takes about 0.2 ms for each; a femur of 500 slices has a thousand
+_LENGTH_AT_MOST_MM = 2e6  # filling takes as long as contours are; a femur of 500 slices has 0.1e6
+_ROI_NUMBER_AT_MOST = 2**31 - 1  # of an integer string (PS3.5 6.2)
+_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contour:
+    """One closed contour.
+
+    Attributes:
+        points_mm_xyz: shape (n, 3).
+        image_uids: slices that it was drawn on, where it says so.
+    """
+
+    points_mm_xyz: NDArray[np.float64]
+    image_uids: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StructureSet:
+    """A parsed structure set; contours are read by `contours_of`.
+
+    Attributes:
+        names: each region of interest with its place in the file, counted from 1; its label in the mask drawn.
+        roi_numbers: what the file calls each region, in the order of the file: any whole number from 0 to 2³¹ - 1.
+        frame_uids: frame of reference of each region, in the same order; empty where it does not say.
+    """
+
+    path: Path
+    names: Mapping[str, int]
+    roi_numbers: tuple[int, ...]
+    frame_uids: tuple[str, ...]
+    drawn_on: DrawnOn
+    dataset: Dataset
+
+
+def read_structure_set(path: Path) -> StructureSet:
+    """Parse a structure set.
+
+    Raises: Refusal IN-14, IN-24 if it is broken or too large, IN-13 if a region has no number, IN-22 if two share one.
+    """
+    dataset = read_object(path, bytes_at_most=_FILE_BYTES_AT_MOST)
+    try:
+        regions = list(dataset.get("StructureSetROISequence") or ())
+        if len(regions) > _REGIONS_AT_MOST:
+            raise Refusal(_too_many(path, f"{len(regions)} regions", f"{_REGIONS_AT_MOST} regions"))
+        return StructureSet(
+            path=path,
+            names=unique_names((k, text_of(region, Tag("ROIName"))) for k, region in enumerate(regions, start=1)),
+            roi_numbers=_roi_numbers(regions, path),
+            frame_uids=tuple(text_of(region, Tag("ReferencedFrameOfReferenceUID")) for region in regions),
+            drawn_on=_drawn_on(dataset),
+            dataset=dataset,
+        )
+    except Refusal:
+        raise
+    except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
+        raise unreadable(path, f"has broken structures ({type(error).__name__}: {error})") from None
+
+
+def _roi_numbers(regions: Sequence[Dataset], path: Path) -> tuple[int, ...]:
+    stated = [text_of(region, Tag("ROINumber")) for region in regions]
+    for k, text in enumerate(stated, start=1):
+        if not re.fullmatch(r"\+?[0-9]+", text) or int(text) > _ROI_NUMBER_AT_MOST:
+            problem = (
+                f"ROINumber (3006,0022) of structure {k} of {len(regions)} is {json.dumps(text) if text else 'missing'}"
+            )
+            fix = f"export it with whole numbers from 0 to {_ROI_NUMBER_AT_MOST}"
+            raise Refusal(Fault(id="IN-13", file=str(path), problem=problem, fix=fix))
+    numbers = [int(text) for text in stated]
+    if twice := [number for number, count in Counter(numbers).items() if count > 1]:
+        problem = f"gives several structures the ROINumber (3006,0022) {twice[0]}"
+        raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix="give each structure a number of its own"))
+    return tuple(numbers)
+
+
+def _drawn_on(dataset: Dataset) -> DrawnOn:
+    frames = dataset.get("ReferencedFrameOfReferenceSequence") or ()
+    studies = [study for frame in frames for study in frame.get("RTReferencedStudySequence") or ()]
+    series = [one for study in studies for one in study.get("RTReferencedSeriesSequence") or ()]
+    images = [image for one in series for image in one.get("ContourImageSequence") or ()]
+    return DrawnOn(
+        patient_id=text_of(dataset, Tag("PatientID")),
+        frame_of_reference_uids=frozenset(text_of(frame, Tag("FrameOfReferenceUID")) for frame in frames) - {""},
+        series_uids=frozenset(text_of(one, Tag("SeriesInstanceUID")) for one in series) - {""},
+        instance_uids=frozenset(text_of(image, Tag("ReferencedSOPInstanceUID")) for image in images) - {""},
+    )
+
+
+def contours_of(structures: StructureSet, region: int) -> tuple[list[Contour], dict[str, int]]:
+    """Closed contours of a region, exact repetitions left out, and how many of each other kind there are.
+
+    Args:
+        region: its place in the file, counted from 1.
+    Raises: Refusal IN-14 if one is broken, IN-24 if there are too many points.
+    """
+    path = structures.path
+    found: dict[bytes, Contour] = {}
+    others: dict[str, int] = {}
+    count, size, length_mm = 0, 0, 0.0
+    try:
+        for item in structures.dataset.get("ROIContourSequence") or ():
+            if int(item.get("ReferencedROINumber", -1)) != structures.roi_numbers[region - 1]:
+                continue
+            for contour in item.get("ContourSequence") or ():
+                count += 1
+                if count > _CONTOURS_AT_MOST:
+                    raise Refusal(_too_many(path, f"{count} pieces", f"{_CONTOURS_AT_MOST} pieces"))
+                kind = text_of(contour, Tag("ContourGeometricType"))
+                if kind not in _CLOSED:
+                    others[kind] = others.get(kind, 0) + 1
+                    continue
+                data = raw_of(contour, Tag("ContourData"))
+                size += len(data)
+                if size > _CONTOUR_BYTES_AT_MOST:
+                    raise Refusal(_too_many(path, f"{size} bytes", f"{_CONTOUR_BYTES_AT_MOST} bytes"))
+                if data in found:
+                    others["repeated"] = others.get("repeated", 0) + 1
+                    continue
+                found[data] = Contour(points_mm_xyz=_points(data), image_uids=_images(contour))
+                length_mm += float(np.abs(np.diff(found[data].points_mm_xyz, axis=0)).sum())
+                if length_mm > _LENGTH_AT_MOST_MM:
+                    raise Refusal(_too_many(path, f"{length_mm:.3g} mm", f"{_LENGTH_AT_MOST_MM:g} mm"))
+    except Refusal:
+        raise
+    except Exception as error:
+        raise unreadable(path, f"has broken contours ({type(error).__name__}: {error})") from None
+    return list(found.values()), others
+
+
+def _points(data: bytes) -> NDArray[np.float64]:
+    points = np.array(data.decode("ascii").strip(" \0").split("\\"), np.float64).reshape(-1, 3)
+    if not np.isfinite(points).all():
+        raise ValueError("a point that is no finite number")
+    return points
+
+
+def _images(contour: Dataset) -> frozenset[str]:
+    images = contour.get("ContourImageSequence") or ()
+    return frozenset(text_of(image, Tag("ReferencedSOPInstanceUID")) for image in images) - {""}
+
+
+def _too_many(path: Path, found: str, read: str) -> Fault:
+    problem = f"has {found} of contours and more, at most {read} are read"
+    fix = "export the femur alone, with fewer points"
+    return Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)
+
+
+def check_structure_set(
+    structures: StructureSet,
+    chosen: Sequence[int],
+    ct: CheckedVolume,
+    planes: CtPlanes,
+    pseudonym: Pseudonym,
+    *,
+    accept_frame: bool,
+) -> CheckedVolume:
+    """Check that the chosen regions' contours lie on the CT's slices, on nearly every one between their ends.
+
+    Raises: Refusal IN-06, IN-20, IN-22.
+    """
+    path = structures.path
+    check_unmended(ct, str(path))
+    drawn_on = _drawn_on_by(structures, chosen, planes)
+    remarks = check_drawn_on(drawn_on, planes, str(path), pseudonym, accept_frame=accept_frame)
+    names = {number: name for name, number in structures.names.items()}
+    for region in chosen:
+        contours, others = contours_of(structures, region)
+        name = names.get(region, str(region))
+        if not contours:
+            problem = f"'{name}' has no closed contour ({_listed(others) or 'none at all'})"
+            fix = "draw it, or choose another structure"
+            raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix=fix))
+        if others:
+            remarks += (f"IN-22: contours of '{name}' left out: {_listed(others)}",)
+        check_images([contour.image_uids for contour in contours], f"contours of '{name}'", planes, str(path))
+        slices = {_checked_slice(contour, k, name, planes, str(path)) for k, contour in enumerate(contours, start=1)}
+        remarks += gap_remarks(slices, name, str(path))
+    return CheckedVolume(kind="rtstruct", paths=(path,), grid=ct.grid, remarks=remarks)
+
+
+def _drawn_on_by(structures: StructureSet, chosen: Sequence[int], ct: CtPlanes) -> DrawnOn:
+    """What the set says of its CT; a region's own frame of reference goes before the set's, one of another CT first."""
+    own = frozenset(structures.frame_uids[region - 1] for region in chosen) - {""}
+    frames = own - {ct.frame_of_reference_uid} or own or structures.drawn_on.frame_of_reference_uids
+    return replace(structures.drawn_on, frame_of_reference_uids=frames)
+
+
+def _listed(others: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind or 'of no type'}" for kind, count in others.items())
+
+
+def _checked_slice(contour: Contour, number: int, name: str, ct: CtPlanes, file: str) -> int:
+    """Index of the slice that a contour lies on. Raises: Refusal IN-20 if it lies between slices or on another one."""
+    heights = ct.heights_mm(contour.points_mm_xyz)
+    index, _ = ct.nearest(float(np.median(heights)))
+    off_mm = float(np.abs(heights - ct.heights_mm(ct.positions_mm_xyz[index])).max())
+    tolerated_mm = min(OFF_PLANE_MM, _OFF_PLANE_SHARE * ct.grid.spacing_mm_zyx[0])
+    problem, fix = "", "take the CT that the contours were drawn on, or export them on the slices of this one"
+    if off_mm > tolerated_mm:
+        problem = f"reaches {off_mm:.3g} mm from the nearest slice of the CT, tolerated {tolerated_mm:g} mm"
+    elif (named := contour.image_uids & {*ct.instance_uids}) and ct.instance_uids[index] not in named:
+        other = ct.instance_uids.index(min(named)) + 1
+        problem = f"lies on slice {index + 1} of the CT, but says that it was drawn on slice {other}"
+    elif problem := ct.drawn_elsewhere(contour.points_mm_xyz):
+        fix = RESAMPLED_TOGETHER
+    if problem:
+        raise Refusal(Fault(id="IN-20", file=file, problem=f"contour {number} of '{name}' {problem}", fix=fix))
+    return index
+
+
+def draw_structure_set(path: Path, grid: VoxelGrid, meanings: Sequence[Sequence[int]]) -> NDArray[np.uint16]:
+    """Fill regions on the CT's grid: each voxel holds its region's place in the file, from 1; 0 where there is none.
+
+    Args:
+        path: a structure set whose contours were found to lie on this grid's slices.
+        meanings: regions that mean the same, and may overlap, together; no others are drawn.
+    Raises: Refusal IN-22 if regions of different meaning share a voxel.
+    """
+    structures = read_structure_set(path)
+    values_zyx = np.zeros(grid.shape_zyx, np.uint16)
+    for same in meanings:
+        for region in same:
+            for index, contours_xy in _by_slice(contours_of(structures, region)[0], grid).items():
+                inside = filled(contours_xy, grid.shape_zyx[1:])
+                if shared := int(np.count_nonzero(inside & ~np.isin(values_zyx[index], [0, *same]))):
+                    problem = f"structure {region} shares {shared} voxels with another on slice {index + 1}"
+                    fix = "correct the contours, or choose one structure"
+                    raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix=fix))
+                values_zyx[index][inside] = region
+    return values_zyx
+
+
+def _by_slice(contours: Sequence[Contour], grid: VoxelGrid) -> dict[int, list[NDArray[np.float64]]]:
+    """Contours in pixels, by the index of their slice."""
+    direction = np.array(grid.direction_xyz).reshape(3, 3)
+    slices: dict[int, list[NDArray[np.float64]]] = {}
+    for contour in contours:
+        index_xyz = (contour.points_mm_xyz - np.array(grid.origin_mm_xyz)) @ direction / grid.spacing_mm_zyx[::-1]
+        slices.setdefault(round(slice_place(contour.points_mm_xyz, grid)), []).append(index_xyz[:, :2])
+    return slices

@@ -1,0 +1,161 @@
+"""Do these slices make one regular stack? Order, gaps, doubles, tilt; pure geometry over their headers."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from femseg.errors import Fault
+from femseg.formats.dicom.headers import SliceHeader, pixel_digest
+from femseg.formats.dicom.slice_line import slice_line
+from femseg.formats.dicom.spacing import slice_spacing
+from femseg.formats.source import Mend
+from femseg.volumes.grid import VoxelGrid
+
+SAME_POSITION_MM = 0.01
+DOUBLES_NAMED = 10
+
+_RESEND = "send the whole series again from the scanner or the archive"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SliceStack:
+    """Slices in the order of their positions along the slice normal, with everything found wrong or mended.
+
+    Attributes:
+        faults: empty if and only if the stack is regular, or becomes so by its mends.
+        mends: what has to be done to its voxels for that.
+        bridged: slices missing inside the stack that a mend interpolates.
+    """
+
+    slices: tuple[SliceHeader, ...]
+    faults: tuple[Fault, ...] = ()
+    remarks: tuple[str, ...] = ()
+    mends: tuple[Mend, ...] = ()
+    bridged: int = 0
+
+
+def axes(orientation: Sequence[float]) -> NDArray[np.float64]:
+    """3 × 3 matrix whose columns are the unit vectors along a row, along a column, and along the slice normal."""
+    row = np.array(orientation[:3])
+    row = row / np.linalg.norm(row)
+    normal = np.cross(row, orientation[3:])
+    normal = normal / np.linalg.norm(normal)
+    return np.stack([row, np.cross(normal, row), normal], axis=1)
+
+
+def median_step_mm(slices: Sequence[SliceHeader]) -> str:
+    """How far apart slices of any kind lie, in words, for a table; "?" where they do not say."""
+    placed = [s for s in slices if s.position_mm_xyz and s.orientation == slices[0].orientation]
+    if len(placed) < 2 or placed[0].orientation is None:
+        return "? mm"
+    normal = axes(placed[0].orientation)[:, 2]
+    heights = np.unique([float(np.dot(s.position_mm_xyz or (), normal)) for s in placed])
+    return f"{np.median(np.diff(heights)):.3g} mm" if len(heights) > 1 else "0 mm"
+
+
+def stack_grid(slices: Sequence[SliceHeader]) -> VoxelGrid:
+    """Grid of a regular, ordered stack. The slice spacing is the mean step along the normal."""
+    first, last = slices[0], slices[-1]
+    if not (first.orientation and first.position_mm_xyz and last.position_mm_xyz and first.spacing_mm_yx):
+        raise ValueError("stack_grid: expected slices with position, orientation and pixel spacing")
+    direction = axes(first.orientation)
+    travelled = np.array(last.position_mm_xyz) - np.array(first.position_mm_xyz)
+    step_mm = float(travelled @ direction[:, 2]) / (len(slices) - 1)
+    return VoxelGrid(
+        shape_zyx=(len(slices), first.rows or 0, first.columns or 0),
+        spacing_mm_zyx=(step_mm, first.spacing_mm_yx[0], first.spacing_mm_yx[1]),
+        origin_mm_xyz=first.position_mm_xyz,  # type: ignore[arg-type]  # three values, checked when read
+        direction_xyz=tuple(direction.ravel().tolist()),
+    )
+
+
+def offsets_mm(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:
+    """Where each slice lies from the first: along its rows, along its columns, along the normal; shape (n, 3)."""
+    positions = np.array([header.position_mm_xyz for header in slices], np.float64)
+    return np.asarray((positions - positions[0]) @ axes(slices[0].orientation or ()))
+
+
+def stacked(slices: Sequence[SliceHeader], series: str, mends: Sequence[Mend] = ()) -> SliceStack:
+    """Order slices that share orientation and size, drop exact doubles, and find what makes the stack irregular.
+
+    Args:
+        slices: headers that all have position, orientation, size and pixel spacing.
+        series: name for faults that concern the series as a whole.
+        mends: what may be mended; without it, it is a fault.
+    """
+    normal = axes(slices[0].orientation or ())[:, 2]
+    ordered = sorted(slices, key=lambda s: (float(np.dot(s.position_mm_xyz or (), normal)), str(s.path)))
+    if len({s.path for s in ordered}) == 1:
+        return SliceStack(slices=tuple(ordered), faults=(_single_slice(ordered[0]),))
+    apart_mm = np.ptp(offsets_mm(ordered), axis=0)  # along rows, along columns, along the normal
+    if apart_mm[2] < SAME_POSITION_MM:
+        one_place = apart_mm.max() < SAME_POSITION_MM
+        fault = _one_position(ordered, series) if one_place else _side_by_side(apart_mm, series)
+        return SliceStack(slices=tuple(ordered), faults=(fault,))
+    unique, doubles, copies = _without_doubles(ordered, normal)
+    offsets = offsets_mm(unique)
+    line = slice_line(unique, offsets, series, mends)
+    spacing = slice_spacing(unique, offsets[:, 2], series, mends)
+    needed: list[tuple[Mend, bool]] = [("untilt", line.untilted), ("regularise", spacing.regularised)]
+    return SliceStack(
+        slices=tuple(unique),
+        faults=(*doubles, *line.faults, *spacing.faults),
+        remarks=(*copies, *line.remarks, *spacing.remarks),
+        mends=tuple(mend for mend, chosen in needed if chosen),
+        bridged=spacing.bridged,
+    )
+
+
+def _single_slice(header: SliceHeader) -> Fault:
+    return Fault(id="IN-13", file=str(header.path), problem="is a series of a single slice, no volume", fix=_RESEND)
+
+
+def _one_position(ordered: Sequence[SliceHeader], series: str) -> Fault:
+    return Fault(
+        id="IN-13",
+        file=series,
+        problem=f"all {len(ordered)} slices have ImagePositionPatient {_mm(ordered[0].position_mm_xyz)}, "
+        f"{ordered[0].path.name} first",
+        fix="export the series with its true slice positions",
+    )
+
+
+def _side_by_side(apart_mm: NDArray[np.float64], series: str) -> Fault:
+    problem = f"all slices lie at one height along their normal, yet up to {apart_mm[:2].max():.1f} mm apart sideways"
+    fix = "export the series with its true positions and orientation"
+    return Fault(id="IN-09", file=series, problem=problem, fix=fix)
+
+
+def _without_doubles(
+    ordered: Sequence[SliceHeader], normal: NDArray[np.float64]
+) -> tuple[list[SliceHeader], list[Fault], list[str]]:
+    """IN-04: of slices at one position, identical ones are dropped and recorded, different ones refused."""
+    unique: list[SliceHeader] = [ordered[0]]
+    different: list[tuple[SliceHeader, SliceHeader]] = []
+    remarks: list[str] = []
+    for header in ordered[1:]:
+        before = unique[-1]
+        offset = np.array(header.position_mm_xyz) - np.array(before.position_mm_xyz)
+        if abs(float(offset @ normal)) >= SAME_POSITION_MM:
+            unique.append(header)
+        elif np.linalg.norm(offset) < SAME_POSITION_MM and pixel_digest(header) == pixel_digest(before):
+            remarks.append(f"IN-04: {header.path.name} repeats {before.path.name} and was left out")
+        else:
+            different.append((header, before))
+    more = f" (and {len(different) - DOUBLES_NAMED} more such pairs)" if len(different) > DOUBLES_NAMED else ""
+    faults = [
+        Fault(
+            id="IN-04",
+            file=str(header.path),
+            problem=f"lies at {_mm(header.position_mm_xyz)} like {before.path.name}, with other pixels{more}",
+            fix="keep one of the two, or split the phases or reconstructions into folders",
+        )
+        for header, before in different[:DOUBLES_NAMED]
+    ]
+    return unique, faults, remarks
+
+
+def _mm(position_mm_xyz: Sequence[float] | None) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in position_mm_xyz or ()) + ") mm"

@@ -1,0 +1,216 @@
+"""The 348 bytes at the head of a NIfTI-1 file: what they declare, and whether that can be meant.
+
+Source: nifti1.h of the NIfTI Data Format Working Group (https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h).
+"""
+
+import struct
+from itertools import chain
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.files.plain import opened
+from femseg.formats.plausible import voxel_count_faults
+from femseg.formats.stated import StatedVolume, grid_from_axes
+from femseg.formats.voxel_bytes import Role, VoxelLayout, check_ratio, check_voxels, gzip_chunks, plain_chunks
+
+HEADER_BYTES = 348
+DATA_OFFSET_AT_MOST = 1 << 24  # between header and voxels lie extensions; the largest in use take some 100 kB
+_NIFTI_2, _TO_LPS = 540, np.diag([-1.0, -1.0, 1.0])
+_MILLIMETRES_OR_UNKNOWN = (0, 2)
+_TOLERANCE = 1e-3
+_DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
+_REFUSED_DTYPES = {1: "1-bit", 32: "complex", 128: "RGB", 1536: "128-bit float", 1792: "complex", 2304: "RGBA"}
+
+
+def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
+    """Judge the first 348 bytes of an unpacked NIfTI file.
+
+    Raises: Refusal with every fault: IN-16 (exit 4) if it is too short, IN-18 naming the field, IN-24 (exit 5).
+    """
+
+    def refused(problem: str, fix: str = "write the file again with a current tool") -> Fault:
+        return Fault(id="IN-18", file=str(path), problem=problem, fix=fix)
+
+    if len(raw) < HEADER_BYTES:
+        problem = f"ends within its header: {len(raw)} of {HEADER_BYTES} bytes"
+        fix = "copy the file again from its archive"
+        raise Refusal(Fault(id="IN-16", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+    order = next((o for o in "<>" if struct.unpack_from(f"{o}i", raw)[0] == HEADER_BYTES), None)
+    if order is None or raw[344:348] != b"n+1\0":
+        raise Refusal(refused(*_other_kind(raw)))
+    dim = struct.unpack_from(f"{order}8h", raw, 40)
+    code = struct.unpack_from(f"{order}h", raw, 70)[0]
+    pixdim = struct.unpack_from(f"{order}8f", raw, 76)
+    bits = struct.unpack_from(f"{order}h", raw, 72)[0]
+    vox_offset, slope, intercept = struct.unpack_from(f"{order}3f", raw, 108)
+    units = raw[123] & 7
+    qform_code, sform_code = struct.unpack_from(f"{order}2h", raw, 252)
+    quaternion = struct.unpack_from(f"{order}6f", raw, 256)
+    sform = np.array(struct.unpack_from(f"{order}12f", raw, 280)).reshape(3, 4)
+
+    faults = []
+    used = dim[1 : 1 + max(0, min(dim[0], 7))]
+    if not 3 <= dim[0] <= 7 or min(used) < 1 or any(n != 1 for n in used[3:]):
+        faults.append(refused(f"dim is {dim}, expected three sizes of at least 1", "store one 3-D volume per file"))
+    else:
+        faults += voxel_count_faults(used[:3], str(path))
+    stored = [*_storage(code, bits, vox_offset), *_units(units), *_scaling(slope, intercept)]
+    faults += [refused(*problem) for problem in stored]
+    if not all(np.isfinite(p) and p > 0 for p in pixdim[1:4]):
+        faults.append(refused(f"pixdim[1..3] is {pixdim[1:4]}, expected three positive lengths in mm"))
+    else:
+        faults += [refused(problem) for problem in _frames(qform_code, sform_code, quaternion, pixdim, sform)]
+    if faults:
+        raise Refusal(faults)
+    affine = sform if sform_code > 0 else _qform(quaternion, pixdim)
+    layout = VoxelLayout(shape_xyz=used[:3], dtype=np.dtype(order + _DTYPES[code]), before=int(vox_offset))
+    try:
+        grid = grid_from_axes(layout.shape_xyz, _TO_LPS @ affine[:, :3], _TO_LPS @ affine[:, 3])
+    except ValueError as error:
+        raise Refusal(refused(str(error), "write the file again with its true geometry")) from None
+    return StatedVolume(layout=layout, grid=grid)
+
+
+def _other_kind(raw: bytes) -> tuple[str, str]:
+    """What a file that is not single-file NIfTI-1 is, and what to do."""
+    (size,), magic = struct.unpack_from("<i", raw), raw[344:348]
+    if _NIFTI_2 in (size, struct.unpack_from(">i", raw)[0]):
+        return "is NIfTI-2, NIfTI-1 is read", "write it as NIfTI-1 (`nib.Nifti1Image.from_image`), NRRD or MHA"
+    if magic == b"ni1\0":
+        return (
+            "is by its magic the header of a NIfTI pair (.hdr and .img)",
+            "write both into one .nii file (`fslchfiletype NIFTI_GZ`)",
+        )
+    if size in (HEADER_BYTES, int.from_bytes(HEADER_BYTES.to_bytes(4, "big"), "little")) and not magic.strip(b"\0"):
+        return "is an ANALYZE 7.5 header, which does not say left from right", "convert its source to NIfTI again"
+    return f"sizeof_hdr is {size}, magic {magic!r}; NIfTI-1 has 348 and b'n+1\\x00'", "write it with a current tool"
+
+
+def _storage(code: int, bits: int, vox_offset: float) -> list[tuple[str, ...]]:
+    """What is wrong with datatype, bitpix and vox_offset."""
+    problems: list[tuple[str, ...]] = []
+    if code not in _DTYPES:
+        kind = _REFUSED_DTYPES.get(code, "unknown")
+        problems.append((f"datatype is {code} ({kind}), expected one real number per voxel",))
+    elif bits != (expected := 8 * np.dtype(_DTYPES[code]).itemsize):
+        problems.append((f"bitpix is {bits}, datatype {code} has {expected}",))
+    if not (HEADER_BYTES + 4 <= vox_offset <= DATA_OFFSET_AT_MOST and vox_offset == int(vox_offset)):
+        problems.append((f"vox_offset is {vox_offset}, expected a whole number from 352 to {DATA_OFFSET_AT_MOST}",))
+    return problems
+
+
+def _units(code: int) -> list[tuple[str, ...]]:
+    if code in _MILLIMETRES_OR_UNKNOWN:
+        return []
+    return [(f"xyzt_units says code {code}, expected millimetres (2)", "write it in millimetres")]
+
+
+def _scaling(slope: float, intercept: float) -> list[tuple[str, ...]]:
+    """What is wrong with scl_slope and scl_inter; by nifti1.h, slope 0 means that values are as stored.
+
+    SimpleITK takes a slope that is not finite for 1, and adds the intercept even where the slope is 0.
+    """
+    fix = "store the values that are meant, with scl_slope 1 and scl_inter 0"
+    if not (np.isfinite(slope) and np.isfinite(intercept)):
+        return [(f"scl_slope is {slope} and scl_inter {intercept}, expected finite numbers", fix)]
+    if slope == 0 and intercept != 0:
+        return [(f"scl_slope is 0 (no scaling) and scl_inter {intercept}: programs differ on what that means", fix)]
+    if slope != 0 and not 1e-6 <= abs(slope) <= 1e6:
+        return [(f"scl_slope is {slope}, which scales no CT to Hounsfield units", fix)]
+    return []
+
+
+def check_extensions(content: bytes, path: Path) -> None:
+    """Judge the extensions between header and voxels by their own lengths. Raises: Refusal IN-18.
+
+    Args:
+        content: what lies between byte 348 and the voxels; its first byte says whether there are extensions.
+    """
+    if not content[:1].strip(b"\0"):
+        return
+    at = 4
+    while at + 8 <= len(content):
+        lengths = [struct.unpack_from(f"{order}i", content, at)[0] for order in "<>"]
+        fits = [n for n in lengths if n >= 16 and n % 16 == 0 and at + n <= len(content)]
+        if not fits:
+            problem = (
+                f"has an extension at byte {HEADER_BYTES + at} of {lengths[0]} bytes, more than lie before the voxels"
+            )
+            fix = "write the file again without its extensions"
+            raise Refusal(Fault(id="IN-18", file=str(path), problem=problem, fix=fix))
+        at += fits[0]
+
+
+def _frames(
+    qform_code: int,
+    sform_code: int,
+    quaternion: tuple[float, ...],
+    pixdim: tuple[float, ...],
+    sform: NDArray[np.float64],
+) -> list[str]:
+    """What is wrong with the two ways in which the header places its voxels in the patient."""
+    if qform_code <= 0 and sform_code <= 0:
+        return ["neither qform_code nor sform_code is set, so the volume's place in the patient is unknown"]
+    problems = []
+    lengths = np.linalg.norm(sform[:, :3], axis=0)
+    if sform_code > 0:
+        if not np.isfinite(sform).all() or lengths.min() == 0:
+            return ["sform (srow_x, srow_y, srow_z) has no usable axes"]
+        cosines = sform[:, :3] / lengths
+        skew = float(np.abs(cosines.T @ cosines - np.eye(3)).max())
+        if skew > _TOLERANCE:
+            problems.append(f"sform is sheared: its axes' cosines reach {skew:.3g}, expected 0")
+        if np.abs(lengths - pixdim[1:4]).max() > _TOLERANCE:
+            problems.append(f"sform has voxels of {tuple(lengths.round(5).tolist())} mm, pixdim {pixdim[1:4]}")
+    if qform_code > 0:
+        if not np.isfinite(quaternion).all() or sum(part * part for part in quaternion[:3]) > 1 + _TOLERANCE:
+            return [*problems, f"qform's quaternion {quaternion[:3]} is no rotation"]
+        qform = _qform(quaternion, pixdim)
+        if sform_code > 0 and not problems and (apart := float(np.abs(qform - sform).max())) > _TOLERANCE:
+            problems.append(f"sform and qform differ by up to {apart:.4g}: two places for one volume")
+    return problems
+
+
+def _qform(quaternion: tuple[float, ...], pixdim: tuple[float, ...]) -> NDArray[np.float64]:
+    """3 × 4 matrix from index to millimetres, by nifti1.h's "method 2"."""
+    b, c, d = quaternion[:3]
+    a = max(0.0, 1.0 - b * b - c * c - d * d) ** 0.5
+    rotation = np.array(
+        [
+            [a * a + b * b - c * c - d * d, 2 * (b * c - a * d), 2 * (b * d + a * c)],
+            [2 * (b * c + a * d), a * a + c * c - b * b - d * d, 2 * (c * d - a * b)],
+            [2 * (b * d - a * c), 2 * (c * d + a * b), a * a + d * d - b * b - c * c],
+        ]
+    )
+    qfac = -1.0 if pixdim[0] < 0 else 1.0
+    return np.column_stack([rotation * (pixdim[1], pixdim[2], qfac * pixdim[3]), quaternion[3:6]])
+
+
+# A NIfTI file from its first byte to its last: header, extensions, voxels.
+
+
+def check_nifti(path: Path, role: Role) -> StatedVolume:
+    """Check header, length, checksum and finiteness of a .nii or .nii.gz file.
+
+    Raises: Refusal IN-16 (exit 4), IN-17, IN-18, IN-24 (exit 5); IN-26 if the file cannot be opened.
+    """
+    packed = path.name.lower().endswith(".gz")
+    with opened(path) as stream:
+        chunks = gzip_chunks(stream, path) if packed else plain_chunks(stream, path)
+        head = next(chunks, b"")
+        stated = parse_nifti_header(head[:HEADER_BYTES], path)
+        if packed:
+            check_ratio(stated.layout, path.stat().st_size, path, role)
+        check_extensions(head[HEADER_BYTES : stated.layout.before], path)
+        check_voxels(chain([head], chunks), stated.layout, path)
+    return stated
+
+
+def stated_by_nifti(path: Path) -> StatedVolume:
+    """The header alone. Raises: Refusal as above."""
+    with opened(path) as stream:
+        chunks = gzip_chunks(stream, path) if path.name.lower().endswith(".gz") else plain_chunks(stream, path)
+        return parse_nifti_header(next(chunks, b"")[:HEADER_BYTES], path)

@@ -1,0 +1,134 @@
+"""One volume in one file (NIfTI, NRRD, MHA): checked before its voxels are read."""
+
+from pathlib import Path
+
+import SimpleITK as sitk
+
+from femseg.errors import Fault, Refusal
+from femseg.files.plain import opened
+from femseg.formats.itk import itk_reading
+from femseg.formats.mha import read_mha_header
+from femseg.formats.nifti import check_nifti, stated_by_nifti
+from femseg.formats.npy import npy_refusal
+from femseg.formats.nrrd import read_nrrd_header
+from femseg.formats.plausible import size_faults
+from femseg.formats.source import CheckedVolume
+from femseg.formats.stated import StatedVolume, header_fault
+from femseg.formats.voxel_bytes import Role, check_ratio, check_voxels, gzip_chunks, plain_chunks, zlib_chunks
+from femseg.volumes.grid import VoxelGrid
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+FOREIGN_SUFFIXES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".npy", ".npz", ".tif", ".tiff", ".vtk")
+SAME_PLACE_MM = 0.1  # single precision and rounding to 0.0001 mm stay below, over 1000 voxels
+_IMAGE_IO = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
+_CHUNKS = {"none": plain_chunks, "gzip": gzip_chunks, "zlib": zlib_chunks}
+_CONVERT = {
+    ".hdr": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
+    ".img": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
+    ".img.gz": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
+    ".mhd": "write it as .mha, header and voxels in one file",
+    ".nhdr": "write it as .nrrd, header and voxels in one file",
+}
+
+
+def volume_suffix(path: Path) -> str:
+    """The suffix by which a volume file is known (".nii.gz" counts as one), "" for any other file."""
+    name = path.name.lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix) and name != suffix), "")
+
+
+def volume_stem(path: Path) -> str:
+    """File name without that suffix."""
+    return path.name[: len(path.name) - len(volume_suffix(path))]
+
+
+def volume_reader(path: Path) -> sitk.ImageFileReader:
+    """A SimpleITK reader that takes the file for what its name says, whatever else its bytes may look like."""
+    reader = sitk.ImageFileReader()
+    reader.SetImageIO(_IMAGE_IO[volume_suffix(path)])
+    reader.SetFileName(str(path))
+    return reader
+
+
+def stated_volume(path: Path) -> StatedVolume:
+    """What the file's own header states, in our reading; its voxels are not looked at.
+
+    Raises: Refusal (IN-16, IN-18, IN-24, IN-26) if the header cannot be meant.
+    """
+    suffix = volume_suffix(path)
+    if suffix.startswith(".nii"):
+        return stated_by_nifti(path)
+    with opened(path) as stream:
+        if suffix == ".nrrd":
+            return read_nrrd_header(stream, path)
+        return read_mha_header(stream, path, path.stat().st_size)
+
+
+def check_volume_file(path: Path, role: Role) -> CheckedVolume:
+    """Check a volume file's header and every byte of its voxels, then that SimpleITK places them where the header does.
+
+    Raises: Refusal with every fault found (IN-12, IN-16 … IN-19, IN-24 … IN-26).
+    """
+    if not volume_suffix(path):
+        raise _foreign(path)
+    stated = check_nifti(path, role) if volume_suffix(path).startswith(".nii") else _check_text_file(path, role)
+    if faults := size_faults(stated.grid, str(path)):
+        raise Refusal(faults)
+    reader = volume_reader(path)
+    with itk_reading(str(path)):
+        reader.ReadImageInformation()
+    size = tuple(n for k, n in enumerate(reader.GetSize()) if k < 3 or n > 1)
+    channels = reader.GetNumberOfComponents()
+    if len(size) != 3 or channels != 1:
+        problem = f"holds {channels} value(s) per voxel on {len(size)} axes {size}, expected one on three"
+        raise header_fault(path, problem, "store one 3-D volume per file")
+    try:
+        grid = _grid(reader)
+    except ValueError as error:
+        raise header_fault(path, str(error), "write the file again with its true geometry") from None
+    apart_mm = grid.largest_offset_mm(stated.grid)
+    if grid.shape_zyx != stated.grid.shape_zyx or apart_mm > SAME_PLACE_MM:
+        problem = (
+            f"places its voxels in two ways up to {apart_mm:.3g} mm apart (tolerated {SAME_PLACE_MM:g}): "
+            f"spacing {_mm(stated.grid.spacing_mm_zyx)} or {_mm(grid.spacing_mm_zyx)}, "
+            f"origin {_mm(stated.grid.origin_mm_xyz)} or {_mm(grid.origin_mm_xyz)}"
+        )
+        raise header_fault(path, problem, "write the file again with one geometry")
+    return CheckedVolume(kind="volume", paths=(path,), grid=grid)
+
+
+def _check_text_file(path: Path, role: Role) -> StatedVolume:
+    with opened(path) as stream:
+        file_bytes = path.stat().st_size
+        nrrd = volume_suffix(path) == ".nrrd"
+        stated = read_nrrd_header(stream, path) if nrrd else read_mha_header(stream, path, file_bytes)
+        if stated.packing != "none":
+            check_ratio(stated.layout, file_bytes - stated.header_bytes, path, role)
+        check_voxels(_CHUNKS[stated.packing](stream, path), stated.layout, path)
+    return stated
+
+
+def _foreign(path: Path) -> Refusal:
+    name = path.name.lower()
+    if name.endswith((".npy", ".npz")):
+        return npy_refusal(path)
+    suffix = next((suffix for suffix in _CONVERT if name.endswith(suffix)), "")
+    problem = f"is of a kind that is not read; {', '.join(SUFFIXES)} are"
+    fix = _CONVERT.get(suffix, "convert it with its geometry")
+    return Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
+
+
+def _grid(reader: sitk.ImageFileReader) -> VoxelGrid:
+    x, y, z = reader.GetSize()[:3]
+    dimension = reader.GetDimension()
+    direction = reader.GetDirection()
+    return VoxelGrid(
+        shape_zyx=(z, y, x),
+        spacing_mm_zyx=reader.GetSpacing()[2::-1],
+        origin_mm_xyz=reader.GetOrigin()[:3],
+        direction_xyz=tuple(direction[dimension * row + column] for row in range(3) for column in range(3)),
+    )
+
+
+def _mm(lengths: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{length:.6g}" for length in lengths) + ")"

@@ -1,0 +1,99 @@
+"""A femur mask as a file that other programs open: whole, read back, and the same bytes every time."""
+
+import errno
+import gzip
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import SimpleITK as sitk
+
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.files.durable import written_durably
+from femseg.files.plain import name_fault
+from femseg.volumes.grid import MaskVolume, VoxelGrid
+
+SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
+_NIFTI_HEADER_BYTES = 352  # 348 of NIfTI-1 and four that say "no extension"
+_CHUNK_BYTES = 1 << 22
+
+
+def require_mask_suffix(path: Path) -> str:
+    """The suffix that decides the format. Raises: Refusal (exit 2) if it is none that we write, or there is no more."""
+    suffix = next((suffix for suffix in SUFFIXES[::-1] if path.name.endswith(suffix)), "")
+    if not suffix:
+        problem = f"masks are written as {', '.join(SUFFIXES)}, not as '{path.suffix}'"
+        fix = "choose one of these suffixes"
+    elif path.name == suffix:
+        problem, fix = "has nothing before its suffix, which makes it a hidden file of no kind", f"name it mask{suffix}"
+    elif problem := name_fault(path):
+        fix = "choose another name"
+    else:
+        return suffix
+    raise Refusal(Fault(id="CFG-01", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+
+
+def write_mask(path: Path, mask: MaskVolume) -> None:
+    """Write a mask as 0 and 1 (uint8) on its own grid, in the format that the suffix names.
+
+    The file is read back before it gets its name: every voxel must be equal, and no voxel's place may have moved by
+    more than 1e-6 mm in NRRD and MetaImage, which keep decimal text, or 1e-4 mm in NIfTI-1, whose header keeps spacing,
+    origin and direction in single precision (half a unit in the last place of 300 mm is 1.5e-5 mm). A grid that was
+    itself read from NIfTI-1 comes back exactly.
+
+    Raises: Refusal (exit 2) on an unknown suffix; (exit 5) if the disk is full, also where SimpleITK does not notice.
+    """
+    suffix = require_mask_suffix(path)
+    image = mask.grid.image(mask.femur_zyx.view(np.uint8))
+
+    def reads_back(temporary: Path) -> None:
+        _require_whole(temporary, suffix, voxels=mask.femur_zyx.size)
+        _require_same_mask(temporary, mask, tolerance_mm=1e-4 if "nii" in suffix else 1e-6)
+
+    with written_durably(path, check=reads_back) as temporary:
+        try:
+            sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
+        except RuntimeError as error:
+            raise _not_written(f"SimpleITK: {str(error).strip().splitlines()[-1]}") from error
+
+
+def _require_whole(path: Path, suffix: str, *, voxels: int) -> None:
+    """SimpleITK reads a NIfTI file that ends too early as if it were whole, and passes over gzip's check sum."""
+    if suffix == ".nii":
+        found, expected = path.stat().st_size, _NIFTI_HEADER_BYTES + voxels
+    elif suffix in (".nii.gz", ".nrrd"):
+        with path.open("rb") as stream:
+            if suffix == ".nrrd":
+                while stream.readline() not in (b"\n", b""):  # a blank line ends the header
+                    pass
+            found, expected = _unpacked_bytes(stream), voxels + (_NIFTI_HEADER_BYTES if suffix == ".nii.gz" else 0)
+    else:
+        return  # MetaImage: SimpleITK refuses what is short
+    if found != expected:
+        raise _not_written(f"{found} bytes read back, expected {expected}")
+
+
+def _unpacked_bytes(stream: BinaryIO) -> int:
+    """Length of what a gzip stream holds; reads to its end, where the check sum stands."""
+    try:
+        with gzip.GzipFile(fileobj=stream) as unpacked:
+            return sum(len(chunk) for chunk in iter(lambda: unpacked.read(_CHUNK_BYTES), b""))
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _not_written(str(error)) from error
+
+
+def _require_same_mask(path: Path, mask: MaskVolume, *, tolerance_mm: float) -> None:
+    try:
+        image = sitk.ReadImage(str(path))
+    except RuntimeError as error:
+        raise _not_written(f"SimpleITK: {str(error).strip().splitlines()[-1]}") from error
+    if image.GetPixelID() != sitk.sitkUInt8 or not np.array_equal(sitk.GetArrayViewFromImage(image), mask.femur_zyx):
+        raise _not_written("voxels read back differ from the mask")
+    offset_mm = mask.grid.largest_offset_mm(VoxelGrid.of_image(image))
+    if offset_mm > tolerance_mm:
+        raise _not_written(f"read back, a voxel lies {offset_mm:.2g} mm off, expected at most {tolerance_mm:g} mm")
+
+
+def _not_written(problem: str) -> OSError:
+    return OSError(errno.EIO, problem)

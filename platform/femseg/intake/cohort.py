@@ -1,0 +1,82 @@
+"""Many checked studies as one cohort: who is there twice, and on which side of a split."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+from femseg.cohorts.settings import CohortSettings
+from femseg.errors import Fault
+from femseg.intake.leakage import Fold, split_faults, split_findings
+from femseg.intake.outliers import outlier_findings, quantities
+from femseg.intake.result import CheckedCohort, CheckedStudy, Finding
+from femseg.layouts.detect import no_study
+
+
+def gathered(
+    studies: Iterable[CheckedStudy], folder: Path, settings: CohortSettings, folds: tuple[Fold, ...] = ()
+) -> CheckedCohort:
+    """Many checked studies of a folder as one cohort.
+
+    A study that is there twice becomes a fault (IN-23), a patient on two sides of a given split too, and so does a
+    cohort without any study (IN-05).
+
+    Args:
+        folds: how somebody means to split the studies; empty where nobody said.
+    """
+    all_of = list(studies)
+    leaks = split_faults(all_of, folds)
+    judged = [_with(study, leaks.get(study.location, ())) for study in _twins_refused(all_of)]
+    found = [study for study in judged if study.faults or study.usable]
+    faults = dict.fromkeys(fault for study in found for fault in study.faults)  # a dataset.json's, by each study
+    cases = {s.case.case_id: s.case for s in found if s.case and s.usable and s.part == "training"}
+    return CheckedCohort(
+        cases=tuple(cases[key] for key in sorted(cases)),
+        faults=tuple(faults) if found else (no_study(folder, settings),),
+        ignored=tuple(path for study in judged for path in study.ignored),
+        studies=tuple(found),
+        findings=(
+            *_several_studies(found),
+            *split_findings(found, folds),
+            *outlier_findings(quantities([study for study in found if study.usable])),
+        ),
+    )
+
+
+def _with(study: CheckedStudy, faults: Iterable[Fault]) -> CheckedStudy:
+    return replace(study, faults=(*study.faults, *faults))
+
+
+def _twins_refused(studies: Iterable[CheckedStudy]) -> list[CheckedStudy]:
+    """IN-23: of studies with the same UIDs or the same pixels, the first is kept."""
+    seen: dict[str, str] = {}
+    judged = []
+    for study in studies:
+        keys = [key for key in (study.case_id, study.pixels_sha256) if key] if study.usable else []
+        twin = next((seen[key] for key in keys if key in seen), None)
+        if twin is None:
+            seen |= dict.fromkeys(keys, study.location)
+            judged.append(study)
+        else:
+            problem = f"is the same study as {twin}"
+            judged.append(
+                _with(study, [Fault(id="IN-23", file=study.location, problem=problem, fix="remove one of the two")])
+            )
+    return judged
+
+
+def _several_studies(studies: Iterable[CheckedStudy]) -> tuple[Finding, ...]:
+    """Patients with more than one study: right, but they must stay together when the cohort is split."""
+    of_patient: dict[str, list[str]] = {}
+    for study in studies:
+        if study.patient_id:
+            of_patient.setdefault(study.patient_id, []).append(study.name)
+    return tuple(
+        Finding(
+            id="IN-23",
+            study="",
+            problem=f"one patient has {len(names)} studies: {', '.join(names)}",
+            advice="Keep them on one side of every split; the stage `split` does.",
+        )
+        for names in of_patient.values()
+        if len(names) > 1
+    )

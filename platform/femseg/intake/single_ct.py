@@ -1,0 +1,79 @@
+"""A CT by itself, checked and read: what `femseg segment` is given."""
+
+import os
+from pathlib import Path
+
+from femseg.cohorts.case import Case
+from femseg.cohorts.settings import CohortSettings
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.files.plain import is_folder
+from femseg.formats.dicom.folder import files_below, holds_dicom
+from femseg.formats.source import Mend
+from femseg.formats.zip_archive import is_archive
+from femseg.intake.check import in_archive, judged_by_headers, judged_by_voxels, name_below, pseudonym_with
+from femseg.layouts import volume_pairs
+from femseg.layouts.adapter import StudyFiles
+from femseg.layouts.detect import ADAPTERS
+from femseg.layouts.zipped_study import opened, zipped_study
+from femseg.volumes.grid import CtVolume
+
+
+def inspect_study(
+    path: Path,
+    *,
+    id_key: bytes,
+    series: tuple[str, ...] = (),
+    accept_hu: bool = False,
+    mends: tuple[Mend, ...] = (),
+) -> tuple[Case, CtVolume]:
+    """Check a single CT and read it: a DICOM folder, a volume file, or either in a ZIP. A mask beside it is left alone.
+
+    Args:
+        series, accept_hu, mends: as in the settings of a cohort.
+    Raises: Refusal with every fault of the CT.
+    """
+    if not os.path.lexists(path):
+        fix = "give a DICOM folder, a volume file or a ZIP of either"
+        raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
+    root = path if is_folder(path) else path.parent
+    files = tuple(files_below(path)) if is_folder(path) else (path,)
+    study = StudyFiles(name=path.name, location=path, folder=root, files=files)
+    with opened(zipped_study(path) if is_archive(path) else study, root) as (there, files_root):
+        case, ct = _inspected(there, files_root, id_key=id_key, series=series, accept_hu=accept_hu, mends=mends)
+    return (in_archive(case, path, root) if is_archive(path) else case), ct
+
+
+def _inspected(
+    study: StudyFiles,
+    root: Path,
+    *,
+    id_key: bytes,
+    series: tuple[str, ...],
+    accept_hu: bool,
+    mends: tuple[Mend, ...],
+) -> tuple[Case, CtVolume]:
+    """The same for a study whose files lie below `root`."""
+    path = study.location
+    dicom = holds_dicom(study.files)
+    settings = CohortSettings(
+        source="dicom" if dicom else "volumes",
+        series=series,
+        accept_hu=accept_hu,
+        regularise="regularise" in mends,
+        untilt="untilt" in mends,
+    )
+    if dicom or study.files != (path,):
+        paired = ADAPTERS[settings.source].pair(study, settings, pseudonym_with(id_key), "ignored")
+    else:
+        paired = volume_pairs.single(study)
+    judged = judged_by_headers(study, paired, name_below(study, root), root, id_key)
+    outcome, found = judged_by_voxels(judged, paired, settings, root)
+    if outcome.faults:
+        raise Refusal(outcome.faults)
+    if series and dicom and paired.case_key.split()[-1:] and paired.case_key.split()[-1] not in series:
+        problem, fix = f"holds no CT series {', '.join(series)}", "give the SeriesInstanceUID of one that it holds"
+        raise Refusal(Fault(id="IN-05", file=str(path), problem=problem, fix=fix))
+    if outcome.case is None or found is None:
+        fix = "give a DICOM folder or a volume file"
+        raise Refusal(Fault(id="IN-05", file=str(path), problem="holds no CT", fix=fix))
+    return outcome.case, found.ct

@@ -1,0 +1,1 @@
+"""How a folder of studies is laid out: one adapter for each known layout, all with the contract of `adapter`."""

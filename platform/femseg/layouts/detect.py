@@ -1,0 +1,81 @@
+"""How a folder of studies is laid out, and the studies that it holds, unread."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from femseg.cohorts.settings import CohortSettings, CohortSource
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.files.plain import is_folder
+from femseg.formats.dicom.folder import files_below, holds_dicom
+from femseg.formats.zip_archive import is_archive
+from femseg.layouts import dataset_json, dicom_pairs, nnunet, totalsegmentator, volume_pairs
+from femseg.layouts import dataset_json as msd
+from femseg.layouts.adapter import Adapter, StudyFiles
+from femseg.layouts.zipped_study import zip_holds_dicom, zipped_studies, zipped_study
+
+ADAPTERS: Mapping[CohortSource, Adapter] = {
+    "phantom": dicom_pairs,  # phantoms are written as DICOM, so that the demo takes the road of real data
+    "dicom": dicom_pairs,
+    "volumes": volume_pairs,
+    "totalsegmentator": totalsegmentator,
+    "nnunet": nnunet,
+    "msd": msd,
+}
+
+_ZIPPED: tuple[CohortSource, ...] = ("dicom", "volumes")  # of which a study may be a ZIP file
+
+
+def detected_source(folder: Path) -> CohortSource:
+    """How a folder is laid out: a dataset by its dataset.json or its file names, else "dicom" if any file below is.
+
+    A ZIP file, or those among the files, count by what they hold. What nobody may look into decides nothing: its
+    study's check says so.
+
+    Raises: Refusal IN-26 if nobody may look into the folder itself.
+    """
+    if is_archive(folder):
+        return "dicom" if zip_holds_dicom(folder) else "volumes"
+    with _looking_into(folder):
+        if (folder / dataset_json.NAME).is_file():
+            return "nnunet" if nnunet.is_layout_of(folder) else "msd"
+        if totalsegmentator.is_layout_of(folder):
+            return "totalsegmentator"
+    files = files_below(folder)
+    return "dicom" if holds_dicom(files) or any(map(zip_holds_dicom, filter(is_archive, files))) else "volumes"
+
+
+@contextmanager
+def _looking_into(folder: Path) -> Iterator[None]:
+    """Raises: Refusal IN-26 for what the system does not allow."""
+    try:
+        yield
+    except OSError as error:
+        problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
+        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
+
+
+def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
+    """The studies below a folder, or the one in an archive, unread.
+
+    Raises: Refusal if there is no such folder (exit 2), no study or a wrong dataset.json (exit 3).
+    """
+    if is_archive(folder) and os.path.lexists(folder):
+        return [zipped_study(folder)]
+    if not is_folder(folder):
+        fix = "set cohort.folder to the folder of your studies"
+        raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
+    with _looking_into(folder):
+        found = ADAPTERS[settings.source].studies(folder)
+        if settings.source in _ZIPPED and all(study.location != folder for study in found):
+            found = found + zipped_studies(folder)
+    if not found:
+        raise Refusal(no_study(folder, settings))
+    return found
+
+
+def no_study(folder: Path, settings: CohortSettings) -> Fault:
+    """IN-05: a folder without anything like a study."""
+    fix = "put each study into a folder of its own, or name another folder or cohort.source"
+    return Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix)

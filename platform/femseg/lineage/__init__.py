@@ -1,0 +1,1 @@
+"""What an output, a package or a version was made from, link by link, each one comparable."""

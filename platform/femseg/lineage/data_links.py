@@ -1,0 +1,173 @@
+"""From a package to the data that trained it: DVC's MD5 of each input, and our own SHA-256 of what lies behind them."""
+
+import hashlib
+import io
+import json
+import re
+import subprocess
+import tarfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from femseg.files.durable import sha256_of_json
+from femseg.lineage.materials import Link, Materials, is_inside, is_md5, shortened
+
+COHORT, MASKS, SPLIT = "data/cohort", "data/arrays/mask", "data/split.json"
+
+
+def arrays_of(input_mode: str) -> str:
+    """The DVC path of the network inputs of a mode."""
+    return f"data/arrays/{input_mode}"
+
+
+def _fingerprint_of_split(content: bytes) -> str:
+    return sha256_of_json(json.loads(content)["parts"])
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Vouched:
+    """One of our own hashes: what it is called, its key in the lineage, and the file that it is taken of."""
+
+    what: str
+    key: str
+    path: str
+    inner: str = ""
+    hashed: Callable[[bytes], str] = _sha256
+
+    def hash_of(self, content: bytes) -> str:
+        """The hash of a file's bytes; of a torn file one that equals none."""
+        try:
+            return self.hashed(content)
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return "no hash"
+
+
+def _vouched(input_mode: str) -> tuple[_Vouched, ...]:
+    return (
+        _Vouched(what="cohort manifest", key="manifest", path=COHORT, inner="manifest.json"),
+        _Vouched(what="split", key="split", path=SPLIT, hashed=_fingerprint_of_split),
+        _Vouched(what="network inputs", key="inputs", path=arrays_of(input_mode), inner="index.json"),
+        _Vouched(what="network masks", key="masks", path=MASKS, inner="index.json"),
+    )
+
+
+def data_links(lineage: Mapping[str, Any], input_mode: str, materials: Materials) -> list[Link]:
+    """A link for each DVC input of the training, one for each of our own hashes of them, and the seed."""
+    md5: Mapping[str, str] = lineage.get("dvc_md5", {})
+    paths = dict.fromkeys([*(one.path for one in _vouched(input_mode)), *md5])
+    links = [_dvc_link(path, str(md5.get(path, "")), materials) for path in paths]
+    for one in _vouched(input_mode):
+        links.append(_own_link(one, str(lineage.get("sha256", {}).get(one.key, "")), md5.get(one.path, ""), materials))
+    seed = lineage.get("seed")
+    if not isinstance(seed, int):
+        return [*links, Link(what="seed", value="", state="broken", note="no seed is named")]
+    return [*links, Link(what="seed", value=str(seed), state="holds")]
+
+
+def _dvc_link(path: str, md5: str, materials: Materials) -> Link:
+    what = f"DVC {path}"
+    if not md5:
+        return Link(what=what, value="", state="broken", note="dvc.lock did not name it when the model was trained")
+    if not is_md5(md5) or not is_inside(path):
+        return Link(what=what, value=md5[:40], state="broken", note="is no MD5 of a path in this repository")
+    if materials.in_cache(md5) is not None:
+        return Link(what=what, value=md5, state="holds", note="in DVC's cache")
+    if materials.locked_md5(path) == md5:
+        return Link(what=what, value=md5, state="holds", note="as dvc.lock names it; `dvc pull` brings it")
+    return Link(what=what, value=md5, state="not here", note="neither in DVC's cache nor in dvc.lock at hand")
+
+
+def _own_link(one: _Vouched, expected: str, md5: str, materials: Materials) -> Link:
+    if not expected:
+        return Link(what=one.what, value="", state="broken", note="the lineage names no hash of it")
+    cached, lying = materials.in_cache(md5, one.inner), materials.in_tree(one.path, one.inner)
+    if cached is not None and (found := one.hash_of(cached)) != expected:
+        note = f"DVC's {shortened(md5)} holds {shortened(found)}, trained on was {shortened(expected)}"
+        return Link(what=one.what, value=expected, state="broken", note=note)
+    if cached is not None:
+        return Link(what=one.what, value=expected, state="holds", note="in DVC's cache")
+    if lying is not None and one.hash_of(lying) == expected:
+        return Link(what=one.what, value=expected, state="holds", note="in the working tree")
+    return Link(what=one.what, value=expected, state="not here", note="`dvc pull` may bring it")
+
+
+def trained_on(lineage: Mapping[str, Any], key: Literal["manifest", "split"], materials: Materials) -> Any:
+    """The cohort's manifest or the split that a model was trained on, as JSON values; None if it is not here."""
+    one = next(one for one in _vouched("") if one.key == key)
+    expected = lineage.get("sha256", {}).get(key)
+    for content in (
+        materials.in_cache(lineage.get("dvc_md5", {}).get(one.path, ""), one.inner),
+        materials.in_tree(one.path, one.inner),
+    ):
+        if content is not None and one.hash_of(content) == expected:
+            return json.loads(content)
+    return None
+
+
+# From a package to the code that trained it: the git commit, and whether that commit holds this code.
+
+
+TRAINED_BY = ("networks", "training")  # what `lineage.sha256.code` is taken of
+_SOURCE = "platform/femseg"
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+def code_links(lineage: Mapping[str, Any], repository: Path) -> list[Link]:
+    """The links "git commit" and "training code".
+
+    A commit from which files differed counts as long as it holds the very code that trained, by hash: the settings
+    stand in the package. Without that it is broken, for nobody can go back to that code.
+    """
+    git, expected = lineage.get("git", {}), str(lineage.get("sha256", {}).get("code", ""))
+    commit = str(git.get("commit") or "")
+    if not is_commit(commit):
+        what = "no commit is named: it was trained outside a git repository" if not commit else "is no commit"
+        return [Link(what="git commit", value=commit[:64], state="broken", note=what)]
+    differed = "other files than the training code differed from it" if git.get("modified") is not False else ""
+    found = code_sha256_at(repository, commit)
+    if found is None:
+        unknown = "is not in this repository; `git fetch` may bring it"
+        if differed:
+            note = f"{unknown}, and files differed from it when it was trained"
+            return [Link(what="git commit", value=commit, state="broken", note=note)]
+        code = Link(what="training code", value=expected, state="not here", note="with its commit")
+        return [Link(what="git commit", value=commit, state="not here", note=unknown), code]
+    if found != expected:
+        note = f"the commit holds {shortened(found)}: the model was trained with other code"
+        code = Link(what="training code", value=expected, state="broken", note=note)
+    else:
+        code = Link(what="training code", value=expected, state="holds", note="as in the commit")
+    return [Link(what="git commit", value=commit, state="holds", note=differed or "in this repository"), code]
+
+
+def is_commit(text: str) -> bool:
+    """Whether this is a full commit id, and so no option of git either."""
+    return _COMMIT.fullmatch(text) is not None
+
+
+def code_sha256_at(repository: Path, commit: str) -> str | None:
+    """What `lineage.code_sha256` gives for the code of a commit; None if the repository has no such commit."""
+    folders = [f"{_SOURCE}/{package}" for package in TRAINED_BY]
+    try:
+        done = subprocess.run(
+            ["git", "archive", "--format=tar", commit, "--", *folders], cwd=repository, capture_output=True, check=False
+        )
+    except FileNotFoundError:  # no git on this machine
+        return None
+    if done.returncode != 0:
+        return None
+    with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
+        files = {
+            PurePosixPath(member.name).relative_to(_SOURCE): member for member in archive if member.name.endswith(".py")
+        }
+        digest = hashlib.sha256()
+        for name in sorted(files):
+            content = archive.extractfile(files[name])
+            digest.update(name.as_posix().encode() + b"\0" + (content.read() if content else b""))
+    return digest.hexdigest()

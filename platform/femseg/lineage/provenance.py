@@ -1,0 +1,88 @@
+"""What stands behind a model: code, data and settings by their hashes; written into its package."""
+
+import hashlib
+import subprocess
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import femseg
+from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.settings import BadYaml, load_bounded
+
+_LOCKED_VALUES = 1_000_000  # a path has four; the demo's dvc.lock has a few thousand
+_PACKAGES = ("torch", "numpy", "SimpleITK", "ray", "mlflow", "dvc")
+
+
+def git_state(repository: Path) -> dict[str, Any]:
+    """The commit, and whether tracked files differed from it; None where there is no git.
+
+    dvc.lock does not count: DVC writes it after every stage, and what it says stands in the lineage by itself.
+    """
+
+    def git(*words: str) -> str | None:
+        try:
+            done = subprocess.run(["git", *words], cwd=repository, capture_output=True, text=True, check=False)
+        except FileNotFoundError:  # no git on this machine
+            return None
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    status = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock")
+    return {"commit": git("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
+
+
+def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
+    """What dvc.lock says of these outs: path to MD5; paths that it does not know are absent.
+
+    Raises: Refusal ST-02 (exit 4) if it is no such file.
+    """
+    if not lock_file.exists():
+        return {}
+    try:
+        text = lock_file.read_text(encoding="utf-8")
+        stages = (load_bounded(text, values_at_most=_LOCKED_VALUES) or {}).get("stages", {})
+        known = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", []) if "md5" in out}
+    except (BadYaml, OSError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
+        problem = f"is not as DVC writes it ({printable(' '.join(str(error).split()))[:200]})"
+        fix = "take it again from git (`git checkout dvc.lock`)"
+        fault = Fault(id="ST-02", file=str(lock_file), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
+        raise Refusal(fault) from None
+    return {path: known[path] for path in paths if path in known}
+
+
+def code_sha256(packages: Sequence[str]) -> str:
+    """One hash over the source of these packages of femseg ("networks", "training").
+
+    Raises: Refusal ST-02 (exit 4) if the source has gone since it was imported.
+    """
+    root = Path(femseg.__file__).parent
+    digest = hashlib.sha256()
+    files = sorted(file for package in packages for file in (root / package).rglob("*.py"))
+    if not files:
+        problem, fix = "femseg's source is no longer there", "start the same command again"
+        raise Refusal(Fault(id="ST-02", file=str(root), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+    for file in files:
+        digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
+    return digest.hexdigest()
+
+
+def software_versions() -> dict[str, str]:
+    """Versions of femseg and of what its numbers depend on."""
+    return {"femseg": femseg.__version__, **{name: version(name) for name in _PACKAGES}}
+
+
+def lineage(repository: Path, *, inputs: Sequence[str], sha256: Mapping[str, str], seed: int) -> dict[str, Any]:
+    """`lineage.json` of a package.
+
+    Args:
+        repository: where dvc.lock and git are.
+        inputs: outs of earlier stages that the training read, as dvc.yaml names them.
+        sha256: our own hashes of the same: array indices, split, manifest.
+    """
+    return {
+        "git": git_state(repository),
+        "dvc_md5": dvc_hashes(repository / "dvc.lock", inputs),
+        "sha256": dict(sha256),
+        "seed": seed,
+    }

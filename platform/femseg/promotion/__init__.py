@@ -1,1 +1,0 @@
-"""Which model is proposed, and on what evidence."""

@@ -1,0 +1,1 @@
+"""The report on raw against gradient: tables, figures, page."""

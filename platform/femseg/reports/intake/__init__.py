@@ -1,0 +1,1 @@
+"""The page that `femseg check --html` writes."""

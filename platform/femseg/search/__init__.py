@@ -1,0 +1,1 @@
+"""The search for a learning rate and an input mode: successive halving, its record, what mattered."""

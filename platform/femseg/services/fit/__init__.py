@@ -1,0 +1,1 @@
+"""One training on Ray Train: the job, its driver, its curve in MLflow."""

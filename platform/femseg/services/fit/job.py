@@ -1,0 +1,354 @@
+"""A training run as plain values that travel to any worker, and how one process runs it."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from femseg.cohorts.manifest import Manifest, read_manifest
+from femseg.cohorts.split import read_split
+from femseg.cohorts.store import ArrayStore
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.files.durable import sha256_of_file, sha256_of_json
+from femseg.files.lock import claimed
+from femseg.lineage.provenance import code_sha256
+from femseg.networks.vnet import VNet, VNetSettings
+from femseg.search.record import found_rate
+from femseg.services.storage.arrays import ObjectCache, fetched_split, fetched_store
+from femseg.services.storage.backend import StorageSettings, no_answer, open_storage
+from femseg.services.storage.checkpoints import CheckpointMirror, StoredRun
+from femseg.services.storage.lease import claimed_in_storage
+from femseg.services.tracking.address import tracking_uri
+from femseg.services.tracking.runs import MEMORY
+from femseg.settings import as_plain, read_section
+from femseg.training.agreement import raised_together
+from femseg.training.batches import share_of_rank
+from femseg.training.checkpoint import Checkpoint, newest_good_checkpoint
+from femseg.training.settings import OptimisationSettings, TrainSettings, what_decides
+from femseg.training.stored_cases import StoredCases
+from femseg.training.surroundings import Surroundings
+from femseg.training.trainer import FitResult, fit
+
+_NO_STORAGE = StorageSettings()
+_LAST_WORDS_S = 20.0  # a worker that is asked to stop has 30 s
+_LAST_UPLOAD_S = 180.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingJob:
+    """All that a training worker needs; plain values, so that it travels to any node.
+
+    Attributes:
+        inputs, masks, split: absolute paths that every node reaches; with a storage, the SHA-256 of index and split, of
+            which it keeps the objects.
+        run_folder: the driver's, absolute; the same job started again goes on from here. See `node_folder`.
+        storage: where every node finds data and checkpoints.
+        mlflow_run_id: rank 0 records there; "" records nowhere.
+        fingerprint: what must be equal for a checkpoint to be gone on from.
+    """
+
+    inputs: str
+    masks: str
+    split: str
+    run_folder: str
+    network: VNetSettings
+    optimisation: OptimisationSettings
+    train: TrainSettings
+    storage: StorageSettings = _NO_STORAGE
+    tracking_uri: str = ""
+    mlflow_run_id: str = ""
+    fingerprint: dict[str, Any]
+
+
+def training_job(
+    *,
+    inputs: Path,
+    masks: Path,
+    split: Path,
+    runs: Path,
+    name: str,
+    network: VNetSettings,
+    optimisation: OptimisationSettings,
+    train: TrainSettings,
+    storage: StorageSettings = _NO_STORAGE,
+) -> TrainingJob:
+    """A job and its fingerprint; its run folder is `<runs>/<name>-<fingerprint>`, so that other settings, data or code
+    never meet its checkpoints.
+
+    Args:
+        train: with a number as learning rate.
+        storage: what the paths hold must be published there before the job runs: `publish`.
+    Raises: Refusal (exit 4) if an array store or the split is not whole; CFG-02 (exit 2) if the batch cannot be shared
+        by the workers, or the network cannot halve the arrays' sizes.
+    """
+    store = ArrayStore.open(inputs)
+    _refuse_what_does_not_fit(store.recipe.shape_zyx, network, optimisation, train)
+    masks_sha256 = ArrayStore.open(masks).sha256
+    fingerprint = {
+        "inputs": store.sha256,
+        "masks": masks_sha256,
+        "split": read_split(split).sha256,
+        "network": as_plain(network),
+        "optimisation": as_plain(optimisation),
+        "train": what_decides(train, network),
+        "code": code_sha256(["networks", "training"]),
+    }
+    return TrainingJob(
+        inputs=store.sha256 if storage.url else str(inputs.absolute()),
+        masks=masks_sha256 if storage.url else str(masks.absolute()),
+        split=sha256_of_file(split) if storage.url else str(split.absolute()),
+        run_folder=str((runs / f"{name}-{sha256_of_json(fingerprint)[:12]}").absolute()),
+        network=network,
+        optimisation=optimisation,
+        train=train,
+        storage=storage,
+        tracking_uri=tracking_uri(),
+        fingerprint=fingerprint,
+    )
+
+
+def _refuse_what_does_not_fit(
+    shape_zyx: tuple[int, int, int], network: VNetSettings, optimisation: OptimisationSettings, train: TrainSettings
+) -> None:
+    """Settings that are right one by one but not together, before a worker meets them."""
+    try:
+        network.bottom_shape(shape_zyx)
+        share_of_rank(optimisation.batch_size, rank=0, world_size=train.workers)
+    except ValueError as error:
+        fix = "change one of these settings in params.yaml"
+        fault = Fault(id="CFG-02", file="params.yaml", problem=str(error), fix=fix, exit_code=ExitCode.USAGE)
+        raise Refusal(fault) from None
+
+
+def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResult]:
+    """Run a job in this process: what a Ray worker does, and what a script without Ray may do."""
+    train, validation = _cases(job, surroundings.say)
+    torch.manual_seed(job.train.seed)  # the initial weights belong to the seed
+    network = VNet(job.network, len(train.inputs.recipe.channels))
+    with _kept_in_storage(job, surroundings) as around:
+        result = fit(
+            network,
+            train,
+            validation,
+            job.train,
+            job.optimisation,
+            folder=node_folder(job),
+            fingerprint=job.fingerprint,
+            surroundings=around,
+        )
+    return network, result
+
+
+def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[StoredCases, StoredCases]:
+    """To train on and to validate with."""
+    if job.storage.url:
+        cache = ObjectCache(open_storage(job.storage.url), job.storage.cache_folder, say=say)
+        split = fetched_split(cache, job.split)
+        inputs, masks = fetched_store(cache, job.inputs), fetched_store(cache, job.masks)
+    else:
+        split = read_split(Path(job.split))
+        inputs, masks = ArrayStore.open(Path(job.inputs)), ArrayStore.open(Path(job.masks))
+    return StoredCases.matched(inputs, masks, split.train), StoredCases.matched(inputs, masks, split.validation)
+
+
+def node_folder(job: TrainingJob) -> Path:
+    """Where this node keeps the run's checkpoints and curve: the driver's run folder, or one in the node's cache.
+
+    The cache has a place for each storage: the same training by way of another one is another run.
+    """
+    if not job.storage.url:
+        return Path(job.run_folder)
+    place = hashlib.sha256(job.storage.url.encode()).hexdigest()[:12]
+    return job.storage.cache_folder / "runs" / place / _name(Path(job.run_folder))
+
+
+def stored_run(job: TrainingJob) -> StoredRun:
+    """The run in the storage, of a job that has one."""
+    return StoredRun(open_storage(job.storage.url), _name(Path(job.run_folder)))
+
+
+def _name(run_folder: Path) -> str:
+    return "/".join(run_folder.parts[-2:])
+
+
+@contextmanager
+def _kept_in_storage(job: TrainingJob, around: Surroundings) -> Iterator[Surroundings]:
+    """Go on from the storage's newest good checkpoint, on whatever node, and put every new one there.
+
+    Raises: Refusal ST-09 (exit 6) if the last checkpoint of a run did not get there; the run folder has it.
+    """
+    if not job.storage.url:
+        yield around
+        return
+    run, folder, refusal = stored_run(job), node_folder(job), None
+    if around.rank == 0:
+        try:
+            run.reconcile(folder, around.say)
+        except Refusal as error:
+            refusal = error
+    raised_together(refusal, around.device)
+    if around.rank != 0:
+        run.reconcile(folder, around.say)  # what rank 0 goes on from is there by now
+        yield around
+        return
+    mirror = CheckpointMirror(run, folder, keep=job.train.keep_checkpoints, say=around.say)
+    within_s = _LAST_WORDS_S
+    try:
+        yield replace(around, on_checkpoint=mirror.committed)
+        within_s = _LAST_UPLOAD_S
+    finally:
+        failure = mirror.close(within_s)
+    if failure:
+        raise no_answer(open_storage(job.storage.url), failure)
+
+
+@contextmanager
+def claimed_everywhere(job: TrainingJob) -> Iterator[None]:
+    """Hold the run, against drivers on any host that use the storage, while the block runs.
+
+    Raises: Refusal ST-08 (exit 2) naming who holds it.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(claimed(Path(job.run_folder)))
+        if job.storage.url:
+            stack.enter_context(claimed_in_storage(open_storage(job.storage.url), _name(Path(job.run_folder))))
+        yield
+
+
+@contextmanager
+def mlflow_run_kept(settings: StorageSettings, run_folder: Path) -> Iterator[None]:
+    """Let a driver on another node find the MLflow run that a run folder remembers after the block.
+
+    Raises: Refusal ST-09 (exit 6) if the storage does not answer.
+    """
+    if not settings.url:
+        yield
+        return
+    storage, memory = open_storage(settings.url), run_folder / MEMORY
+    run = StoredRun(storage, _name(run_folder))
+    try:
+        run.recall(memory)
+        yield
+        run.remember(memory)
+    except OSError as error:
+        raise no_answer(storage, error) from error
+
+
+def newest_checkpoint(job: TrainingJob, say: Callable[[str], None] = print) -> Checkpoint | None:
+    """The run's newest good checkpoint, also if another node wrote it. Raises: Refusal, as `newest_good_checkpoint`."""
+    if job.storage.url:
+        stored_run(job).reconcile(node_folder(job), say)
+    return newest_good_checkpoint(node_folder(job), say)
+
+
+def is_complete(job: TrainingJob) -> bool:
+    """Whether the run is finished: starting it again would train nothing (TR-16)."""
+    newest = newest_checkpoint(job)
+    return newest is not None and bool(newest.state["finished"])
+
+
+# Which training it is, and the job that params.yaml, the arrays, the split and the search describe for it.
+
+
+MASKS, SPLIT, MANIFEST = Path("data/arrays/mask"), Path("data/split.json"), Path("data/cohort/manifest.json")
+BEST = Path("results/search/best.json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """Which training this is, what it reads and where its outputs go.
+
+    Attributes:
+        name: in words, as on the terminal; its MLflow run has it with hyphens.
+        split: its split.json.
+        model, curves: folders of package and curves.
+        seed: instead of `train.seed`; None leaves that.
+        parent_run_id: the MLflow run that it repeats; None for the model to register.
+        tags: more of its MLflow run.
+    """
+
+    name: str
+    input_mode: str
+    split: Path
+    model: Path
+    curves: Path
+    seed: int | None = None
+    parent_run_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Path:
+        """The array store of its input mode."""
+        return Path("data/arrays") / self.input_mode
+
+    @property
+    def split_out(self) -> str:
+        """The DVC out that holds its split.json."""
+        return (self.split if self.split == SPLIT else self.split.parent).as_posix()
+
+
+def learning_rate(settings: TrainSettings, input_mode: str) -> float:
+    """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
+    if settings.learning_rate != "search":
+        return float(settings.learning_rate)
+    found = found_rate(BEST, input_mode)
+    if found is None:
+        fault = Fault(
+            id="CFG-02",
+            file="params.yaml",
+            problem=f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'",
+            fix="set search.enabled to true, or give train.learning_rate a number",
+            exit_code=ExitCode.USAGE,
+        )
+        raise Refusal(fault)
+    return found
+
+
+def refuse_one_sided(manifest: Manifest) -> None:
+    """A left femur mirrored is a right one: where one side is the foreground, mirroring would teach a wrong label."""
+    sides = sorted({case.femur for case in manifest.cases} - {"all"})
+    if sides:
+        fault = Fault(
+            id="CFG-02",
+            file="params.yaml",
+            problem=f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone",
+            fix="set it to false, or cohort.femur to all",
+            exit_code=ExitCode.USAGE,
+        )
+        raise Refusal(fault)
+
+
+def main_training(input_mode: str) -> Training:
+    """The training of the model that may be registered."""
+    return Training(
+        name=f"train {input_mode}",
+        input_mode=input_mode,
+        split=SPLIT,
+        model=Path("models") / input_mode,
+        curves=Path("results/train") / input_mode,
+    )
+
+
+def described_job(training: Training) -> TrainingJob:
+    """The job that params.yaml, the arrays, the split and the search describe."""
+    train = read_section(TrainSettings, "train")
+    optimisation = read_section(OptimisationSettings, "optimisation")
+    augmentation = optimisation.augmentation
+    if augmentation.enabled and augmentation.mirror_left_right:
+        refuse_one_sided(read_manifest(MANIFEST))
+    seed = train.seed if training.seed is None else training.seed
+    return training_job(
+        inputs=training.inputs,
+        masks=MASKS,
+        split=training.split,
+        runs=Path("runs/train"),
+        name=training.input_mode,
+        network=read_section(VNetSettings, "network"),
+        optimisation=optimisation,
+        train=replace(train, learning_rate=learning_rate(train, training.input_mode), seed=seed),
+        storage=read_section(StorageSettings, "storage"),
+    )

@@ -1,0 +1,1 @@
+"""The model registry: versions, aliases, the gate at work, the audit log."""

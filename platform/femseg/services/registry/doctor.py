@@ -1,0 +1,113 @@
+"""What people did to the registry past the gate, and what is broken in it."""
+
+from collections.abc import Sequence
+
+from mlflow.tracking import MlflowClient
+
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.gate.audit import Entry, Standing, allowed_package, standing
+from femseg.networks.package import ModelPackage
+from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, gate_hand, moved_by_hand
+from femseg.services.registry.audit_log import audit_log
+from femseg.services.registry.versions import CHALLENGER, MODEL_NAME, load_registered, versions
+
+
+def registry_faults(client: MlflowClient) -> Sequence[Fault]:
+    """Everything that is wrong: the log, the aliases against it, versions that are gone, packages that are not intact.
+
+    A promotion that was interrupted is brought to its end first.
+    """
+    try:
+        with gate_hand(client) as hand:
+            log = hand.log
+    except Refusal as refusal:
+        return refusal.faults
+    holders = standing(log).holders
+    faults = (
+        []
+        if (found := alias_holder(client, CHAMPION)) == holders.champion
+        else [moved_by_hand(found, holders.champion)]
+    )
+    if (found := alias_holder(client, PREVIOUS)) != holders.previous:
+        faults.append(_previous_moved(found, holders.previous))
+    for alias in (CHAMPION, PREVIOUS, CHALLENGER):
+        faults += _alias_faults(client, alias)
+    return faults + _swapped_package(client, log)
+
+
+def load_for_use(client: MlflowClient, uri: str) -> tuple[ModelPackage, tuple[str, ...]]:
+    """Load a registered model as `load_registered` does, and say what the gate knows against it.
+
+    Args:
+        uri: "models:/femseg" alone is the champion, or the challenger while there is no champion.
+    """
+    remarks: tuple[str, ...] = ()
+    if uri == f"models:/{MODEL_NAME}":
+        alias = CHAMPION if alias_holder(client, CHAMPION) is not None else CHALLENGER
+        uri = f"{uri}@{alias}"
+        if alias == CHALLENGER:
+            remarks = ("RG-06: there is no champion; this is the challenger, which the gate has not allowed",)
+    package = load_registered(client, uri)
+    if uri.endswith(f"@{CHAMPION}"):
+        remarks = champion_remarks(client)
+    return package, remarks
+
+
+def champion_remarks(client: MlflowClient) -> tuple[str, ...]:
+    """What whoever loads the champion must know: that the gate did not allow it, or that nobody can tell."""
+    try:
+        log = audit_log(client).read()
+    except Refusal as refusal:
+        return tuple(f"{fault.id}: {fault.file}: {fault.problem}" for fault in refusal.faults)
+    said = standing(log)
+    found = alias_holder(client, CHAMPION)
+    faults = [] if found in _allowed(said) else [moved_by_hand(found, said.holders.champion)]
+    return tuple(f"{fault.id}: {fault.file} {fault.problem}" for fault in (*faults, *_swapped_package(client, log)))
+
+
+def _allowed(said: Standing) -> set[int | None]:
+    """The champions that the log allows now: two while a move is on its way."""
+    return {said.holders.champion} | ({said.begun.after.champion} if said.begun else set())
+
+
+def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
+    """RG-06: an alias without a version. RG-07: a version whose package is not intact."""
+    version = alias_holder(client, alias)
+    if version is None:
+        return []
+    uri = f"models:/{MODEL_NAME}@{alias}"
+    try:
+        load_registered(client, uri)
+    except Refusal as refusal:
+        first = refusal.faults[0]
+        if first.exit_code == ExitCode.USAGE:
+            problem = f"points at version {version}, which cannot be loaded: {first.problem}"
+            fix = "`femseg rollback`, or register the package again"
+            return [Fault(id="RG-06", file=uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)]
+        return list(refusal.faults)
+    return []
+
+
+def _swapped_package(client: MlflowClient, log: Sequence[Entry]) -> list[Fault]:
+    """RG-07: the champion's version holds another package than the one that the gate judged."""
+    version = alias_holder(client, CHAMPION)
+    if version is None or (allowed := allowed_package(log, version)) is None:
+        return []
+    held = versions(client).get(version)
+    found = held.tags.get("package_sha256", "") if held else ""
+    if held is None or found == allowed:
+        return []
+    problem = f"names the package {found[:12]}, the gate allowed {allowed[:12]}"
+    fix = "`femseg rollback`, and find out who changed it"
+    uri = f"models:/{MODEL_NAME}@{CHAMPION}"
+    return [Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)]
+
+
+def _previous_moved(found: int | None, allowed: int | None) -> Fault:
+    return Fault(
+        id="RG-06",
+        file=f"models:/{MODEL_NAME}@{PREVIOUS}",
+        problem=f"is version {found}, the gate left it at version {allowed}",
+        fix="the next `femseg promote` or `femseg rollback` goes by the gate's log, and sets it right",
+        exit_code=ExitCode.GATE_REFUSED,
+    )

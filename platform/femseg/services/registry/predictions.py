@@ -1,0 +1,136 @@
+"""A version's saved predictions: sent with it when it is registered, brought back when it is judged."""
+
+from contextlib import suppress
+from pathlib import Path
+
+import mlflow
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.files.durable import sha256_of_file, write_bytes_durably
+from femseg.gate.saved_predictions import INDEX, SavedPredictions, read_predictions
+from femseg.lineage.materials import shortened
+from femseg.lineage.records import FOLDER_RECORD, read_record
+from femseg.networks.package import ModelPackage
+from femseg.services.registry.versions import MODEL_NAME, brought_here
+from femseg.services.tracking.connect import tracking_uri
+
+TAG = "predictions_sha256"
+
+
+def _place(sha256: str) -> str:
+    """Below the run's artefacts; predictions of another test set come beside, and those judged before stay."""
+    return f"predictions/{sha256[:16]}"
+
+
+def log_predictions(client: MlflowClient, version: ModelVersion, folder: Path, *, sha256: str) -> None:
+    """Send predictions to the run of a version and name them in its tag; what is there is not sent again."""
+    run_id = str(version.run_id)
+    there = {Path(file.path).name for file in client.list_artifacts(run_id, _place(sha256))}
+    if INDEX not in there:
+        files = [path for path in sorted(folder.iterdir()) if path.name != INDEX]
+        for path in (*files, folder / INDEX):  # the index last: with it, all is there
+            client.log_artifact(run_id, str(path), _place(sha256))
+    client.set_model_version_tag(MODEL_NAME, version.version, TAG, sha256)
+
+
+def predictions_of(version: ModelVersion, into: Path, *, sha256: str = "") -> SavedPredictions:
+    """Bring a version's predictions here and prove them.
+
+    Args:
+        into: an empty folder.
+        sha256: which; by default those that the version's tag names.
+    Raises: Refusal RG-03 (exit 8) if there are none, or they are not those that were registered.
+    """
+    wanted = sha256 or version.tags.get(TAG, "")
+    with suppress(MlflowException, OSError):
+        if wanted:
+            folder = brought_here(f"runs:/{version.run_id}/{_place(wanted)}", into=into)
+            return read_predictions(folder, sha256=wanted)
+    raise Refusal(
+        Fault(
+            id="RG-03",
+            file=f"models:/{MODEL_NAME}/{version.version}",
+            problem="has no saved predictions",
+            fix="run `dvc repro evaluate` and `make register` again",
+            exit_code=ExitCode.GATE_REFUSED,
+        )
+    )
+
+
+# The card of a registered version: kept with its run, and brought back as it was written.
+
+
+CARD_TAG = "card_sha256"  # of the card's record, which has the hash of every other file
+
+
+def _card_place(sha256: str) -> str:
+    """Below the run's artefacts: a card that is written anew comes beside the earlier one."""
+    return f"card/{sha256[:16]}"
+
+
+def lineage_rows(package: ModelPackage, *, version: int, run_id: str, job: str) -> dict[str, str]:
+    """What stands behind a version, as label and value."""
+    git = package.lineage.get("git", {})
+    commit = str(git.get("commit")) + (" (files differed from it)" if git.get("modified") else "")
+    return {
+        "registered version": f"models:/{MODEL_NAME}/{version}",
+        "model package SHA-256": package.sha256,
+        "MLflow run": run_id,
+        "Ray job": job or "none: the stage ran by itself",
+        "git commit": commit,
+        **{f"DVC {path}": md5 for path, md5 in package.lineage.get("dvc_md5", {}).items()},
+        **{f"{what} SHA-256": sha256 for what, sha256 in package.lineage.get("sha256", {}).items()},
+        "seed": str(package.lineage.get("seed")),
+    }
+
+
+def log_card(client: MlflowClient, *, version: int, run_id: str, folder: Path, description: str) -> None:
+    """Keep a card with a version's run and name it in the version's tag; what is there already is not sent again."""
+    sha256 = sha256_of_file(folder / FOLDER_RECORD)
+    if client.get_model_version(MODEL_NAME, str(version)).tags.get(CARD_TAG) == sha256:
+        return
+    client.log_artifacts(run_id, str(folder), _card_place(sha256))
+    client.update_model_version(MODEL_NAME, str(version), description=description)
+    client.set_model_version_tag(MODEL_NAME, str(version), CARD_TAG, sha256)
+
+
+def bring_card(client: MlflowClient, uri: str, folder: Path) -> list[Path]:
+    """Write a version's card into a folder, after every hash holds; returns its files.
+
+    Raises: Refusal RG-07 (exit 2) if there is no such version or it has no card, (exit 4) if the card was altered.
+    """
+    try:
+        name, _, alias = uri.removeprefix("models:/").partition("@")
+        name, _, number = name.partition("/")
+        version = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
+        expected = version.tags.get(CARD_TAG, "")
+        if not expected:
+            raise _refusal(uri, "has no model card", ExitCode.USAGE)
+        mlflow.set_tracking_uri(tracking_uri())
+        found = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=_card_place(expected))
+    except (MlflowException, OSError) as error:
+        raise _refusal(uri, f"its card cannot be had ({type(error).__name__})", ExitCode.USAGE) from error
+    return _copied(Path(found), expected, folder, uri)
+
+
+def _copied(stored: Path, expected: str, folder: Path, uri: str) -> list[Path]:
+    content = {FOLDER_RECORD: (stored / FOLDER_RECORD).read_bytes()}
+    found = sha256_of_file(stored / FOLDER_RECORD)
+    if found != expected:
+        raise _refusal(uri, f"its card is {shortened(found)}, registered was {shortened(expected)}", ExitCode.INTEGRITY)
+    for name, sha256 in read_record(stored / FOLDER_RECORD).files.items():
+        file = stored / name
+        if not file.is_file() or sha256_of_file(file) != sha256:
+            raise _refusal(uri, f"{name} of its card is missing or was altered", ExitCode.INTEGRITY)
+        content[name] = file.read_bytes()
+    for name, written in content.items():
+        write_bytes_durably(folder / name, written)
+    return [folder / name for name in content]
+
+
+def _refusal(uri: str, problem: str, code: ExitCode) -> Refusal:
+    fix = "`make register` writes the card of what lies in models/"
+    return Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=code))

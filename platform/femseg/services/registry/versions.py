@@ -1,0 +1,301 @@
+"""The registered model `femseg`: a version is one model package, found again by the package's SHA-256."""
+
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import torch
+from mlflow.entities.model_registry import ModelVersion
+from mlflow.exceptions import MlflowException
+from mlflow.models import Model, ModelSignature
+from mlflow.tracking import MlflowClient
+from mlflow.types import Schema, TensorSpec
+from numpy.typing import NDArray
+from sqlalchemy.exc import SQLAlchemyError
+
+from femseg import __version__
+from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.files.plain import open_plain
+from femseg.networks.package import ModelPackage, load_package, read_package_files
+from femseg.networks.vnet import foreground_probability
+from femseg.services.tracking.connect import redacted, tracking_uri
+from femseg.settings import BadYaml, load_bounded
+
+# MLflow's MLmodel beside a package: whether it names any code but our loader.
+#
+# We never load through it. Others do (`mlflow.pyfunc.load_model`, `mlflow models serve`), and MLflow runs whatever
+# module, code folder or pickle it names. A version whose MLmodel is not as we wrote it is not ours.
+
+
+_AT_MOST_BYTES = 1 << 20
+_PYFUNC = "python_function"
+_OURS = {"loader_module", "python_version", "data", "env", "streamable"}
+
+
+def foreign_code(file: Path, loader_module: str) -> str:
+    """What an MLmodel names that could run code which is not ours; "" if nothing, or if there is no such file."""
+    try:
+        with open_plain(file) as stream:
+            content = stream.read(_AT_MOST_BYTES + 1)
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    try:
+        plain = load_bounded(content[:_AT_MOST_BYTES].decode("utf-8"))
+    except (BadYaml, UnicodeDecodeError) as error:
+        return f"is no plain YAML ({printable(' '.join(str(error).split()))[:200]})"
+    return _foreign(plain, loader_module)
+
+
+def _foreign(plain: Any, loader_module: str) -> str:
+    flavors = plain.get("flavors") if isinstance(plain, dict) else None
+    if not isinstance(flavors, dict) or not isinstance(flavors.get(_PYFUNC), dict):
+        return f"has no flavor {_PYFUNC}"
+    if others := sorted(str(name) for name in flavors if name != _PYFUNC):
+        return f"has the flavor {printable(others[0])[:80]}, which MLflow would load in its own way"
+    pyfunc = flavors[_PYFUNC]
+    if pyfunc.get("loader_module") != loader_module:
+        return f"names the loader {printable(pyfunc.get('loader_module'))[:80]}, ours is {loader_module}"
+    if others := sorted(str(key) for key, value in pyfunc.items() if key not in _OURS and value is not None):
+        return f"names {printable(others[0])[:80]}, from which MLflow would load code"
+    return ""
+
+
+MODEL_NAME = "femseg"
+DESCRIPTION = "Femur in CT: V-Net packages made by femseg"
+CHALLENGER = "challenger"
+LOADER = "femseg.services.registry.versions"
+SCHEME = "models:/"
+
+
+def versions(client: MlflowClient) -> Mapping[int, ModelVersion]:
+    """Every version of the registered model, by number."""
+    return {int(version.version): version for version in client.search_model_versions(f"name = '{MODEL_NAME}'")}
+
+
+def find_version(client: MlflowClient, package_sha256: str) -> ModelVersion | None:
+    """The registered version that holds this package, if there is one."""
+    return next((v for v in versions(client).values() if v.tags.get("package_sha256") == package_sha256), None)
+
+
+def _service_fault(uri: str, problem: str, fix: str, code: ExitCode) -> Refusal:
+    return Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=code))
+
+
+@contextmanager
+def answering(client: MlflowClient) -> Iterator[None]:
+    """Inside, a registry that stops answering is a refusal (TK-01, exit 6)."""
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError) as error:
+        fault = Fault(
+            id="TK-01",
+            file=redacted(client.tracking_uri),
+            problem=f"the registry does not answer ({type(error).__name__})",
+            fix="start the MLflow server again and repeat the command",
+            exit_code=ExitCode.SERVICE_DOWN,
+        )
+        raise Refusal(fault) from error
+
+
+def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
+    """The version that `models:/femseg@champion` or `models:/femseg/3` names. Raises: Refusal RG-07 (exit 2)."""
+    name, _, alias = uri.removeprefix(SCHEME).partition("@")
+    try:
+        if alias:
+            return client.get_model_version_by_alias(name, alias)
+        name, _, number = name.partition("/")
+        return client.get_model_version(name, number)
+    except MlflowException as error:
+        raise _not_there(uri, error) from error
+
+
+def version_number(client: MlflowClient, name: str) -> int:
+    """The number of a version that is named by it or by an alias. Raises: Refusal RG-07 (exit 2)."""
+    numbered = name.isascii() and name.isdigit() and len(name) < 10  # ² and ١ are digits to Python
+    mark = "/" if numbered else "@"
+    return int(registered_version(client, f"{SCHEME}{MODEL_NAME}{mark}{name}").version)
+
+
+def brought_here(artifact_uri: str, *, into: Path | None = None) -> Path:
+    """An artefact of the registry as a local file or folder; where it is local already, itself, if `into` is not given.
+
+    Raises: MlflowException or OSError if it is not there.
+    """
+    os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+    mlflow.set_tracking_uri(tracking_uri())  # a logged model is looked up there, whatever the client's own address
+    if into is not None:
+        into.mkdir(parents=True, exist_ok=True)
+    return Path(mlflow.artifacts.download_artifacts(artifact_uri=artifact_uri, dst_path=str(into) if into else None))
+
+
+def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None) -> Path:
+    """The folder of a version's package, brought here if the registry is elsewhere.
+
+    Args:
+        into: a folder to bring it to in any case.
+    Raises: Refusal RG-07 if its artefact is gone (exit 2) or holds no package (exit 4), SC-04 (exit 9) if its MLmodel
+        would have MLflow run code that is not ours.
+    """
+    try:
+        stored = brought_here(str(version.source), into=into)
+    except (MlflowException, OSError) as error:
+        raise _not_there(uri, error) from error
+    if problem := foreign_code(stored / "MLmodel", LOADER):
+        fix = "remove this version (`femseg remove`), and find out who registered it"
+        fault = Fault(id="SC-04", file=f"{uri}, MLmodel", problem=problem, fix=fix, exit_code=ExitCode.SECURITY)
+        raise Refusal(fault)
+    packages = [path.parent for path in (stored / "data").glob("*/MANIFEST.json")]
+    if len(packages) != 1:
+        raise _service_fault(
+            uri, "its artefact holds no model package", "register the package again", ExitCode.INTEGRITY
+        )
+    return packages[0]
+
+
+def verify_registered(client: MlflowClient, uri: str) -> str:
+    """Prove the stored package of `models:/femseg@previous` or `models:/femseg/3` without loading it.
+
+    Returns: its SHA-256.
+    Raises: Refusal as `require_registered`, and as `read_package_files`.
+    """
+    version = registered_version(client, uri)
+    files = read_package_files(stored_package(version, uri))
+    require_registered(version, uri, files.sha256)
+    return files.sha256
+
+
+def require_registered(version: ModelVersion, uri: str, sha256: str) -> None:
+    """Raises: Refusal RG-07 (exit 4) if a package is not the one that was registered."""
+    expected = version.tags.get("package_sha256")
+    if sha256 != expected:
+        problem = f"package hash is {sha256[:12]}…, registered was {str(expected)[:12]}…"
+        raise _service_fault(uri, problem, "register the right package again", ExitCode.INTEGRITY)
+
+
+def _not_there(uri: str, error: Exception) -> Refusal:
+    problem = f"the registry at hand has no such model ({type(error).__name__})"
+    fix = "register one with `make register` after `dvc repro` or `dvc pull`, or give a package folder"
+    return _service_fault(uri, problem, fix, ExitCode.USAGE)
+
+
+# A model package becomes a version of the registered model, once.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registration:
+    """A registered version, and whether it was there before."""
+
+    version: int
+    run_id: str
+    already_there: bool
+
+
+def signature(input_channels: int) -> ModelSignature:
+    """Network input (B, C, Z, Y, X) to femur probability (B, Z, Y, X); batch and spatial sizes stay free."""
+    return ModelSignature(
+        Schema([TensorSpec(np.dtype("float32"), (-1, input_channels, -1, -1, -1))]),
+        Schema([TensorSpec(np.dtype("float32"), (-1, -1, -1, -1))]),
+    )
+
+
+def register_package(
+    client: MlflowClient, folder: Path, *, run_id: str, tags: Mapping[str, str], input_channels: int
+) -> Registration:
+    """Make a package folder a version of the registered model and point the alias `challenger` at it. Idempotent.
+
+    Args:
+        folder: a model package; its hashes are checked before anything is sent.
+        run_id: the run that trained it; the MLflow model is logged there.
+    Raises: Refusal (exit 4) if the package is torn or altered, RG-01 (exit 8) if the run has not finished.
+    """
+    package = load_package(folder)
+    _require_finished(client, run_id)
+    known = find_version(client, package.sha256)
+    if known is not None:
+        client.set_registered_model_alias(MODEL_NAME, CHALLENGER, known.version)
+        return Registration(version=int(known.version), run_id=str(known.run_id), already_there=True)
+    source = _log_model(folder, run_id=run_id, input_channels=input_channels)
+    if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
+        client.create_registered_model(MODEL_NAME, description=DESCRIPTION)
+    version = client.create_model_version(
+        MODEL_NAME,
+        source=source,
+        run_id=run_id,
+        tags={**tags, "package_sha256": package.sha256},
+        model_id=source.removeprefix(SCHEME),  # a server insists on it
+    )
+    client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version.version)
+    return Registration(version=int(version.version), run_id=run_id, already_there=False)
+
+
+def _require_finished(client: MlflowClient, run_id: str) -> None:
+    status = str(client.get_run(run_id).info.status)
+    if status != "FINISHED":
+        fault = Fault(
+            id="RG-01",
+            file=f"run {run_id}",
+            problem=f"its status is {status}, expected FINISHED; nothing was registered",
+            fix="let the training end (`dvc repro train`), then `make register`",
+            exit_code=ExitCode.GATE_REFUSED,
+        )
+        raise Refusal(fault)
+
+
+def _log_model(folder: Path, *, run_id: str, input_channels: int) -> str:
+    """Log the package on its run, which stays finished, as an MLflow model without pickles; returns the model's URI."""
+    mlflow.set_tracking_uri(tracking_uri())
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # no input example on purpose: it would be a volume
+        logged = Model.log(
+            artifact_path=None,
+            name=MODEL_NAME,
+            flavor=mlflow.pyfunc,
+            run_id=run_id,
+            loader_module=LOADER,
+            data_path=str(folder),
+            signature=signature(input_channels),
+            pip_requirements=[f"femseg=={__version__}"],
+        )
+    return str(logged.model_uri)
+
+
+# A registered package, loaded by us or by MLflow's `pyfunc` flavor, which calls our loader: nothing is unpickled.
+
+
+class FemurProbability:
+    """Network input (B, C, Z, Y, X) to femur probability (B, Z, Y, X)."""
+
+    def __init__(self, package: ModelPackage) -> None:
+        self.package = package
+
+    def predict(self, model_input: NDArray[np.float32], params: dict[str, Any] | None = None) -> NDArray[np.float32]:
+        """MLflow's calling convention; there are no parameters."""
+        with torch.inference_mode():
+            logits = self.package.network.eval()(torch.from_numpy(np.asarray(model_input, dtype=np.float32)))
+            return np.asarray(foreground_probability(logits).numpy())
+
+
+def _load_pyfunc(path: str) -> FemurProbability:
+    return FemurProbability(load_package(Path(path)))
+
+
+def load_registered(client: MlflowClient, uri: str) -> ModelPackage:
+    """Load `models:/femseg@challenger` or `models:/femseg/3` with our own loader, after its hashes hold.
+
+    Raises: Refusal if there is no such version (exit 2), or if the stored package is not the one that was
+        registered (exit 4).
+    """
+    version = registered_version(client, uri)
+    package = load_package(stored_package(version, uri))
+    require_registered(version, uri, package.sha256)
+    return package

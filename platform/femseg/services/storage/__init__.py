@@ -1,0 +1,1 @@
+"""Arrays, checkpoints and packages where every node reaches them: a shared folder or S3."""

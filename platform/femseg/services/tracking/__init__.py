@@ -1,0 +1,1 @@
+"""MLflow as the tracking store: runs that end with a true status, metrics that survive an outage."""

@@ -1,0 +1,162 @@
+"""Where the MLflow store is, whether one may talk to it, and that it answers in time."""
+
+import ipaddress
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
+from urllib.parse import urlsplit
+
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
+from requests import Response
+from sqlalchemy.exc import SQLAlchemyError
+
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.services.tracking.address import redacted
+from femseg.services.tracking.schema import artifact_root, require_schema
+
+STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)  # what a store that is away makes of a request
+_ANSWER_WITHIN_S = 5.0
+_EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=1"
+_CLIENT_BOUNDS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # MLflow's own: minutes
+
+
+def open_store(uri: str) -> MlflowClient:
+    """A client of a store that answers and has the schema of this MLflow.
+
+    Raises: Refusal TK-01 (exit 6) if it does not answer within ten seconds, TK-09 (9) if a password would travel in the
+        clear, TK-10 (2) if another MLflow made its schema.
+    """
+    try:
+        if _is_server(uri):
+            refuse_open_password(uri)
+            _ask(uri, _EXPERIMENTS)  # a server may be healthy by its own words and its database away
+        else:
+            require_schema(uri)
+        return client_of(uri)
+    except (*STORE_ERRORS, ImportError) as error:
+        raise no_answer(uri, error) from error
+
+
+def client_of(uri: str) -> MlflowClient:
+    """A client whose requests end within half a minute, and that asks nothing yet of a server."""
+    for name, value in _CLIENT_BOUNDS.items():
+        os.environ.setdefault(name, value)
+    return MlflowClient(uri)
+
+
+def no_answer(uri: str, error: Exception) -> Refusal:
+    """TK-01: the store is away, or it does not let us in."""
+    if isinstance(error, MlflowException) and error.get_http_status_code() in (401, 403):
+        problem = "the tracking server does not take the user name and password, or they may not do this"
+        fix = "put the right ones into ~/.mlflow/credentials"
+    elif isinstance(error, ImportError):
+        problem = f"the Python package {error.name}, by which this database is reached, is not installed"
+        fix = "install it, or give MLFLOW_TRACKING_URI the address of an MLflow server"
+    else:
+        problem = f"the tracking store does not answer ({type(error).__name__})"
+        fix = "start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local store"
+    fault = Fault(id="TK-01", file=redacted(uri), problem=problem, fix=fix, exit_code=ExitCode.SERVICE_DOWN)
+    return Refusal(fault)
+
+
+def refuse_open_password(uri: str) -> None:
+    """Raises: Refusal TK-09 (exit 9) if a password or token would travel unencrypted to another machine.
+
+    FEMSEG_TRACKING_INSECURE=1 allows it, for a network that nobody else is on.
+    """
+    parts = urlsplit(uri)
+    if parts.scheme != "http" or _is_loopback(parts.hostname or "") or _allowed():
+        return
+    known = get_default_host_creds(uri)
+    if parts.password or known.password or known.token:
+        fault = Fault(
+            id="TK-09",
+            file=redacted(uri),
+            problem="your MLflow password would travel to another machine in the clear (http)",
+            fix="give the server https, or set FEMSEG_TRACKING_INSECURE=1 if nobody else is on this network",
+            exit_code=ExitCode.SECURITY,
+        )
+        raise Refusal(fault)
+
+
+def store_time_s(uri: str) -> float:
+    """Seconds since 1970 by the clock that all who use this store share: a server's own, else this machine's."""
+    date = _ask(uri, "/health").headers.get("Date") if _is_server(uri) else None
+    return parsedate_to_datetime(date).timestamp() if date else time.time()
+
+
+def experiment_named(client: MlflowClient, name: str) -> str:
+    """The id of an experiment, made if need be; of several processes that make it at once all get the same."""
+    known = client.get_experiment_by_name(name)
+    if known is not None:
+        return str(known.experiment_id)
+    try:
+        return str(client.create_experiment(name, artifact_location=artifact_root(client.tracking_uri)))
+    except MlflowException:
+        known = client.get_experiment_by_name(name)
+        if known is None:
+            raise
+        return str(known.experiment_id)
+
+
+def _is_server(uri: str) -> bool:
+    return urlsplit(uri).scheme in ("http", "https")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _allowed() -> bool:
+    return os.environ.get("FEMSEG_TRACKING_INSECURE", "") not in ("", "0")
+
+
+def _ask(uri: str, endpoint: str) -> Response:
+    """Ask a server once; any answer will do. Raises: MlflowException if none came."""
+    creds = get_default_host_creds(uri)
+    answer: Response = http_request(
+        creds, endpoint, "GET", max_retries=0, timeout=_ANSWER_WITHIN_S, raise_on_status=False
+    )
+    return answer
+
+
+# Artefacts that the store has whole, or a refusal that says which disk is full.
+
+
+_WORDS = 200
+
+
+@contextmanager
+def artefacts_taken(client: MlflowClient, what: str) -> Iterator[None]:
+    """Log artefacts in this block. MLflow gives a file its name once it is whole, so what failed is not listed.
+
+    Args:
+        what: is logged, for the message.
+    Raises: Refusal TK-08 (exit 5) if the store does not take them, TK-01 (6) if it does not answer at all.
+    """
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        try:
+            store_time_s(client.tracking_uri)
+        except STORE_ERRORS:
+            raise no_answer(client.tracking_uri, error) from error
+        said = (
+            error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:_WORDS]
+        )
+        fault = Fault(
+            id="TK-08",
+            file=redacted(client.tracking_uri),
+            problem=f"the artefact store did not take {what}: {said}",
+            fix="free space where the artefacts are kept, then run the same command again",
+            exit_code=ExitCode.RESOURCE,
+        )
+        raise Refusal(fault) from error

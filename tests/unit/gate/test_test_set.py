@@ -1,0 +1,51 @@
+"""The test cases say something only if the network never met their patients, and each counts once."""
+
+from dataclasses import replace
+
+import pytest
+from tiny_registry import CASES, write_cohort
+
+from femseg.cohorts.manifest import read_manifest, write_manifest
+from femseg.gate.origin_checks import lineage_checks
+
+
+def leaks(cohort) -> bool:
+    """Whether the gate's check finds test cases that do not stand apart."""
+    checks = lineage_checks({}, {}, cohort.test_set, clean_commit=False)
+    return not next(check.passed for check in checks if check.name == "test cases apart from the others")
+
+
+def changed(cohort, number: int, **changes) -> None:
+    manifest = read_manifest(cohort.manifest)
+    cases = [replace(case, **changes) if case.case_id == CASES[number] else case for case in manifest.cases]
+    write_manifest(replace(manifest, cases=tuple(cases)), cohort.manifest)
+
+
+@pytest.fixture
+def cohort(tmp_path):
+    return write_cohort(tmp_path / "cohort")
+
+
+def test_cases_of_patients_of_their_own_stand_apart(cohort):
+    assert cohort.test_set.not_apart == ()
+    assert not leaks(cohort)
+
+
+@pytest.mark.parametrize("other", [0, 3])
+def test_a_test_patient_in_training_or_validation_is_found_RG_04(cohort, other):
+    changed(cohort, 7, patient_id=read_manifest(cohort.manifest).cases[other].patient_id)
+    assert cohort.test_set.not_apart == (CASES[7],)
+    assert leaks(cohort)
+
+
+@pytest.mark.parametrize("other", [0, 8])
+def test_a_test_ct_that_stands_twice_under_two_names_is_found_RG_04(cohort, other):
+    changed(cohort, 7, ct=read_manifest(cohort.manifest).cases[other].ct)
+    assert CASES[7] in cohort.test_set.not_apart
+    assert leaks(cohort)
+
+
+def test_another_annotation_makes_another_test_set(cohort):
+    before = cohort.test_set.sha256
+    changed(cohort, 7, mask=read_manifest(cohort.manifest).cases[8].mask)
+    assert cohort.test_set.sha256 != before

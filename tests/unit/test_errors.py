@@ -1,0 +1,54 @@
+"""The one-line refusal and what it becomes at the door."""
+
+import json
+import pickle
+
+import pytest
+
+from femseg.errors import ExitCode, Fault, Refusal
+from femseg.exits import door
+
+GAP = Fault(id="IN-01", file="a.dcm", problem="2.0 mm between slices, expected 1.0", fix="find the missing slice")
+TORN = Fault(id="IN-16", file="b\nc.nii", problem="10 of 20 bytes.", fix="copy it again.", exit_code=ExitCode.INTEGRITY)
+
+
+def test_a_fault_is_one_line_by_the_contract():
+    assert str(GAP) == "error IN-01: a.dcm: 2.0 mm between slices, expected 1.0. Fix: find the missing slice."
+    assert str(TORN) == "error IN-16: b\\nc.nii: 10 of 20 bytes. Fix: copy it again."
+
+
+def test_all_faults_are_said_and_the_gravest_decides_the_exit_code(capsys):
+    with pytest.raises(SystemExit) as ended, door():
+        raise Refusal([GAP, TORN])
+    assert ended.value.code == 4
+    assert capsys.readouterr().err.splitlines() == [str(GAP), str(TORN)]
+
+
+def test_json_says_the_same(capsys):
+    with pytest.raises(SystemExit), door(as_json=True):
+        raise Refusal(GAP)
+    assert json.loads(capsys.readouterr().out)["faults"] == [GAP.as_dict()]
+
+
+def test_an_unforeseen_error_is_one_line_without_a_traceback_unless_debugging(capsys, monkeypatch):
+    with pytest.raises(SystemExit) as ended, door():
+        raise ZeroDivisionError("nothing\nto divide")
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.count("\n") == 1
+    monkeypatch.setenv("FEMSEG_DEBUG", "1")
+    with pytest.raises(ZeroDivisionError), door():
+        raise ZeroDivisionError
+
+
+def test_an_unforeseen_error_is_json_too_where_json_is_wanted(capsys):
+    with pytest.raises(SystemExit) as ended, door(as_json=True):
+        raise ZeroDivisionError("nothing to divide")
+    assert ended.value.code == 1
+    said = capsys.readouterr()
+    (fault,) = json.loads(said.out)["faults"]
+    assert (fault["id"], fault["exit_code"]) == ("INTERNAL", 1)
+    assert said.err == f"error INTERNAL: femseg: {fault['problem']}. Fix: {fault['fix']}.\n"
+
+
+def test_a_refusal_travels_between_processes_whole():
+    assert pickle.loads(pickle.dumps(Refusal([GAP, TORN]))).faults == (GAP, TORN)  # noqa: S301 - our own bytes
