@@ -14,7 +14,7 @@ from typing import Any
 import chaos_run
 import psutil
 
-from femseg.exits import door
+from femseg.exits import command_exit
 
 RUN_LIMIT_S = 600.0
 _POLL_S = 0.005
@@ -60,7 +60,7 @@ def started(folder: Path, *, iterations: int, ray_workers: int, warm: bool) -> p
         os.environ["MLFLOW_TRACKING_URI"] = tracking_uri(folder)
         code = 1
         try:
-            with door():
+            with command_exit():
                 chaos_run.run(folder, iterations=iterations)
             code = 0
         except SystemExit as end:

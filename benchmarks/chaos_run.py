@@ -19,7 +19,7 @@ from torch import Tensor
 from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.split import Split, write_split
 from femseg.cohorts.store import write_array, write_index
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import write_json_durably
 from femseg.files.lock import claimed
 from femseg.networks.vnet import VNetSettings
@@ -136,5 +136,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

@@ -10,7 +10,7 @@ from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.store import ArrayKind, StoredArray, bytes_needed, write_array, write_index
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import require_free_space
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
@@ -63,5 +63,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

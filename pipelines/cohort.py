@@ -8,7 +8,7 @@ from pathlib import Path
 from femseg.cohorts.case import cohort_key
 from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
 from femseg.cohorts.settings import CohortSettings
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.intake.check import check_one, crashed_study
 from femseg.intake.cohort import gathered
 from femseg.intake.cost import check_memory_bytes
@@ -83,5 +83,5 @@ def leave(cohort: CheckedCohort, folder: Path, settings: CohortSettings) -> None
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

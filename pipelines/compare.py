@@ -11,7 +11,7 @@ from femseg.cohorts.store import ArrayStore
 from femseg.comparison.repeats import CompareSettings, RepeatSettings, Training, mean_over_seeds, read_input_modes
 from femseg.comparison.subgroups import case_groups, patients_with_several
 from femseg.comparison.verdict import threshold_baseline
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import read_json, sha256_of_file
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.metrics.scorecard import CaseScore, read_scores, score
@@ -199,5 +199,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

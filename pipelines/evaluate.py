@@ -10,7 +10,7 @@ import numpy as np
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_case_mask, read_manifest
 from femseg.cohorts.split import read_split
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_file, write_bytes_durably, write_json_durably
 from femseg.formats.writing import write_mask
 from femseg.inference.segment import femur_probability, onto_ct_grid
@@ -89,5 +89,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 from femseg.cohorts.manifest import read_manifest
 from femseg.cohorts.split import read_split
 from femseg.comparison.repeats import CompareSettings, read_input_modes
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
 from femseg.gate.rules import best_by_validation
 from femseg.gate.saved_predictions import write_predictions
@@ -191,5 +191,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

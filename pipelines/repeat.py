@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.networks.package import load_package
 from femseg.services.fit.job import Training
 from femseg.services.tracking.connect import connect, find_run
@@ -49,5 +49,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

@@ -11,7 +11,7 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from femseg.comparison.repeats import read_input_modes
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import write_bytes_durably, write_json_durably
 from femseg.files.lock import claimed
 from femseg.networks.vnet import VNetSettings
@@ -200,5 +200,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

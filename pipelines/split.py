@@ -4,7 +4,7 @@ from pathlib import Path
 
 from femseg.cohorts.manifest import read_manifest
 from femseg.cohorts.split import SplitSettings, folds, split_by_patient, write_split
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.settings import read_section
 
 MANIFEST = Path("data/cohort/manifest.json")
@@ -22,5 +22,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

@@ -7,7 +7,7 @@ from pathlib import Path
 from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.comparison.repeats import RepeatSettings, refuse_unfit
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_file
 from femseg.inference.verdict import training_range
 from femseg.lineage.provenance import dvc_hashes, lineage, software_versions
@@ -160,5 +160,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

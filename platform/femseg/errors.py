@@ -3,23 +3,9 @@
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import IntEnum
 from typing import Any
 
-
-class ExitCode(IntEnum):
-    """What a command's exit status means, everywhere in femseg."""
-
-    DONE = 0
-    USAGE = 2
-    INPUT_REFUSED = 3
-    INTEGRITY = 4
-    RESOURCE = 5
-    SERVICE_DOWN = 6
-    TRAINING_FAILED = 7
-    GATE_REFUSED = 8
-    SECURITY = 9
-    RESUMABLE = 75
+from femseg.faults import FAULTS, ExitCode
 
 
 def printable(name: object) -> str:
@@ -40,22 +26,27 @@ class Fault:
     """One thing that is wrong with one file, series or setting. Addresses in its words lose their passwords.
 
     Attributes:
-        id: case of the acceptance matrix, for instance "IN-04".
+        id: of `faults.FAULTS`, for instance "IN-04"; it decides the exit code.
         file: what the fault was found in; never a patient's name.
         problem: what is wrong, with the numbers found and expected.
         fix: what to do about it.
-        exit_code: how a command that stops on this fault ends.
     """
 
     id: str
     file: str
     problem: str
     fix: str
-    exit_code: ExitCode = ExitCode.INPUT_REFUSED
 
     def __post_init__(self) -> None:
+        if self.id not in FAULTS:
+            raise ValueError(f"no fault has the id {self.id!r}; add it to faults.FAULTS")
         for name in ("file", "problem", "fix"):
             object.__setattr__(self, name, without_credentials(getattr(self, name)))
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How a command that stops on this fault ends."""
+        return FAULTS[self.id].exit_code or ExitCode.INPUT_REFUSED
 
     def __str__(self) -> str:
         problem, fix = self.problem.rstrip("."), self.fix.rstrip(".")

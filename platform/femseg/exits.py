@@ -24,7 +24,7 @@ def _traceback_without_credentials(
 
 
 @contextmanager
-def door(*, as_json: bool = False) -> Iterator[None]:
+def command_exit(*, as_json: bool = False) -> Iterator[None]:
     """Run a command's body; turn what it raises into lines on stderr (or JSON on stdout) and the right exit code."""
     if debugging():
         sys.excepthook = _traceback_without_credentials

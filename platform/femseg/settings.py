@@ -1,4 +1,4 @@
-"""params.yaml, checked once at the door: a section in, a frozen dataclass out, or a sentence that names the key."""
+"""params.yaml, checked once: a section in, a frozen dataclass out, or a sentence that names the key."""
 
 import dataclasses
 import functools
@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import open_plain
 
 # YAML that costs what its length says: no alias that multiplies, no endless depth, no key that is there twice.
@@ -102,7 +102,7 @@ def _adapter(settings_type: Any) -> TypeAdapter[Any]:
 
 
 def _usage_fault(file: Path | str, problem: str, fix: str) -> Fault:
-    return Fault(id="CFG-01", file=str(file), problem=problem, fix=fix, exit_code=ExitCode.USAGE)
+    return Fault(id="CFG-01", file=str(file), problem=problem, fix=fix)
 
 
 def _unknown_keys(settings: Any, given: Any, where: str) -> list[str]:

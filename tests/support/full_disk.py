@@ -18,7 +18,8 @@ import numpy as np
 import torch
 
 from femseg.cohorts.store import ArrayStore, write_array, write_index
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.formats.writing import write_mask
 from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet, VNetSettings

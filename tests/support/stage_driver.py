@@ -8,7 +8,7 @@ import sys
 
 from ray.cluster_utils import Cluster
 
-from femseg.exits import door
+from femseg.exits import command_exit
 from pipelines import arrays, cohort
 
 
@@ -25,5 +25,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

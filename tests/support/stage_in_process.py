@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from femseg.exits import door
+from femseg.exits import command_exit
 
 _UNSET = ("RAY_ADDRESS", "MLFLOW_TRACKING_URI", "FEMSEG_DEBUG")
 
@@ -28,7 +28,7 @@ def run_here(project: Path, stage: str, **variables: str) -> tuple[int, str]:
         for variable, value in variables.items():
             patch.setenv(variable, value)
         try:
-            with door():
+            with command_exit():
                 importlib.import_module(f"pipelines.{name}").main()
         except SystemExit as ended:
             return int(ended.code or 0), said.getvalue()

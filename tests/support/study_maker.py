@@ -17,7 +17,8 @@ from specimens.base import (
     write_volume_study,
 )
 
-from femseg.errors import ExitCode, Fault
+from femseg.errors import Fault
+from femseg.faults import ExitCode
 
 __all__ = [
     "ORIGIN_XYZ",

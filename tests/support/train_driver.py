@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tiny_model import TINY_NETWORK
 
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_json, write_json_durably
 from femseg.files.lock import claimed
 from femseg.services.cluster.session import ray_session
@@ -88,5 +88,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

@@ -14,7 +14,7 @@ from ray.cluster_utils import Cluster
 from train_driver import described_job, tracked
 
 from femseg.errors import Refusal
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.services.cluster.session import ray_session
 from femseg.services.fit.job import TrainingJob
 from femseg.services.storage.arrays import publish
@@ -60,5 +60,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main()

@@ -13,7 +13,7 @@ from typing import Any
 import ray.train
 import train_driver
 
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.services.fit import driver as rank
 from femseg.services.fit import driver as training
 from femseg.training import trainer as session
@@ -59,5 +59,5 @@ if __name__ == "__main__":
     training.run_rank = getattr(unruly_driver, what)
     if what != "sleeps":
         training.RETRIES = 0
-    with door():
+    with command_exit():
         train_driver.main()

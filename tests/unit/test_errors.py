@@ -5,11 +5,11 @@ import pickle
 
 import pytest
 
-from femseg.errors import ExitCode, Fault, Refusal
-from femseg.exits import door
+from femseg.errors import Fault, Refusal
+from femseg.exits import command_exit
 
 GAP = Fault(id="IN-01", file="a.dcm", problem="2.0 mm between slices, expected 1.0", fix="find the missing slice")
-TORN = Fault(id="IN-16", file="b\nc.nii", problem="10 of 20 bytes.", fix="copy it again.", exit_code=ExitCode.INTEGRITY)
+TORN = Fault(id="IN-16", file="b\nc.nii", problem="10 of 20 bytes.", fix="copy it again.")
 
 
 def test_a_fault_is_one_line_by_the_contract():
@@ -18,30 +18,30 @@ def test_a_fault_is_one_line_by_the_contract():
 
 
 def test_all_faults_are_said_and_the_gravest_decides_the_exit_code(capsys):
-    with pytest.raises(SystemExit) as ended, door():
+    with pytest.raises(SystemExit) as ended, command_exit():
         raise Refusal([GAP, TORN])
     assert ended.value.code == 4
     assert capsys.readouterr().err.splitlines() == [str(GAP), str(TORN)]
 
 
 def test_json_says_the_same(capsys):
-    with pytest.raises(SystemExit), door(as_json=True):
+    with pytest.raises(SystemExit), command_exit(as_json=True):
         raise Refusal(GAP)
     assert json.loads(capsys.readouterr().out)["faults"] == [GAP.as_dict()]
 
 
 def test_an_unforeseen_error_is_one_line_without_a_traceback_unless_debugging(capsys, monkeypatch):
-    with pytest.raises(SystemExit) as ended, door():
+    with pytest.raises(SystemExit) as ended, command_exit():
         raise ZeroDivisionError("nothing\nto divide")
     assert ended.value.code == 1
     assert capsys.readouterr().err.count("\n") == 1
     monkeypatch.setenv("FEMSEG_DEBUG", "1")
-    with pytest.raises(ZeroDivisionError), door():
+    with pytest.raises(ZeroDivisionError), command_exit():
         raise ZeroDivisionError
 
 
 def test_an_unforeseen_error_is_json_too_where_json_is_wanted(capsys):
-    with pytest.raises(SystemExit) as ended, door(as_json=True):
+    with pytest.raises(SystemExit) as ended, command_exit(as_json=True):
         raise ZeroDivisionError("nothing to divide")
     assert ended.value.code == 1
     said = capsys.readouterr()

@@ -5,7 +5,8 @@ from typing import Literal
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.settings import as_plain, checked, read_section
 
 

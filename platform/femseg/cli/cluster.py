@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.services.cluster.local import ClusterWish, add, down, exports, is_loopback, status, up
 from femseg.services.cluster.processes import ClusterPlace
 
@@ -20,7 +20,7 @@ def _share_of_cpus(nodes: int, cpus: int | None) -> int:
     if nodes < 1 or (cpus is not None and cpus < 1):
         problem = f"expected at least 1 node with at least 1 CPU, got {nodes} and {cpus}"
         fix = "leave the option out, or give a larger number"
-        raise Refusal(Fault(id="CFG-01", file="--nodes", problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="CFG-01", file="--nodes", problem=problem, fix=fix))
     return cpus or max(1, len(os.sched_getaffinity(0)) // nodes)
 
 

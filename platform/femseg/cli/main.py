@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from femseg import __version__
-from femseg.exits import door
+from femseg.exits import command_exit
 
 app = typer.Typer(
     name="femseg",
@@ -92,7 +92,7 @@ def check(
     """Check every study before anyone trains on it: all faults of all studies, in one pass."""
     from femseg.cli.check import CheckOptions, check_folder
 
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         options = CheckOptions(
             params=params,
             source=source,
@@ -134,7 +134,7 @@ def segment(
     from femseg.cli.segment import segment_file
     from femseg.cohorts.settings import CohortSettings
 
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         segment_file(
             ct,
             output,
@@ -159,7 +159,7 @@ def promote(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Make a version champion, if it passes every check of the gate."""
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         from femseg.cli.promotion import promote as judge_and_move
 
         judge_and_move(version, rules=rules, dry_run=dry_run, as_json=as_json)
@@ -168,7 +168,7 @@ def promote(
 @app.command()
 def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
     """Give the alias champion back to the version before."""
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         from femseg.cli.promotion import rollback as go_back
 
         go_back(as_json=as_json)
@@ -177,7 +177,7 @@ def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
 @app.command()
 def history(as_json: Annotated[bool, _JSON] = False) -> None:
     """Every decision of the gate and every move of the champion, oldest first."""
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         from femseg.cli.promotion import history as tell
 
         tell(as_json=as_json)
@@ -186,7 +186,7 @@ def history(as_json: Annotated[bool, _JSON] = False) -> None:
 @app.command()
 def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = False) -> None:
     """The last decision about a version, check by check."""
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         from femseg.cli.promotion import why as tell
 
         tell(version, as_json=as_json)
@@ -195,7 +195,7 @@ def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = Fal
 @app.command()
 def remove(version: Annotated[int, typer.Argument(help="Number of a registered version.")]) -> None:
     """Delete a registered version that holds no alias."""
-    with door():
+    with command_exit():
         from femseg.cli.promotion import remove as delete
 
         delete(version)
@@ -204,7 +204,7 @@ def remove(version: Annotated[int, typer.Argument(help="Number of a registered v
 @app.command()
 def doctor(as_json: Annotated[bool, _JSON] = False) -> None:
     """What is wrong with the registry: aliases moved by hand, altered packages, an altered log."""
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         from femseg.cli.promotion import doctor as look
 
         look(as_json=as_json)
@@ -220,7 +220,7 @@ def audit_verify(
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:
     """Prove that the log is whole and as it was written; ends with 4 if not."""
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         from femseg.cli.promotion import audit_verify as prove
 
         prove(head=head, as_json=as_json)
@@ -243,7 +243,7 @@ def lineage(
     """Say where it comes from, link by link, and what came of it; ends with 4 if a link is broken."""
     from femseg.cli.lineage import say_lineage
 
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         code = say_lineage(subject, below=below, as_json=as_json)
     raise typer.Exit(code)
 
@@ -259,7 +259,7 @@ def replay(
     """Evaluate a version again from its own commit and data; ends with 4 where a mask differs."""
     from femseg.cli.lineage import say_replay
 
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         code = say_replay(version, into=into, as_json=as_json)
     raise typer.Exit(code)
 
@@ -273,7 +273,7 @@ def card(
     """Write the model card of a version: what it is for, how well it does, where it fails."""
     from femseg.cli.lineage import write_card_of
 
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         write_card_of(version, output, as_json=as_json)
 
 
@@ -295,7 +295,7 @@ def cluster_up(
     """Start it, and print what the shell needs: eval "$(femseg cluster up)"."""
     from femseg.cli.cluster import cluster_up as start
 
-    with door():
+    with command_exit():
         start(nodes=nodes, cpus=cpus, dashboard_host=dashboard_host, with_token=not no_token)
 
 
@@ -304,7 +304,7 @@ def cluster_add(cpus: Annotated[int, typer.Option(help="CPUs of the node.")] = 1
     """Start one node more, or one in place of a node that was lost."""
     from femseg.cli.cluster import cluster_add as start
 
-    with door():
+    with command_exit():
         start(cpus=cpus)
 
 
@@ -318,7 +318,7 @@ def cluster_submit(
     """Run a command with this folder's code as a job; show its log, and end with its exit code."""
     from femseg.cli.cluster import cluster_submit as submit
 
-    with door():
+    with command_exit():
         submit(command, folder=folder)
 
 
@@ -327,7 +327,7 @@ def cluster_status(as_json: Annotated[bool, typer.Option("--json", help="Print i
     """Nodes, jobs and addresses; ends with 6 if no cluster of yours answers."""
     from femseg.cli.cluster import cluster_status as say
 
-    with door(as_json=as_json):
+    with command_exit(as_json=as_json):
         say(as_json=as_json)
 
 
@@ -336,7 +336,7 @@ def cluster_down() -> None:
     """End it with all that it started, and no other cluster."""
     from femseg.cli.cluster import cluster_down as end
 
-    with door():
+    with command_exit():
         end()
 
 

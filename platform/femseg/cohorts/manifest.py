@@ -8,7 +8,7 @@ from pathlib import Path
 
 from femseg.cohorts.case import Case, HashedFile
 from femseg.cohorts.femur_side import of_side, pieces_of
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import read_json, sha256_of_file, write_json_durably
 from femseg.formats.reading import read_ct, read_mask
 from femseg.formats.source import Source
@@ -52,14 +52,13 @@ def read_manifest(path: Path) -> Manifest:
             file=str(path),
             problem=f"is no cohort manifest of format {FORMAT}",
             fix="run `dvc repro cohort`",
-            exit_code=ExitCode.INTEGRITY,
         )
         raise Refusal(fault)
     try:
         return checked(Manifest, plain, where="manifest", file=path)
     except Refusal as refusal:
         problem, fix = refusal.faults[0].problem, "run `dvc repro cohort`"
-        fault = Fault(id="ST-02", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
+        fault = Fault(id="ST-02", file=str(path), problem=problem, fix=fix)
         raise Refusal(fault) from None
 
 
@@ -109,7 +108,7 @@ def _verify(files: Sequence[HashedFile], root: Path) -> None:
             problem = f"cannot be read: {error.strerror or error}"
         if problem:
             fix = "restore the file, or check the cohort again (`dvc repro cohort`)"
-            faults.append(Fault(id="ST-05", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+            faults.append(Fault(id="ST-05", file=str(path), problem=problem, fix=fix))
     if faults:
         raise Refusal(faults)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from femseg.cohorts.case import Case
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import read_json, sha256_of_json, write_json_durably
 from femseg.settings import as_plain, checked
 
@@ -115,12 +115,11 @@ def _refuse_empty_parts(patients: int, test: int, validation: int) -> None:
     if min(train, validation, test) < 1:
         raise Refusal(
             Fault(
-                id="IN-23",
+                id="CFG-03",
                 file="split",
                 problem=f"{patients} patients give {train} to train, {validation} to validation, {test} to test; "
                 "expected at least one in each",
                 fix="add cases, or lower split.validation, split.test or split.folds",
-                exit_code=ExitCode.USAGE,
             )
         )
 
@@ -165,7 +164,7 @@ def _checked_split(plain: Any, path: Path) -> Split:
                 return split
             problem = f"its fingerprint says {plain.get('sha256')}, its parts give {split.sha256}"
     fix = "run `dvc repro split`"
-    raise Refusal(Fault(id="ST-02", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+    raise Refusal(Fault(id="ST-02", file=str(path), problem=problem, fix=fix))
 
 
 def _rank(patient_id: str, seed: int) -> str:

@@ -10,7 +10,7 @@ from typing import Literal
 from femseg.cohorts.split import SplitSettings
 from femseg.comparison.variance import RepeatedDifference
 from femseg.comparison.verdict import DEFAULT_THRESHOLD_HU
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import CaseScore, Grid
 from femseg.settings import read_section
@@ -73,7 +73,7 @@ def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, se
         problem = "train.learning_rate is 'search', and the search has seen cases that other folds test on"
         fix = "give train.learning_rate a number, or repeat seeds of one fold only"
     if problem:
-        raise Refusal(Fault(id="CFG-02", file="params.yaml", problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="CFG-02", file="params.yaml", problem=problem, fix=fix))
 
 
 def mean_over_seeds(trainings: Sequence[Training]) -> tuple[CaseScore, ...]:
@@ -157,7 +157,6 @@ def read_input_modes(file: Path = Path("params.yaml")) -> tuple[InputMode, ...]:
             file=str(file),
             problem=f"input_modes: expected raw, gradient and perhaps both, each once, got {', '.join(modes)}",
             fix="correct this setting",
-            exit_code=ExitCode.USAGE,
         )
         raise Refusal(fault)
     return modes

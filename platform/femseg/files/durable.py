@@ -16,7 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import open_plain
 
 # What killed writers leave behind, told from what living ones are about to finish: a lock dies with its process.
@@ -109,7 +109,6 @@ def refuse_if_unwritable(path: Path, error: OSError) -> None:
                 file=str(path),
                 problem=f"cannot be written: {error.strerror}",
                 fix="free space or choose a writable folder; what was there before is untouched",
-                exit_code=ExitCode.RESOURCE,
             )
         ) from error
 
@@ -126,7 +125,7 @@ def _make_place(path: Path) -> None:
 def _refuse_misplaced(path: Path, problem: str) -> NoReturn:
     fix = "choose another place; nothing was written"
     problem = f"cannot be written there: {problem}"
-    raise Refusal(Fault(id="ST-06", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+    raise Refusal(Fault(id="ST-10", file=str(path), problem=problem, fix=fix))
 
 
 def require_writable(path: Path) -> None:
@@ -271,7 +270,6 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
                 file=str(folder),
                 problem=f"{needed_bytes} bytes are needed, {free_bytes} are free",
                 fix="free space or choose another folder; nothing was written",
-                exit_code=ExitCode.RESOURCE,
             )
         )
 
@@ -291,6 +289,5 @@ def read_json(path: Path) -> Any:
             file=str(path),
             problem=problem,
             fix="run the stage that writes it again (`dvc repro`), or `dvc pull`",
-            exit_code=ExitCode.INTEGRITY,
         )
         raise Refusal(fault) from error

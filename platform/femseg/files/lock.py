@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.files.durable import refuse_if_unwritable
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
@@ -70,7 +70,6 @@ def _lock(claim: TextIO, file: Path, fault_id: str, wait_s: float, say: Callable
                 file=str(file.parent),
                 problem=f"is in use by {printable(claim.read().strip()) or 'another process'}",
                 fix="wait for it to end, or stop it",
-                exit_code=ExitCode.USAGE,
             )
             raise Refusal(fault) from None
         except OSError as error:

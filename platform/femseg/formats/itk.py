@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 
 _ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
 
@@ -46,7 +46,6 @@ def itk_reading(file: str) -> Iterator[list[str]]:
                 file=file,
                 problem=f"cannot be read: {'; '.join([said, *caught.lines])}",
                 fix="copy the file again from its archive",
-                exit_code=ExitCode.INTEGRITY,
             )
         ) from None
     finally:

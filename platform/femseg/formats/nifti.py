@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import opened
 from femseg.formats.plausible import voxel_count_faults
 from femseg.formats.stated import StatedVolume, grid_from_axes
@@ -37,7 +37,7 @@ def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
     if len(raw) < HEADER_BYTES:
         problem = f"ends within its header: {len(raw)} of {HEADER_BYTES} bytes"
         fix = "copy the file again from its archive"
-        raise Refusal(Fault(id="IN-16", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+        raise Refusal(Fault(id="IN-16", file=str(path), problem=problem, fix=fix))
     order = next((o for o in "<>" if struct.unpack_from(f"{o}i", raw)[0] == HEADER_BYTES), None)
     if order is None or raw[344:348] != b"n+1\0":
         raise Refusal(refused(*_other_kind(raw)))

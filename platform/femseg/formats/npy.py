@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import opened
 
 MAGIC = b"\x93NUMPY"
@@ -43,7 +43,7 @@ def npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 
 def npy_refusal(path: Path) -> Refusal:
-    """Why a .npy or .npz file is not read (IN-25): exit 9 for what would run code, 3 for everything else.
+    """Why a .npy or .npz file is not read (IN-25), or why it is an attack (SC-01).
 
     Raises: Refusal IN-26 if it cannot be opened.
     """
@@ -51,25 +51,28 @@ def npy_refusal(path: Path) -> Refusal:
         head = stream.read(len(MAGIC))
         stream.seek(0)
         if head == MAGIC:
-            problem, code = _array(stream, path.stat().st_size)
+            problem, fault_id = _array(stream, path.stat().st_size)
         elif head.startswith(b"PK"):
-            problem, code = _archive(stream)
+            problem, fault_id = _archive(stream)
         elif may_be_pickle(stream.read(1 << 16)):
-            problem, code = "is a pickle, which runs code when it is loaded", ExitCode.SECURITY
+            problem, fault_id = "is a pickle, which runs code when it is loaded", "SC-01"
         else:
-            problem, code = f"is no NumPy file (it starts with {head!r})", ExitCode.INPUT_REFUSED
-    attack = code == ExitCode.SECURITY
-    fix = "do not load it anywhere; ask whoever made it for plain numbers as .nii.gz" if attack else _TO_NIFTI
-    return Refusal(Fault(id="IN-25", file=str(path), problem=problem, fix=fix, exit_code=code))
+            problem, fault_id = f"is no NumPy file (it starts with {head!r})", "IN-25"
+    fix = (
+        "do not load it anywhere; ask whoever made it for plain numbers as .nii.gz"
+        if fault_id == "SC-01"
+        else _TO_NIFTI
+    )
+    return Refusal(Fault(id=fault_id, file=str(path), problem=problem, fix=fix))
 
 
-def _array(stream: BinaryIO, file_bytes: int) -> tuple[str, ExitCode]:
+def _array(stream: BinaryIO, file_bytes: int) -> tuple[str, str]:
     try:
         shape, fortran_order, dtype = npy_header(stream)
     except ValueError as error:
-        return f"has no readable NPY header ({error})", ExitCode.INPUT_REFUSED
+        return f"has no readable NPY header ({error})", "IN-25"
     if dtype.hasobject:
-        return "holds Python objects (a pickle), which run code when they are loaded", ExitCode.SECURITY
+        return "holds Python objects (a pickle), which run code when they are loaded", "SC-01"
     words = [f"is an array {dtype} {shape} without spacing, origin and direction"]
     if fortran_order or dtype.byteorder == ">":
         words.append(
@@ -78,43 +81,43 @@ def _array(stream: BinaryIO, file_bytes: int) -> tuple[str, ExitCode]:
     expected = int(np.prod(shape, dtype=object)) * dtype.itemsize
     if (found := file_bytes - stream.tell()) != expected:
         words.append(f"and has {found} bytes of values where its shape needs {expected}")
-    return " ".join(words), ExitCode.INPUT_REFUSED
+    return " ".join(words), "IN-25"
 
 
-def _archive(stream: BinaryIO) -> tuple[str, ExitCode]:
+def _archive(stream: BinaryIO) -> tuple[str, str]:
     """What an .npz holds, by the headers of its members; their values are not unpacked."""
     tail_at = max(0, stream.seek(0, io.SEEK_END) - 65_557)
     stream.seek(tail_at)
     tail = stream.read()
     at = tail.rfind(b"PK\5\6")
     if at < 0 or at + 22 > len(tail):
-        return "is a NumPy archive (.npz) that is cut short", ExitCode.INPUT_REFUSED
+        return "is a NumPy archive (.npz) that is cut short", "IN-25"
     members, directory = struct.unpack_from("<HI", tail, at + 10)
     if members > _MEMBERS_AT_MOST or directory > _DIRECTORY_AT_MOST_BYTES:
-        return f"is an archive of {members} members, no volume", ExitCode.INPUT_REFUSED
+        return f"is an archive of {members} members, no volume", "IN-25"
     names = []
     try:
         with zipfile.ZipFile(stream) as archive:
             for member in archive.infolist():
                 with archive.open(member) as packed:
-                    found, code = _member(packed.read(_HEADER_AT_MOST_BYTES))
-                if code == ExitCode.SECURITY:
-                    return f"has the member {member.filename[:80]!r}, which {found}", code
+                    found, fault_id = _member(packed.read(_HEADER_AT_MOST_BYTES))
+                if fault_id == "SC-01":
+                    return f"has the member {member.filename[:80]!r}, which {found}", fault_id
                 names.append(member.filename[:40])
     except Exception as error:  # zipfile meets a broken archive with any of half a dozen exception types
-        return f"is a NumPy archive (.npz) that is broken ({str(error)[:80]})", ExitCode.INPUT_REFUSED
+        return f"is a NumPy archive (.npz) that is broken ({str(error)[:80]})", "IN-25"
     return (
         f"is an archive of arrays ({', '.join(names[:5])}) without spacing, origin and direction",
-        ExitCode.INPUT_REFUSED,
+        "IN-25",
     )
 
 
-def _member(head: bytes) -> tuple[str, ExitCode]:
+def _member(head: bytes) -> tuple[str, str]:
     if head.startswith(MAGIC):
         return _array(io.BytesIO(head), len(head))
     if may_be_pickle(head):
-        return "is a pickle and runs code when it is loaded", ExitCode.SECURITY
-    return "", ExitCode.INPUT_REFUSED
+        return "is a pickle and runs code when it is loaded", "SC-01"
+    return "", "IN-25"
 
 
 def may_be_pickle(head: bytes) -> bool:

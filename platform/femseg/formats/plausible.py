@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.errors import ExitCode, Fault
+from femseg.errors import Fault
 from femseg.volumes.grid import VoxelGrid
 
 VOXELS_AT_MOST = 1 << 30  # 4 GiB as float32
@@ -34,9 +34,7 @@ def voxel_count_faults(shape: tuple[int, ...], file: str) -> list[Fault]:
     if count <= VOXELS_AT_MOST:
         return []
     problem = f"declares {' × '.join(map(str, shape))} = {count} voxels, at most {VOXELS_AT_MOST} are read"
-    return [
-        Fault(id="IN-24", file=file, problem=problem, fix="crop the volume to the legs", exit_code=ExitCode.RESOURCE)
-    ]
+    return [Fault(id="IN-24", file=file, problem=problem, fix="crop the volume to the legs")]
 
 
 def finite_faults(ct_hu_zyx: NDArray[np.float32], file: str) -> list[Fault]:

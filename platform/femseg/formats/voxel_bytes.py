@@ -13,7 +13,7 @@ from typing import BinaryIO, Literal, cast
 
 import numpy as np
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 
 Role = Literal["ct", "mask"]
 
@@ -51,7 +51,7 @@ class VoxelLayout:
 def torn(path: Path, problem: str) -> Refusal:
     """IN-16: the bytes are not those that were written."""
     fix = "copy the file again from its archive"
-    return Refusal(Fault(id="IN-16", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+    return Refusal(Fault(id="IN-16", file=str(path), problem=problem, fix=fix))
 
 
 def plain_chunks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -112,7 +112,7 @@ def ratio_faults(voxels: int, unpacked_bytes: int, packed_bytes: int, file: str,
         f"(at most {UNPACKED_RATIO_AT_MOST})"
     )
     fix = "make sure that the file is what its name says; store it unpacked, or in fewer bits, if so"
-    return [Fault(id="IN-24", file=file, problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)]
+    return [Fault(id="IN-24", file=file, problem=problem, fix=fix)]
 
 
 def check_ratio(layout: VoxelLayout, packed_bytes: int, path: Path, role: Role) -> None:

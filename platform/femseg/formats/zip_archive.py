@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import require_free_space
 from femseg.files.plain import is_folder, opened
 
@@ -195,7 +195,7 @@ def _size_faults(entries: Sequence[zipfile.ZipInfo], archive: Path) -> list[Faul
     else:
         return []
     fix = "unpack it yourself, if you trust where it comes from"
-    return [Fault(id="IN-24", file=str(archive), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)]
+    return [Fault(id="IN-24", file=str(archive), problem=problem, fix=fix)]
 
 
 def _unpack(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, file: str) -> None:
@@ -213,7 +213,7 @@ def _unpack(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, file: 
 
 def _dangerous(file: str, problem: str) -> Fault:
     fix = "ask whoever sent it for a ZIP of the study's files alone; nothing was unpacked"
-    return Fault(id="SC-07", file=file, problem=problem, fix=fix, exit_code=ExitCode.SECURITY)
+    return Fault(id="SC-07", file=file, problem=problem, fix=fix)
 
 
 def _not_read(file: str, problem: str, fix: str) -> Fault:
@@ -223,11 +223,9 @@ def _not_read(file: str, problem: str, fix: str) -> Fault:
 def _no_room(file: str) -> Fault:
     problem = "cannot be unpacked: the folder for temporary files is full"
     fix = "free space there, or name another folder by TMPDIR"
-    return Fault(id="PP-09", file=file, problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)
+    return Fault(id="PP-09", file=file, problem=problem, fix=fix)
 
 
 def _torn(file: str, problem: str) -> Fault:
     fix = "copy the archive again from where it comes from"
-    return Fault(
-        id="IN-16", file=file, problem=f"is no whole ZIP file: {problem}", fix=fix, exit_code=ExitCode.INTEGRITY
-    )
+    return Fault(id="IN-16", file=file, problem=f"is no whole ZIP file: {problem}", fix=fix)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from femseg.errors import ExitCode, Fault
+from femseg.errors import Fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,6 @@ class Decision:
                 file=name,
                 problem=f"{check.name}: {check.found}; expected {check.expected}",
                 fix=check.fix,
-                exit_code=ExitCode.GATE_REFUSED,
             )
             for check in self.failed
         ]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.manifest import read_case_ct
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.files.durable import read_json, write_json_durably
 from femseg.gate.decision import Check
 from femseg.gate.rules import PromotionRules
@@ -85,7 +85,7 @@ def main(package: Path, manifest: Path, split: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    with door():
+    with command_exit():
         main(*map(Path, sys.argv[1:]))
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.settings import read_whole
 
@@ -161,7 +161,6 @@ def best_by_validation(validation_dice: Mapping[str, float]) -> Candidate:
             file="models",
             problem=f"no model has a validation Dice between 0 and 1: {dict(validation_dice)}",
             fix="train again; nothing was registered",
-            exit_code=ExitCode.GATE_REFUSED,
         )
         raise Refusal(fault)
     best = max(usable, key=lambda mode: usable[mode])

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.networks.vnet import foreground_probability
 from femseg.settings import checked
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
@@ -133,7 +133,6 @@ def femur_probability(
                 file=name,
                 problem=f"the network gives {np.count_nonzero(~np.isfinite(probability))} non-finite probabilities",
                 fix="do not use this model; go back to the version before it",
-                exit_code=ExitCode.TRAINING_FAILED,
             )
         )
     return np.asarray(probability, dtype=np.float32)

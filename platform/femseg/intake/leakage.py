@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import open_plain
 from femseg.formats.volume_file import volume_stem
 from femseg.intake.result import CheckedStudy, Finding
@@ -43,7 +43,7 @@ def _is_fold(plain: Any) -> bool:
 
 def _refused(path: Path, problem: str) -> Refusal:
     fix = 'give nnU-Net\'s splits_final.json, or {"train": [names], "test": [names]}'
-    return Refusal(Fault(id="CFG-01", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+    return Refusal(Fault(id="CFG-01", file=str(path), problem=problem, fix=fix))
 
 
 def split_faults(studies: Iterable[CheckedStudy], folds: Sequence[Fold]) -> dict[str, list[Fault]]:

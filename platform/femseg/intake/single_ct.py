@@ -5,7 +5,7 @@ from pathlib import Path
 
 from femseg.cohorts.case import Case
 from femseg.cohorts.settings import CohortSettings
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import is_folder
 from femseg.formats.dicom.folder import files_below, holds_dicom
 from femseg.formats.source import Mend
@@ -34,7 +34,7 @@ def inspect_study(
     """
     if not os.path.lexists(path):
         fix = "give a DICOM folder, a volume file or a ZIP of either"
-        raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix))
     root = path if is_folder(path) else path.parent
     files = tuple(files_below(path)) if is_folder(path) else (path,)
     study = StudyFiles(name=path.name, location=path, folder=root, files=files)

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import open_plain
 from femseg.formats.volume_file import check_volume_file, volume_stem
 from femseg.layouts.adapter import PairedStudy, Pseudonym, StudyFiles, collected
@@ -41,7 +41,7 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
             f"is larger than {_BYTES_AT_MOST} bytes",
             "leave nothing in it but the description of the dataset",
         )
-        raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE))
+        raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix))
     try:
         document = json.loads(content, object_pairs_hook=without_twins)
     except (ValueError, RecursionError) as error:
@@ -100,7 +100,7 @@ def path_inside(folder: Path, key: str, text: object) -> Path:
     if plain.is_absolute() or ".." in plain.parts or "\0" in text or "\\" in text:
         problem = f"{key}: {json.dumps(text, ensure_ascii=False)} leads out of the dataset's folder"
         fix = 'write paths as "./imagesTr/case.nii.gz"'
-        raise Refusal(Fault(id="SC-08", file=str(folder / NAME), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="SC-08", file=str(folder / NAME), problem=problem, fix=fix))
     return folder / plain
 
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from femseg.cohorts.settings import CohortSettings, CohortSource
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import is_folder
 from femseg.formats.dicom.folder import files_below, holds_dicom
 from femseg.formats.zip_archive import is_archive
@@ -65,7 +65,7 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
         return [zipped_study(folder)]
     if not is_folder(folder):
         fix = "set cohort.folder to the folder of your studies"
-        raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix))
     with _looking_into(folder):
         found = ADAPTERS[settings.source].studies(folder)
         if settings.source in _ZIPPED and all(study.location != folder for study in found):

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
-from femseg.errors import ExitCode, Fault
+from femseg.errors import Fault
 from femseg.lineage.provenance import dvc_hashes
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -110,7 +110,6 @@ def broken_links(subject: str, links: Iterable[Link]) -> tuple[Fault, ...]:
             file=subject,
             problem=f"its lineage is broken at {f'{link.of}: ' if link.of else ''}{link.what}: {link.note}",
             fix="do not rely on it; make it again, or take it again from where it was made",
-            exit_code=ExitCode.INTEGRITY,
         )
         for link in links
         if link.state == "broken"

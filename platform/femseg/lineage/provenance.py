@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import femseg
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.settings import BadYaml, load_bounded
 
 _LOCKED_VALUES = 1_000_000  # a path has four; the demo's dvc.lock has a few thousand
@@ -46,7 +46,7 @@ def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
     except (BadYaml, OSError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
         problem = f"is not as DVC writes it ({printable(' '.join(str(error).split()))[:200]})"
         fix = "take it again from git (`git checkout dvc.lock`)"
-        fault = Fault(id="ST-02", file=str(lock_file), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
+        fault = Fault(id="ST-02", file=str(lock_file), problem=problem, fix=fix)
         raise Refusal(fault) from None
     return {path: known[path] for path in paths if path in known}
 
@@ -61,7 +61,7 @@ def code_sha256(packages: Sequence[str]) -> str:
     files = sorted(file for package in packages for file in (root / package).rglob("*.py"))
     if not files:
         problem, fix = "femseg's source is no longer there", "start the same command again"
-        raise Refusal(Fault(id="ST-02", file=str(root), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+        raise Refusal(Fault(id="ST-02", file=str(root), problem=problem, fix=fix))
     for file in files:
         digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import write_bytes_durably
 from femseg.metrics.definitions import METRICS
 from femseg.metrics.masks import Mask, MaskPair
@@ -185,5 +185,4 @@ def _scorecard_fault(path: Path, problem: str) -> Fault:
         file=str(path),
         problem=problem,
         fix="run the `evaluate` stage again (`dvc repro`), or `dvc pull`",
-        exit_code=ExitCode.INTEGRITY,
     )

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.files.durable import folder_written_durably, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.files.plain import open_plain
 from femseg.networks.code_carriers import refuse_code
@@ -89,7 +89,6 @@ def package_refusal(path: Path, problem: str) -> Refusal:
             file=printable(path),
             problem=problem,
             fix="take the package again from where it was written or registered",
-            exit_code=ExitCode.INTEGRITY,
         )
     )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.files.durable import read_json, sha256_of_json, write_json_durably
 from femseg.search.halving import SearchSettings, first_trials
 from femseg.settings import as_plain
@@ -119,7 +119,6 @@ def _torn(record: Path) -> Fault:
         file=str(record),
         problem="is torn, and no trial of these settings is here: which search was begun cannot be told",
         fix="give the settings back with which it was begun, or remove this file to start anew",
-        exit_code=ExitCode.INTEGRITY,
     )
 
 
@@ -129,7 +128,6 @@ def _other_space(folder: Path, there: Space, now: Space) -> Fault:
         file=str(folder),
         problem=f"a search was begun here and has not ended, of another space ({'; '.join(changes(there, now))})",
         fix="give the settings back to go on, or start anew: change search.name, or remove this folder",
-        exit_code=ExitCode.USAGE,
     )
 
 
@@ -150,5 +148,5 @@ def found_rate(best: Path, input_mode: str) -> float | None:
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
         problem = f"holds the learning rate {printable(repr(rate))[:80]}, expected a number above 0"
         fix = "run the stage that writes it again (`dvc repro search`), or `dvc pull`"
-        raise Refusal(Fault(id="ST-02", file=str(best), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+        raise Refusal(Fault(id="ST-02", file=str(best), problem=problem, fix=fix))
     return float(rate)

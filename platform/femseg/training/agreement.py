@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import distributed, nn
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 
 
 def number_of_ranks() -> int:
@@ -49,6 +49,5 @@ def raised_together(own: Refusal | None, device: torch.device) -> None:
                 file="another worker",
                 problem="refused to go on",
                 fix="see that worker's message",
-                exit_code=ExitCode.TRAINING_FAILED,
             )
         )

@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
+from femseg.faults import ExitCode
 from femseg.files.durable import (
     read_json,
     refuse_if_unwritable,
@@ -84,9 +85,7 @@ def read_checkpoint(folder: Path, iteration: int) -> Checkpoint:
     except pickle.UnpicklingError:
         problem = "holds more than tensors and plain values: a pickle that would run code; it was not loaded"
         fix = "do not load it anywhere; remove the run folder, and find out who wrote there"
-        raise Refusal(
-            Fault(id="SC-01", file=str(file), problem=problem, fix=fix, exit_code=ExitCode.SECURITY)
-        ) from None
+        raise Refusal(Fault(id="SC-01", file=str(file), problem=problem, fix=fix)) from None
     except (RuntimeError, ValueError, EOFError) as error:
         words = " ".join(str(error).split())[:200]
         raise Refusal(_torn(file, f"cannot be read though its hash holds ({printable(words)})")) from None
@@ -194,7 +193,7 @@ def _free_name(torn: Path) -> Path:
 
 def _torn(path: Path, problem: str) -> Fault:
     fix = "restore the run folder from a copy, or remove it to start this training anew"
-    return Fault(id="TR-03", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)
+    return Fault(id="TR-03", file=str(path), problem=problem, fix=fix)
 
 
 # When a checkpoint is due.

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.training.checkpoint import Checkpoint, committed_content, committed_iterations
 
 
@@ -28,7 +28,6 @@ def refuse_other_run(checkpoint: Checkpoint, fingerprint: dict[str, Any], folder
                 file=str(folder),
                 problem=f"holds checkpoints of another run ({'; '.join(differing)})",
                 fix="use the settings and data that it was started with, or another run folder",
-                exit_code=ExitCode.USAGE,
             )
         )
 

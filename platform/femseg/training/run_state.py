@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from torch.optim import Optimizer
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.networks.vnet import VNet
 from femseg.training.agreement import raised_together, summed_over_ranks
 from femseg.training.checkpoint import (
@@ -105,6 +105,5 @@ def _disk_full(error: Refusal, folder: Path, iteration: int, say: Callable[[str]
             file=error.faults[0].file,
             problem=f"the checkpoint of iteration {iteration} {error.faults[0].problem}; {kept}",
             fix="free space, then run the same command again to go on",
-            exit_code=ExitCode.RESUMABLE,
         )
     )

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.networks.vnet import VNetSettings
 from femseg.training.losses import DiceDenominator
 
@@ -171,6 +171,5 @@ def refuse_other_shares(network: VNetSettings, train: TrainSettings, world_size:
                 problem=f"batch statistics and dropout see a worker's share as a whole: a run with train.workers "
                 f"{train.workers} cannot go on with {world_size}",
                 fix="give it that many workers, or set network.normalisation to instance and network.dropout to 0",
-                exit_code=ExitCode.USAGE,
             )
         )

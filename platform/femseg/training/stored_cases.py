@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.store import ArrayStore
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +36,6 @@ class StoredCases:
                     file=str(masks.folder),
                     problem=f"mask and input of {case_id} lie on different network grids",
                     fix="run `dvc repro` so that arrays and masks are made from the same settings",
-                    exit_code=ExitCode.INTEGRITY,
                 )
                 raise Refusal(fault)
         return stores

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.utils import get_total_norm
 from torch.optim import Adam, AdamW, Optimizer
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.networks.vnet import VNet, foreground_probability
 from femseg.training.agreement import (
     any_rank,
@@ -168,7 +168,6 @@ def _not_finite(batch: Batch, loss: float, norm: float, in_a_row: int) -> Refusa
             problem=f"Dice loss {loss} and gradient norm {norm} for cases {', '.join(batch.case_ids)}; "
             f"{in_a_row} steps in a row were not finite and none of them touched the weights",
             fix="check these cases with `femseg check`, or lower train.learning_rate",
-            exit_code=ExitCode.TRAINING_FAILED,
         )
     )
 
@@ -371,7 +370,7 @@ def _result(run: Run, network: VNet, folder: Path, *, already_complete: bool) ->
     if not run.best_iteration:
         problem = f"no validation in {run.iteration} iterations gave a finite Dice"
         fix = "lower train.learning_rate, or check the validation cases with `femseg check`"
-        raise Refusal(Fault(id="TR-09", file=str(folder), problem=problem, fix=fix, exit_code=ExitCode.TRAINING_FAILED))
+        raise Refusal(Fault(id="TR-09", file=str(folder), problem=problem, fix=fix))
     network.load_state_dict(run.best_weights)
     return FitResult(
         validation_dice=run.best_dice,
@@ -389,7 +388,6 @@ def _stopped(folder: Path, iteration: int) -> Refusal:
             file=str(checkpoint_folder(folder, iteration)),
             problem=f"training was asked to stop and is saved as of iteration {iteration}",
             fix="run the same command again to go on",
-            exit_code=ExitCode.RESUMABLE,
         )
     )
 
@@ -408,6 +406,5 @@ def _memory_refused(optimisation: OptimisationSettings, around: Surroundings) ->
                 file=str(around.device),
                 problem=f"out of GPU memory with {share} samples at a time on this GPU, peak {peak_gib:.1f} GiB",
                 fix="raise gradient_accumulation, set precision to bfloat16, or set activation_checkpointing",
-                exit_code=ExitCode.RESOURCE,
             )
         ) from error

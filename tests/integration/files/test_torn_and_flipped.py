@@ -10,7 +10,8 @@ import torch
 from damage import cuts, files_below, flips
 
 from femseg.cohorts.store import ArrayStore, write_array, write_index
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.checkpoint import newest_good_checkpoint, read_checkpoint, write_checkpoint

@@ -15,7 +15,8 @@ from study_maker import SHAPE_ZYX, assert_one_line_refusal, ct_hu, ct_slices, fe
 
 from femseg.cohorts.manifest import read_case_mask
 from femseg.cohorts.settings import CohortSettings
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.formats.dicom.ct_planes import check_unmended
 from femseg.formats.source import CheckedVolume
 from femseg.intake.check import check_cohort

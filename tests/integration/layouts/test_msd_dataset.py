@@ -10,7 +10,8 @@ from study_maker import assert_one_line_refusal
 
 from femseg.cohorts.manifest import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings, StructureNames
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.intake.check import check_cohort
 from femseg.intake.result import CheckedCohort
 from femseg.layouts.detect import detected_source

@@ -11,7 +11,8 @@ from study_maker import ORIGIN_XYZ, SPACING_ZYX, assert_one_line_refusal, write_
 
 from femseg.cohorts.manifest import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings, LabelMap, StructureNames
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.intake.check import check_cohort
 from femseg.intake.result import CheckedCohort
 from femseg.layouts.detect import detected_source

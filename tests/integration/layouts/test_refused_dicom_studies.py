@@ -12,7 +12,8 @@ from specimens.dicom_geometry import without_middle
 from study_maker import assert_one_line_refusal, ct_slices, femur_mask, write_dicom_study, write_nifti, write_series
 
 from femseg.cohorts.settings import CohortSettings, LabelMap
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.intake.check import check_cohort
 from femseg.intake.result import CheckedCohort
 

@@ -11,7 +11,8 @@ from study_maker import SPACING_ZYX, assert_one_line_refusal, ct_hu, femur_mask,
 
 from femseg.cohorts.manifest import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings, LabelMap
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.intake.check import check_cohort
 from femseg.intake.result import CheckedCohort
 from femseg.intake.single_ct import inspect_study

@@ -13,7 +13,8 @@ from study_maker import assert_one_line_refusal, ct_hu, femur_mask, write_dicom_
 
 from femseg.cohorts.manifest import Manifest, read_case_ct, read_case_mask, read_manifest, write_manifest
 from femseg.cohorts.settings import CohortSettings, CohortSource
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.intake.check import check_cohort
 from femseg.intake.cost import LIBRARIES_BYTES, check_memory_bytes
 from femseg.intake.result import CheckedCohort

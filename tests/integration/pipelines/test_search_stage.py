@@ -10,7 +10,8 @@ from tiny_model import TINY_NETWORK
 from tiny_store import write_tiny_store
 
 from femseg.cohorts.case_lines import write_case_lines
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.lock import claimed
 from femseg.search.halving import SearchSettings
 from femseg.search.record import begin, end

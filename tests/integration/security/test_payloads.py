@@ -17,7 +17,8 @@ from tiny_registry import write_cohort
 from typer.testing import CliRunner
 
 from femseg.cli.main import app
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_durably
 from femseg.lineage.provenance import dvc_hashes
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, record_beside, write_record

@@ -15,7 +15,8 @@ import torch._dynamo  # DDP imports it at its first use: here once for all forks
 from torch import distributed
 from torch.nn.parallel import DistributedDataParallel
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
 from femseg.training.surroundings import Surroundings

@@ -11,7 +11,8 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file
 from femseg.formats import writing as mask_writing
 from femseg.formats.writing import SUFFIXES, write_mask

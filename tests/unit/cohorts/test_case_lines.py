@@ -6,7 +6,8 @@ from hashlib import sha256
 import pytest
 
 from femseg.cohorts.case_lines import CaseLines, write_case_lines
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file
 
 HEAD = {"format": 2, "kind": "raw"}

@@ -6,7 +6,8 @@ import stat
 import pytest
 
 from femseg.cohorts.case import case_id, cohort_key, patient_id
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import written_durably
 
 

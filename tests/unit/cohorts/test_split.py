@@ -4,7 +4,8 @@ import pytest
 
 from femseg.cohorts.case import Case, Source
 from femseg.cohorts.split import Split, SplitSettings, folds, read_split, split_by_patient, write_split
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.settings import checked
 from femseg.volumes.grid import VoxelGrid
 

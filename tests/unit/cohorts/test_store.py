@@ -8,7 +8,8 @@ import pytest
 
 from femseg.cohorts.case_lines import write_case_lines
 from femseg.cohorts.store import INDEX_NAME, ArrayStore, bytes_needed, write_array, write_index
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import require_free_space
 from femseg.volumes.grid import VoxelGrid
 from femseg.volumes.network_input import InputRecipe

@@ -3,7 +3,8 @@
 import pytest
 
 from femseg.comparison.repeats import read_input_modes
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 
 
 def params(folder, modes: str):

@@ -11,7 +11,7 @@ from documentation import PAGES, ROOT
 from femseg.cohorts.settings import ArraySettings, CohortSettings
 from femseg.cohorts.split import SplitSettings
 from femseg.comparison.repeats import CompareSettings, RepeatSettings
-from femseg.errors import ExitCode
+from femseg.faults import ExitCode
 from femseg.gate.rules import PromotionRules
 from femseg.metrics.definitions import METRICS
 from femseg.networks.vnet import VNetSettings

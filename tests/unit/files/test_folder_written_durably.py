@@ -2,7 +2,8 @@ import errno
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import folder_written_durably, write_bytes_durably
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import (
     folder_written_durably,
     require_writable,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.lock import claimed_by
 
 HOLD = """

@@ -6,7 +6,8 @@ import sys
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.lock import claimed
 
 HOLD = """

@@ -11,7 +11,8 @@ import pytest
 from study_maker import ct_hu, write_volume_study
 
 from femseg.cohorts.settings import CohortSettings
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.intake.check import check_cohort
 from femseg.intake.single_ct import inspect_study
 

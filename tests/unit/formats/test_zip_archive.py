@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from study_maker import assert_one_line_refusal
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.formats.zip_archive import any_file, archive_stem, is_archive, unpacked, unpacked_sizes
 
 

@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from audit_entries import audit_entry, audit_story
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.gate.audit import BEGINNING, Holders, parse, standing
 
 LINES = [entry.line() for entry in audit_story()]

@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.gate.rules import best_by_validation
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.gate.rules import PromotionRules, read_rules
 from femseg.settings import as_plain
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.inference.segment import femur_probability, segment
 from femseg.settings import as_plain
 from femseg.volumes.grid import CtVolume, VoxelGrid

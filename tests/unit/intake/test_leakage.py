@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.intake.leakage import read_split_file, split_faults, split_findings
 from femseg.intake.result import CheckedStudy
 from femseg.volumes.grid import VoxelGrid

@@ -3,7 +3,8 @@
 import pytest
 
 from femseg.cohorts.settings import CohortSettings, LabelMap, StructureNames
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.layouts.structures import label_map
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 from tiny_model import write_tiny_package
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file
 from femseg.formats.source import HashedFile, Source
 from femseg.lineage.output_links import files_of, outputs_of

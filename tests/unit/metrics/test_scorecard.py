@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scores import case_score
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import read_scores, score, summary, write_scores
 

@@ -4,7 +4,8 @@ import random
 import pytest
 import torch
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_durably
 from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet, VNetSettings

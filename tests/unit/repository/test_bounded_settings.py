@@ -8,7 +8,8 @@ import pytest
 import yaml
 from bombs import yaml_of_merges, yaml_of_nine_to_the_twelfth, yaml_of_ten_megabytes
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.settings import SECTIONS, BadYaml, checked, load_bounded, read_section
 
 ROOT = Path(__file__).parents[3]

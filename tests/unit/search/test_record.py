@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from damage import cuts, flips
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.search.halving import SearchSettings
 from femseg.search.record import begin, changes, end, search_space
 

@@ -6,7 +6,8 @@ import shutil
 import pytest
 import torch
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.training.checkpoint import (
     checkpoint_folder,
     discard_old_checkpoints,

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.batches import Batch
 from femseg.training.settings import OptimisationSettings

@@ -1,6 +1,7 @@
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.training.checkpoint import newest_good_checkpoint, write_checkpoint
 from femseg.training.run_identity import nearest_other_run, refuse_other_run
 

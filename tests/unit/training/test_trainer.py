@@ -8,7 +8,8 @@ import pytest
 import torch
 from tiny_store import SPLIT, write_tiny_store
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.lock import claimed_by
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import StoredCases

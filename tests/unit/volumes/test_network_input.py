@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.settings import as_plain, checked
 from femseg.volumes.gradient import gradient_magnitude
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.plain import opened
 from femseg.formats.voxel_bytes import UNPACKED_RATIO_AT_MOST
 
@@ -68,7 +68,7 @@ def _inflated(path: Path, stream: BinaryIO) -> Iterator[bytes]:
         if found > at_most:
             problem = f"unpacks to more than {at_most >> 20} MiB from its first {taken} deflated bytes"
             fix = "make sure that the file is what its name says; store it without deflation, if so"
-            raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE))
+            raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix))
         crc = zlib.crc32(chunk, crc)
         yield chunk
     trailer = struct.pack("<II", crc, found)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.formats.dicom.deflated import dicom_stream
 from femseg.formats.dicom.elements import numbers, short_of, text_of
 from femseg.formats.dicom.frame_pixels import stored_frames
@@ -69,7 +69,7 @@ def read_object(path: Path, *, header_bytes: int = -1, bytes_at_most: int = HEAD
     if length > bytes_at_most or items > ITEMS_AT_MOST:
         problem = f"describes itself in {length} bytes and {items} items, at most {bytes_at_most} and {ITEMS_AT_MOST}"
         fix = "export the femur alone, or split the object"
-        fault = Fault(id="IN-24", file=str(path), problem=f"{problem} are read", fix=fix, exit_code=ExitCode.RESOURCE)
+        fault = Fault(id="IN-24", file=str(path), problem=f"{problem} are read", fix=fix)
         raise Refusal(fault)
     try:
         with warnings.catch_warnings():

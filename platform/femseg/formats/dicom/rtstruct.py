@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.formats.dicom.ct_planes import (
     RESAMPLED_TOGETHER,
     CtPlanes,
@@ -214,7 +214,7 @@ def _images(contour: Dataset) -> frozenset[str]:
 def _too_many(path: Path, found: str, read: str) -> Fault:
     problem = f"has {found} of contours and more, at most {read} are read"
     fix = "export the femur alone, with fewer points"
-    return Fault(id="IN-24", file=str(path), problem=problem, fix=fix, exit_code=ExitCode.RESOURCE)
+    return Fault(id="IN-24", file=str(path), problem=problem, fix=fix)
 
 
 def check_structure_set(

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 
 _ANSWER_WITHIN_S = 5.0
 _SECONDS_BETWEEN_LOOKS = 2.0
@@ -39,7 +40,6 @@ def _lost(address: str, error: OSError) -> Refusal:
             file="RAY_ADDRESS",
             problem=f"the head of the cluster at {address} has not answered for {_SILENT_S:.0f} s: {error}",
             fix="start the cluster again, then run the same command: it goes on from the last checkpoint",
-            exit_code=ExitCode.SERVICE_DOWN,
         )
     )
 

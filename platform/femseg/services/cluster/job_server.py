@@ -10,7 +10,7 @@ from urllib.request import ProxyHandler, Request, build_opener
 
 from packaging.requirements import Requirement
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 
 _ANSWER_WITHIN_S = 10.0
 
@@ -85,6 +85,5 @@ def require_job_server(package: str = "ray", extra: str = "default") -> None:
             file=package,
             problem=f"its job server needs packages that are not installed: {', '.join(sorted(missing))}",
             fix=f"pip install '{package}[{extra}]=={version(package)}'",
-            exit_code=ExitCode.SERVICE_DOWN,
         )
         raise Refusal(fault)

@@ -15,7 +15,7 @@ from pathlib import Path
 from ray._private.node import Node
 from ray._private.parameter import RayParams
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.services.cluster.job_server import NodeStatus, answers, living_nodes, require_job_server, running_jobs
 from femseg.services.cluster.processes import MARK, ClusterPlace, ClusterRecord, boot_id, end, leader, processes_of
 
@@ -53,7 +53,7 @@ class ClusterStatus:
 
 def _down_fault(problem: str, fix: str) -> Refusal:
     return Refusal(
-        Fault(id="CL-06", file="cluster", problem=problem, fix=fix, exit_code=ExitCode.SERVICE_DOWN),
+        Fault(id="CL-06", file="cluster", problem=problem, fix=fix),
     )
 
 
@@ -72,7 +72,6 @@ def _refuse_unsafe(wish: ClusterWish) -> None:
             file="--dashboard-host",
             problem=f"{wish.dashboard_host} is reached from other machines, and without a token each may run code here",
             fix="leave out --no-token, or listen on 127.0.0.1",
-            exit_code=ExitCode.SECURITY,
         )
         raise Refusal(fault)
 

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.progress import progress
 from femseg.services.cluster.session import require_resources
 
@@ -29,7 +29,6 @@ def _crash(name: str, error: RayError) -> Refusal:
             file=name,
             problem=f"its worker died ({type(error).__name__}: {str(error).splitlines()[0]})",
             fix="give each case more memory (fewer cases at once) and run the stage again",
-            exit_code=ExitCode.RESOURCE,
         )
     )
 

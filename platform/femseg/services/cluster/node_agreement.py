@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.lineage.provenance import code_sha256
 
 _PACKAGES = ("femseg", "ray", "torch", "numpy", "mlflow")
@@ -66,7 +66,6 @@ def require_agreement(*, what: str) -> None:
             file=what,
             problem=f"{name} differs: " + ", ".join(f"{node} has {has}" for node, has in sorted(row.items())),
             fix="install the same on every node, or submit with --working-dir so that all run the same code",
-            exit_code=ExitCode.USAGE,
         )
         for name, row in differences(found).items()
     ]

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import read_json, write_json_durably
 from femseg.settings import as_plain
 
@@ -208,7 +208,6 @@ class ClusterPlace:
                 file=str(self.folder),
                 problem=f"owner {found.st_uid}, mode {stat.S_IMODE(found.st_mode):o}; expected {os.getuid()} and 700",
                 fix="`chmod 700` it if it is yours, or set XDG_STATE_HOME to a folder that is",
-                exit_code=ExitCode.SECURITY,
             )
             raise Refusal(fault)
         with (self.folder / "lock").open("w") as lock:

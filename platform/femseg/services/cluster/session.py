@@ -11,7 +11,7 @@ from functools import partial
 import ray
 from ray._private import services
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.services.cluster.head_watch import head_watched, place_of, unanswered
 
 
@@ -30,7 +30,6 @@ def _require_answer(address: str) -> None:
             file="RAY_ADDRESS",
             problem=f"no Ray cluster answers at {address}: {error}",
             fix="start one (`femseg cluster up`), or `unset RAY_ADDRESS` for a private session",
-            exit_code=ExitCode.SERVICE_DOWN,
         )
         raise Refusal(fault)
 
@@ -115,6 +114,5 @@ def require_resources(*, what: str, cpus: float = 1, gpus: float = 0, memory_byt
                 file=what,
                 problem=f"asks for {asked / scale:.3g} {unit}, the cluster has {present.get(kind, 0.0) / scale:.3g}",
                 fix="lower the number of workers, or use a larger cluster",
-                exit_code=ExitCode.RESOURCE,
             )
             raise Refusal(fault)

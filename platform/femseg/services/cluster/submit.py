@@ -17,7 +17,8 @@ from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.services.cluster.job_server import require_job_server
 
 RUNTIME_ENV, IN_PROJECT = Path("ray-runtime-env.yaml"), Path("docker/in-project.sh")
@@ -34,12 +35,12 @@ def _client() -> JobSubmissionClient:
     try:
         return JobSubmissionClient()
     except AuthenticationError as error:
-        problem, code, fault_id = f"takes no requests of yours: {_words(error)}", ExitCode.SECURITY, "CL-08"
+        problem, fault_id = f"takes no requests of yours: {_words(error)}", "CL-08"
         fix = 'get the token\'s path from whoever runs the cluster; for your own: eval "$(femseg cluster up)"'
     except (ConnectionError, RuntimeError, ValueError) as error:
-        problem, code, fault_id = f"no job server answers: {_words(error)}", ExitCode.SERVICE_DOWN, "CL-06"
+        problem, fault_id = f"no job server answers: {_words(error)}", "CL-06"
         fix = 'start a cluster: eval "$(femseg cluster up)", or set RAY_API_SERVER_ADDRESS'
-    raise Refusal(Fault(id=fault_id, file="cluster", problem=problem, fix=fix, exit_code=code))
+    raise Refusal(Fault(id=fault_id, file="cluster", problem=problem, fix=fix))
 
 
 def _words(error: Exception) -> str:
@@ -50,7 +51,7 @@ def _runtime_env() -> dict[str, Any]:
     """What goes along: the code and settings of this folder. Raises: Refusal CFG-01 (exit 2) outside of a project."""
     if not RUNTIME_ENV.exists():
         problem, fix = f"there is no {RUNTIME_ENV} in {Path.cwd()}", "go to the project's folder"
-        raise Refusal(Fault(id="CFG-01", file="submit", problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="CFG-01", file="submit", problem=problem, fix=fix))
     return {**yaml.safe_load(RUNTIME_ENV.read_text(encoding="utf-8")), "working_dir": "."}
 
 
@@ -121,7 +122,7 @@ def _stop(client: JobSubmissionClient, job_id: str) -> None:
 def _lost(job_id: str, error: Exception) -> Refusal:
     problem = f"the job server has said nothing of job {job_id} for {_SILENT_S:.0f} s: {_words(error)}"
     fix = "if the head is lost, start the cluster again; the same command then goes on from the last checkpoint"
-    return Refusal(Fault(id="CL-06", file="cluster", problem=problem, fix=fix, exit_code=ExitCode.SERVICE_DOWN))
+    return Refusal(Fault(id="CL-06", file="cluster", problem=problem, fix=fix))
 
 
 def exit_code_of(found: JobDetails) -> int:
@@ -145,7 +146,7 @@ def submitted(command: Sequence[str], *, folder: Path | None) -> int:
         job_id = client.submit_job(entrypoint=shlex.join(words), runtime_env=runtime_env)
     except (OSError, RuntimeError) as error:
         problem, fix = f"the job server does not take the job: {_words(error)}", "mend that, and submit it again"
-        fault = Fault(id="CL-06", file="cluster", problem=problem, fix=fix, exit_code=ExitCode.SERVICE_DOWN)
+        fault = Fault(id="CL-06", file="cluster", problem=problem, fix=fix)
         raise Refusal(fault) from error
     print(f"job {job_id}; `ray job stop {job_id}` stops it", flush=True)
     found = asyncio.run(_follow(client, job_id))

@@ -10,7 +10,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 
 _ANSWER_WITHIN_S = 60.0
 _SECONDS_BETWEEN_PROGRESS = 0.5
@@ -200,6 +200,5 @@ def stopped_before_start(what: str, run_folder: str) -> Refusal:
             file=run_folder,
             problem=f"{what} was asked to stop before its workers had started; earlier checkpoints are as they were",
             fix="run the same command again to go on",
-            exit_code=ExitCode.RESUMABLE,
         )
     )

@@ -24,7 +24,8 @@ from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.progress import Advance, progress
 from femseg.services.cluster.head_watch import SilenceWatch
 from femseg.services.cluster.node_agreement import require_agreement
@@ -237,7 +238,6 @@ def _retries_spent(error: BaseException, verdict: Verdict, job: TrainingJob) -> 
             file=job.run_folder,
             problem=f"training failed after {RETRIES} retries ({words}); {kept}",
             fix=f"mend what the first worker says, then go on with: {command}",
-            exit_code=ExitCode.TRAINING_FAILED,
         )
     )
 

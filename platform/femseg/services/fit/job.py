@@ -12,7 +12,7 @@ import torch
 from femseg.cohorts.manifest import Manifest, read_manifest
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.files.lock import claimed
 from femseg.lineage.provenance import code_sha256
@@ -120,7 +120,7 @@ def _refuse_what_does_not_fit(
         share_of_rank(optimisation.batch_size, rank=0, world_size=train.workers)
     except ValueError as error:
         fix = "change one of these settings in params.yaml"
-        fault = Fault(id="CFG-02", file="params.yaml", problem=str(error), fix=fix, exit_code=ExitCode.USAGE)
+        fault = Fault(id="CFG-02", file="params.yaml", problem=str(error), fix=fix)
         raise Refusal(fault) from None
 
 
@@ -302,7 +302,6 @@ def learning_rate(settings: TrainSettings, input_mode: str) -> float:
             file="params.yaml",
             problem=f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'",
             fix="set search.enabled to true, or give train.learning_rate a number",
-            exit_code=ExitCode.USAGE,
         )
         raise Refusal(fault)
     return found
@@ -317,7 +316,6 @@ def refuse_one_sided(manifest: Manifest) -> None:
             file="params.yaml",
             problem=f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone",
             fix="set it to false, or cohort.femur to all",
-            exit_code=ExitCode.USAGE,
         )
         raise Refusal(fault)
 

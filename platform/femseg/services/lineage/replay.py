@@ -12,7 +12,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import read_json
 from femseg.lineage.data_links import code_links, data_links
 from femseg.lineage.materials import broken_links, shortened
@@ -64,7 +64,7 @@ class Replay:
         problem = f"{len(differ)} of {len(self.cases)} masks are not those that were evaluated then"
         versions = "; ".join(f"{name} {then}, now {now}" for name, (then, now) in self.other_software.items())
         fix = f"replay with the software of that time ({versions})" if versions else "find out before relying on it"
-        return (Fault(id="LN-04", file=self.uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY),)
+        return (Fault(id="LN-04", file=self.uri, problem=problem, fix=fix),)
 
     def as_plain(self) -> dict[str, Any]:
         """For `--json`."""
@@ -124,7 +124,7 @@ def _workplace(into: Path | None) -> Iterator[Path]:
         return
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
         fix = "name a new or empty folder"
-        raise Refusal(Fault(id="CFG-01", file=str(into), problem="is not empty", fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="CFG-01", file=str(into), problem="is not empty", fix=fix))
     into.mkdir(parents=True, exist_ok=True)
     yield into
 
@@ -174,4 +174,4 @@ def _other_software(package: ModelPackage) -> dict[str, tuple[str, str]]:
 
 def _missing(uri: str, problem: str) -> Refusal:
     fix = "run `dvc repro evaluate` and `make register` again, then replay"
-    return Refusal(Fault(id="LN-03", file=uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+    return Refusal(Fault(id="LN-03", file=uri, problem=problem, fix=fix))

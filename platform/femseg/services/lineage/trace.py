@@ -10,7 +10,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.files.durable import sha256_of_file
 from femseg.lineage.data_links import code_links, data_links
 from femseg.lineage.materials import Link, Materials, broken_links, shortened
@@ -169,7 +169,7 @@ def required_version(text: str) -> str:
     uri = version_uri(text)
     if uri is None:
         problem, fix = "is no registered version", f"give a number, an alias or models:/{MODEL_NAME}/NUMBER"
-        raise Refusal(Fault(id="CFG-01", file=printable(text), problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="CFG-01", file=printable(text), problem=problem, fix=fix))
     return uri
 
 
@@ -195,20 +195,18 @@ def trace(subject: str, *, repository: Path = Path(), below: Path = Path()) -> T
     uri = version_uri(subject)
     if uri is None:
         fix = f"give a file or folder that femseg wrote, or a version such as 3 or models:/{MODEL_NAME}@challenger"
-        raise Refusal(
-            Fault(id="CFG-01", file=name, problem="no such file or version", fix=fix, exit_code=ExitCode.USAGE)
-        )
+        raise Refusal(Fault(id="CFG-01", file=name, problem="no such file or version", fix=fix))
     registry = required_registry(uri)
     return _trace_package(name, load_registered(registry.client, uri), registry, materials, below)
 
 
 def required_registry(subject: str) -> Registry:
-    """The tracking store. Raises: Refusal RG-07 (exit 2) where there is none."""
+    """The tracking store. Raises: Refusal RG-12 (exit 2) where there is none."""
     registry = registry_at_hand()
     if registry is None:
         fix = "set MLFLOW_TRACKING_URI, or run from the repository's root"
         problem = "there is no tracking store here"
-        raise Refusal(Fault(id="RG-07", file=subject, problem=problem, fix=fix, exit_code=ExitCode.USAGE))
+        raise Refusal(Fault(id="RG-12", file=subject, problem=problem, fix=fix))
     return registry
 
 
@@ -246,7 +244,7 @@ def _output_links(path: Path, registry: Registry | None, materials: Materials) -
     if found is None:
         fix = "ask whoever made it; masks and reports that femseg writes have their lineage beside them"
         problem = "nothing beside it says where it comes from"
-        raise Refusal(Fault(id="LN-02", file=printable(path), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+        raise Refusal(Fault(id="LN-02", file=printable(path), problem=problem, fix=fix))
     place, wanted = found[0], None if path.is_dir() else path
     record = read_record(place)
     links = [*file_links(place, record, wanted), *evaluation_links(record, materials.root)]

@@ -13,7 +13,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from femseg.cohorts.manifest import cohort_root, read_manifest
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.lineage.data_links import COHORT, MASKS, SPLIT, arrays_of
 from femseg.lineage.materials import Materials, is_inside
 from femseg.lineage.replayed import GRID_FOLDERS
@@ -78,15 +78,15 @@ def _require_inside(path: str, md5: str, materials: Materials) -> None:
         names = [str(entry["relpath"]) for entry in json.loads(materials.in_cache(md5) or b"")]
     except (ValueError, TypeError, KeyError, RecursionError):
         problem = "DVC's listing of this folder is missing, altered, or none"
-        raise _refused("LN-03", path, problem, ExitCode.INTEGRITY) from None
+        raise _refused("LN-03", path, problem) from None
     if outside := [name for name in names if not is_inside(name)]:
         problem = f"DVC's listing of this folder names a file outside of it: {printable(outside[0])[:100]}"
-        raise _refused("SC-08", path, problem, ExitCode.USAGE)
+        raise _refused("SC-08", path, problem)
 
 
-def _refused(fault_id: str, path: str, problem: str, code: ExitCode) -> Refusal:
+def _refused(fault_id: str, path: str, problem: str) -> Refusal:
     fix = "do not check it out; find out who wrote it (`dvc pull` of the right data brings another one)"
-    return Refusal(Fault(id=fault_id, file=path, problem=problem, fix=fix, exit_code=code))
+    return Refusal(Fault(id=fault_id, file=path, problem=problem, fix=fix))
 
 
 def bring_package(scratch: Path, package: Path, input_mode: str) -> None:
@@ -168,4 +168,4 @@ def _run(words: Sequence[str], folder: Path, **environment: str) -> None:
         called = " ".join(words[:3] if words[0] == sys.executable else words[:2]).replace(sys.executable, "python")
         problem = f"`{called}` ended with {done.returncode}: {printable(said[-1])[:300] if said else 'it said nothing'}"
         fix = "bring what is missing (`git fetch`, `dvc pull`), then replay again"
-        raise Refusal(Fault(id="LN-03", file=str(folder), problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+        raise Refusal(Fault(id="LN-03", file=str(folder), problem=problem, fix=fix))

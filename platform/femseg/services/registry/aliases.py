@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.gate.audit import Action, Entry, Holders, allowed_package, standing
 from femseg.gate.decision import Decision
 from femseg.services.registry.audit_log import AuditLog, audit_log, describe, now, who
@@ -186,13 +186,13 @@ def _way_back(client: MlflowClient, hand: GateHand) -> tuple[Holders, str]:
 
 
 def _require_judged(client: MlflowClient, version: int, allowed: str | None) -> None:
-    """Raises: Refusal RG-07 if a version is gone (exit 2), not intact, or holds another package than was judged (4)."""
+    """Raises: Refusal RG-12 if a version is gone, RG-07 if it is not intact, or not the package that was judged."""
     uri = f"models:/{MODEL_NAME}/{version}"
     found = verify_registered(client, uri)
     if found != allowed:
         problem = f"holds the package {found[:12]}, the gate allowed {str(allowed)[:12]}"
         fix = "find out who changed it, then promote another version"
-        raise Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY))
+        raise Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix))
 
 
 def remove(client: MlflowClient, version: int) -> None:
@@ -241,4 +241,4 @@ def _who_is_what(holders: Holders) -> str:
 
 
 def _fault(fault_id: str, file: str, problem: str, fix: str) -> Fault:
-    return Fault(id=fault_id, file=file, problem=problem, fix=fix, exit_code=ExitCode.GATE_REFUSED)
+    return Fault(id=fault_id, file=file, problem=problem, fix=fix)

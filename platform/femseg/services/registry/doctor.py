@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.gate.audit import Entry, Standing, allowed_package, standing
 from femseg.networks.package import ModelPackage
 from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, gate_hand, moved_by_hand
@@ -71,7 +71,7 @@ def _allowed(said: Standing) -> set[int | None]:
 
 
 def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
-    """RG-06: an alias without a version. RG-07: a version whose package is not intact."""
+    """RG-11: an alias without a version. RG-07: a version whose package is not intact."""
     version = alias_holder(client, alias)
     if version is None:
         return []
@@ -80,10 +80,10 @@ def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
         load_registered(client, uri)
     except Refusal as refusal:
         first = refusal.faults[0]
-        if first.exit_code == ExitCode.USAGE:
+        if first.id == "RG-12":
             problem = f"points at version {version}, which cannot be loaded: {first.problem}"
             fix = "`femseg rollback`, or register the package again"
-            return [Fault(id="RG-06", file=uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)]
+            return [Fault(id="RG-11", file=uri, problem=problem, fix=fix)]
         return list(refusal.faults)
     return []
 
@@ -100,7 +100,7 @@ def _swapped_package(client: MlflowClient, log: Sequence[Entry]) -> list[Fault]:
     problem = f"names the package {found[:12]}, the gate allowed {allowed[:12]}"
     fix = "`femseg rollback`, and find out who changed it"
     uri = f"models:/{MODEL_NAME}@{CHAMPION}"
-    return [Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=ExitCode.INTEGRITY)]
+    return [Fault(id="RG-07", file=uri, problem=problem, fix=fix)]
 
 
 def _previous_moved(found: int | None, allowed: int | None) -> Fault:
@@ -109,5 +109,4 @@ def _previous_moved(found: int | None, allowed: int | None) -> Fault:
         file=f"models:/{MODEL_NAME}@{PREVIOUS}",
         problem=f"is version {found}, the gate left it at version {allowed}",
         fix="the next `femseg promote` or `femseg rollback` goes by the gate's log, and sets it right",
-        exit_code=ExitCode.GATE_REFUSED,
     )

@@ -16,7 +16,7 @@ from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 
 _NAME = "femseg promotion lock "
 _GIVEN_UP_AFTER_S = 600.0
@@ -90,6 +90,5 @@ def _busy(lock: Experiment | None) -> Refusal:
             problem=f"another promotion is at work: process {tags.get('process', '?').split()[0]} on "
             f"{tags.get('host', '?')}",
             fix=f"try again; a holder that died is passed over after {_GIVEN_UP_AFTER_S / 60:.0f} minutes at most",
-            exit_code=ExitCode.GATE_REFUSED,
         )
     )

@@ -8,7 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, write_bytes_durably
 from femseg.gate.saved_predictions import INDEX, SavedPredictions, read_predictions
 from femseg.lineage.materials import shortened
@@ -55,7 +55,6 @@ def predictions_of(version: ModelVersion, into: Path, *, sha256: str = "") -> Sa
             file=f"models:/{MODEL_NAME}/{version.version}",
             problem="has no saved predictions",
             fix="run `dvc repro evaluate` and `make register` again",
-            exit_code=ExitCode.GATE_REFUSED,
         )
     )
 
@@ -100,7 +99,7 @@ def log_card(client: MlflowClient, *, version: int, run_id: str, folder: Path, d
 def bring_card(client: MlflowClient, uri: str, folder: Path) -> list[Path]:
     """Write a version's card into a folder, after every hash holds; returns its files.
 
-    Raises: Refusal RG-07 (exit 2) if there is no such version or it has no card, (exit 4) if the card was altered.
+    Raises: Refusal RG-12 (exit 2) if there is no such version or card, RG-07 (exit 4) if the card was altered.
     """
     try:
         name, _, alias = uri.removeprefix("models:/").partition("@")
@@ -108,11 +107,11 @@ def bring_card(client: MlflowClient, uri: str, folder: Path) -> list[Path]:
         version = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
         expected = version.tags.get(CARD_TAG, "")
         if not expected:
-            raise _refusal(uri, "has no model card", ExitCode.USAGE)
+            raise _refusal(uri, "has no model card", "RG-12")
         mlflow.set_tracking_uri(tracking_uri())
         found = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=_card_place(expected))
     except (MlflowException, OSError) as error:
-        raise _refusal(uri, f"its card cannot be had ({type(error).__name__})", ExitCode.USAGE) from error
+        raise _refusal(uri, f"its card cannot be had ({type(error).__name__})", "RG-12") from error
     return _copied(Path(found), expected, folder, uri)
 
 
@@ -120,17 +119,17 @@ def _copied(stored: Path, expected: str, folder: Path, uri: str) -> list[Path]:
     content = {FOLDER_RECORD: (stored / FOLDER_RECORD).read_bytes()}
     found = sha256_of_file(stored / FOLDER_RECORD)
     if found != expected:
-        raise _refusal(uri, f"its card is {shortened(found)}, registered was {shortened(expected)}", ExitCode.INTEGRITY)
+        raise _refusal(uri, f"its card is {shortened(found)}, registered was {shortened(expected)}", "RG-07")
     for name, sha256 in read_record(stored / FOLDER_RECORD).files.items():
         file = stored / name
         if not file.is_file() or sha256_of_file(file) != sha256:
-            raise _refusal(uri, f"{name} of its card is missing or was altered", ExitCode.INTEGRITY)
+            raise _refusal(uri, f"{name} of its card is missing or was altered", "RG-07")
         content[name] = file.read_bytes()
     for name, written in content.items():
         write_bytes_durably(folder / name, written)
     return [folder / name for name in content]
 
 
-def _refusal(uri: str, problem: str, code: ExitCode) -> Refusal:
+def _refusal(uri: str, problem: str, fault_id: str) -> Refusal:
     fix = "`make register` writes the card of what lies in models/"
-    return Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=code))
+    return Refusal(Fault(id=fault_id, file=uri, problem=problem, fix=fix))

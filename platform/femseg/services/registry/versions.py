@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 
 from femseg import __version__
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.files.plain import open_plain
 from femseg.networks.package import ModelPackage, load_package, read_package_files
 from femseg.networks.vnet import foreground_probability
@@ -86,8 +86,8 @@ def find_version(client: MlflowClient, package_sha256: str) -> ModelVersion | No
     return next((v for v in versions(client).values() if v.tags.get("package_sha256") == package_sha256), None)
 
 
-def _service_fault(uri: str, problem: str, fix: str, code: ExitCode) -> Refusal:
-    return Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix, exit_code=code))
+def _service_fault(uri: str, problem: str, fix: str, fault_id: str) -> Refusal:
+    return Refusal(Fault(id=fault_id, file=uri, problem=problem, fix=fix))
 
 
 @contextmanager
@@ -101,13 +101,12 @@ def answering(client: MlflowClient) -> Iterator[None]:
             file=redacted(client.tracking_uri),
             problem=f"the registry does not answer ({type(error).__name__})",
             fix="start the MLflow server again and repeat the command",
-            exit_code=ExitCode.SERVICE_DOWN,
         )
         raise Refusal(fault) from error
 
 
 def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
-    """The version that `models:/femseg@champion` or `models:/femseg/3` names. Raises: Refusal RG-07 (exit 2)."""
+    """The version that `models:/femseg@champion` or `models:/femseg/3` names. Raises: Refusal RG-12 (exit 2)."""
     name, _, alias = uri.removeprefix(SCHEME).partition("@")
     try:
         if alias:
@@ -119,7 +118,7 @@ def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
 
 
 def version_number(client: MlflowClient, name: str) -> int:
-    """The number of a version that is named by it or by an alias. Raises: Refusal RG-07 (exit 2)."""
+    """The number of a version that is named by it or by an alias. Raises: Refusal RG-12 (exit 2)."""
     numbered = name.isascii() and name.isdigit() and len(name) < 10  # ² and ١ are digits to Python
     mark = "/" if numbered else "@"
     return int(registered_version(client, f"{SCHEME}{MODEL_NAME}{mark}{name}").version)
@@ -142,8 +141,8 @@ def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None)
 
     Args:
         into: a folder to bring it to in any case.
-    Raises: Refusal RG-07 if its artefact is gone (exit 2) or holds no package (exit 4), SC-04 (exit 9) if its MLmodel
-        would have MLflow run code that is not ours.
+    Raises: Refusal RG-12 (exit 2) if its artefact is gone, RG-07 (exit 4) if it holds no package, SC-04 (exit 9) if its
+        MLmodel would have MLflow run code that is not ours.
     """
     try:
         stored = brought_here(str(version.source), into=into)
@@ -151,13 +150,11 @@ def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None)
         raise _not_there(uri, error) from error
     if problem := foreign_code(stored / "MLmodel", LOADER):
         fix = "remove this version (`femseg remove`), and find out who registered it"
-        fault = Fault(id="SC-04", file=f"{uri}, MLmodel", problem=problem, fix=fix, exit_code=ExitCode.SECURITY)
+        fault = Fault(id="SC-04", file=f"{uri}, MLmodel", problem=problem, fix=fix)
         raise Refusal(fault)
     packages = [path.parent for path in (stored / "data").glob("*/MANIFEST.json")]
     if len(packages) != 1:
-        raise _service_fault(
-            uri, "its artefact holds no model package", "register the package again", ExitCode.INTEGRITY
-        )
+        raise _service_fault(uri, "its artefact holds no model package", "register the package again", "RG-07")
     return packages[0]
 
 
@@ -178,13 +175,13 @@ def require_registered(version: ModelVersion, uri: str, sha256: str) -> None:
     expected = version.tags.get("package_sha256")
     if sha256 != expected:
         problem = f"package hash is {sha256[:12]}…, registered was {str(expected)[:12]}…"
-        raise _service_fault(uri, problem, "register the right package again", ExitCode.INTEGRITY)
+        raise _service_fault(uri, problem, "register the right package again", "RG-07")
 
 
 def _not_there(uri: str, error: Exception) -> Refusal:
     problem = f"the registry at hand has no such model ({type(error).__name__})"
     fix = "register one with `make register` after `dvc repro` or `dvc pull`, or give a package folder"
-    return _service_fault(uri, problem, fix, ExitCode.USAGE)
+    return _service_fault(uri, problem, fix, "RG-12")
 
 
 # A model package becomes a version of the registered model, once.
@@ -245,7 +242,6 @@ def _require_finished(client: MlflowClient, run_id: str) -> None:
             file=f"run {run_id}",
             problem=f"its status is {status}, expected FINISHED; nothing was registered",
             fix="let the training end (`dvc repro train`), then `make register`",
-            exit_code=ExitCode.GATE_REFUSED,
         )
         raise Refusal(fault)
 

@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from ray import tune
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_json
 from femseg.search.halving import SearchSettings, TrialResult, usable
 from femseg.services.fit.job import TrainingJob, fit_job, newest_checkpoint, node_folder, stored_run
@@ -121,7 +122,6 @@ def require_optuna() -> None:
             file="params.yaml",
             problem="search.searcher is 'tpe', but Optuna is not installed",
             fix="pip install 'femseg[search]', or set search.searcher to halving",
-            exit_code=ExitCode.USAGE,
         )
         raise Refusal(fault)
 

@@ -14,7 +14,8 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 from ray import tune
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.search.halving import SearchSettings, Trial, TrialResult, first_trials, numbered_trial, survivors, usable
 from femseg.services.cluster.session import require_resources
 from femseg.services.fit.job import TrainingJob
@@ -29,7 +30,6 @@ _STOPPED = Fault(
     file="search",
     problem="was asked to stop; trials that have ended keep their results",
     fix="run the same command again to go on",
-    exit_code=ExitCode.RESUMABLE,
 )
 
 
@@ -230,7 +230,6 @@ def refuse_failures(results: Sequence[TrialResult], settings: SearchSettings, in
             file=result.trial.trial_id,
             problem=f"trial failed at learning rate {result.trial.learning_rate:g}: {result.failure or 'no Dice'}",
             fix="look at its run in MLflow; narrow search.learning_rate, or raise search.allow_failed",
-            exit_code=ExitCode.TRAINING_FAILED,
         )
         for result in failed
     ]

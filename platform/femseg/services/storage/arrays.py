@@ -8,7 +8,7 @@ from pathlib import Path
 
 from femseg.cohorts.split import Split, split_from_bytes
 from femseg.cohorts.store import INDEX_NAME, ArrayStore, bytes_needed
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, write_bytes_durably
 from femseg.services.storage.backend import Storage, no_answer
 
@@ -83,7 +83,6 @@ class ObjectCache:
                 file=f"{self._storage.url}/{object_name(sha256)}",
                 problem=problem,
                 fix="remove it there, then run the stage again where the data is: it uploads what is missing",
-                exit_code=ExitCode.INTEGRITY,
             )
         )
 

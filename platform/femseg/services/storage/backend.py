@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import write_bytes_durably
 
 _S3 = "s3://"
@@ -90,7 +90,6 @@ def open_storage(url: str) -> Storage:
             file="params.yaml",
             problem=f"storage.url is in S3, whose client is not installed here ({error})",
             fix='pip install "femseg[cluster]" on every node',
-            exit_code=ExitCode.USAGE,
         )
         raise Refusal(fault) from None
 
@@ -194,6 +193,5 @@ def no_answer(storage: Storage, error: OSError) -> Refusal:
             file=storage.url,
             problem=f"the storage does not answer as it should: {words}",
             fix="look whether it is up and the credentials in the environment hold, then run the same command again",
-            exit_code=ExitCode.SERVICE_DOWN,
         )
     )

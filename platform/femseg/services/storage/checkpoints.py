@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import write_bytes_durably
 from femseg.services.storage.backend import Storage, no_answer
 from femseg.training.checkpoint import checkpoint_folder, discard_old_checkpoints, read_checkpoint
@@ -126,7 +126,6 @@ class StoredRun:
                     file=f"{self._storage.url}/{torn[-1]}",
                     problem=f"none of the {len(torn)} checkpoints of this run is good",
                     fix=f"remove {self.url} to start this training anew",
-                    exit_code=ExitCode.INTEGRITY,
                 )
             )
 

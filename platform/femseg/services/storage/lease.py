@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from femseg.errors import ExitCode, Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable
 from femseg.services.storage.backend import Storage, no_answer
 from femseg.services.tracking.process_owner import lives_here, parts, this_process
 
@@ -128,6 +128,5 @@ def _in_use(place: str, claim: dict[str, Any]) -> Refusal:
             file=place,
             problem=f"is in use by {_holder(claim)}",
             fix="wait for it to end, or stop it",
-            exit_code=ExitCode.USAGE,
         )
     )

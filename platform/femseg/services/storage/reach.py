@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import write_bytes_durably
 from femseg.services.storage.backend import Storage, StorageSettings, open_storage
 
@@ -124,7 +124,6 @@ def _fault(url: str, node: str, problem: str) -> Fault:
         file=url,
         problem=f"node {node} does not reach it: {problem}",
         fix="set storage.url to what all nodes reach; give S3's address and credentials to every node's environment",
-        exit_code=ExitCode.USAGE,
     )
 
 

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 
 SQLITE = "sqlite:///"
 
@@ -12,18 +12,17 @@ SQLITE = "sqlite:///"
 def tracking_uri() -> str:
     """MLFLOW_TRACKING_URI, or the local store under `mlruns/`; SQLite paths are made absolute, once.
 
-    Raises: Refusal TK-09 (exit 2) for the plain-file store, which MLflow 3.17 no longer takes.
+    Raises: Refusal TK-11 (exit 2) for the plain-file store, which MLflow 3.17 no longer takes.
     """
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"{SQLITE}mlruns/mlflow.db")
     if uri.startswith(SQLITE):
         return SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
     if urlsplit(uri).scheme in ("", "file"):
         fault = Fault(
-            id="TK-09",
+            id="TK-11",
             file="MLFLOW_TRACKING_URI",
             problem=f"'{uri}' is a plain-file store, which MLflow refuses",
             fix="use sqlite:///mlruns/mlflow.db or the address of a server",
-            exit_code=ExitCode.USAGE,
         )
         raise Refusal(fault)
     return uri

@@ -1,4 +1,4 @@
-"""The door to MLflow for stages and workers: connect here, and take from here what a run needs."""
+"""MLflow for stages and workers: connect here, and take from here what a run needs."""
 
 from mlflow.tracking import MlflowClient
 

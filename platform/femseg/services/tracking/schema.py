@@ -11,7 +11,7 @@ from alembic.util import CommandError
 from mlflow.store import db_migrations
 from sqlalchemy import create_engine, inspect, text
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.files.durable import written_durably
 from femseg.services.tracking.address import SQLITE
 
@@ -66,7 +66,6 @@ def _refuse_other_schema(uri: str) -> None:
         file=name,
         problem=f"its schema is {found}, {'older' if older else 'newer'} than MLflow {mlflow.__version__}'s {expected}",
         fix=fix,
-        exit_code=ExitCode.USAGE,
     )
     raise Refusal(fault)
 

@@ -15,7 +15,7 @@ from mlflow.utils.rest_utils import http_request
 from requests import Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.services.tracking.address import redacted
 from femseg.services.tracking.schema import artifact_root, require_schema
 
@@ -60,7 +60,7 @@ def no_answer(uri: str, error: Exception) -> Refusal:
     else:
         problem = f"the tracking store does not answer ({type(error).__name__})"
         fix = "start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local store"
-    fault = Fault(id="TK-01", file=redacted(uri), problem=problem, fix=fix, exit_code=ExitCode.SERVICE_DOWN)
+    fault = Fault(id="TK-01", file=redacted(uri), problem=problem, fix=fix)
     return Refusal(fault)
 
 
@@ -79,7 +79,6 @@ def refuse_open_password(uri: str) -> None:
             file=redacted(uri),
             problem="your MLflow password would travel to another machine in the clear (http)",
             fix="give the server https, or set FEMSEG_TRACKING_INSECURE=1 if nobody else is on this network",
-            exit_code=ExitCode.SECURITY,
         )
         raise Refusal(fault)
 
@@ -157,6 +156,5 @@ def artefacts_taken(client: MlflowClient, what: str) -> Iterator[None]:
             file=redacted(client.tracking_uri),
             problem=f"the artefact store did not take {what}: {said}",
             fix="free space where the artefacts are kept, then run the same command again",
-            exit_code=ExitCode.RESOURCE,
         )
         raise Refusal(fault) from error

@@ -8,7 +8,7 @@ import pytest
 
 DRIVER = """
 import signal, socket, sys, time
-from femseg.exits import door
+from femseg.exits import command_exit
 from femseg.services.cluster import head_watch
 
 head_watch._SECONDS_BETWEEN_LOOKS, head_watch._SILENT_S, head_watch._UNWOUND_WITHIN_S = 0.1, 0.5, 1.0
@@ -16,7 +16,7 @@ head = socket.create_server(("127.0.0.1", 0))
 address = f"127.0.0.1:{head.getsockname()[1]}"
 if sys.argv[1] == "deaf":  # as a main thread is that waits in Ray
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGUSR1])
-with door(), head_watch.head_watched(address) as is_lost:
+with command_exit(), head_watch.head_watched(address) as is_lost:
     time.sleep(1)
     assert not is_lost()
     if sys.argv[1] != "well":

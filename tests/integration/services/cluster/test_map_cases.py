@@ -12,7 +12,8 @@ from study_maker import SPACING_ZYX, ct_hu
 from tiny_model import RECIPE
 
 from femseg.cohorts.store import write_array
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session, require_resources
 from femseg.volumes.grid import CtVolume, VoxelGrid

@@ -6,7 +6,7 @@ import time
 import pytest
 import ray
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
 from femseg.services.cluster.session import ray_session
 from femseg.services.fit.control import DriverSide, RankSide, refusal_of
 
@@ -37,7 +37,7 @@ def desk():
 
 
 def refusal(fault_id: str) -> Refusal:
-    return Refusal(Fault(id=fault_id, file="a", problem="b", fix="c", exit_code=ExitCode.TRAINING_FAILED))
+    return Refusal(Fault(id=fault_id, file="a", problem="b", fix="c"))
 
 
 @ray.remote(num_cpus=1)

@@ -13,7 +13,8 @@ from tiny_registry import CASES, SPLIT, register_candidate, trained, write_candi
 
 from femseg.cohorts.manifest import read_case_mask
 from femseg.cohorts.split import Split
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.gate.rules import Acceptable, Limits, PromotionRules
 from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, promote, rollback

@@ -17,7 +17,8 @@ import pytest
 from mlflow.tracking import MlflowClient
 from tiny_model import write_tiny_package
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.gate.audit import Holders, standing
 from femseg.gate.decision import Check
 from femseg.services.registry.aliases import (

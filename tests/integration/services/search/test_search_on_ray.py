@@ -17,7 +17,8 @@ from ray.util import placement_group_table
 from search_driver import MODES, SETTINGS, Search
 from tiny_store import SPLIT, write_tiny_store
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.search.halving import TrialResult, best_per_mode
 from femseg.services.cluster.session import ray_session
 from femseg.services.search.tune import refuse_failures

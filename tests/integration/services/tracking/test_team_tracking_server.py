@@ -14,7 +14,8 @@ from outage import is_whole, train_through
 from postgres import Postgres
 from starters import start_at_once
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.services.tracking.connect import artefacts_taken, connect, run_with_true_status, start_run
 from femseg.services.tracking.heartbeat import HEARTBEAT, OWNER, SILENT_S
 

@@ -11,7 +11,8 @@ from curves_in_mlflow import history
 from mlflow_server import mlflow_server
 from outage import is_whole, train_through
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.services.tracking.connect import BackgroundRecorder, connect, resumable_run, run_with_true_status, start_run
 from femseg.services.tracking.store import store_time_s
 

@@ -29,7 +29,8 @@ from pydicom.uid import (
 from study_maker import assert_one_line_refusal, ct_hu, ct_slices, write_series
 
 from femseg.cohorts.case import Case
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.intake.single_ct import inspect_study
 from femseg.volumes.grid import CtVolume
 

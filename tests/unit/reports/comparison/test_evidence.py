@@ -3,7 +3,8 @@ import pytest
 from scores import case_score
 
 from femseg.comparison.repeats import Training, mean_over_seeds
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.metrics.definitions import METRICS
 from femseg.reports.comparison.evidence import CasePicture, CurvePoint, read_curve
 from femseg.reports.comparison.score_strips import running_mean

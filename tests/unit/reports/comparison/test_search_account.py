@@ -6,7 +6,8 @@ import math
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.reports.comparison.report import write_comparison_report
 from femseg.reports.comparison.search_account import (
     account,

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from tiny_model import write_tiny_package
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.inference.segment import femur_probability
 from femseg.networks.package import load_package
 from femseg.services.registry.versions import CHALLENGER, MODEL_NAME, load_registered, register_package

@@ -9,7 +9,8 @@ from s3_server import SECRET_KEY, s3_server
 from tiny_store import SPLIT, write_tiny_store
 
 from femseg.cohorts.store import ArrayStore
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file
 from femseg.services.storage import arrays as storage_objects
 from femseg.services.storage import backend as storage_module

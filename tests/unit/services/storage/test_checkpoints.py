@@ -11,7 +11,8 @@ from s3_server import s3_server
 from tiny_model import TINY_NETWORK
 from tiny_store import write_tiny_store
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.services.fit import job as job_module
 from femseg.services.fit.job import fit_job, is_complete, newest_checkpoint, node_folder, training_job
 from femseg.services.storage import backend as storage_module

@@ -6,7 +6,8 @@ import time
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.services.storage.backend import SharedFolder
 from femseg.services.storage.lease import ClaimTimes, claimed_in_storage
 

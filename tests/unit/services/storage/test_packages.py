@@ -5,7 +5,8 @@ import torch
 from s3_server import s3_server
 from tiny_model import write_tiny_package
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.networks.package import load_package
 from femseg.services.storage.backend import open_storage
 from femseg.services.storage.packages import download_package, upload_package

@@ -6,7 +6,8 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.services.tracking.runs import run_with_true_status
 from femseg.services.tracking.store import artefacts_taken
 

@@ -8,7 +8,8 @@ from contextlib import nullcontext
 import pytest
 from mlflow.exceptions import MlflowException
 
-from femseg.errors import ExitCode, Fault, Refusal
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 from femseg.services.tracking.connect import connect
 from femseg.services.tracking.runs import (
     end_run,
@@ -31,7 +32,7 @@ def test_a_store_that_is_gone_at_the_end_is_refused_TK_01(store, run_id):
 
 
 def stopped() -> Refusal:
-    return Refusal(Fault(id="TR-06", file="run", problem="stopped", fix="go on", exit_code=ExitCode.RESUMABLE))
+    return Refusal(Fault(id="TR-06", file="run", problem="stopped", fix="go on"))
 
 
 @pytest.mark.parametrize(
@@ -60,9 +61,9 @@ def test_sigterm_where_no_training_takes_it_ends_with_75_and_a_killed_run_TR_06(
     client, experiment_id = store
     run_id = start_run(client, experiment_id, name="run", params={})
     code = (
-        "import sys, time; from femseg.exits import door\n"
+        "import sys, time; from femseg.exits import command_exit\n"
         "from femseg.services.tracking.connect import connect, run_with_true_status\n"
-        "with door(), run_with_true_status(connect()[0], sys.argv[1]):\n"
+        "with command_exit(), run_with_true_status(connect()[0], sys.argv[1]):\n"
         "    print('ready', flush=True); time.sleep(60)"
     )
     env = os.environ | {"MLFLOW_TRACKING_URI": client.tracking_uri}

@@ -11,7 +11,8 @@ from contextlib import closing
 import pytest
 from starters import PROCESSES, start_at_once
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.services.tracking.connect import connect
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")

@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from femseg.errors import ExitCode, Refusal
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
 from femseg.services.tracking.connect import connect, redacted, tracking_uri
 from femseg.services.tracking.store import refuse_open_password, store_time_s
 
