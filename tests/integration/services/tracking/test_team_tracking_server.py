@@ -169,7 +169,7 @@ def test_a_full_disk_at_the_server_fails_the_run_and_lists_no_part_of_an_artefac
 def test_the_credentials_file_of_the_how_to_lets_a_command_in(server, tmp_path, monkeypatch):
     for name in server.credentials():
         monkeypatch.delenv(name)
-    page = (ROOT / "docs/how-to/my-teams-mlflow-server.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/how-to/ml-engineer/my-teams-mlflow-server.md").read_text(encoding="utf-8")
     (line,) = [line for line in page.splitlines() if line.startswith("mkdir -p ~/.mlflow")]
     line = line.replace("NAME", server.user).replace("PASSWORD", server.password)
     subprocess.run(["bash", "-c", line], check=True, env=os.environ | {"HOME": str(tmp_path)})
