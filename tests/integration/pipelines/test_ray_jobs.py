@@ -1,4 +1,4 @@
-"""Stages as jobs of a Ray cluster that stays up, with token authentication, as docs/how-to/ml-engineer/submit-ray-jobs.md says."""
+"""Stages as jobs of a Ray cluster that stays up, with token authentication, as submit-ray-jobs.md describes."""
 
 import secrets
 import shutil
