@@ -59,16 +59,16 @@ NNUNET_ENDS = "If you didn't see any error messages then your dataset is most li
 LEGEND = """\
 **refused**: no volume, and an exception or message that judges the input. **warned**: a wrong volume with a warning.
 **right**: every voxel there once, within 0.5 HU and 0.05 mm of an independent reading, in any axis order; for a
-malformed input, of the unharmed study. **silently wrong**: something else was handed out without a word.
+malformed input, of the unharmed study. **silently wrong**: another volume, and no warning.
 **crashed**: no volume, and an error by accident (IndexError, AttributeError, a signal, more than two minutes).
 
-To be fair: SimpleITK and dicom2nifti are readers and do not claim to judge what voxels mean. They are asked only about
-inputs whose CT is at fault, and torn masks. A reader that hands out a gantry tilt as stored, two patients under one
-series UID, or numbers that are no Hounsfield units does what it was built for; its user still gets a volume that is no
-CT of one patient in millimetres and HU, and is not told. nnU-Net's check gets volume files alone, as it asks, with one
-file ending for image and label; it is counted as right if it lets a sound pair pass and reads it rightly, and as
-silently wrong if it lets a malformed one pass. The malformed inputs are faults that femseg is written against, so its
-own column is no surprise; the others say how much of that work is left to their users.
+To be fair: SimpleITK and dicom2nifti are readers and do not claim to judge what voxels mean. They get only inputs whose
+CT is at fault, and torn masks. A reader that returns a gantry tilt as stored, two patients under one series UID, or
+numbers that are no Hounsfield units does what it was built for; its user still gets a volume that is no CT of one
+patient in millimetres and HU, without a warning. nnU-Net's check gets volume files alone, as it asks, with one file
+ending for image and label. It is right if it passes a sound pair and reads it rightly, silently wrong if it passes a
+malformed one. The malformed inputs are faults that femseg is written against, so its own column is no surprise; the
+others show how much of that work is left to their users.
 """
 Outcome = dict[str, Any]
 
@@ -245,15 +245,15 @@ def counted(specimens: Sequence[Specimen], outcomes: dict[str, Outcome]) -> dict
 
 
 def page(result: dict[str, Any]) -> str:
-    """docs/explanation/intake-against-peers.md."""
+    """docs/explanation/intake-against-peers.md: the totals."""
     tools = [tool for tool in TOOLS if tool in result["tools"]]
     versions = ", ".join(f"{NAMES[tool]} {result['tools'][tool]['version']}" for tool in tools)
-    specimens = sorted(result["specimens"].items(), key=lambda item: (item[1]["matrix_id"], item[0]))
     lines = [
         "# Intake against its peers",
         "",
         f"Made by `{result['command']}` on the specimens of `tests/support/specimens`: {versions}.",
-        "Each tool gets the same files, as its own documentation tells its users to give them.",
+        "Each tool gets the same files, as its own documentation asks for them. Every specimen with every outcome:",
+        "[intake_peers.md](../../benchmarks/results/intake_peers.md).",
         "",
     ]
     for group, rows in (
@@ -267,24 +267,34 @@ def page(result: dict[str, Any]) -> str:
             lines.append(f"| {row} | {' | '.join(cells)} |")
         missed = [
             f"`{kind}`"
-            for kind, row in specimens
+            for kind, row in in_order(result)
             if (row["expected"] in ("refused", "mended")) == (group == "malformed")
             and row["outcomes"]["femseg"]["outcome"] not in (rows[0], "mended")
         ]
         lines += ["", f"What femseg itself misses here: {', '.join(missed) or 'nothing'}.", ""]
-    lines += [
-        *LEGEND.splitlines(),
+    return "\n".join([*lines, *LEGEND.splitlines()]) + "\n"
+
+
+def full_list(result: dict[str, Any]) -> str:
+    """benchmarks/results/intake_peers.md: every specimen, in the order of the faults' ids."""
+    tools = [tool for tool in TOOLS if tool in result["tools"]]
+    lines = [
+        "# Every specimen, and what each tool does with it",
         "",
-        "## Every specimen",
+        "Totals and what the words mean: [docs](../../docs/explanation/intake-against-peers.md).",
         "",
         f"| kind | case | what | {' | '.join(NAMES[tool] for tool in tools)} |",
         "|---" * (len(tools) + 3) + "|",
     ]
-    for kind, row in specimens:
+    for kind, row in in_order(result):
         cells = (row["outcomes"].get(tool, {}).get("outcome", "–") for tool in tools)
         about = row["about"].replace("|", "\\|")
         lines.append(f"| {kind} | {row['matrix_id']} | {about} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
+
+
+def in_order(result: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    return sorted(result["specimens"].items(), key=lambda item: (item[1]["matrix_id"], item[0]))
 
 
 def main() -> None:
@@ -338,6 +348,7 @@ def main() -> None:
     }
     if arguments.output:
         write_json_durably(arguments.output, result)
+        arguments.output.with_suffix(".md").write_text(full_list(result), encoding="utf-8")
     if arguments.docs:
         with written_durably(arguments.docs) as unfinished:
             unfinished.write_text(page(result), encoding="utf-8")

@@ -13,16 +13,18 @@ SCRIPT = ROOT / "benchmarks" / "intake_peers.py"
 
 
 @pytest.fixture
-def page():
+def peers():
     spec = importlib.util.spec_from_file_location("intake_peers", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    return module.page
+    return module
 
 
-def test_the_page_of_the_documentation_is_made_from_the_recorded_results(page):
+def test_the_page_of_the_documentation_and_the_full_list_are_made_from_the_recorded_results(peers):
     recorded = json.loads((ROOT / "benchmarks/results/intake_peers.json").read_text(encoding="utf-8"))
-    assert (ROOT / "docs/explanation/intake-against-peers.md").read_text(encoding="utf-8") == page(recorded)
+    page, every = ROOT / "docs/explanation/intake-against-peers.md", ROOT / "benchmarks/results/intake_peers.md"
+    assert page.read_text(encoding="utf-8") == peers.page(recorded)
+    assert every.read_text(encoding="utf-8") == peers.full_list(recorded)
 
 
 def test_it_runs_without_peers_and_says_which_are_absent(tmp_path):
