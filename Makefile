@@ -15,6 +15,7 @@ help:
 	@echo "make lint         ruff, mypy --strict, import contracts"
 	@echo "make bench        every benchmark that needs no GPU; JSON into benchmarks/results"
 	@echo "make scaling      what workers and cases cost, and the model, figures and tables of docs/explanation/scaling.md"
+	@echo "make faults       write docs/reference/exit-codes-and-faults.md anew from femseg/faults.py"
 	@echo "make constraints  renew constraints.txt from pyproject.toml's bounds"
 
 $(BIN)/python:
@@ -70,6 +71,9 @@ scaling: $(VENV)/.dev
 	python -m benchmarks.case_count --output benchmarks/results/case_count.json
 	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
 	python -m benchmarks.scaling_page
+
+faults: $(VENV)/.run
+	python -m femseg.faults > docs/reference/exit-codes-and-faults.md
 
 constraints:
 	rm -rf build/constraints && $(PYTHON) -m venv build/constraints

@@ -21,7 +21,25 @@ def without_credentials(text: str) -> str:
     return _CREDENTIALS.sub("", text)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+_WORDS_AT_MOST = 400
+
+
+def words_of(error: object) -> str:
+    """Another program's message as one printable line of at most 400 characters, without credentials.
+
+    Its first line always stays; of what follows, the end is kept, where a traceback or a library names the cause.
+    """
+    lines = without_credentials(str(error)).strip().partition("\n")
+    first, _, rest = (printable(" ".join(part.split())) for part in lines)
+    if not first:
+        return type(error).__name__ if isinstance(error, BaseException) else "no message"
+    room = _WORDS_AT_MOST - len(first) - len(" … ")
+    if room < 0:
+        return f"{first[:_WORDS_AT_MOST]}…"
+    return f"{first} {rest}".rstrip() if len(rest) <= room else f"{first} … {rest[len(rest) - room :]}"
+
+
+@dataclass(frozen=True, slots=True, init=False)
 class Fault:
     """One thing that is wrong with one file, series or setting. Addresses in its words lose their passwords.
 
@@ -37,16 +55,16 @@ class Fault:
     problem: str
     fix: str
 
-    def __post_init__(self) -> None:
-        if self.id not in FAULTS:
-            raise ValueError(f"no fault has the id {self.id!r}; add it to faults.FAULTS")
-        for name in ("file", "problem", "fix"):
-            object.__setattr__(self, name, without_credentials(getattr(self, name)))
+    def __init__(self, id: str, file: object, problem: str, fix: str) -> None:  # noqa: A002 - its name in every JSON
+        if id not in FAULTS or FAULTS[id].exit_code == ExitCode.DONE:
+            raise ValueError(f"{id!r} is the id of no refusal; faults.FAULTS lists them")
+        for name, value in (("id", id), ("file", file), ("problem", problem), ("fix", fix)):
+            object.__setattr__(self, name, without_credentials(str(value)))
 
     @property
     def exit_code(self) -> ExitCode:
         """How a command that stops on this fault ends."""
-        return FAULTS[self.id].exit_code or ExitCode.INPUT_REFUSED
+        return FAULTS[self.id].exit_code
 
     def __str__(self) -> str:
         problem, fix = self.problem.rstrip("."), self.fix.rstrip(".")
@@ -65,6 +83,11 @@ class Refusal(Exception):
         if not self.faults:
             raise ValueError("a Refusal needs at least one Fault")
         super().__init__("\n".join(str(fault) for fault in self.faults))
+
+    @classmethod
+    def of(cls, id: str, file: object, problem: str, fix: str) -> "Refusal":  # noqa: A002
+        """Of one fault, in the order in which its line is printed."""
+        return cls(Fault(id, file, problem, fix))
 
     def __reduce__(self) -> tuple[type["Refusal"], tuple[tuple[Fault, ...]]]:
         return (Refusal, (self.faults,))  # travels between Ray workers whole

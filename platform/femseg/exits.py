@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
-from femseg.errors import Refusal, printable, without_credentials
+from femseg.errors import Refusal, without_credentials, words_of
+from femseg.faults import ExitCode
 
 
 def debugging() -> bool:
@@ -40,15 +41,15 @@ def command_exit(*, as_json: bool = False) -> Iterator[None]:
         sys.exit(int(refusal.exit_code))
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(int(ExitCode.INTERRUPTED))
     except Exception as error:
         if debugging():
             raise
-        words = without_credentials(" ".join(str(error).split()))
-        problem = f"{type(error).__name__}: {printable(words)[:400]}"
+        code = int(ExitCode.INTERNAL)
+        problem = f"{type(error).__name__}: {words_of(error)}"
         fix = "this is a fault of femseg; run again with FEMSEG_DEBUG=1 and report the traceback"
         if as_json:
-            said = {"id": "INTERNAL", "file": "femseg", "problem": problem, "fix": fix, "exit_code": 1}
+            said = {"id": "INTERNAL", "file": "femseg", "problem": problem, "fix": fix, "exit_code": code}
             print(json.dumps({"faults": [said]}, indent=2))
         print(f"error INTERNAL: femseg: {problem}. Fix: {fix}.", file=sys.stderr)
-        sys.exit(1)
+        sys.exit(code)

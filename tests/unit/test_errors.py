@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Fault, Refusal, words_of
 from femseg.exits import command_exit
 
 GAP = Fault(id="IN-01", file="a.dcm", problem="2.0 mm between slices, expected 1.0", fix="find the missing slice")
@@ -52,3 +52,21 @@ def test_an_unforeseen_error_is_json_too_where_json_is_wanted(capsys):
 
 def test_a_refusal_travels_between_processes_whole():
     assert pickle.loads(pickle.dumps(Refusal([GAP, TORN]))).faults == (GAP, TORN)  # noqa: S301 - our own bytes
+
+
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        (
+            "fatal: detected dubious ownership\n\tTo add an exception:",
+            "fatal: detected dubious ownership To add an exception:",
+        ),
+        ("first\n" + "noise " * 100 + "the cause", "first … " + ("noise " * 100 + "the cause")[-392:]),
+        ("x" * 500, "x" * 400 + "…"),
+        ("no s3://user:secret@host/\x1b[31m", "no s3://host/\\x1b[31m"),
+        ("", "no message"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_another_programs_message_keeps_its_first_line_and_its_end_and_loses_passwords(message, words):
+    assert words_of(message) == words

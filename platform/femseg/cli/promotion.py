@@ -109,7 +109,7 @@ def _say_where_it_stands(decision: Decision, log: Sequence[Entry], *, as_json: b
 
 
 def why(name: str, *, as_json: bool) -> None:
-    """The last decision about a version, check by check. Raises: Refusal RG-07 (exit 2) if there is none."""
+    """The last decision about a version, check by check. Raises: Refusal RG-12 (exit 2) if there is none."""
     client, _ = connect()
     with answering(client):
         number = version_number(client, name)

@@ -1,13 +1,16 @@
 """What `femseg check` reports: a table of the studies and their faults by cause as text; all of it as JSON values."""
 
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from femseg.errors import printable
-from femseg.intake.fault_kinds import FaultGroup, fault_groups
+from femseg.errors import Fault, printable
+from femseg.faults import FAULTS
 from femseg.intake.outliers import Quantity, quantities
 from femseg.intake.result import CheckedCohort, CheckedStudy, Finding
 
+_OF_ONE_STUDY = re.compile(r"(?<=--mask )\S+|(?<=--series )\S+|\S*\d\S*")  # names and numbers in a fix
 _HEADINGS = ("study", "voxels (z, y, x)", "spacing mm", "side", "femur ml", "metal ml", "cut off at")
 _IGNORED_SHOWN = 5
 _ROWS_SHOWN = 40
@@ -75,6 +78,44 @@ def _statistics(measured: Sequence[Quantity]) -> list[str]:
         spread = f"{min(values):.4g} to {max(values):.4g}{unit}, half of them below {quantity.median:.4g}{unit}"
         lines.append(f"  {quantity.name}: {spread}")
     return lines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FaultGroup:
+    """Faults of one kind that one and the same fix mends.
+
+    Attributes:
+        studies: names of the studies concerned, each once.
+        faults: all of them, in the order in which they were found.
+    """
+
+    id: str
+    title: str
+    fix: str
+    studies: tuple[str, ...]
+    faults: tuple[Fault, ...]
+
+
+def fault_groups(cohort: CheckedCohort) -> tuple[FaultGroup, ...]:
+    """Every fault of a cohort in exactly one group; those that concern most studies first."""
+    found: dict[tuple[str, str], list[tuple[str, Fault]]] = {}
+    of_studies = [(study.name, fault) for study in cohort.studies for fault in study.faults]
+    for name, fault in of_studies or [("", fault) for fault in cohort.faults]:
+        found.setdefault((fault.id, _OF_ONE_STUDY.sub("…", fault.fix)), []).append((name, fault))
+    groups = [_group(id_, members) for (id_, _), members in found.items()]
+    return tuple(sorted(groups, key=lambda group: (-len(group.studies), group.id)))
+
+
+def _group(id_: str, members: Sequence[tuple[str, Fault]]) -> FaultGroup:
+    fixes = {fault.fix for _, fault in members}
+    fix = members[0][1].fix
+    return FaultGroup(
+        id=id_,
+        title=FAULTS[id_].title,
+        fix=fix if len(fixes) == 1 else fix.partition(": ")[0],  # what follows is of one study
+        studies=tuple(dict.fromkeys(name for name, _ in members if name)),
+        faults=tuple(fault for _, fault in members),
+    )
 
 
 def _group_lines(group: FaultGroup) -> list[str]:

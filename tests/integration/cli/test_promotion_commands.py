@@ -121,7 +121,7 @@ def test_an_alias_moved_by_hand_is_the_doctors_finding_and_is_undone_RG_06(story
 
 @pytest.mark.parametrize("words", [("promote", "99"), ("why", "99"), ("promote", "nobody"), ("remove", "99")])
 def test_a_version_that_is_not_there_is_refused_RG_07(template, words):
-    assert "error RG-07" in femseg(*words, rc=2).stderr
+    assert "error RG-12" in femseg(*words, rc=2).stderr
 
 
 def test_without_rules_or_a_cohort_nothing_is_judged(template, tmp_path, monkeypatch):

@@ -48,7 +48,7 @@ def test_a_stage_refuses_an_input_that_carries_a_payload_G11(spoiled, light_copy
 
 STUDIES = {
     "SC_07 a ZIP whose names lead out": ("study.zip", ("SC-07", 9)),
-    "SC_01 objects in an array": ("study/ct.npy", ("IN-25", 9)),
+    "SC_01 objects in an array": ("study/ct.npy", ("SC-01", 9)),
 }
 
 

@@ -294,8 +294,8 @@ STUDIES = {
     "SC_07 a name that leads out": (_zipped("../outside/canary"), "SC-07", 9),
     "SC_07 an absolute name": (_zipped("/tmp/femseg-canary"), "SC-07", 9),
     "SC_07 a link": (_zipped("ct", link=True), "SC-07", 9),
-    "SC_01 objects in an array": (_array("object array"), "IN-25", 9),
-    "SC_01 a pickle called an array": (_array("protocol 5"), "IN-25", 9),
+    "SC_01 objects in an array": (_array("object array"), "SC-01", 9),
+    "SC_01 a pickle called an array": (_array("protocol 5"), "SC-01", 9),
     "SC_08 MHD that names data elsewhere": (_volume("ct.mhd", _MHD), None, 3),
     "SC_08 NRRD that names data elsewhere": (_volume("ct.nhdr", _NRRD), None, 3),
 }

@@ -58,7 +58,7 @@ def test_a_new_patient_moves_at_most_one_other_out_of_each_held_out_part(seed):
 def test_too_small_a_cohort_is_refused_with_the_numbers(patients, amounts):
     with pytest.raises(Refusal, match=f"{patients} patients give") as caught:
         split_by_patient(_cases(patients), SplitSettings(**amounts))
-    assert caught.value.exit_code == ExitCode.USAGE
+    assert (caught.value.faults[0].id, caught.value.exit_code) == ("CFG-03", ExitCode.USAGE)
 
 
 @pytest.mark.parametrize("amount", [0, -1, 0.0, 1.0, 1.5, True, float("nan")])

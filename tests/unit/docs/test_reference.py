@@ -1,6 +1,5 @@
-"""The reference says what the code says: settings, fault ids, exit codes, metrics, files."""
+"""The reference says what the code says: settings, fault ids, metrics, files."""
 
-import ast
 import json
 import re
 
@@ -11,7 +10,7 @@ from documentation import PAGES, ROOT
 from femseg.cohorts.settings import ArraySettings, CohortSettings
 from femseg.cohorts.split import SplitSettings
 from femseg.comparison.repeats import CompareSettings, RepeatSettings
-from femseg.faults import ExitCode
+from femseg.faults import FAULTS
 from femseg.gate.rules import PromotionRules
 from femseg.metrics.definitions import METRICS
 from femseg.networks.vnet import VNetSettings
@@ -66,30 +65,9 @@ def test_every_key_of_a_settings_file_stands_in_the_reference(file):
     assert set(flat(document)) <= set(rows_of("settings.md"))
 
 
-def fault_ids_in_code() -> set[str]:
-    """Ids of faults, and those with which a remark begins; the specimens raise none, they say what is expected."""
-    found = set()
-    files = [*(ROOT / "platform/femseg").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
-    for file in [file for file in files if file.parent.name != "specimens"]:
-        for node in ast.walk(ast.parse(file.read_text())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found |= set(re.findall(r"^([A-Z]{2,3}-\d\d)(?:$|:? )", node.value))
-    return found
-
-
-def test_every_fault_id_of_the_code_stands_in_the_reference_and_no_other():
-    listed = {key for key in rows_of("exit-codes-and-faults.md") if re.fullmatch(r"[A-Z]+-\d+", key)}
-    assert listed == fault_ids_in_code()
-
-
-def test_fault_ids_named_elsewhere_stand_in_the_reference():
-    listed = set(rows_of("exit-codes-and-faults.md"))
+def test_fault_ids_named_in_the_docs_stand_in_the_table():
     named = {i for page in PAGES for i in re.findall(r"`([A-Z]{2,3}-\d\d)`", page.read_text(encoding="utf-8"))}
-    assert named - listed == set()
-
-
-def test_every_exit_code_stands_in_the_reference():
-    assert {str(int(code)) for code in ExitCode} <= rows_of("exit-codes-and-faults.md").keys()
+    assert named - FAULTS.keys() == set()
 
 
 @pytest.mark.parametrize("metric", METRICS, ids=lambda metric: metric.name)

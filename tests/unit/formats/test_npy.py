@@ -38,8 +38,8 @@ def saved(array: np.ndarray, **kwargs: object) -> bytes:
     return stream.getvalue()
 
 
-def refusal_of(path: Path) -> Refusal:
-    with pytest.raises(Refusal, match=r"^error IN-25: ") as refused:
+def refusal_of(path: Path, id_: str = "IN-25") -> Refusal:
+    with pytest.raises(Refusal, match=f"^error {id_}: ") as refused:
         inspect_study(path, id_key=b"key")
     return refused.value
 
@@ -99,7 +99,7 @@ def test_a_pickle_is_refused_with_exit_9_and_does_not_run_IN_25_SC_01(tmp_path, 
             archive.writestr("ct.npy", content)
     else:
         path.write_bytes(content)
-    refused = refusal_of(path)
+    refused = refusal_of(path, "SC-01")
     assert refused.exit_code == ExitCode.SECURITY
     assert "run" in str(refused)
     assert not flag.exists()

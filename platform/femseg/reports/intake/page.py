@@ -7,7 +7,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from femseg.errors import Fault, printable
-from femseg.intake.fault_kinds import kind_of
+from femseg.faults import FAULTS
 from femseg.intake.outliers import HU_DISTANCE, quantities
 from femseg.intake.report import NOT_LOOKED_AT, all_findings, to_look_at
 from femseg.intake.result import CheckedCohort, CheckedStudy, Finding
@@ -128,15 +128,15 @@ def _below(path: str, folder: Path) -> str:
 
 def _titles(faults: Sequence[Fault]) -> str:
     """What is the matter, each kind of fault once."""
-    titles = list(dict.fromkeys(kind_of(fault.id).title for fault in faults))
+    titles = list(dict.fromkeys(FAULTS[fault.id].title for fault in faults))
     return "; ".join([titles[0], *(title[0].lower() + title[1:] for title in titles[1:])])
 
 
 def _advice(fault: Fault, beside: Sequence[Fault]) -> str:
     """What to do about one fault of a study."""
     if fault.id in _GAPS and any(other.id == "IN-14" for other in beside):
-        return kind_of("IN-14").advice  # the broken file is the missing slice
-    return kind_of(fault.id).advice or fault.fix
+        return FAULTS["IN-14"].advice  # the broken file is the missing slice
+    return FAULTS[fault.id].advice
 
 
 def _steps(cohort: CheckedCohort, anchors: dict[str, str]) -> list[FirstStep]:

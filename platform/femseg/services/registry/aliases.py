@@ -137,7 +137,7 @@ def promote(client: MlflowClient, decision: Decision) -> tuple[Entry, ...]:
     """Write a decision down and do what it says. Returns the log.
 
     Raises: Refusal (exit 8) with every reason if the decision refuses (RG-01 … RG-10), if the champion is no longer the
-        one that was compared with (RG-05), or was set by somebody else (RG-06); RG-07 (exit 4 or 2) if the version
+        one that was compared with (RG-05), or was set by somebody else (RG-06); RG-07 or RG-12 if the version
         changed or went since it was judged.
     """
     name = f"models:/{MODEL_NAME}/{decision.version}"

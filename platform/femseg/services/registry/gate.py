@@ -76,7 +76,7 @@ def judge(
 ) -> Decision:
     """Look at everything that stands for or against a version. Changes nothing.
 
-    Raises: Refusal RG-07 (exit 2) if there is no such version, ST-02 or ST-05 (exit 4) if the test cases at hand are
+    Raises: Refusal RG-12 (exit 2) if there is no such version, ST-02 or ST-05 (exit 4) if the test cases at hand are
         not the ones that were checked.
     """
     test_set = read_test_set(manifest, split)

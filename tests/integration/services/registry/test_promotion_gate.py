@@ -425,10 +425,10 @@ def test_an_unfit_candidate_is_refused_with_its_reason_and_the_champion_stays_G9
 
 
 @pytest.mark.parametrize("name", ["0", "-1", "²", "١", "9" * 30, "9" * 5000, "1e0", " 1", "../1", "%31"])
-def test_a_name_that_is_no_version_is_refused_as_one_RG_07(registry, name):
+def test_a_name_that_is_no_version_is_refused_as_one_RG_12(registry, name):
     with pytest.raises(Refusal) as refused:
         version_number(registry.client, name)
-    assert (refused.value.faults[0].id, refused.value.exit_code) == ("RG-07", ExitCode.USAGE)
+    assert (refused.value.faults[0].id, refused.value.exit_code) == ("RG-12", ExitCode.USAGE)
 
 
 def test_at_least_thirty_kinds_of_unfit_candidates_are_tried_G9():

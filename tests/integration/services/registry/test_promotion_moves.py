@@ -182,7 +182,7 @@ def test_a_version_that_changed_or_went_after_it_was_judged_is_not_promoted_RG_0
     assert refusal(promote, client, judged).faults[0].id == "RG-07"
     client.delete_model_version(MODEL_NAME, "2")
     gone = refusal(promote, client, judged)
-    assert (gone.faults[0].id, gone.exit_code) == ("RG-07", ExitCode.USAGE)
+    assert (gone.faults[0].id, gone.exit_code) == ("RG-12", ExitCode.USAGE)
     assert holders(client) == Holders(champion=1)
     assert registry_faults(client) == []
 

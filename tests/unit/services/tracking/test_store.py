@@ -33,11 +33,11 @@ def test_the_store_lies_under_mlruns_unless_told_otherwise(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("uri", ["file:///tmp/mlruns", "./mlruns", "/tmp/mlruns"])
-def test_a_plain_file_store_is_refused_TK_09(monkeypatch, uri):
+def test_a_plain_file_store_is_refused_TK_11(monkeypatch, uri):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     with pytest.raises(Refusal) as refused:
         tracking_uri()
-    assert refused.value.exit_code == ExitCode.USAGE
+    assert (refused.value.faults[0].id, refused.value.exit_code) == ("TK-11", ExitCode.USAGE)
     assert "sqlite:///mlruns/mlflow.db" in str(refused.value)
 
 
