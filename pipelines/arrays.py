@@ -12,13 +12,11 @@ from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.store import ArrayKind, StoredArray, bytes_needed, write_array, write_index
 from femseg.exits import command_exit
 from femseg.files.durable import require_free_space
+from femseg.paths import ARRAYS, MANIFEST
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.settings import read_section
 from femseg.volumes.network_input import InputRecipe, mask_on_network_grid, mask_remarks, network_grid, network_input
-
-MANIFEST = Path("data/cohort/manifest.json")
-ARRAYS = Path("data/arrays")
 
 
 def prepare(case: Case, *, kind: ArrayKind, recipe: InputRecipe, root: Path, folder: Path) -> StoredArray:

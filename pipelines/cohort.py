@@ -15,13 +15,12 @@ from femseg.intake.cost import check_memory_bytes
 from femseg.intake.report import ignored_text
 from femseg.intake.result import CheckedCohort, write_quarantine
 from femseg.layouts.detect import studies_of
+from femseg.paths import COHORT, MANIFEST, PHANTOM_STUDIES, QUARANTINE
 from femseg.phantom import PhantomSettings, phantom_study, write_phantom_study
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.settings import read_section
 
-COHORT = Path("data/cohort")
-QUARANTINE = COHORT / "quarantine.json"
 PHANTOM_KEY = b"phantoms are nobody"  # published on purpose: the same seed gives the same case ids everywhere
 
 
@@ -44,7 +43,7 @@ def main() -> None:
     settings = read_section(CohortSettings, "cohort")
     COHORT.mkdir(parents=True, exist_ok=True)
     is_phantom = settings.source == "phantom"
-    folder = COHORT / "studies" if is_phantom else Path(settings.folder)
+    folder = PHANTOM_STUDIES if is_phantom else Path(settings.folder)
     id_key = PHANTOM_KEY if is_phantom else cohort_key()
     with ray_session():
         if is_phantom:
@@ -70,7 +69,6 @@ def main() -> None:
 
 def leave(cohort: CheckedCohort, folder: Path, settings: CohortSettings) -> None:
     """Write the manifest, and what was left out if that is allowed; without it, an earlier list is out of date."""
-    manifest = COHORT / "manifest.json"
     if settings.quarantine:
         write_quarantine(cohort, folder.absolute(), QUARANTINE)
         for fault in cohort.faults:
@@ -79,7 +77,7 @@ def leave(cohort: CheckedCohort, folder: Path, settings: CohortSettings) -> None
             print(f"IN-27: {len(cohort.refused)} studies left out, listed in {QUARANTINE}")
     else:
         QUARANTINE.unlink(missing_ok=True)
-    write_manifest(Manifest(root=recorded_root(folder, manifest), cases=cohort.cases), manifest)
+    write_manifest(Manifest(root=recorded_root(folder, MANIFEST), cases=cohort.cases), MANIFEST)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,21 @@ from femseg.exits import command_exit
 from femseg.files.durable import read_json, sha256_of_file
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.metrics.scorecard import CaseScore, read_scores, score
+from femseg.paths import (
+    ARRAYS,
+    EVALUATED,
+    MANIFEST,
+    MASKS,
+    QUARANTINE,
+    REPORTS,
+    SEARCHED,
+    SPLIT,
+    TRAINED,
+    evaluation_of,
+    fold_split,
+    model_of,
+    repeats_of,
+)
 from femseg.progress import progress
 from femseg.reports.card.facts import DATA_HEAD, data_rows
 from femseg.reports.comparison.evidence import CasePicture, ComparisonEvidence, read_curve
@@ -24,11 +39,6 @@ from femseg.reports.comparison.slices import read_picture
 from femseg.settings import read_section
 from femseg.volumes.grid import MaskVolume
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
-
-MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
-QUARANTINE = MANIFEST.with_name("quarantine.json")
-EVALUATED, TRAINED, MODELS, REPORTS = Path("results/evaluate"), Path("results/train"), Path("models"), Path("reports")
-SEARCHED, REPEATED = Path("results/search"), Path("results/repeats")
 
 
 def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: InputRecipe, hu: float) -> list[CaseScore]:
@@ -53,15 +63,10 @@ def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: Inpu
     return scores
 
 
-def repeated(fold: int, seed: int) -> Path:
-    """Where the repeats with one fold and seed left a folder for each input mode."""
-    return REPEATED / f"fold-{fold}-seed-{seed}"
-
-
 def trainings_of(mode: str, repeats: RepeatSettings) -> tuple[Training, ...]:
     """The scores of every repeat of one input mode."""
     return tuple(
-        Training(fold=fold, seed=seed, scores=read_scores(repeated(fold, seed) / mode / "scores.csv"))
+        Training(fold=fold, seed=seed, scores=read_scores(repeats_of(fold, seed) / mode / "scores.csv"))
         for fold, seed in repeats.trainings
     )
 
@@ -71,9 +76,7 @@ def tested_cases(repeats: RepeatSettings, split: Split) -> dict[str, Path]:
     if not repeats.folds:
         return dict.fromkeys(split.test, EVALUATED)
     return {
-        case: repeated(fold, repeats.seeds[0])
-        for fold in repeats.folds
-        for case in read_split(REPEATED / "folds" / f"fold-{fold}.json").test
+        case: repeats_of(fold, repeats.seeds[0]) for fold in repeats.folds for case in read_split(fold_split(fold)).test
     }
 
 
@@ -107,8 +110,8 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
 
     Run ids differ from run to run and would give the same inputs another report: the runs are found by package.
     """
-    package = {mode: read_json(MODELS / mode / "model.json") for mode in modes}
-    lineage = {mode: read_json(MODELS / mode / "lineage.json") for mode in modes}
+    package = {mode: read_json(model_of(mode) / "model.json") for mode in modes}
+    lineage = {mode: read_json(model_of(mode) / "lineage.json") for mode in modes}
     training = {mode: package[mode]["training"]["train"] for mode in modes}
     stored = {path: md5 for of_mode in lineage.values() for path, md5 in of_mode["dvc_md5"].items()}
     patients = len({case.patient_id for case in manifest.cases})
@@ -118,14 +121,14 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
         "manifest SHA-256": sha256_of_file(MANIFEST),
         "split SHA-256": split.sha256,
         **{f"DVC MD5 of {path}": md5 for path, md5 in sorted(stored.items())},
-        **{f"package {mode} SHA-256": sha256_of_file(MODELS / mode / "MANIFEST.json") for mode in modes},
+        **{f"package {mode} SHA-256": sha256_of_file(model_of(mode) / "MANIFEST.json") for mode in modes},
         **{f"git commit of package {mode}": code_of(lineage[mode]) for mode in modes},
         **{
             f"training {mode}": f"learning rate {train['learning_rate']:.3g}, {train['max_iterations']} iterations, "
             f"seed {lineage[mode]['seed']}"
             for mode, train in training.items()
         },
-        **{f"evaluation {mode} SHA-256": sha256_of_file(EVALUATED / mode / FOLDER_RECORD) for mode in modes},
+        **{f"evaluation {mode} SHA-256": sha256_of_file(evaluation_of(mode) / FOLDER_RECORD) for mode in modes},
         "software": ", ".join(f"{name} {version}" for name, version in package[modes[0]]["versions"].items()),
     }
 
@@ -143,14 +146,14 @@ def record(files: Iterable[str], split_sha256: str, modes: Sequence[str], repeat
     return OutputRecord(
         kind="report",
         files=hashes_of(REPORTS, files),
-        models={mode: sha256_of_file(MODELS / mode / "MANIFEST.json") for mode in modes},
+        models={mode: sha256_of_file(model_of(mode) / "MANIFEST.json") for mode in modes},
         sources={
             "manifest": sha256_of_file(MANIFEST),
             "split": split_sha256,
-            **{f"evaluation of {mode}": sha256_of_file(EVALUATED / mode / FOLDER_RECORD) for mode in modes},
+            **{f"evaluation of {mode}": sha256_of_file(evaluation_of(mode) / FOLDER_RECORD) for mode in modes},
             **{
                 f"repeat of {mode}, fold {fold}, seed {seed}": sha256_of_file(
-                    repeated(fold, seed) / mode / FOLDER_RECORD
+                    repeats_of(fold, seed) / mode / FOLDER_RECORD
                 )
                 for mode in modes
                 for fold, seed in repeats.trainings
@@ -164,19 +167,19 @@ def main() -> None:
     settings, repeats = read_section(CompareSettings, "compare"), read_section(RepeatSettings, "repeats")
     modes = read_input_modes()
     manifest, split = read_manifest(MANIFEST), read_split(SPLIT)
-    masks = ArrayStore.open(ARRAYS / "mask")
+    masks = ArrayStore.open(MASKS)
     tested = tested_cases(repeats, split)
     trainings = {mode: trainings_of(mode, repeats) for mode in modes if repeats.trainings}
     evidence = ComparisonEvidence(
         cohort=settings.cohort_name,
         split_sizes=cases_by_part(repeats, split, len(tested)),
         scores={mode: mean_over_seeds(of_mode) for mode, of_mode in trainings.items()}
-        or {mode: read_scores(EVALUATED / mode / "scores.csv") for mode in modes},
+        or {mode: read_scores(evaluation_of(mode) / "scores.csv") for mode in modes},
         trainings=trainings,
         threshold=threshold_scores(manifest, tuple(tested), masks.recipe, settings.threshold_hu),
         threshold_hu=settings.threshold_hu,
         curves={
-            mode: tuple(read_curve(repeated(*training) / mode) for training in repeats.trainings)
+            mode: tuple(read_curve(repeats_of(*training) / mode) for training in repeats.trainings)
             or (read_curve(TRAINED / mode),)
             for mode in modes
         },

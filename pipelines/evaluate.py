@@ -17,11 +17,10 @@ from femseg.inference.segment import femur_probability, onto_ct_grid
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, series_sha256, write_record
 from femseg.metrics.scorecard import CaseScore, score, summary, write_scores
 from femseg.networks.package import ModelPackage, load_package
+from femseg.paths import MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
 from femseg.progress import progress
 from femseg.training.stored_cases import StoredCases
 from femseg.volumes.grid import MaskVolume
-
-MANIFEST, SPLIT, MASKS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays/mask")
 
 
 def evaluate_case(
@@ -63,7 +62,7 @@ def evaluate(package: ModelPackage, split_file: Path, folder: Path) -> None:
     input_mode = package.model["input_mode"]
     split = read_split(split_file)
     test = split.test
-    cases = StoredCases.open(Path("data/arrays") / input_mode, MASKS, test)
+    cases = StoredCases.open(arrays_of(input_mode), MASKS, test)
     manifest = read_manifest(MANIFEST)
     by_id = {case.case_id: case for case in manifest.cases}
     scores: list[CaseScore] = []
@@ -85,7 +84,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
     parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
     input_mode: str = parser.parse_args().input_mode
-    evaluate(load_package(Path("models") / input_mode), SPLIT, Path("results/evaluate") / input_mode)
+    evaluate(load_package(model_of(input_mode)), SPLIT, evaluation_of(input_mode))
 
 
 if __name__ == "__main__":

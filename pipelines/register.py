@@ -23,6 +23,18 @@ from femseg.lineage.provenance import dvc_hashes
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.metrics.scorecard import read_scores
 from femseg.networks.package import ModelPackage, load_package
+from femseg.paths import (
+    ARRAYS,
+    DVC_LOCK,
+    EVALUATED,
+    MANIFEST,
+    REGISTRATION,
+    REPORTS,
+    SPLIT,
+    TRAINED,
+    evaluation_of,
+    model_of,
+)
 from femseg.reports.card.facts import CardFacts
 from femseg.reports.card.page import card_summary, write_card
 from femseg.reports.comparison.evidence import read_curve
@@ -42,13 +54,6 @@ from femseg.services.tracking.connect import (
 )
 from femseg.settings import read_section
 
-MANIFEST, SPLIT, ARRAYS = Path("data/cohort/manifest.json"), Path("data/split.json"), Path("data/arrays")
-MODELS, TRAINED, EVALUATED, REPORTS = (
-    Path("models"),
-    Path("results/train"),
-    Path("results/evaluate"),
-    Path("reports"),
-)
 FIGURES = REPORTS / "figures"
 
 
@@ -76,13 +81,13 @@ def training_run(client: MlflowClient, experiment_id: str, input_mode: str, pack
 
 def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: ModelPackage) -> None:
     """Test metrics, report, figures, lineage and dataset inputs on the run; what is there already is not sent again."""
-    evaluated = EVALUATED / input_mode
+    evaluated = evaluation_of(input_mode)
     reported = sorted(path for path in REPORTS.rglob("*") if path.is_file())
     files = [evaluated / "summary.json", evaluated / FOLDER_RECORD, *reported]
     evidence_sha256 = sha256_of_json({path.as_posix(): sha256_of_file(path) for path in files})
     if client.get_run(run_id).data.tags.get("evidence_sha256") == evidence_sha256:
         return
-    for grid, metrics in read_json(EVALUATED / input_mode / "summary.json").items():
+    for grid, metrics in read_json(evaluation_of(input_mode) / "summary.json").items():
         for metric, values in metrics.items():
             for statistic, value in values.items():
                 if isinstance(value, int | float) and math.isfinite(value):
@@ -92,7 +97,7 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
     client.log_dict(run_id, package.lineage, "lineage.json")
     for name in ("scores.csv", FOLDER_RECORD):
         client.log_artifact(run_id, str(evaluated / name), EVIDENCE)
-    masks_md5 = dvc_hashes(Path("dvc.lock"), evaluated_paths(input_mode))
+    masks_md5 = dvc_hashes(DVC_LOCK, evaluated_paths(input_mode))
     client.log_dict(run_id, masks_md5, f"{EVIDENCE}/{EVALUATED_MD5}")
     client.log_artifacts(run_id, str(REPORTS), "report")
     client.set_tag(run_id, "evidence_sha256", evidence_sha256)
@@ -116,7 +121,7 @@ def keep_predictions(client: MlflowClient, version: int, input_mode: str, packag
     """Keep the test cases' masks with the version: what `femseg promote` judges."""
     with tempfile.TemporaryDirectory(prefix="femseg-register-") as scratch:
         folder = Path(scratch) / "predictions"
-        evaluated, test_set = EVALUATED / input_mode, read_test_set()
+        evaluated, test_set = evaluation_of(input_mode), read_test_set()
         sha256 = write_predictions(folder, evaluated, package_sha256=package.sha256, test_set=test_set)
         log_predictions(client, client.get_model_version(MODEL_NAME, str(version)), folder, sha256=sha256)
 
@@ -131,7 +136,7 @@ def keep_card(client: MlflowClient, registration: Registration, package: ModelPa
         cohort=read_section(CompareSettings, "compare").cohort_name,
         cases=read_manifest(MANIFEST).cases,
         split=read_split(SPLIT),
-        scores=read_scores(EVALUATED / mode / "scores.csv"),
+        scores=read_scores(evaluation_of(mode) / "scores.csv"),
         lineage=lineage_rows(
             package, version=version, run_id=run_id, job=client.get_run(run_id).data.tags.get("ray_job", "")
         ),
@@ -149,7 +154,7 @@ def keep_card(client: MlflowClient, registration: Registration, package: ModelPa
             sources={
                 "manifest": sha256_of_file(MANIFEST),
                 "split": facts.split.sha256,
-                f"evaluation of {mode}": sha256_of_file(EVALUATED / mode / FOLDER_RECORD),
+                f"evaluation of {mode}": sha256_of_file(evaluation_of(mode) / FOLDER_RECORD),
             },
         )
         write_record(folder / FOLDER_RECORD, record)
@@ -159,7 +164,7 @@ def keep_card(client: MlflowClient, registration: Registration, package: ModelPa
 def main() -> None:
     """Read models/ and reports/; write results/registration.json and the registry."""
     modes = read_input_modes()
-    packages = {mode: load_package(MODELS / mode) for mode in modes}
+    packages = {mode: load_package(model_of(mode)) for mode in modes}
     dice = {mode: float(package.model["metrics"]["validation_dice"]) for mode, package in packages.items()}
     candidate = best_by_validation(dice)
     package = packages[candidate.input_mode]
@@ -170,7 +175,7 @@ def main() -> None:
         log_figures(client, experiment_id, (other for mode, other in packages.items() if mode != candidate.input_mode))
         registration = register_package(
             client,
-            MODELS / candidate.input_mode,
+            model_of(candidate.input_mode),
             run_id=run_id,
             tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
             input_channels=package.network.input_channels,
@@ -185,7 +190,7 @@ def main() -> None:
         "validation_dice": candidate.validation_dice,
         "package_sha256": package.sha256,
     }
-    write_json_durably(Path("results/registration.json"), record)
+    write_json_durably(REGISTRATION, record)
     state = "was there already" if registration.already_there else "registered"
     print(f"models:/{MODEL_NAME}@{CHALLENGER} is version {registration.version} ({state}): {candidate.reason}")
 

@@ -1,32 +1,30 @@
 """Stage `repeat`: one training with another fold or seed, and its scores: the comparison's scatter."""
 
 import argparse
-from pathlib import Path
 
 from femseg.exits import command_exit
 from femseg.networks.package import load_package
+from femseg.paths import fold_split, model_of, repeats_of
 from femseg.services.fit.job import Training
 from femseg.services.tracking.connect import connect, find_run
 from pipelines.evaluate import evaluate
 from pipelines.train import carried_out, refuse_unfit_repeats
 
-REPEATS = Path("results/repeats")
-
 
 def run_of_the_registered(input_mode: str) -> str | None:
     """The MLflow run that trained models/<mode>; None in a store that never saw it."""
     client, experiment_id = connect()
-    sha256 = load_package(Path("models") / input_mode).sha256
+    sha256 = load_package(model_of(input_mode)).sha256
     return find_run(client, experiment_id, tag="package_sha256", value=sha256)
 
 
 def repeated_training(input_mode: str, fold: int, seed: int) -> Training:
     """One of the repeats; its MLflow run lies below the run of the model to register."""
-    folder = REPEATS / f"fold-{fold}-seed-{seed}" / input_mode
+    folder = repeats_of(fold, seed) / input_mode
     return Training(
         name=f"train {input_mode} fold {fold} seed {seed}",
         input_mode=input_mode,
-        split=REPEATS / "folds" / f"fold-{fold}.json",
+        split=fold_split(fold),
         model=folder / "model",
         curves=folder,
         seed=seed,

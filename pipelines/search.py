@@ -15,6 +15,7 @@ from femseg.exits import command_exit
 from femseg.files.durable import write_bytes_durably, write_json_durably
 from femseg.files.lock import claimed
 from femseg.networks.vnet import VNetSettings
+from femseg.paths import BEST_TRIALS, MASKS, SEARCH_RUNS, SEARCHED, SPLIT, arrays_of
 from femseg.reports.comparison.search_account import search_figures, search_markdown, search_record
 from femseg.reports.comparison.search_evidence import read_search
 from femseg.search.halving import SearchSettings, Trial, TrialResult, best_per_mode
@@ -38,14 +39,11 @@ from femseg.settings import as_plain, read_section
 from femseg.training.curves import CurveRow
 from femseg.training.settings import OptimisationSettings, TrainSettings
 
-ARRAYS, MASKS, SPLIT = Path("data/arrays"), Path("data/arrays/mask"), Path("data/split.json")
-RESULTS = Path("results/search")
-
 
 def trial_job(trial: Trial, settings: SearchSettings, runs: Path) -> TrainingJob:
     """The training job of a trial, validated at the end of every rung."""
     return training_job(
-        inputs=ARRAYS / trial.input_mode,
+        inputs=arrays_of(trial.input_mode),
         masks=MASKS,
         split=SPLIT,
         runs=runs,
@@ -81,8 +79,8 @@ def write_results(
         dice = "" if r.validation_dice is None else repr(r.validation_dice)
         t = r.trial
         writer.writerow([t.trial_id, t.input_mode, t.learning_rate, r.iterations, dice, r.failure or ""])
-    write_bytes_durably(RESULTS / "trials.csv", text.getvalue().encode())
-    write_bytes_durably(RESULTS / "curves.csv", _curves_csv(curves).encode())
+    write_bytes_durably(SEARCHED / "trials.csv", text.getvalue().encode())
+    write_bytes_durably(SEARCHED / "curves.csv", _curves_csv(curves).encode())
     best = {
         mode: {
             "trial_id": r.trial.trial_id,
@@ -92,8 +90,8 @@ def write_results(
         for mode, r in best_per_mode(results).items()
     }
     overall = max(best, key=lambda mode: best[mode]["validation_dice"] or 0.0) if best else None
-    write_json_durably(RESULTS / "best.json", {"enabled": settings.enabled, "best": best, "overall": overall})
-    write_json_durably(RESULTS / "search.json", as_plain(settings) | {"input_modes": list(input_modes)})
+    write_json_durably(BEST_TRIALS, {"enabled": settings.enabled, "best": best, "overall": overall})
+    write_json_durably(SEARCHED / "search.json", as_plain(settings) | {"input_modes": list(input_modes)})
 
 
 def _curves_csv(curves: Mapping[str, Sequence[CurveRow]]) -> str:
@@ -152,7 +150,7 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], runs: P
     with run_with_true_status(client, parent), ray_session():
         require_reach(storage, folder.absolute())
         if storage.url:
-            publish(open_storage(storage.url), stores=[*(ARRAYS / mode for mode in input_modes), MASKS], files=[SPLIT])
+            publish(open_storage(storage.url), stores=[*map(arrays_of, input_modes), MASKS], files=[SPLIT])
         results = search_on_ray(settings, input_modes, job_of, client)
         curves = {trial_id: trial_rows(job, print) for trial_id, job in jobs.items()}
         write_results(results, curves, settings, input_modes)
@@ -165,7 +163,7 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], runs: P
 
 def record_account(client: MlflowClient, run_id: str, folder: Path, seconds: float) -> None:
     """The search as people can read it, in its folder and in its MLflow run: search.md, figures, tables, budget."""
-    search = read_search(RESULTS)
+    search = read_search(SEARCHED)
     if search is None:
         return
     figures = search_figures(search)
@@ -177,7 +175,7 @@ def record_account(client: MlflowClient, run_id: str, folder: Path, seconds: flo
     for name in ("search.md", *figures):
         client.log_artifact(run_id, str(folder / name))
     for name in ("trials.csv", "curves.csv"):
-        client.log_artifact(run_id, str(RESULTS / name))
+        client.log_artifact(run_id, str(SEARCHED / name))
     recorder = MlflowRecorder(client, run_id)
     for metric, value in (("search_iterations", search_record(search)["iterations"]), ("search_seconds", seconds)):
         recorder.metric(metric, float(value), step=0)
@@ -192,7 +190,7 @@ def main() -> None:
         write_results([], {}, settings, input_modes)
         print("search is disabled (search.enabled)")
         return
-    runs = Path("runs/search") / settings.name
+    runs = SEARCH_RUNS / settings.name
     with claimed(runs, fault_id="SE-07"):
         results = tracked_search(settings, input_modes, runs)
     for mode, result in best_per_mode(results).items():

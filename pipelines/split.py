@@ -1,14 +1,10 @@
 """Stage `split`: patients into train, validation and test; with several folds, also every fold for the repeats."""
 
-from pathlib import Path
-
 from femseg.cohorts.manifest import read_manifest
 from femseg.cohorts.split import SplitSettings, folds, split_by_patient, write_split
 from femseg.exits import command_exit
+from femseg.paths import MANIFEST, SPLIT, fold_split
 from femseg.settings import read_section
-
-MANIFEST = Path("data/cohort/manifest.json")
-SPLIT, FOLDS = Path("data/split.json"), Path("results/repeats/folds")
 
 
 def main() -> None:
@@ -17,7 +13,7 @@ def main() -> None:
     split = split_by_patient(cases, settings)
     write_split(split, SPLIT)
     for fold, of_fold in enumerate(folds(cases, settings) if settings.folds > 1 else (split,)):
-        write_split(of_fold, FOLDS / f"fold-{fold}.json")
+        write_split(of_fold, fold_split(fold))
     print(f"{len(split.train)} cases to train, {len(split.validation)} to validation, {len(split.test)} to test")
 
 

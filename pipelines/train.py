@@ -12,13 +12,11 @@ from femseg.files.durable import sha256_of_file
 from femseg.inference.verdict import training_range
 from femseg.lineage.provenance import dvc_hashes, lineage, software_versions
 from femseg.networks.package import write_package
+from femseg.paths import BEST_TRIALS, COHORT, DVC_LOCK, MANIFEST, MASKS
 from femseg.services.cluster.session import ray_session
 from femseg.services.cluster.submit import job_tags
 from femseg.services.fit.driver import train_on_ray
 from femseg.services.fit.job import (
-    BEST,
-    MANIFEST,
-    MASKS,
     Training,
     TrainingJob,
     claimed_everywhere,
@@ -64,7 +62,7 @@ def write_outputs(job: TrainingJob, training: Training) -> tuple[FitResult, str]
     network, result = fit_job(job, Surroundings(say=lambda line: None))
     store = ArrayStore.open(training.inputs)
     settings = {"train": as_plain(job.train), "optimisation": as_plain(job.optimisation)}
-    sources = ["data/cohort", training.inputs.as_posix(), MASKS.as_posix(), training.split_out, BEST.as_posix()]
+    sources = [path.as_posix() for path in (COHORT, training.inputs, MASKS, training.split_out, BEST_TRIALS)]
     hashes = {key: job.fingerprint[key] for key in ("inputs", "masks", "split", "code")}
     package_sha256 = write_package(
         training.model,
@@ -108,8 +106,9 @@ def tracked_training(job: TrainingJob, training: Training) -> FitResult:
         )
     job = replace(job, mlflow_run_id=run_id)
     with run_with_true_status(client, run_id):
-        sources = {"inputs": inputs.as_posix(), "masks": MASKS.as_posix(), "split": training.split_out}
-        locked = dvc_hashes(Path("dvc.lock"), list(sources.values()))
+        outs = {"inputs": inputs, "masks": MASKS, "split": training.split_out}
+        sources = {name: out.as_posix() for name, out in outs.items()}
+        locked = dvc_hashes(DVC_LOCK, list(sources.values()))
         for name, source in sources.items():
             log_dataset(
                 client,

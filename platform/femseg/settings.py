@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from femseg.errors import Fault, Refusal
 from femseg.files.plain import open_plain
+from femseg.paths import PARAMS
 
 # YAML that costs what its length says: no alias that multiplies, no endless depth, no key that is there twice.
 #
@@ -128,7 +129,7 @@ def _path_in(given: Any, location: tuple[int | str, ...]) -> list[str]:
     return path
 
 
-def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path | str = "params.yaml") -> Settings:
+def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path | str = PARAMS) -> Settings:
     """Turn plain data into a frozen settings dataclass.
 
     Args:
@@ -172,7 +173,7 @@ def _short(value: Any) -> str:
     return words if len(words) <= _SHOWN_CHARACTERS else f"{words[:_SHOWN_CHARACTERS]}…"
 
 
-def read_section(settings_type: type[Settings], section: str, *, file: Path = Path("params.yaml")) -> Settings:
+def read_section(settings_type: type[Settings], section: str, *, file: Path = PARAMS) -> Settings:
     """Read and check one section of params.yaml. Raises: Refusal (exit 2), also for sections that there are not."""
     document = _document(file)
     if not isinstance(document, dict) or section not in document:

@@ -8,6 +8,7 @@ import typer
 
 from femseg import __version__
 from femseg.exits import command_exit
+from femseg.paths import PROMOTION_RULES
 
 app = typer.Typer(
     name="femseg",
@@ -154,7 +155,7 @@ _JSON = typer.Option("--json", help="Print the same as JSON.")
 @app.command()
 def promote(
     version: Annotated[str, _VERSION],
-    rules: Annotated[Path, typer.Option(parser=_path, help="The rules.")] = Path("promotion.yaml"),
+    rules: Annotated[Path, typer.Option(parser=_path, help="The rules.")] = PROMOTION_RULES,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Judge it, and change nothing.")] = False,
     as_json: Annotated[bool, _JSON] = False,
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Literal
 from femseg.cohorts.case import Femur
 from femseg.cohorts.store import ArrayKind
 from femseg.formats.source import Mend
+from femseg.paths import OWN_STUDIES
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
 
@@ -103,7 +104,7 @@ class CohortSettings:
     """
 
     source: CohortSource = "phantom"
-    folder: str = "data/source"
+    folder: str = str(OWN_STUDIES)
     femur: Femur = "all"
     labels: LabelMap = field(default_factory=LabelMap)
     structures: StructureNames = field(default_factory=StructureNames)

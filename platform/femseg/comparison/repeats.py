@@ -13,6 +13,7 @@ from femseg.comparison.verdict import DEFAULT_THRESHOLD_HU
 from femseg.errors import Fault, Refusal
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import CaseScore, Grid
+from femseg.paths import PARAMS
 from femseg.settings import read_section
 
 
@@ -73,7 +74,7 @@ def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, se
         problem = "train.learning_rate is 'search', and the search has seen cases that other folds test on"
         fix = "give train.learning_rate a number, or repeat seeds of one fold only"
     if problem:
-        raise Refusal(Fault(id="CFG-02", file="params.yaml", problem=problem, fix=fix))
+        raise Refusal(Fault(id="CFG-02", file=str(PARAMS), problem=problem, fix=fix))
 
 
 def mean_over_seeds(trainings: Sequence[Training]) -> tuple[CaseScore, ...]:
@@ -144,7 +145,7 @@ def _values(trainings: Sequence[Training], metric: str, grid: Grid) -> dict[tupl
 InputMode = Literal["raw", "gradient", "both"]
 
 
-def read_input_modes(file: Path = Path("params.yaml")) -> tuple[InputMode, ...]:
+def read_input_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
     """The input modes, the baseline first.
 
     Raises: Refusal (exit 2) if a mode is unknown or named twice, or if "raw" or "gradient" is missing: to compare these

@@ -7,6 +7,7 @@ from typing import Any
 
 from femseg.gate.decision import Check
 from femseg.gate.test_set import FrozenTestSet
+from femseg.paths import trained_from
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -79,7 +80,7 @@ def lineage_checks(
     names = ("inputs", "masks", "split", "manifest", "code")
     lacking = [name for name in names if not _matches(_HEX64, sha256.get(name))]
     yield _lineage_check("hashes of data and code", not lacking, found=_lack(lacking), expected=", ".join(names))
-    wanted = _dvc_outs(str(model.get("input_mode")))
+    wanted = trained_from(str(model.get("input_mode")))
     lacking = [name for name in wanted if not _matches(_MD5, md5.get(name))]
     yield _lineage_check("DVC's hashes", not lacking, found=_lack(lacking), expected=", ".join(wanted))
     training = _mapping(model.get("training"))
@@ -122,10 +123,6 @@ def validation_check(model: Mapping[str, Any]) -> Check:
     return Check(
         id="RG-02", name="validation Dice", passed=usable, found=str(dice), expected=expected, fix=_TRAIN_AGAIN
     )
-
-
-def _dvc_outs(input_mode: str) -> Sequence[str]:
-    return ("data/cohort", f"data/arrays/{input_mode}", "data/arrays/mask", "data/split.json")
 
 
 def _lineage_check(name: str, passed: bool, *, found: str, expected: str) -> Check:

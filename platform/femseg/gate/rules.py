@@ -7,9 +7,9 @@ from pathlib import Path
 
 from femseg.errors import Fault, Refusal
 from femseg.metrics.definitions import METRICS, metric_named
+from femseg.paths import MODELS, PROMOTION_RULES
 from femseg.settings import read_whole
 
-RULES_FILE = Path("promotion.yaml")
 _A_DAY_S = 86_400.0
 
 
@@ -126,7 +126,7 @@ class PromotionRules:
             raise ValueError(f"agreement: expected from 0.9 to 1, got {self.agreement}")
 
 
-def read_rules(path: Path = RULES_FILE) -> PromotionRules:
+def read_rules(path: Path = PROMOTION_RULES) -> PromotionRules:
     """Read and check promotion.yaml. Raises: Refusal CFG-01 (exit 2) naming every wrong key."""
     return read_whole(PromotionRules, "promotion", file=path)
 
@@ -158,7 +158,7 @@ def best_by_validation(validation_dice: Mapping[str, float]) -> Candidate:
     if not usable:
         fault = Fault(
             id="RG-02",
-            file="models",
+            file=str(MODELS),
             problem=f"no model has a validation Dice between 0 and 1: {dict(validation_dice)}",
             fix="train again; nothing was registered",
         )

@@ -11,8 +11,7 @@ from femseg.cohorts.split import Split, read_split
 from femseg.comparison.subgroups import CaseGroups, case_groups
 from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, sha256_of_json
-
-MANIFEST, SPLIT = Path("data/cohort/manifest.json"), Path("data/split.json")
+from femseg.paths import MANIFEST, SPLIT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

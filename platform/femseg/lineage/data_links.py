@@ -13,13 +13,7 @@ from typing import Any, Literal
 
 from femseg.files.durable import sha256_of_json
 from femseg.lineage.materials import Link, Materials, is_inside, is_md5, shortened
-
-COHORT, MASKS, SPLIT = "data/cohort", "data/arrays/mask", "data/split.json"
-
-
-def arrays_of(input_mode: str) -> str:
-    """The DVC path of the network inputs of a mode."""
-    return f"data/arrays/{input_mode}"
+from femseg.paths import MANIFEST, trained_from
 
 
 def _fingerprint_of_split(content: bytes) -> str:
@@ -49,11 +43,12 @@ class _Vouched:
 
 
 def _vouched(input_mode: str) -> tuple[_Vouched, ...]:
+    cohort, inputs, masks, split = trained_from(input_mode)
     return (
-        _Vouched(what="cohort manifest", key="manifest", path=COHORT, inner="manifest.json"),
-        _Vouched(what="split", key="split", path=SPLIT, hashed=_fingerprint_of_split),
-        _Vouched(what="network inputs", key="inputs", path=arrays_of(input_mode), inner="index.json"),
-        _Vouched(what="network masks", key="masks", path=MASKS, inner="index.json"),
+        _Vouched(what="cohort manifest", key="manifest", path=cohort, inner=MANIFEST.name),
+        _Vouched(what="split", key="split", path=split, hashed=_fingerprint_of_split),
+        _Vouched(what="network inputs", key="inputs", path=inputs, inner="index.json"),
+        _Vouched(what="network masks", key="masks", path=masks, inner="index.json"),
     )
 
 

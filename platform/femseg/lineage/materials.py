@@ -11,6 +11,7 @@ from typing import Literal
 
 from femseg.errors import Fault
 from femseg.lineage.provenance import dvc_hashes
+from femseg.paths import DVC_LOCK
 
 _MD5 = re.compile(r"[0-9a-f]{32}(\.dir)?")
 
@@ -29,7 +30,7 @@ class Materials:
 
     def locked_md5(self, path: str) -> str | None:
         """What dvc.lock at hand says of an out."""
-        return dvc_hashes(self.root / "dvc.lock", [path]).get(path)
+        return dvc_hashes(self.root / DVC_LOCK, [path]).get(path)
 
     def in_tree(self, path: str, inner: str = "") -> bytes | None:
         """The bytes of a file of the working tree; None if it is not there."""

@@ -9,13 +9,14 @@ from typing import Any, Literal
 
 from femseg.errors import Refusal
 from femseg.files.durable import read_json, sha256_of_file, sha256_of_json
-from femseg.lineage.data_links import COHORT, trained_on
+from femseg.lineage.data_links import trained_on
 from femseg.lineage.materials import Link, Materials, shortened
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, RecordKind, is_record, read_record
+from femseg.paths import MANIFEST, TRACKING_DATABASE, TRAIN_RUNS, evaluation_of, repeats_of
 
 _EVALUATION = re.compile(r"evaluation of (?P<mode>\w+)")
 _REPEAT = re.compile(r"repeat of (?P<mode>\w+), fold (?P<fold>\d+), seed (?P<seed>\d+)")
-_NOT_SEARCHED = {"mlruns", "runs", "node_modules"}  # MLflow's copies, checkpoints; hidden folders neither
+_NOT_SEARCHED = {TRACKING_DATABASE.parts[0], TRAIN_RUNS.parts[0], "node_modules"}  # hidden folders neither
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,10 +130,10 @@ def _evaluations(record: OutputRecord, root: Path) -> Iterator[tuple[str, str, P
     """What a report calls an evaluation, the SHA-256 of its record, and where that lies."""
     for name, sha256 in record.sources.items():
         if found := _EVALUATION.fullmatch(name):
-            yield name, sha256, root / "results" / "evaluate" / found["mode"] / FOLDER_RECORD
+            yield name, sha256, root / evaluation_of(found["mode"]) / FOLDER_RECORD
         elif found := _REPEAT.fullmatch(name):
-            folder = f"fold-{found['fold']}-seed-{found['seed']}"
-            yield name, sha256, root / "results" / "repeats" / folder / found["mode"] / FOLDER_RECORD
+            repeats = repeats_of(int(found["fold"]), int(found["seed"]))
+            yield name, sha256, root / repeats / found["mode"] / FOLDER_RECORD
 
 
 def with_evaluated_cts(record: OutputRecord, root: Path) -> OutputRecord:
@@ -213,7 +214,7 @@ def ct_named(subject: str, root: Path, below: Path) -> tuple[Link, tuple[Output,
 
 def _cohort_at_hand(root: Path) -> Mapping[str, str]:
     try:
-        return series_of_cohort(read_json(root / COHORT / "manifest.json"))
+        return series_of_cohort(read_json(root / MANIFEST))
     except (Refusal, KeyError, TypeError):
         return {}
 

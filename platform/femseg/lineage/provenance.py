@@ -9,6 +9,7 @@ from typing import Any
 
 import femseg
 from femseg.errors import Fault, Refusal, printable
+from femseg.paths import DVC_LOCK
 from femseg.settings import BadYaml, load_bounded
 
 _LOCKED_VALUES = 1_000_000  # a path has four; the demo's dvc.lock has a few thousand
@@ -28,7 +29,7 @@ def git_state(repository: Path) -> dict[str, Any]:
             return None
         return done.stdout.strip() if done.returncode == 0 else None
 
-    status = git("status", "--porcelain", "--untracked-files=no", "--", ".", ":(exclude)dvc.lock")
+    status = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){DVC_LOCK}")
     return {"commit": git("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
 
 
@@ -45,7 +46,7 @@ def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
         known = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", []) if "md5" in out}
     except (BadYaml, OSError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
         problem = f"is not as DVC writes it ({printable(' '.join(str(error).split()))[:200]})"
-        fix = "take it again from git (`git checkout dvc.lock`)"
+        fix = f"take it again from git (`git checkout {DVC_LOCK}`)"
         fault = Fault(id="ST-02", file=str(lock_file), problem=problem, fix=fix)
         raise Refusal(fault) from None
     return {path: known[path] for path in paths if path in known}
@@ -82,7 +83,7 @@ def lineage(repository: Path, *, inputs: Sequence[str], sha256: Mapping[str, str
     """
     return {
         "git": git_state(repository),
-        "dvc_md5": dvc_hashes(repository / "dvc.lock", inputs),
+        "dvc_md5": dvc_hashes(repository / DVC_LOCK, inputs),
         "sha256": dict(sha256),
         "seed": seed,
     }

@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 from femseg.errors import Fault, Refusal
 from femseg.networks.vnet import VNetSettings
+from femseg.paths import PARAMS
 from femseg.training.losses import DiceDenominator
 
 _HOW_NOT_WHAT = ("use_gpu", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "least_workers")
@@ -167,7 +168,7 @@ def refuse_other_shares(network: VNetSettings, train: TrainSettings, world_size:
         raise Refusal(
             Fault(
                 id="TR-12",
-                file="params.yaml",
+                file=str(PARAMS),
                 problem=f"batch statistics and dropout see a worker's share as a whole: a run with train.workers "
                 f"{train.workers} cannot go on with {world_size}",
                 fix="give it that many workers, or set network.normalisation to instance and network.dropout to 0",

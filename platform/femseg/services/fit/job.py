@@ -17,6 +17,7 @@ from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.files.lock import claimed
 from femseg.lineage.provenance import code_sha256
 from femseg.networks.vnet import VNet, VNetSettings
+from femseg.paths import BEST_TRIALS, MANIFEST, MASKS, PARAMS, SPLIT, TRAIN_RUNS, TRAINED, arrays_of, model_of
 from femseg.search.record import found_rate
 from femseg.services.storage.arrays import ObjectCache, fetched_split, fetched_store
 from femseg.services.storage.backend import StorageSettings, no_answer, open_storage
@@ -120,7 +121,7 @@ def _refuse_what_does_not_fit(
         share_of_rank(optimisation.batch_size, rank=0, world_size=train.workers)
     except ValueError as error:
         fix = "change one of these settings in params.yaml"
-        fault = Fault(id="CFG-02", file="params.yaml", problem=str(error), fix=fix)
+        fault = Fault(id="CFG-02", file=str(PARAMS), problem=str(error), fix=fix)
         raise Refusal(fault) from None
 
 
@@ -254,10 +255,6 @@ def is_complete(job: TrainingJob) -> bool:
 # Which training it is, and the job that params.yaml, the arrays, the split and the search describe for it.
 
 
-MASKS, SPLIT, MANIFEST = Path("data/arrays/mask"), Path("data/split.json"), Path("data/cohort/manifest.json")
-BEST = Path("results/search/best.json")
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
     """Which training this is, what it reads and where its outputs go.
@@ -283,23 +280,23 @@ class Training:
     @property
     def inputs(self) -> Path:
         """The array store of its input mode."""
-        return Path("data/arrays") / self.input_mode
+        return arrays_of(self.input_mode)
 
     @property
-    def split_out(self) -> str:
+    def split_out(self) -> Path:
         """The DVC out that holds its split.json."""
-        return (self.split if self.split == SPLIT else self.split.parent).as_posix()
+        return self.split if self.split == SPLIT else self.split.parent
 
 
 def learning_rate(settings: TrainSettings, input_mode: str) -> float:
     """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
     if settings.learning_rate != "search":
         return float(settings.learning_rate)
-    found = found_rate(BEST, input_mode)
+    found = found_rate(BEST_TRIALS, input_mode)
     if found is None:
         fault = Fault(
             id="CFG-02",
-            file="params.yaml",
+            file=str(PARAMS),
             problem=f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'",
             fix="set search.enabled to true, or give train.learning_rate a number",
         )
@@ -313,7 +310,7 @@ def refuse_one_sided(manifest: Manifest) -> None:
     if sides:
         fault = Fault(
             id="CFG-02",
-            file="params.yaml",
+            file=str(PARAMS),
             problem=f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone",
             fix="set it to false, or cohort.femur to all",
         )
@@ -326,8 +323,8 @@ def main_training(input_mode: str) -> Training:
         name=f"train {input_mode}",
         input_mode=input_mode,
         split=SPLIT,
-        model=Path("models") / input_mode,
-        curves=Path("results/train") / input_mode,
+        model=model_of(input_mode),
+        curves=TRAINED / input_mode,
     )
 
 
@@ -343,7 +340,7 @@ def described_job(training: Training) -> TrainingJob:
         inputs=training.inputs,
         masks=MASKS,
         split=training.split,
-        runs=Path("runs/train"),
+        runs=TRAIN_RUNS,
         name=training.input_mode,
         network=read_section(VNetSettings, "network"),
         optimisation=optimisation,

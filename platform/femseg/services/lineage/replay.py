@@ -21,12 +21,11 @@ from femseg.lineage.records import FOLDER_RECORD, read_record
 from femseg.lineage.replayed import ReplayedCase, replayed_cases
 from femseg.metrics.scorecard import read_scores
 from femseg.networks.package import ModelPackage
+from femseg.paths import evaluation_of, trained_from
 from femseg.services.lineage.worktree import (
-    EVALUATED,
     bring_data,
     bring_package,
     bring_studies,
-    data_paths,
     evaluate_again,
     evaluated_paths,
     make_scratch,
@@ -97,7 +96,7 @@ def replay(client: MlflowClient, uri: str, *, repository: Path, into: Path | Non
         cases = replayed_cases(
             read_record(evidence / FOLDER_RECORD).files,
             again,
-            [originals, repository / EVALUATED / package.model["input_mode"]],
+            [originals, repository / evaluation_of(package.model["input_mode"])],
             read_scores(evidence / "scores.csv"),
             read_scores(again / "scores.csv"),
         )
@@ -155,12 +154,12 @@ def _evaluated_now(
     """Evaluate in a scratch tree; returns the folder of the new masks, and where the first ones were brought."""
     mode, scratch, originals = str(package.model["input_mode"]), place / "project", place / "masks then"
     make_scratch(scratch, repository, str(package.lineage["git"]["commit"]))
-    bring_data(scratch, repository, mode, {path: package.lineage["dvc_md5"][path] for path in data_paths(mode)})
+    bring_data(scratch, repository, mode, {path: package.lineage["dvc_md5"][path] for path in trained_from(mode)})
     evaluated = read_json(evidence / EVALUATED_MD5) if (evidence / EVALUATED_MD5).is_file() else {}
     if evaluated:
         with suppress(Refusal):  # without them the hashes still tell whether the masks are the same
             bring_data(scratch, repository, mode, {path: evaluated[path] for path in evaluated_paths(mode)})
-            (scratch / EVALUATED / mode).rename(originals)
+            (scratch / evaluation_of(mode)).rename(originals)
     bring_studies(scratch, repository)
     uri = f"models:/{MODEL_NAME}/{version.version}"
     bring_package(scratch, stored_package(version, uri, into=place / "package"), mode)

@@ -27,15 +27,14 @@ from femseg.lineage.output_links import (
     with_evaluated_cts,
 )
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, read_record, record_of
-from femseg.networks.package import ModelPackage, load_package
+from femseg.networks.package import MANIFEST, ModelPackage, load_package
+from femseg.paths import MODELS
 from femseg.services.lineage.worktree import materials_of
 from femseg.services.registry.versions import MODEL_NAME, find_version, load_registered
+from femseg.services.tracking.address import SQLITE
 from femseg.services.tracking.connect import connect, find_run, redacted, tracking_uri
 
 # From a model package to its registered version, the MLflow run that trained it and the job that run was part of.
-
-
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +51,7 @@ def registry_at_hand() -> Registry | None:
     Raises: Refusal TK-01 (exit 6) if a server does not answer.
     """
     uri = tracking_uri()
-    if uri.startswith(_SQLITE) and not Path(uri.removeprefix(_SQLITE)).exists():
+    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
         return None
     client, experiment_id = connect(uri)
     return Registry(client=client, experiment_id=experiment_id)
@@ -116,9 +115,6 @@ def _job_link(run: Run) -> Link:
     job = run.data.tags.get("ray_job", "")
     started = run.data.tags.get("mlflow.source.name", "a stage")
     return Link(what="job", value=job, state="holds", note=started if job else f"no Ray job: {started} by itself")
-
-
-_MANIFEST = "MANIFEST.json"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -212,7 +208,7 @@ def required_registry(subject: str) -> Registry:
 
 def _package_folder(path: Path) -> Path | None:
     """The package that a path is, or is a file of."""
-    return next((folder for folder in (path, path.parent) if (folder / _MANIFEST).is_file()), None)
+    return next((folder for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)
 
 
 def _trace_package(
@@ -275,7 +271,7 @@ def _model_links(
 
 def _package_at_hand(root: Path, sha256: str) -> ModelPackage | None:
     """The package in `models/` that has this hash."""
-    for manifest in sorted((root / "models").glob(f"*/{_MANIFEST}")):
+    for manifest in sorted((root / MODELS).glob(f"*/{MANIFEST}")):
         if sha256_of_file(manifest) == sha256:
             return load_package(manifest.parent)
     return None

@@ -14,9 +14,9 @@ from dvc.repo import Repo
 
 from femseg.cohorts.manifest import cohort_root, read_manifest
 from femseg.errors import Fault, Refusal, printable
-from femseg.lineage.data_links import COHORT, MASKS, SPLIT, arrays_of
 from femseg.lineage.materials import Materials, is_inside
 from femseg.lineage.replayed import GRID_FOLDERS
+from femseg.paths import COHORT, DVC_LOCK, MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
 
 # DVC's side of a repository: where it keeps its objects.
 
@@ -29,9 +29,6 @@ def materials_of(repository: Path) -> Materials:
     except DvcException:
         return Materials(root=repository, cache=None)
     return Materials(root=repository, cache=cache)
-
-
-EVALUATED = Path("results/evaluate")
 
 
 def make_scratch(folder: Path, repository: Path, commit: str) -> None:
@@ -56,7 +53,7 @@ def bring_data(scratch: Path, repository: Path, input_mode: str, md5: Mapping[st
     for path, value in md5.items():
         stages.setdefault(_stage_of(path, input_mode), []).append({"path": path, "hash": "md5", "md5": value})
     lock = {"schema": "2.0", "stages": {stage: {"cmd": "-", "outs": outs} for stage, outs in stages.items()}}
-    (scratch / "dvc.lock").write_text(yaml.safe_dump(lock), encoding="utf-8")
+    (scratch / DVC_LOCK).write_text(yaml.safe_dump(lock), encoding="utf-8")
     _share_dvc(scratch, repository)
     materials = materials_of(scratch)
     if any(materials.in_cache(value) is None for value in md5.values()):
@@ -91,7 +88,7 @@ def _refused(fault_id: str, path: str, problem: str) -> Refusal:
 
 def bring_package(scratch: Path, package: Path, input_mode: str) -> None:
     """Put a model package where the stages look for it."""
-    shutil.copytree(package, scratch / "models" / input_mode, dirs_exist_ok=True)
+    shutil.copytree(package, scratch / model_of(input_mode), dirs_exist_ok=True)
 
 
 def bring_studies(scratch: Path, repository: Path) -> None:
@@ -99,9 +96,8 @@ def bring_studies(scratch: Path, repository: Path) -> None:
 
     Every file of a study is compared with its SHA-256 in the manifest whenever it is read, so a link is as good.
     """
-    path = Path(COHORT) / "manifest.json"
-    manifest = read_manifest(scratch / path)
-    wanted, there = cohort_root(manifest, scratch / path), cohort_root(manifest, repository / path)
+    manifest = read_manifest(scratch / MANIFEST)
+    wanted, there = cohort_root(manifest, scratch / MANIFEST), cohort_root(manifest, repository / MANIFEST)
     if wanted == there or not there.is_dir():
         return
     wanted.mkdir(parents=True, exist_ok=True)
@@ -117,25 +113,20 @@ def evaluate_again(scratch: Path, input_mode: str) -> Path:
     """
     words = [sys.executable, "-m", "pipelines.evaluate", "--input-mode", input_mode]
     _run(words, scratch, PYTHONPATH=str((scratch / "platform").absolute()))
-    return scratch / EVALUATED / input_mode
-
-
-def data_paths(input_mode: str) -> tuple[str, ...]:
-    """The DVC outs that `evaluate` reads."""
-    return (COHORT, arrays_of(input_mode), MASKS, SPLIT)
+    return scratch / evaluation_of(input_mode)
 
 
 def evaluated_paths(input_mode: str) -> tuple[str, ...]:
     """The outs of `evaluate` that hold masks."""
-    return tuple((EVALUATED / input_mode / grid).as_posix() for grid in GRID_FOLDERS)
+    return tuple((evaluation_of(input_mode) / grid).as_posix() for grid in GRID_FOLDERS)
 
 
 def _stage_of(path: str, input_mode: str) -> str:
     stages = {
-        COHORT: "cohort",
-        MASKS: "masks",
-        SPLIT: "split",
-        arrays_of(input_mode): f"arrays@{input_mode}",
+        COHORT.as_posix(): "cohort",
+        MASKS.as_posix(): "masks",
+        SPLIT.as_posix(): "split",
+        arrays_of(input_mode).as_posix(): f"arrays@{input_mode}",
         **dict.fromkeys(evaluated_paths(input_mode), f"evaluate@{input_mode}"),
     }
     return stages[path]

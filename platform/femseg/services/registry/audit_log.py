@@ -15,12 +15,12 @@ from mlflow.tracking import MlflowClient
 
 from femseg.files.durable import write_bytes_durably
 from femseg.gate.audit import Entry, Holders, altered, parse
+from femseg.paths import AUDIT_COPIES
 from femseg.services.registry.versions import DESCRIPTION, MODEL_NAME
-from femseg.services.tracking.connect import redacted
+from femseg.services.tracking.address import SQLITE, redacted
 
 _ENTRY, _HEAD = "audit.{:06d}", "audit.head"
 _ENTRY_TAG = re.compile(r"audit\.\d{6}")
-_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,12 +104,12 @@ def _head(log: tuple[Entry, ...]) -> str:
 def audit_log(client: MlflowClient) -> AuditLog:
     """The log of a client's registry; the copy lies beside a SQLite store, else in `mlruns/audit/`."""
     uri = client.tracking_uri
-    if uri.startswith(_SQLITE):
-        database = Path(uri.removeprefix(_SQLITE))
+    if uri.startswith(SQLITE):
+        database = Path(uri.removeprefix(SQLITE))
         return AuditLog(client=client, copy=database.parent / "audit" / f"{database.stem}.jsonl")
     place = redacted(uri)
     name = re.sub(r"[^\w.-]", "_", urlsplit(place).netloc) + "-" + hashlib.sha256(place.encode()).hexdigest()[:8]
-    return AuditLog(client=client, copy=Path("mlruns/audit").absolute() / f"{name}.jsonl")
+    return AuditLog(client=client, copy=AUDIT_COPIES.absolute() / f"{name}.jsonl")
 
 
 def now() -> str:

@@ -20,9 +20,10 @@ from femseg.gate.reproduction import Reproduction, reproduce, reproduction_check
 from femseg.gate.rules import PromotionRules
 from femseg.gate.saved_predictions import SavedPredictions
 from femseg.gate.score_checks import acceptable_checks, non_inferiority_check, recomputed, recorded_checks
-from femseg.gate.test_set import MANIFEST, SPLIT, FrozenTestSet, read_test_set
+from femseg.gate.test_set import FrozenTestSet, read_test_set
 from femseg.metrics.scorecard import CaseScore, read_scores
 from femseg.networks.package import ModelPackage
+from femseg.paths import MANIFEST, SPLIT
 from femseg.progress import progress
 from femseg.services.registry.aliases import CHAMPION, DECISION_TAG, alias_holder
 from femseg.services.registry.predictions import TAG, predictions_of

@@ -11,6 +11,7 @@ from ray import tune
 from femseg.errors import Fault, Refusal
 from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_json
+from femseg.paths import PARAMS
 from femseg.search.halving import SearchSettings, TrialResult, usable
 from femseg.services.fit.job import TrainingJob, fit_job, newest_checkpoint, node_folder, stored_run
 from femseg.services.tracking.connect import BackgroundRecorder
@@ -119,7 +120,7 @@ def require_optuna() -> None:
     if find_spec("optuna") is None:
         fault = Fault(
             id="CFG-02",
-            file="params.yaml",
+            file=str(PARAMS),
             problem="search.searcher is 'tpe', but Optuna is not installed",
             fix="pip install 'femseg[search]', or set search.searcher to halving",
         )

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from femseg.errors import Fault, Refusal
 from femseg.files.durable import write_bytes_durably
+from femseg.paths import PARAMS
 
 _S3 = "s3://"
 _S3_URL = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9!_.*'()-]+)*")
@@ -87,7 +88,7 @@ def open_storage(url: str) -> Storage:
     except ImportError as error:
         fault = Fault(
             id="CFG-02",
-            file="params.yaml",
+            file=str(PARAMS),
             problem=f"storage.url is in S3, whose client is not installed here ({error})",
             fix='pip install "femseg[cluster]" on every node',
         )

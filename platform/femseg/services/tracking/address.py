@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from femseg.errors import Fault, Refusal
+from femseg.paths import TRACKING_DATABASE
 
 SQLITE = "sqlite:///"
 
@@ -14,7 +15,7 @@ def tracking_uri() -> str:
 
     Raises: Refusal TK-11 (exit 2) for the plain-file store, which MLflow 3.17 no longer takes.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"{SQLITE}mlruns/mlflow.db")
+    uri = os.environ.get("MLFLOW_TRACKING_URI", f"{SQLITE}{TRACKING_DATABASE}")
     if uri.startswith(SQLITE):
         return SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
     if urlsplit(uri).scheme in ("", "file"):
@@ -22,7 +23,7 @@ def tracking_uri() -> str:
             id="TK-11",
             file="MLFLOW_TRACKING_URI",
             problem=f"'{uri}' is a plain-file store, which MLflow refuses",
-            fix="use sqlite:///mlruns/mlflow.db or the address of a server",
+            fix=f"use {SQLITE}{TRACKING_DATABASE} or the address of a server",
         )
         raise Refusal(fault)
     return uri
