@@ -21,7 +21,7 @@ from femseg.cohorts.split import Split, write_split
 from femseg.cohorts.store import write_array, write_index
 from femseg.exits import command_exit
 from femseg.files.durable import write_json_durably
-from femseg.files.lock import claimed
+from femseg.files.lock import locked
 from femseg.networks.vnet import VNetSettings
 from femseg.services.fit.job import TrainingJob, fit_job, is_complete, training_job
 from femseg.services.fit.recorded_curve import record_curve
@@ -105,7 +105,7 @@ def run(folder: Path, *, iterations: int, ray_workers: int = 0) -> None:
     """One start of the command, as the stage `train` does it: claim, MLflow run, training, the whole curve, status."""
     torch.set_num_threads(1)
     job = described_job(folder, iterations=iterations, workers=ray_workers or 1)
-    with claimed(Path(job.run_folder)):
+    with locked(Path(job.run_folder)):
         client, experiment_id = connect(job.tracking_uri)
         run_id = resumable_run(client, experiment_id, folder=Path(job.run_folder), name="chaos", params={})
         job = replace(job, mlflow_run_id=run_id)

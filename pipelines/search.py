@@ -13,7 +13,7 @@ from mlflow.tracking import MlflowClient
 from femseg.comparison.repeats import read_input_modes
 from femseg.exits import command_exit
 from femseg.files.durable import write_bytes_durably, write_json_durably
-from femseg.files.lock import claimed
+from femseg.files.lock import locked
 from femseg.networks.vnet import VNetSettings
 from femseg.paths import BEST_TRIALS, MASKS, SEARCH_RUNS, SEARCHED, SPLIT, arrays_of
 from femseg.reports.comparison.search_account import search_figures, search_markdown, search_record
@@ -191,7 +191,7 @@ def main() -> None:
         print("search is disabled (search.enabled)")
         return
     runs = SEARCH_RUNS / settings.name
-    with claimed(runs, fault_id="SE-07"):
+    with locked(runs, fault_id="SE-07"):
         results = tracked_search(settings, input_modes, runs)
     for mode, result in best_per_mode(results).items():
         print(f"{mode}: learning rate {result.trial.learning_rate:g}, validation Dice {result.validation_dice:.4f}")

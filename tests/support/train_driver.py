@@ -12,7 +12,7 @@ from tiny_model import TINY_NETWORK
 
 from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_json, write_json_durably
-from femseg.files.lock import claimed
+from femseg.files.lock import locked
 from femseg.services.cluster.session import ray_session
 from femseg.services.fit.driver import train_on_ray
 from femseg.services.fit.job import TrainingJob, fit_job, is_complete, mlflow_run_kept, training_job
@@ -82,7 +82,7 @@ def main() -> None:
     if words.alone:
         write_json_durably(words.runs / "outcome.json", outcome(job))
         return
-    with claimed(Path(job.run_folder)):
+    with locked(Path(job.run_folder)):
         tracked(job, words.runs)
     print(json.dumps({"done": True}))
 

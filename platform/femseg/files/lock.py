@@ -1,4 +1,4 @@
-"""One process at a time works in a folder: a lock on a file in it, which dies with its holder and says who that is."""
+"""Who holds a lock, and whether that process lives; and a lock on a file, which ends with its holder."""
 
 import errno
 import fcntl
@@ -14,36 +14,91 @@ from femseg.errors import Fault, Refusal, printable
 from femseg.files.durable import refuse_if_unwritable
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
-_POLL_S = 0.1
+_RETRY_S = 0.1
+
+
+def this_process() -> str:
+    """This process as it signs a lock, a lease or a run: its host, its number, and what the number means.
+
+    A number means something within a boot and a PID namespace, and until another process gets it: hence the start.
+    """
+    here = "".join(f" {key}={value}" for key, value in _here().items())
+    return f"host={socket.gethostname()} pid={os.getpid()} began={_began('self')}{here}"
+
+
+def parts(owner: str) -> dict[str, str]:
+    """The words of `this_process` by name."""
+    return dict(word.split("=", 1) for word in owner.split() if "=" in word)
+
+
+def process_named(owner: str) -> str:
+    """The same for people: process and host."""
+    found = parts(owner)
+    return printable(f"process {found.get('pid', '?')} on {found.get('host', 'an unknown host')}")
+
+
+def lives(owner: str) -> bool | None:
+    """Whether a process lives; None, which is no proof of death, of one in another boot or PID namespace."""
+    found, here = parts(owner), _here()
+    if not here or any(found.get(key) != value for key, value in here.items()):
+        return None
+    return bool(found.get("began")) and _began(found.get("pid", "")) == found["began"]
+
+
+def _here() -> dict[str, str]:
+    """Boot and PID namespace; nothing where /proc is missing or shows another namespace."""
+    try:
+        if Path("/proc/self").readlink().name != str(os.getpid()):
+            return {}
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return {"boot": boot, "namespace": str(Path("/proc/self/ns/pid").readlink())}
+    except OSError:
+        return {}
+
+
+def _began(pid: str) -> str:
+    """Start of a process in ticks since boot, which no change of the clock moves; "" of none, and of a zombie."""
+    if not (pid.isdecimal() or pid == "self"):
+        return ""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if fields[0] == "Z" else fields[19]
 
 
 @contextmanager
-def claimed_by(
-    file: Path, *, fault_id: str = "ST-08", wait_s: float = 0.0, say: Callable[[str], None] = print
+def locked(
+    folder: Path,
+    *,
+    name: str = ".lock",
+    fault_id: str = "ST-08",
+    wait_s: float = 0.0,
+    say: Callable[[str], None] = print,
 ) -> Iterator[None]:
-    """Hold `file` while the block runs; its folder is made if need be.
+    """Hold a folder, made if need be, while the block runs: one process at a time works in it.
 
-    A holder that died has let go, whatever it died of; that its claim is taken over is told to `say`. Where the file
-    system knows no locks, the claim is a note that nobody heeds, and that is told too.
+    The kernel releases the lock when its holder dies, also one in another PID namespace; the file only names the
+    holder. `say` hears of a lock that a dead process left, and of a file system without locks, where nothing is held.
 
     Args:
+        name: of the lock's file.
         wait_s: how long to wait for a holder that is about to end.
-    Raises: Refusal (exit 2) naming host and process of whoever holds it; (exit 5) if the disk takes no file.
+    Raises: Refusal (exit 2) naming host and process of the holder; (exit 5) if the disk takes no file.
     """
-    with _opened(file) as claim:
-        _lock(claim, file, fault_id, wait_s, say)
-        claim.seek(0)
-        if left := claim.read().strip():
-            say(f"{printable(file.parent)}: taken over from {printable(left)}, which ended without letting go")
+    with _opened(folder / name) as lock:
+        _lock(lock, folder, fault_id, wait_s, say)
+        if left := _holder(lock):
+            say(f"{printable(folder)}: taken over from {left}, which ended without letting go")
         with suppress(OSError):  # on a full disk the lock holds without its holder's name
-            claim.truncate(0)
-            claim.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-            claim.flush()
+            lock.truncate(0)
+            lock.write(this_process())
+            lock.flush()
         try:
             yield
         finally:
             with suppress(OSError):
-                claim.truncate(0)
+                lock.truncate(0)
 
 
 def _opened(file: Path) -> TextIO:
@@ -55,39 +110,31 @@ def _opened(file: Path) -> TextIO:
         raise
 
 
-def _lock(claim: TextIO, file: Path, fault_id: str, wait_s: float, say: Callable[[str], None]) -> None:
+def _holder(lock: TextIO) -> str:
+    lock.seek(0)
+    owner = lock.read()
+    return process_named(owner) if owner.strip() else ""
+
+
+def _lock(lock: TextIO, folder: Path, fault_id: str, wait_s: float, say: Callable[[str], None]) -> None:
     limit = time.monotonic() + wait_s
     while True:
         try:
-            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             if time.monotonic() < limit:
-                time.sleep(_POLL_S)
+                time.sleep(_RETRY_S)
                 continue
-            claim.seek(0)
-            fault = Fault(
-                id=fault_id,
-                file=str(file.parent),
-                problem=f"is in use by {printable(claim.read().strip()) or 'another process'}",
-                fix="wait for it to end, or stop it",
-            )
-            raise Refusal(fault) from None
+            raise in_use(fault_id, str(folder), _holder(lock) or "another process") from None
         except OSError as error:
             if error.errno not in _NO_LOCKS_HERE:
                 raise
-            where = printable(file.parent)
+            where = printable(folder)
             say(f"warning {fault_id}: {where}: this file system knows no locks; start one run at a time")
         return
 
 
-# One process at a time works in a run folder; a dead one's claim dies with it.
-
-
-@contextmanager
-def claimed(folder: Path, *, fault_id: str = "ST-08") -> Iterator[None]:
-    """Hold a run folder while the block runs; a dead holder's claim is taken over, and said so.
-
-    Raises: Refusal (exit 2) naming host and process of whoever holds it already.
-    """
-    with claimed_by(folder / ".claim", fault_id=fault_id):
-        yield
+def in_use(fault_id: str, what: str, holder: str) -> Refusal:
+    """The refusal (exit 2) of something that another process holds."""
+    fix = "wait for it to end, or stop it"
+    return Refusal(Fault(id=fault_id, file=what, problem=f"is in use by {holder}", fix=fix))

@@ -5,7 +5,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from femseg.errors import Refusal
-from femseg.files.lock import claimed_by
+from femseg.files.lock import locked
 from femseg.training.agreement import raised_together
 from femseg.training.surroundings import Surroundings
 
@@ -25,7 +25,7 @@ def sole_writer(folder: Path, around: Surroundings) -> Iterator[None]:
     with ExitStack() as held:
         if around.rank == 0:
             try:
-                held.enter_context(claimed_by(folder / ".writer", wait_s=_PREDECESSOR_S, say=around.say))
+                held.enter_context(locked(folder, name=".writer", wait_s=_PREDECESSOR_S, say=around.say))
             except Refusal as error:
                 refusal = error
         raised_together(refusal, around.device)

@@ -12,7 +12,7 @@ from tiny_store import write_tiny_store
 from femseg.cohorts.case_lines import write_case_lines
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
-from femseg.files.lock import claimed
+from femseg.files.lock import locked
 from femseg.search.halving import SearchSettings
 from femseg.search.record import begin, end
 from femseg.settings import as_plain
@@ -56,7 +56,7 @@ def refused() -> str:
 
 def test_a_second_search_of_the_same_name_is_refused_whatever_its_settings_SE_07(project):
     write_params()
-    with claimed(RUNS):
+    with locked(RUNS):
         write_params(seed=1)
         said = refused()
     assert said.startswith("error SE-07")

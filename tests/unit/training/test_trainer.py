@@ -10,7 +10,7 @@ from tiny_store import SPLIT, write_tiny_store
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
-from femseg.files.lock import claimed_by
+from femseg.files.lock import locked
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import StoredCases
 from femseg.training.trainer import Surroundings, fit
@@ -230,5 +230,5 @@ def test_tr_17_a_wall_clock_that_steps_back_an_hour_changes_nothing(spheres, tmp
 
 def test_st_08_a_second_process_in_a_run_folder_is_refused_by_the_name_of_the_first(spheres, tmp_path, monkeypatch):
     monkeypatch.setattr("femseg.training.sole_writer._PREDECESSOR_S", 0.2)
-    with claimed_by(tmp_path / ".writer"), pytest.raises(Refusal, match=f"in use by process {os.getpid()} on"):
+    with locked(tmp_path, name=".writer"), pytest.raises(Refusal, match=f"in use by process {os.getpid()} on"):
         run(spheres, tmp_path)

@@ -14,7 +14,7 @@ from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, sha256_of_json
-from femseg.files.lock import claimed
+from femseg.files.lock import locked
 from femseg.lineage.provenance import code_sha256
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.paths import BEST_TRIALS, MANIFEST, MASKS, PARAMS, SPLIT, TRAIN_RUNS, TRAINED, arrays_of, model_of
@@ -22,7 +22,7 @@ from femseg.search.record import found_rate
 from femseg.services.storage.arrays import ObjectCache, fetched_split, fetched_store
 from femseg.services.storage.backend import StorageSettings, no_answer, open_storage
 from femseg.services.storage.checkpoints import CheckpointMirror, StoredRun
-from femseg.services.storage.lease import claimed_in_storage
+from femseg.services.storage.lease import run_lease
 from femseg.services.tracking.address import tracking_uri
 from femseg.services.tracking.runs import MEMORY
 from femseg.settings import as_plain, read_section
@@ -214,9 +214,9 @@ def claimed_everywhere(job: TrainingJob) -> Iterator[None]:
     Raises: Refusal ST-08 (exit 2) naming who holds it.
     """
     with ExitStack() as stack:
-        stack.enter_context(claimed(Path(job.run_folder)))
+        stack.enter_context(locked(Path(job.run_folder)))
         if job.storage.url:
-            stack.enter_context(claimed_in_storage(open_storage(job.storage.url), _name(Path(job.run_folder))))
+            stack.enter_context(run_lease(open_storage(job.storage.url), _name(Path(job.run_folder))))
         yield
 
 

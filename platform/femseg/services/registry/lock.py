@@ -1,25 +1,24 @@
-"""One hand at a time on the registry's aliases, also from several machines: the lock is a row that only one can make.
+"""One process at a time moves the registry's aliases, on whatever machine: the lock is a row that only one can make.
 
 MLflow has no locks, but it makes no two experiments of one name, deleted ones included. So the lock is an experiment
-"femseg promotion lock N" and is let go by deleting it; the next one is N + 1. Who died holding it is told by its
-process where that is on this host, and anywhere by the time that has passed.
+"femseg promotion lock N" and is released by deleting it; the next one is N + 1. A dead holder of this boot and PID
+namespace is passed over at once. Any other counts as alive until its time is over.
 """
 
-import os
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
 from femseg.errors import Fault, Refusal
+from femseg.files.lock import lives, process_named, this_process
 
 _NAME = "femseg promotion lock "
-_GIVEN_UP_AFTER_S = 600.0
+_OWNER = "owner"
+_GIVEN_UP_AFTER_S = 600.0  # aliases move in seconds
 _RETRY_S = 0.1
 
 
@@ -46,9 +45,8 @@ def _taken(client: MlflowClient) -> str | None:
     if newest is not None and newest.lifecycle_stage == "active" and not _is_dead(newest):
         return None
     number = int(newest.name.removeprefix(_NAME)) + 1 if newest else 1
-    tags = {"host": socket.gethostname(), "process": f"{os.getpid()} {_started(os.getpid())}"}
     try:
-        made = client.create_experiment(f"{_NAME}{number:06d}", tags=tags)
+        made = client.create_experiment(f"{_NAME}{number:06d}", tags={_OWNER: this_process()})
     except MlflowException as error:
         if error.error_code == "RESOURCE_ALREADY_EXISTS":  # somebody was quicker
             return None
@@ -67,28 +65,19 @@ def _newest(client: MlflowClient) -> Experiment | None:
 
 def _is_dead(lock: Experiment) -> bool:
     """Whether its holder can no longer be at work."""
-    if time.time() - (lock.creation_time or 0) / 1000 > _GIVEN_UP_AFTER_S:
-        return True
-    pid, _, started = lock.tags.get("process", "").partition(" ")
-    return lock.tags.get("host") == socket.gethostname() and pid.isdigit() and _started(int(pid)) != started
-
-
-def _started(pid: int) -> str:
-    """When a process of this host was started, in the kernel's ticks; "" if there is none."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return ""
+    alive = lives(lock.tags.get(_OWNER, ""))
+    if alive is None:
+        return time.time() - (lock.creation_time or 0) / 1000 > _GIVEN_UP_AFTER_S
+    return not alive
 
 
 def _busy(lock: Experiment | None) -> Refusal:
-    tags = lock.tags if lock else {}
+    holder = process_named(lock.tags.get(_OWNER, "") if lock else "")
     return Refusal(
         Fault(
             id="RG-05",
             file="femseg registry",
-            problem=f"another promotion is at work: process {tags.get('process', '?').split()[0]} on "
-            f"{tags.get('host', '?')}",
+            problem=f"another promotion is at work: {holder}",
             fix=f"try again; a holder that died is passed over after {_GIVEN_UP_AFTER_S / 60:.0f} minutes at most",
         )
     )

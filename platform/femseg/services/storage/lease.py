@@ -1,6 +1,6 @@
-"""One driver at a time trains a run of the storage, on whatever host: a claim beside its checkpoints, renewed (ST-08).
+"""One driver at a time trains a run of the storage, on whatever host: a lease beside its checkpoints, renewed (ST-08).
 
-S3 knows no locks. The claim holds a count that its holder raises; who finds a claim waits until it moves, or until it
+S3 knows no locks. The lease holds a count that its holder raises; who finds a lease waits until it moves, or until it
 has stood still for so long that its holder must be dead. No two clocks are compared.
 """
 
@@ -13,18 +13,17 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.files.lock import in_use, lives, process_named, this_process
 from femseg.services.storage.backend import Storage, no_answer
-from femseg.services.tracking.process_owner import lives_here, parts, this_process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ClaimTimes:
+class LeaseTimes:
     """Attributes:
     renewed_every_s: by a living holder.
     dead_after_s: without a renewal; several of them may fail in an outage.
-    settled_after_s: of two that claim at once, the later one's claim stands by then.
-    looked_every_s: at another's claim.
+    settled_after_s: of two that take it at once, the later one's stands by then.
+    looked_every_s: at another's lease.
     """
 
     renewed_every_s: float = 10.0
@@ -33,20 +32,20 @@ class ClaimTimes:
     looked_every_s: float = 2.0
 
 
-_TIMES = ClaimTimes()
+_TIMES = LeaseTimes()
 
 
 @contextmanager
-def claimed_in_storage(
-    storage: Storage, run: str, *, say: Callable[[str], None] = print, times: ClaimTimes = _TIMES
+def run_lease(
+    storage: Storage, run: str, *, say: Callable[[str], None] = print, times: LeaseTimes = _TIMES
 ) -> Iterator[None]:
-    """Hold a run of the storage while the block runs. A dead holder's claim is taken over, and that is said.
+    """Hold a run of the storage while the block runs. A dead holder's is taken over; `say` hears of it.
 
     Args:
         run: its name below `runs/`.
     Raises: Refusal ST-08 (exit 2) naming host and process of whoever holds it; ST-09 (6) if no storage answers.
     """
-    name, me = f"runs/{run}/CLAIM", uuid.uuid4().hex
+    name, me = f"runs/{run}/LEASE", uuid.uuid4().hex
     place = f"{storage.url}/runs/{run}"
     over = threading.Event()
     try:
@@ -57,8 +56,8 @@ def claimed_in_storage(
     except OSError as error:
         raise no_answer(storage, error) from error
     if there.get("id") != me:
-        raise _in_use(place, there)
-    renewing = threading.Thread(target=_renew, args=(storage, name, me, over, times), daemon=True, name="claim")
+        raise in_use("ST-08", place, _holder(there))
+    renewing = threading.Thread(target=_renew, args=(storage, name, me, over, times), daemon=True, name="lease")
     renewing.start()
     try:
         yield
@@ -70,41 +69,41 @@ def claimed_in_storage(
                 storage.remove(name)
 
 
-def _await_turn(storage: Storage, name: str, place: str, say: Callable[[str], None], times: ClaimTimes) -> None:
+def _await_turn(storage: Storage, name: str, place: str, say: Callable[[str], None], times: LeaseTimes) -> None:
     found = _read(storage, name)
     if not found:
         return
     limit = time.monotonic() + times.dead_after_s
-    if lives_here(_owner(found)) is False:
+    if lives(_owner(found)) is False:
         limit = 0.0
     else:
-        say(f"{place}: claimed by {_holder(found)}; looking for {times.dead_after_s:.0f} s whether it lives")
+        say(f"{place}: leased by {_holder(found)}; waiting {times.dead_after_s:.0f} s for a sign of life")
     while time.monotonic() < limit:
         time.sleep(times.looked_every_s)
         now = _read(storage, name)
         if not now:
             return
         if now != found:
-            raise _in_use(place, now)
+            raise in_use("ST-08", place, _holder(now))
     say(f"{place}: taken over from {_holder(found)}, which ended without letting go")
 
 
-def _renew(storage: Storage, name: str, me: str, over: threading.Event, times: ClaimTimes) -> None:
+def _renew(storage: Storage, name: str, me: str, over: threading.Event, times: LeaseTimes) -> None:
     count = 0
     while not over.wait(times.renewed_every_s):
         count += 1
-        with suppress(OSError):  # an outage; the claim stands, and is renewed after it
+        with suppress(OSError):  # an outage; the lease stands, and is renewed after it
             if _read(storage, name).get("id") in (me, None):
                 _write(storage, name, me, count)
 
 
 def _write(storage: Storage, name: str, me: str, count: int) -> None:
-    claim = {"id": me, "owner": this_process(), "count": count}
-    storage.write(name, json.dumps(claim).encode())
+    lease = {"id": me, "owner": this_process(), "count": count}
+    storage.write(name, json.dumps(lease).encode())
 
 
 def _read(storage: Storage, name: str) -> dict[str, Any]:
-    """What a claim says; empty without one, or of one that nobody can read."""
+    """A lease; empty without one, or of one that nobody can read."""
     try:
         found = json.loads(storage.read(name))
     except (FileNotFoundError, ValueError):
@@ -112,21 +111,9 @@ def _read(storage: Storage, name: str) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _holder(claim: dict[str, Any]) -> str:
-    owner = parts(_owner(claim))
-    return printable(f"process {owner.get('pid', '?')} on {owner.get('host', 'an unknown host')}")
+def _holder(lease: dict[str, Any]) -> str:
+    return process_named(_owner(lease))
 
 
-def _owner(claim: dict[str, Any]) -> str:
-    return str(claim.get("owner", ""))
-
-
-def _in_use(place: str, claim: dict[str, Any]) -> Refusal:
-    return Refusal(
-        Fault(
-            id="ST-08",
-            file=place,
-            problem=f"is in use by {_holder(claim)}",
-            fix="wait for it to end, or stop it",
-        )
-    )
+def _owner(lease: dict[str, Any]) -> str:
+    return str(lease.get("owner", ""))

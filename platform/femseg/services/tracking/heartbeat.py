@@ -9,7 +9,7 @@ from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.services.tracking.process_owner import lives_here, parts, this_process
+from femseg.files.lock import lives, process_named, this_process
 from femseg.services.tracking.store import store_time_s
 
 HEARTBEAT, OWNER, ENDED = "femseg.heartbeat", "femseg.owner", "femseg.ended"
@@ -101,9 +101,10 @@ def _close(client: MlflowClient, run: Run, reason: str) -> None:
 def _cause_of_death(run: Run, running: Mapping[str, Run], now_s: float) -> str:
     """Why a run is held for dead; "" while it may be alive. A nested run lives as long as the run above it."""
     tags = run.data.tags
-    owner, alive = parts(tags.get(OWNER, "")), lives_here(tags.get(OWNER, ""))
+    owner = tags.get(OWNER, "")
+    alive = lives(owner)
     if alive is not None:
-        return "" if alive else f"process {owner['pid']} on {owner['host']} ended without a word"
+        return "" if alive else f"{process_named(owner)} ended without a word"
     above = running.get(tags.get("mlflow.parentRunId", ""))
     if above is not None and not _cause_of_death(above, running, now_s):
         return ""
@@ -111,6 +112,4 @@ def _cause_of_death(run: Run, running: Mapping[str, Run], now_s: float) -> str:
     if silent_s < SILENT_S:
         return ""
     said = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(float(tags[HEARTBEAT])))
-    return (
-        f"no sign of life since {said} from process {owner.get('pid', '?')} on {owner.get('host', 'an unknown host')}"
-    )
+    return f"no sign of life since {said} from {process_named(owner)}"

@@ -292,6 +292,31 @@ def test_the_lock_is_held_by_one_and_passes_on_from_the_dead_RG_05(client, uri):
         pass
 
 
+@pytest.mark.parametrize("proc", ["--mount-proc", "--kill-child"])
+def test_a_holder_in_another_pid_namespace_keeps_the_lock_while_it_lives_RG_05(client, uri, proc):
+    unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", proc]
+    if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no new PID namespace here")
+    words = [*unshare, sys.executable, "-W", "ignore", "-c", HOLD_UNTIL_TOLD, uri]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "held\n"
+        waiting = refusal(lambda: registry_lock(client, wait_s=0.3).__enter__())
+        assert waiting.faults[0].id == "RG-05"
+        holder.stdin.close()
+        with registry_lock(client, wait_s=30):
+            pass
+
+
+HOLD_UNTIL_TOLD = """
+import sys
+from mlflow.tracking import MlflowClient
+from femseg.services.registry.lock import registry_lock
+with registry_lock(MlflowClient(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+
+
 def _hold_and_die(uri):
     registry_lock(MlflowClient(uri)).__enter__()
     os.kill(os.getpid(), signal.SIGKILL)

@@ -9,10 +9,10 @@ import pytest
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.services.storage.backend import SharedFolder
-from femseg.services.storage.lease import ClaimTimes, claimed_in_storage
+from femseg.services.storage.lease import LeaseTimes, run_lease
 
-TIMES = ClaimTimes(renewed_every_s=0.1, dead_after_s=0.8, settled_after_s=0.05, looked_every_s=0.1)
-RUN, CLAIM = "train/raw-1", "runs/train/raw-1/CLAIM"
+TIMES = LeaseTimes(renewed_every_s=0.1, dead_after_s=0.8, settled_after_s=0.05, looked_every_s=0.1)
+RUN, LEASE = "train/raw-1", "runs/train/raw-1/LEASE"
 
 
 @pytest.fixture
@@ -21,37 +21,37 @@ def storage(tmp_path) -> SharedFolder:
 
 
 def test_a_second_driver_is_refused_naming_the_first_and_the_first_goes_on_ST_08(storage):
-    with claimed_in_storage(storage, RUN, times=TIMES):
-        second = claimed_in_storage(storage, RUN, times=TIMES, say=lambda line: None)
+    with run_lease(storage, RUN, times=TIMES):
+        second = run_lease(storage, RUN, times=TIMES, say=lambda line: None)
         with pytest.raises(Refusal, match=r"ST-08: .*raw-1: is in use by process \d+ on ") as refused, second:
             pass
         assert refused.value.exit_code == ExitCode.USAGE
-        assert storage.size(CLAIM)
-    assert storage.size(CLAIM) is None
+        assert storage.size(LEASE)
+    assert storage.size(LEASE) is None
 
 
 def test_another_run_is_free(storage):
-    with claimed_in_storage(storage, RUN, times=TIMES), claimed_in_storage(storage, "train/gradient-1", times=TIMES):
+    with run_lease(storage, RUN, times=TIMES), run_lease(storage, "train/gradient-1", times=TIMES):
         pass
 
 
 @pytest.mark.parametrize("where", ["elsewhere", "here"])
-def test_a_dead_drivers_claim_is_taken_over_and_said_so_ST_08(storage, where):
-    with claimed_in_storage(storage, RUN, times=TIMES):
-        left = json.loads(storage.read(CLAIM))
+def test_a_dead_drivers_lease_is_taken_over_and_said_so_ST_08(storage, where):
+    with run_lease(storage, RUN, times=TIMES):
+        left = json.loads(storage.read(LEASE))
     left["owner"] = re.sub(r"pid=\d+", "pid=4194305", left["owner"])
     if where == "elsewhere":
         left["owner"] = re.sub("boot=", "boot=another-", left["owner"])
-    storage.write(CLAIM, json.dumps(left).encode())
+    storage.write(LEASE, json.dumps(left).encode())
     said, began = [], time.monotonic()
-    with claimed_in_storage(storage, RUN, times=TIMES, say=said.append):
+    with run_lease(storage, RUN, times=TIMES, say=said.append):
         waited = time.monotonic() - began
-        assert json.loads(storage.read(CLAIM))["owner"] != left["owner"]
+        assert json.loads(storage.read(LEASE))["owner"] != left["owner"]
     assert "taken over from process 4194305 on " in said[-1]
     assert (waited >= TIMES.dead_after_s) == (where == "elsewhere")
 
 
-def test_a_torn_claim_holds_nobody_up(storage):
-    storage.write(CLAIM, b'{"id": ')
-    with claimed_in_storage(storage, RUN, times=TIMES):
+def test_a_torn_lease_holds_nobody_up(storage):
+    storage.write(LEASE, b'{"id": ')
+    with run_lease(storage, RUN, times=TIMES):
         pass

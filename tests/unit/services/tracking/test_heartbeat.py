@@ -9,8 +9,9 @@ from contextlib import nullcontext
 
 import pytest
 
+from femseg.files.lock import this_process
 from femseg.services.tracking.connect import connect
-from femseg.services.tracking.heartbeat import HEARTBEAT, OWNER, SILENT_S, close_dead_runs, heartbeat, this_process
+from femseg.services.tracking.heartbeat import HEARTBEAT, OWNER, SILENT_S, close_dead_runs, heartbeat
 from femseg.services.tracking.runs import end_run, run_with_true_status, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
