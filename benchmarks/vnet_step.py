@@ -22,7 +22,8 @@ from monai.networks.nets import VNet as MonaiVNet
 from torch import nn
 
 from femseg.files.durable import write_json_durably
-from femseg.networks.vnet import VNet, VNetSettings, foreground_probability
+from femseg.networks.network import foreground_probability
+from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.losses import soft_dice_loss
 
 Shape = tuple[int, int, int]

@@ -63,7 +63,8 @@ def write_outputs(job: TrainingJob, training: Training) -> tuple[FitResult, str]
     store = ArrayStore.open(training.inputs)
     settings = {"train": as_plain(job.train), "optimisation": as_plain(job.optimisation)}
     sources = [path.as_posix() for path in (COHORT, training.inputs, MASKS, training.split_out, BEST_TRIALS)]
-    hashes = {key: job.fingerprint[key] for key in ("inputs", "masks", "split", "code")}
+    kept = ("inputs", "masks", "split", "code", "network_code")
+    hashes = {key: job.fingerprint[key] for key in kept if key in job.fingerprint}
     package_sha256 = write_package(
         training.model,
         network,

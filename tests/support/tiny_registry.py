@@ -24,8 +24,9 @@ from femseg.gate.saved_predictions import write_predictions
 from femseg.gate.test_set import read_test_set
 from femseg.inference.segment import segment
 from femseg.metrics.scorecard import CaseScore, read_scores, score, summary, write_scores
+from femseg.networks.network import foreground_probability
 from femseg.networks.package import load_package, write_package
-from femseg.networks.vnet import VNet, foreground_probability
+from femseg.networks.vnet import VNet
 from femseg.services.registry.predictions import log_predictions
 from femseg.services.registry.versions import MODEL_NAME, register_package
 from femseg.services.tracking.connect import start_run

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from femseg.errors import Fault, Refusal
-from femseg.networks.vnet import foreground_probability
+from femseg.networks.network import foreground_probability
 from femseg.settings import checked
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 from femseg.volumes.network_input import InputRecipe, network_grid, network_input

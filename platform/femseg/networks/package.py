@@ -17,7 +17,8 @@ from femseg.errors import Fault, Refusal, printable
 from femseg.files.durable import folder_written_durably, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.files.plain import open_plain
 from femseg.networks.code_carriers import refuse_code
-from femseg.networks.vnet import VNet, VNetSettings
+from femseg.networks.network import Network, build_network, network_settings, require_at_hand
+from femseg.settings import as_plain
 
 # The four files of a model package, each under a hash; proven without loading the network.
 
@@ -108,13 +109,13 @@ class ModelPackage:
         sha256: of MANIFEST.json, and so of the whole package.
     """
 
-    network: VNet
+    network: Network
     model: dict[str, Any]
     lineage: dict[str, Any]
     sha256: str
 
 
-def write_package(folder: Path, network: VNet, *, model: dict[str, Any], lineage: dict[str, Any]) -> str:
+def write_package(folder: Path, network: Network, *, model: dict[str, Any], lineage: dict[str, Any]) -> str:
     """Write a package; equal content gives equal bytes. It appears whole, in place of what `folder` held before.
 
     Args:
@@ -128,7 +129,7 @@ def write_package(folder: Path, network: VNet, *, model: dict[str, Any], lineage
     broken = [name for name, value in weights.items() if not bool(torch.isfinite(value).all())]
     if broken:
         raise ValueError(f"weights that are not finite make no package: {', '.join(broken)}")
-    architecture = {"settings": network.settings.as_plain(), "input_channels": network.input_channels}
+    architecture = {"settings": as_plain(network.settings), "input_channels": network.input_channels}
     with folder_written_durably(folder) as made:
         files = {
             WEIGHTS: write_bytes_durably(made / WEIGHTS, tensors_to_bytes(weights)),
@@ -152,15 +153,17 @@ def load_package(folder: Path) -> ModelPackage:
         _require_maps(model, lineage)
         weights = tensors_from_bytes(content[WEIGHTS])
         architecture = model["architecture"]
+        require_at_hand(str(architecture["settings"].get("name", "vnet")))
+        settings = network_settings(architecture["settings"], where="architecture.settings", file=MODEL)
         with torch.device("meta"):
-            network = VNet(VNetSettings.from_plain(architecture["settings"]), architecture["input_channels"])
+            network = build_network(settings, architecture["input_channels"])
         if "input_recipe" in model:
             _compare_recipe(model, network)
         wanted = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
         if wanted != {name: (value.shape, value.dtype) for name, value in weights.items()}:
             raise ValueError("names, shapes or types of the weights differ from the architecture's")
-    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError) as error:
-        words = f"{type(error).__name__}: {error}"
+    except (KeyError, TypeError, AttributeError, ValueError, RuntimeError, SafetensorError, Refusal) as error:
+        words = error.faults[0].problem if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
         raise package_refusal(folder / MODEL, f"does not describe the weights beside it ({words})") from None
     network.load_state_dict(weights, assign=True)
     return ModelPackage(
@@ -181,7 +184,7 @@ def _require_maps(model: Any, lineage: Any) -> None:
         raise ValueError(f"input_mode: expected one of {', '.join(_INPUT_MODES)}, got {printable(mode)[:100]!r}")
 
 
-def _compare_recipe(model: dict[str, Any], network: VNet) -> None:
+def _compare_recipe(model: dict[str, Any], network: Network) -> None:
     """Raises: ValueError if the input recipe is not one for this network."""
     recipe = model["input_recipe"]
     if model["input_mode"] != recipe["input_mode"]:
@@ -191,4 +194,4 @@ def _compare_recipe(model: dict[str, Any], network: VNet) -> None:
         raise ValueError(f"the recipe makes {channels} channels, the network takes {network.input_channels}")
     if math.prod(recipe["shape_zyx"]) > _MOST_VOXELS:
         raise ValueError(f"a network grid of {recipe['shape_zyx']} is beyond {_MOST_VOXELS} voxels")
-    network.settings.bottom_shape(tuple(recipe["shape_zyx"]))
+    network.settings.check_shape(tuple(recipe["shape_zyx"]))

@@ -1,13 +1,14 @@
 """The V-Net: a CT-sized volume in, two channels of logits (background, femur) of the same size out."""
 
-from dataclasses import asdict, dataclass
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from femseg.networks.layers import ChannelPReLU, Normalisation, normalisation_layer
+from femseg.networks.network import Network
 
 StrideTriple = tuple[int, int, int]
 
@@ -17,6 +18,7 @@ class VNetSettings:
     """The `network:` section of params.yaml.
 
     Attributes:
+        name: of the network.
         base_channels: channels of the topmost stage; every compression doubles them.
         strides: (z, y, x) stride of each compression, top to bottom. "isotropic" is (2, 2, 2) everywhere; "paper" makes
             the last one (1, 2, 2), so that 512 × 64 × 64 ends in the paper's 64 × 4 × 4. Kernels are as large as
@@ -30,6 +32,7 @@ class VNetSettings:
         dropout: probability with which a channel is dropped ahead of a stage's convolutions; the first stage has none.
     """
 
+    name: str = "vnet"
     base_channels: int = 16
     strides: Literal["isotropic", "paper"] | tuple[StrideTriple, ...] = "isotropic"
     convolutions_down: tuple[int, ...] = (1, 2, 3, 3, 3)
@@ -71,20 +74,10 @@ class VNetSettings:
                 f"strides: expected {len(self.convolutions_up)} triples (z, y, x) of at least 1, got {self.strides}"
             )
 
-    @classmethod
-    def from_plain(cls, plain: dict[str, Any]) -> Self:
-        """The inverse of `as_plain`. Raises: ValueError or TypeError on what `as_plain` cannot have written."""
-        values: dict[str, Any] = {n: tuple(v) if isinstance(v, list) else v for n, v in plain.items()}
-        if isinstance(values.get("strides"), tuple):
-            values["strides"] = tuple(tuple(stride) for stride in values["strides"])
-        return cls(**values)
-
-    def as_plain(self) -> dict[str, Any]:
-        """JSON values."""
-        plain = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(self).items()}
-        if not isinstance(self.strides, str):
-            plain["strides"] = [list(stride) for stride in self.strides]
-        return plain
+    @property
+    def share_matters(self) -> bool:
+        """Batch statistics are taken over a worker's share, and dropout draws for the share at once."""
+        return self.normalisation == "batch" or self.dropout > 0
 
     @property
     def compressions(self) -> tuple[StrideTriple, ...]:
@@ -112,6 +105,10 @@ class VNetSettings:
             )
         channels = self.base_channels * 2 ** len(self.compressions)
         return (channels, z // factors[0], y // factors[1], x // factors[2])
+
+    def check_shape(self, shape_zyx: tuple[int, int, int]) -> None:
+        """Raises: ValueError, as `bottom_shape`."""
+        self.bottom_shape(shape_zyx)
 
 
 class Stage(nn.Module):
@@ -174,7 +171,7 @@ class ExpansionStage(nn.Module):
         return self.stage(torch.cat([expanded, skipped], dim=1))  # type: ignore[no-any-return]
 
 
-class VNet(nn.Module):
+class VNet(Network):
     """V-Net (Milletari et al. 2016) with two output channels: 0 background, 1 femur.
 
     Args:
@@ -183,15 +180,15 @@ class VNet(nn.Module):
             residual repeats the input once per group of channels.
     """
 
+    Settings = VNetSettings
+    settings: VNetSettings
+
     def __init__(self, settings: VNetSettings, input_channels: int) -> None:
-        super().__init__()
+        super().__init__(settings, input_channels)
         if input_channels < 1 or settings.base_channels % input_channels:
             raise ValueError(
                 f"input_channels: expected a divisor of base_channels ({settings.base_channels}), got {input_channels}"
             )
-        self.settings = settings
-        self.input_channels = input_channels
-        self.activation_checkpointing = False
         base, compressions = settings.base_channels, settings.compressions
         self.first = Stage(base, settings.convolutions_down[0], settings, input_channels=input_channels)
         self.down = nn.ModuleList(
@@ -231,14 +228,3 @@ class VNet(nn.Module):
             )
         z, y, x = input_bczyx.shape[2:]
         self.settings.bottom_shape((z, y, x))
-
-
-def foreground_probability(logits_b2zyx: Tensor) -> Tensor:
-    """Probability of femur, shape (B, Z, Y, X), float32 whatever the logits' type.
-
-    The softmax over two channels is the logistic function of their difference, at a fraction of the memory traffic.
-    """
-    if logits_b2zyx.ndim != 5 or logits_b2zyx.shape[1] != 2:
-        raise ValueError(f"expected logits of shape (B, 2, Z, Y, X), got {tuple(logits_b2zyx.shape)}")
-    background, femur = logits_b2zyx.float().unbind(dim=1)
-    return torch.sigmoid(femur - background)

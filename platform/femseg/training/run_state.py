@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from femseg.errors import Fault, Refusal
-from femseg.networks.vnet import VNet
+from femseg.networks.network import Network
 from femseg.training.agreement import raised_together, summed_over_ranks
 from femseg.training.checkpoint import (
     discard_old_checkpoints,
@@ -39,7 +39,7 @@ class Run:
 
 
 def resumed_run(
-    network: VNet, optimizer: Optimizer, folder: Path, fingerprint: dict[str, Any], around: Surroundings
+    network: Network, optimizer: Optimizer, folder: Path, fingerprint: dict[str, Any], around: Surroundings
 ) -> Run:
     """The run as its newest good checkpoint has it, also in network and optimiser; rank 0 says which that is."""
     checkpoint, refusal = None, None
@@ -67,7 +67,7 @@ def resumed_run(
 
 def commit(
     run: Run,
-    network: VNet,
+    network: Network,
     optimizer: Optimizer,
     folder: Path,
     fingerprint: dict[str, Any],

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from femseg.errors import Fault, Refusal
-from femseg.networks.vnet import VNetSettings
+from femseg.networks.network import NetworkSettings
 from femseg.paths import PARAMS
 from femseg.training.losses import DiceDenominator
 
@@ -140,31 +140,23 @@ class TrainSettings:
         _at_least("checkpoint_minutes", self.checkpoint_minutes, 0)
 
 
-def share_matters(network: VNetSettings) -> bool:
-    """Whether a network computes over a worker's share as a whole, so that another number of workers changes a run.
-
-    Batch statistics are taken over the share, and dropout draws for the share at once; all else is done per sample.
-    """
-    return network.normalisation == "batch" or network.dropout > 0
-
-
-def what_decides(train: TrainSettings, network: VNetSettings) -> dict[str, Any]:
+def what_decides(train: TrainSettings, network: NetworkSettings) -> dict[str, Any]:
     """The settings that make a run itself; how it is carried out may differ when it goes on (TR-12).
 
     The number of workers is among them only where `share_matters`.
     """
-    left_out = {*_HOW_NOT_WHAT, *(() if share_matters(network) else ("workers",))}
+    left_out = {*_HOW_NOT_WHAT, *(() if network.share_matters else ("workers",))}
     return {name: value for name, value in asdict(train).items() if name not in left_out}
 
 
-def fewest_workers(train: TrainSettings, network: VNetSettings) -> int:
+def fewest_workers(train: TrainSettings, network: NetworkSettings) -> int:
     """How many workers a run needs at least: all of them where `share_matters`, whatever `least_workers` allows."""
-    return train.workers if share_matters(network) else train.least_workers or train.workers
+    return train.workers if network.share_matters else train.least_workers or train.workers
 
 
-def refuse_other_shares(network: VNetSettings, train: TrainSettings, world_size: int) -> None:
+def refuse_other_shares(network: NetworkSettings, train: TrainSettings, world_size: int) -> None:
     """Raises: Refusal (TR-12, exit 2) if this many workers would make another run of it than the settings say."""
-    if share_matters(network) and world_size != train.workers:
+    if network.share_matters and world_size != train.workers:
         raise Refusal(
             Fault(
                 id="TR-12",

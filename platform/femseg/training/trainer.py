@@ -15,7 +15,7 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Adam, AdamW, Optimizer
 
 from femseg.errors import Fault, Refusal
-from femseg.networks.vnet import VNet, foreground_probability
+from femseg.networks.network import Network, foreground_probability
 from femseg.training.agreement import (
     any_rank,
     copy_buffers_of_rank_0,
@@ -192,7 +192,7 @@ class FitResult:
 
 
 def fit(
-    network: VNet,
+    network: Network,
     cases_train: TrainingCases,
     cases_validation: TrainingCases,
     settings: TrainSettings,
@@ -246,7 +246,7 @@ def fit(
 
 def _steps(
     run: Run,
-    network: VNet,
+    network: Network,
     optimizer: Optimizer,
     cases: TrainingCases,
     settings: TrainSettings,
@@ -283,7 +283,7 @@ def _steps(
         )
 
 
-def _prepare(network: VNet, optimisation: OptimisationSettings, device: torch.device) -> None:
+def _prepare(network: Network, optimisation: OptimisationSettings, device: torch.device) -> None:
     layout = torch.channels_last_3d if optimisation.channels_last else torch.contiguous_format
     network.to(device=device, memory_format=layout)  # type: ignore[call-overload]  # not in PyTorch's stubs for 5-D
     network.activation_checkpointing = optimisation.activation_checkpointing
@@ -294,7 +294,7 @@ def _prepare(network: VNet, optimisation: OptimisationSettings, device: torch.de
 def _advance(
     run: Run,
     step: StepReport,
-    network: VNet,
+    network: Network,
     cases_validation: TrainingCases,
     settings: TrainSettings,
     optimisation: OptimisationSettings,
@@ -366,7 +366,7 @@ def _journal(folder: Path, run: Run, around: Surroundings) -> Iterator[Callable[
         yield journal.append
 
 
-def _result(run: Run, network: VNet, folder: Path, *, already_complete: bool) -> FitResult:
+def _result(run: Run, network: Network, folder: Path, *, already_complete: bool) -> FitResult:
     if not run.best_iteration:
         problem = f"no validation in {run.iteration} iterations gave a finite Dice"
         fix = "lower train.learning_rate, or check the validation cases with `femseg check`"

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from femseg.networks.vnet import foreground_probability
+from femseg.networks.network import foreground_probability
 from femseg.training.agreement import summed_over_ranks
 from femseg.training.batches import TrainingCases
 from femseg.training.losses import soft_dice_loss

@@ -1,7 +1,9 @@
 import pytest
 import torch
 
-from femseg.networks.vnet import VNet, VNetSettings, foreground_probability
+from femseg.networks.network import foreground_probability, network_settings
+from femseg.networks.vnet import VNet, VNetSettings
+from femseg.settings import as_plain
 
 SMALL = VNetSettings(base_channels=4, convolutions_down=(1, 2, 2), convolutions_up=(2, 1), kernel_size=3)
 
@@ -74,7 +76,7 @@ def test_settings_that_make_no_network_are_refused_by_name(changes, message):
     "settings", [VNetSettings(strides="paper"), VNetSettings(strides=((1, 2, 2),) + ((2, 2, 2),) * 3)]
 )
 def test_settings_survive_the_round_trip_through_json_values(settings):
-    assert VNetSettings.from_plain(settings.as_plain()) == settings
+    assert network_settings(as_plain(settings)) == settings
 
 
 @pytest.mark.parametrize("normalisation", ["none", "instance", "group", "batch"])

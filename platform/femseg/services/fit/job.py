@@ -16,7 +16,14 @@ from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.files.lock import locked
 from femseg.lineage.provenance import code_sha256
-from femseg.networks.vnet import VNet, VNetSettings
+from femseg.networks.network import (
+    Network,
+    NetworkField,
+    NetworkSettings,
+    build_network,
+    read_network,
+    source_sha256,
+)
 from femseg.paths import BEST_TRIALS, MANIFEST, MASKS, PARAMS, SPLIT, TRAIN_RUNS, TRAINED, arrays_of, model_of
 from femseg.search.record import found_rate
 from femseg.services.storage.arrays import ObjectCache, fetched_split, fetched_store
@@ -56,7 +63,7 @@ class TrainingJob:
     masks: str
     split: str
     run_folder: str
-    network: VNetSettings
+    network: NetworkField
     optimisation: OptimisationSettings
     train: TrainSettings
     storage: StorageSettings = _NO_STORAGE
@@ -72,7 +79,7 @@ def training_job(
     split: Path,
     runs: Path,
     name: str,
-    network: VNetSettings,
+    network: NetworkSettings,
     optimisation: OptimisationSettings,
     train: TrainSettings,
     storage: StorageSettings = _NO_STORAGE,
@@ -84,7 +91,7 @@ def training_job(
         train: with a number as learning rate.
         storage: what the paths hold must be published there before the job runs: `publish`.
     Raises: Refusal (exit 4) if an array store or the split is not whole; CFG-02 (exit 2) if the batch cannot be shared
-        by the workers, or the network cannot halve the arrays' sizes.
+        by the workers, or the network does not take the arrays' sizes.
     """
     store = ArrayStore.open(inputs)
     _refuse_what_does_not_fit(store.recipe.shape_zyx, network, optimisation, train)
@@ -98,6 +105,8 @@ def training_job(
         "train": what_decides(train, network),
         "code": code_sha256(["networks", "training"]),
     }
+    if foreign := source_sha256(network):
+        fingerprint["network_code"] = foreign
     return TrainingJob(
         inputs=store.sha256 if storage.url else str(inputs.absolute()),
         masks=masks_sha256 if storage.url else str(masks.absolute()),
@@ -113,11 +122,11 @@ def training_job(
 
 
 def _refuse_what_does_not_fit(
-    shape_zyx: tuple[int, int, int], network: VNetSettings, optimisation: OptimisationSettings, train: TrainSettings
+    shape_zyx: tuple[int, int, int], network: NetworkSettings, optimisation: OptimisationSettings, train: TrainSettings
 ) -> None:
     """Settings that are right one by one but not together, before a worker meets them."""
     try:
-        network.bottom_shape(shape_zyx)
+        network.check_shape(shape_zyx)
         share_of_rank(optimisation.batch_size, rank=0, world_size=train.workers)
     except ValueError as error:
         fix = "change one of these settings in params.yaml"
@@ -125,11 +134,11 @@ def _refuse_what_does_not_fit(
         raise Refusal(fault) from None
 
 
-def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[VNet, FitResult]:
+def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[Network, FitResult]:
     """Run a job in this process: what a Ray worker does, and what a script without Ray may do."""
     train, validation = _cases(job, surroundings.say)
     torch.manual_seed(job.train.seed)  # the initial weights belong to the seed
-    network = VNet(job.network, len(train.inputs.recipe.channels))
+    network = build_network(job.network, len(train.inputs.recipe.channels))
     with _kept_in_storage(job, surroundings) as around:
         result = fit(
             network,
@@ -342,7 +351,7 @@ def described_job(training: Training) -> TrainingJob:
         split=training.split,
         runs=TRAIN_RUNS,
         name=training.input_mode,
-        network=read_section(VNetSettings, "network"),
+        network=read_network(),
         optimisation=optimisation,
         train=replace(train, learning_rate=learning_rate(train, training.input_mode), seed=seed),
         storage=read_section(StorageSettings, "storage"),

@@ -23,8 +23,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from femseg import __version__
 from femseg.errors import Fault, Refusal, printable
 from femseg.files.plain import open_plain
+from femseg.networks.network import foreground_probability
 from femseg.networks.package import ModelPackage, load_package, read_package_files
-from femseg.networks.vnet import foreground_probability
 from femseg.services.tracking.connect import redacted, tracking_uri
 from femseg.settings import BadYaml, load_bounded
 
