@@ -45,7 +45,7 @@ slow: $(VENV)/.dev
 	python -m pytest -m slow
 
 chaos: $(VENV)/.dev
-	python benchmarks/chaos.py --kills 100 --ray 12 --nodes 8 --output benchmarks/results/chaos.json
+	python -m benchmarks.chaos.chaos --kills 100 --ray 12 --nodes 8 --output benchmarks/results/chaos.json
 
 lint: $(VENV)/.dev
 	ruff check . && ruff format --check . && mypy && lint-imports
@@ -54,23 +54,23 @@ format: $(VENV)/.dev
 	ruff check --fix . ; ruff format .
 
 bench: $(VENV)/.dev
-	python benchmarks/vnet_step.py --output benchmarks/results/vnet_step.json
-	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
-	python -m benchmarks.training_startup --output benchmarks/results/training_startup.json
-	python benchmarks/metrics.py --output benchmarks/results/metrics.json
-	python benchmarks/intake_fuzz.py --output benchmarks/results/intake_fuzz.json
-	python benchmarks/arrays_large_ct.py --output benchmarks/results/arrays_large_ct.json
-	python -m benchmarks.intake_speed --output benchmarks/results/intake_speed.json
-	python benchmarks/mask_placement.py --output benchmarks/results/mask_placement.json
-	python benchmarks/demo_repro.py --output benchmarks/results/demo_repro.json
-	python benchmarks/promotion_gate.py --output benchmarks/results/promotion_gate.json
-	python benchmarks/tracking_outage.py --output benchmarks/results/tracking_outage.json
+	python -m benchmarks.training.vnet_step --output benchmarks/results/vnet_step.json
+	python -m benchmarks.training.ray_train_overhead --output benchmarks/results/ray_train_overhead.json
+	python -m benchmarks.training.training_startup --output benchmarks/results/training_startup.json
+	python -m benchmarks.pipeline.metrics --output benchmarks/results/metrics.json
+	python -m benchmarks.intake.intake_fuzz --output benchmarks/results/intake_fuzz.json
+	python -m benchmarks.pipeline.arrays_large_ct --output benchmarks/results/arrays_large_ct.json
+	python -m benchmarks.intake.intake_speed --output benchmarks/results/intake_speed.json
+	python -m benchmarks.intake.mask_placement --output benchmarks/results/mask_placement.json
+	python -m benchmarks.pipeline.demo_repro --output benchmarks/results/demo_repro.json
+	python -m benchmarks.gate.promotion_gate --output benchmarks/results/promotion_gate.json
+	python -m benchmarks.chaos.tracking_outage --output benchmarks/results/tracking_outage.json
 
 scaling: $(VENV)/.dev
-	python -m benchmarks.scaling_costs --output benchmarks/results/scaling_costs.json
-	python -m benchmarks.case_count --output benchmarks/results/case_count.json
-	python benchmarks/ray_train_overhead.py --output benchmarks/results/ray_train_overhead.json
-	python -m benchmarks.scaling_page
+	python -m benchmarks.scaling.scaling_costs --output benchmarks/results/scaling_costs.json
+	python -m benchmarks.scaling.case_count --output benchmarks/results/case_count.json
+	python -m benchmarks.training.ray_train_overhead --output benchmarks/results/ray_train_overhead.json
+	python -m benchmarks.scaling.scaling_page
 
 faults: $(VENV)/.run
 	python -m femseg.faults > docs/reference/exit-codes-and-faults.md

@@ -14,7 +14,7 @@ ITERATIONS = 200
 
 
 class Training:
-    """`train_driver.py` on a tiny store; in its own Ray session, or on the cluster that `env` names."""
+    """`driver` on a tiny store; in its own Ray session, or on the cluster that `env` names."""
 
     def __init__(
         self,
@@ -23,7 +23,7 @@ class Training:
         database: Path,
         iterations: int = ITERATIONS,
         env: Mapping[str, str] | None = None,
-        driver: str = "train_driver.py",
+        driver: Path = SUPPORT / "train_driver.py",
         first: Sequence[str] = (),
     ) -> None:
         self.folder, self.log = folder, folder / "log.txt"
@@ -36,7 +36,7 @@ class Training:
             "OMP_NUM_THREADS": "1",
         }
         words = [*first, str(store), str(folder), "--iterations", str(iterations)]
-        self.command = [sys.executable, str(SUPPORT / driver), *words]
+        self.command = [sys.executable, str(driver), *words]
 
     def start(self, *words: str) -> subprocess.Popen[bytes]:
         return start([*self.command, *words], env=self.env, cwd=self.folder, log=self.log)

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from documentation import ROOT
 from scores import case_score
-from simulated_cohorts import CASES, DRAWS, outcomes, table_row
 
 from femseg.comparison.family import as_one_family
 from femseg.comparison.paired import paired_comparison
 from femseg.metrics.definitions import METRICS
+
+from .simulated_cohorts import CASES, DRAWS, outcomes, table_row
 
 PAGE = "docs/explanation/statistics.md"
 

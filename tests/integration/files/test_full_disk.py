@@ -7,9 +7,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from full_disk import ARTEFACTS, refusals_until_it_fits
 
-SCRIPT = Path(__file__).parents[2] / "support" / "full_disk.py"
+from .full_disk import ARTEFACTS, refusals_until_it_fits
+
+SCRIPT = Path(__file__).with_name("full_disk.py")
 
 
 @pytest.mark.parametrize("artefact", ARTEFACTS)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from damage import cuts, files_below, flips
+from fuzz.damage import cuts, files_below, flips
 
 from femseg.cohorts.store import ArrayStore, write_array, write_index
 from femseg.errors import Refusal

@@ -8,11 +8,11 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-import independent_reading
 import numpy as np
 import pytest
-from independent_reading import Voxels, interpolated, largest_difference, on_grid
+from specimens import independent_reading
 from specimens.catalogue import BY_KIND, CATALOGUE
+from specimens.independent_reading import Voxels, interpolated, largest_difference, on_grid
 from specimens.specimen import Specimen
 from study_maker import ORIGIN_XYZ, SPACING_ZYX, ct_hu, femur_mask
 from typer.testing import CliRunner

@@ -14,6 +14,7 @@ from tiny_project import ROOT, environment
 
 from femseg.cohorts.manifest import read_manifest
 
+DRIVER = Path(__file__).with_name("stage_driver.py")
 SIDES = {"structures": {"left": ["femur_left"], "right": ["femur_right"]}}
 
 
@@ -58,7 +59,7 @@ def projects(request, tmp_path_factory) -> dict[str, Path]:
         (made / name / "params.yaml").write_text(yaml.safe_dump(params))
     paths = f"{ROOT}:{ROOT / 'platform'}"
     done = subprocess.run(
-        [sys.executable, str(ROOT / "tests/support/stage_driver.py"), *(str(made / name) for name in request.param)],
+        [sys.executable, str(DRIVER), *(str(made / name) for name in request.param)],
         env=environment(ROOT) | {"PYTHONPATH": paths, "TMPDIR": str(made / "tmp"), "RAY_TMPDIR": "/tmp"},
         capture_output=True,
         text=True,

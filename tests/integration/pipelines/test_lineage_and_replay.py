@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from html_requests import requests_of
+from security.html_requests import requests_of
 from tiny_project import environment, run
 
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record

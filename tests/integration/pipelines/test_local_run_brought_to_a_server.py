@@ -5,9 +5,9 @@ import sys
 
 import pytest
 import yaml
-from curves_in_mlflow import history
 from mlflow.tracking import MlflowClient
-from mlflow_server import team_server
+from servers.curves_in_mlflow import history
+from servers.mlflow_server import team_server
 from tiny_project import TINY, environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow warns of itself

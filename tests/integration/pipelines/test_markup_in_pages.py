@@ -12,9 +12,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from html_requests import requests_of
 from mlflow.tracking import MlflowClient
-from payloads import signed_anew
+from security.html_requests import requests_of
+from security.payloads import signed_anew
 from tiny_project import changed, environment
 
 from femseg.services.registry.versions import MODEL_NAME

@@ -6,10 +6,11 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from payloads import MLMODELS, mlmodel, pickled
-from spoiled_inputs import SPOILED, Spoiled
-from stage_in_process import run_here
+from security.payloads import MLMODELS, mlmodel, pickled
 from tiny_project import changed, environment, hashes, run
+
+from .spoiled_inputs import SPOILED, Spoiled
+from .stage_in_process import run_here
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and NumPy warn of themselves
 LEFT = ("data", "models", "results", "reports", "params.yaml")

@@ -18,6 +18,7 @@ from typer.testing import CliRunner, Result
 
 from femseg.cli.main import app
 
+DRIVER = Path(__file__).with_name("stage_driver.py")
 TAGS = """PatientName PatientID OtherPatientNames PatientBirthName PatientMotherBirthName PatientAddress PatientComments
 PatientTelephoneNumbers MilitaryRank EthnicGroup Occupation MedicalRecordLocator AdditionalPatientHistory
 AccessionNumber StudyID StudyDescription SeriesDescription ProtocolName InstitutionName InstitutionAddress
@@ -37,7 +38,7 @@ def planted(datasets):
 def cohort_and_arrays(project: Path) -> subprocess.CompletedProcess[str]:
     """Both stages in one process, which starts Ray once."""
     return subprocess.run(
-        [sys.executable, str(ROOT / "tests/support/stage_driver.py"), "--kind=raw", str(project)],
+        [sys.executable, str(DRIVER), "--kind=raw", str(project)],
         cwd=project,
         env=environment(ROOT) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},
         capture_output=True,

@@ -5,8 +5,8 @@ import re
 
 import pytest
 import yaml
-from html_requests import requests_of
 from mlflow.tracking import MlflowClient
+from security.html_requests import requests_of
 from tiny_project import TINY, changed, outs, run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself

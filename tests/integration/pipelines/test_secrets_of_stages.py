@@ -12,10 +12,11 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
-from mlflow_server import MlflowServer, free_port
-from stage_in_process import run_here
+from security.traces import search
+from servers.mlflow_server import MlflowServer, free_port
 from tiny_project import changed, environment
-from traces import search
+
+from .stage_in_process import run_here
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 # never whole in this file, which the project under test holds too

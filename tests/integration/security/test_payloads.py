@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from html_requests import requests_of
-from payloads import FORMULA, MARKUP, MLMODELS, MODELS, PICKLES, Carrier, mlmodel, pickled, signed_anew
+from security.html_requests import requests_of
+from security.payloads import FORMULA, MARKUP, MLMODELS, MODELS, PICKLES, Carrier, mlmodel, pickled, signed_anew
 from study_maker import write_volume_study
 from tiny_model import write_tiny_package
 from tiny_registry import write_cohort

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import yaml
 from pydicom.dataset import Dataset
+from security.traces import search
 from specimens.planted_text import PLANTED
 from study_maker import write_dicom_study
 from tiny_project import changed, copy_of_the_working_tree, environment
-from traces import search
 
 WORD, UIDS = "Zyxkan", "1.2.826.0.1.3680043.5550199."
 FREE = {  # more that tells of a person, by type

@@ -14,13 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from curves_in_mlflow import history
 from mlflow.tracking import MlflowClient
-from mlflow_server import MlflowServer, team_server
-from own_hosts import OwnHost, own_hosts
 from processes import ended, start, wait_until
-from s3_server import SECRET_KEY, S3Server, s3_server
+from servers.curves_in_mlflow import history
+from servers.mlflow_server import MlflowServer, team_server
+from servers.s3_server import SECRET_KEY, S3Server, s3_server
 from tiny_project import ROOT, changed, copy_of_the_working_tree, environment, run
+
+from .own_hosts import OwnHost, own_hosts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3000), pytest.mark.filterwarnings("ignore")]
 BUCKET, JOB_S = "femseg", 580

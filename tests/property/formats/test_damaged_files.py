@@ -1,14 +1,14 @@
 """Whatever happens to a file's bytes: it goes in, or it is refused in one line, within bounds; never a crash (SC-14).
 
-The damage and the doors are those of tests/support/fuzz_*.py; `benchmarks/intake_fuzz.py` runs ten thousand of them and
-keeps the figures.
+The damage and the doors are those of tests/support/fuzz; `benchmarks/intake/intake_fuzz.py` runs ten thousand of
+them and keeps the figures.
 """
 
 from typing import Any
 
 import pytest
-from fuzz_carriers import CARRIERS
-from fuzz_runs import faulty, run_carriers, run_jobs
+from fuzz.carriers import CARRIERS
+from fuzz.runs import faulty, run_carriers, run_jobs
 from study_maker import ct_slices, write_series
 
 from femseg.errors import Refusal

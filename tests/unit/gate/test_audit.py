@@ -4,11 +4,12 @@ import json
 from dataclasses import replace
 
 import pytest
-from audit_entries import audit_entry, audit_story
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.gate.audit import BEGINNING, Holders, parse, standing
+
+from .audit_entries import audit_entry, audit_story
 
 LINES = [entry.line() for entry in audit_story()]
 

@@ -22,8 +22,8 @@ MATRIX = [
     *(f"G-{number:02d}" for number in (1, 3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 14, 16)),
 ]
 MEASURED = {  # goals that are times and costs: a test would say how busy the machine is
-    "G-02": "chaos.py",  # seconds from a kill to training again
-    "G-15": "intake_speed.py",  # what checks cost
+    "G-02": "chaos/chaos.py",  # seconds from a kill to training again
+    "G-15": "intake/intake_speed.py",  # what checks cost
 }
 _ID = re.compile(r"(?<![A-Z])(IN|PP|SC|RG|TR|SE|TK|CL|ST)[-_](\d\d)(?!\d)")
 _FIRST = re.compile(r"^test_(tr|st)_(\d\d)_(?:(tr|st)_(\d\d)_)?")

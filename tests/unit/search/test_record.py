@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from damage import cuts, flips
+from fuzz.damage import cuts, flips
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode

@@ -12,6 +12,7 @@ from ray_training import Training
 from tiny_store import write_tiny_store
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow warns of itself
+UNRULY = Path(__file__).with_name("unruly_driver.py")
 START_S = 240
 BOUND_S = 15
 
@@ -73,7 +74,7 @@ def gone(pids: list[int]) -> bool:
 )
 def test_one_rank_that_fails_stops_all_within_30_s_and_its_words_come_first(shared, what, says):
     store, database, folder = shared
-    training = Training(folder / what, store, database, driver="unruly_driver.py", first=[what])
+    training = Training(folder / what, store, database, driver=UNRULY, first=[what])
     process = training.start()
     wait_until(lambda: any(training.folder.glob("raw-*/misbehaved")), process, training.log, START_S)
     workers, began = ranks(process), time.monotonic()
@@ -90,7 +91,7 @@ def test_one_rank_that_fails_stops_all_within_30_s_and_its_words_come_first(shar
 def test_a_lone_rank_that_sleeps_is_noticed_within_the_bound_and_replaced_TR_07(shared):
     store, database, folder = shared
     env = {"RAY_TRAIN_WORKER_HEALTH_CHECK_TIMEOUT_S": str(BOUND_S)}
-    training = Training(folder / "asleep", store, database, env=env, driver="unruly_driver.py", first=["sleeps"])
+    training = Training(folder / "asleep", store, database, env=env, driver=UNRULY, first=["sleeps"])
     process = training.start("--workers", "1")
     wait_until(lambda: any(training.folder.glob("raw-*/misbehaved")), process, training.log, START_S)
     (asleep,), began = ranks(process), time.monotonic()

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from curves_in_mlflow import history
+from servers.curves_in_mlflow import history
 from tiny_store import write_tiny_store
 from train_driver import described_job
 

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
-from gate_story import champion_made_refused_and_given_back, killed_before_each_write
-from mlflow_server import mlflow_server
+from servers.mlflow_server import mlflow_server
 
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.tracking.connect import connect
+
+from .gate_story import champion_made_refused_and_given_back, killed_before_each_write
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]  # MLflow warns of itself
 

@@ -1,14 +1,15 @@
 """The gate against the team's server: PostgreSQL behind it, names and passwords before it."""
 
 import pytest
-from gate_story import champion_made_refused_and_given_back, killed_before_each_write
-from mlflow_server import team_server
+from servers.mlflow_server import team_server
 
 from femseg.services.registry.aliases import CHAMPION, rollback
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.doctor import load_for_use, registry_faults
 from femseg.services.registry.versions import MODEL_NAME
 from femseg.services.tracking.connect import connect
+
+from .gate_story import champion_made_refused_and_given_back, killed_before_each_write
 
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.slow]  # MLflow warns of itself
 

@@ -14,7 +14,6 @@ import pytest
 import ray
 from processes import command_line, descendants, kill_tree, start, wait_until
 from ray.util import placement_group_table
-from search_driver import MODES, SETTINGS, Search
 from tiny_store import SPLIT, write_tiny_store
 
 from femseg.errors import Refusal
@@ -24,8 +23,11 @@ from femseg.services.cluster.session import ray_session
 from femseg.services.search.tune import refuse_failures
 from femseg.services.tracking.connect import connect
 
+from .search_driver import MODES, SETTINGS, Search
+
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray and MLflow warn of themselves
 SUPPORT = Path(__file__).parents[3] / "support"
+DRIVER = Path(__file__).with_name("search_driver.py")
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_a_search_whose_trial_and_driver_are_killed_ends_with_the_same_table_SE_
     search = new_search("killed")
     address = ray.get_runtime_context().gcs_address
     env = os.environ | {"RAY_ADDRESS": address, "PYTHONPATH": f"{SUPPORT}:{os.environ.get('PYTHONPATH', '')}"}
-    command = [sys.executable, str(SUPPORT / "search_driver.py"), str(search.store), str(search.folder)]
+    command = [sys.executable, str(DRIVER), str(search.store), str(search.folder)]
     process = start(command, env=env, cwd=tmp_path, log=tmp_path / "log.txt")
     try:
         wait_until(lambda: search.journalled() > 30 and trial_processes(), process, tmp_path / "log.txt", 180)

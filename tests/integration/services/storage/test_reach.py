@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from s3_server import SECRET_KEY, s3_server
+from servers.s3_server import SECRET_KEY, s3_server
 from tiny_store import write_tiny_store
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def shared(tmp_path_factory):
 
 def two_nodes(env: dict[str, str], what: str, store: Path, runs: Path, url: str, **second: str) -> str:
     words = [f"{name}={value}" for name, value in second.items()]
-    command = [sys.executable, str(SUPPORT / "two_nodes.py"), what, str(store), str(runs), url, *words]
+    command = [sys.executable, str(Path(__file__).with_name("two_nodes.py")), what, str(store), str(runs), url, *words]
     done = subprocess.run(command, env=env, cwd=store.parent, capture_output=True, text=True, timeout=500)
     assert done.returncode == 0, done.stdout + done.stderr
     assert SECRET_KEY not in done.stdout + done.stderr

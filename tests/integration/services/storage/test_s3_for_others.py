@@ -11,7 +11,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 from processes import kill_tree, start, wait_until
-from s3_server import s3_server
+from servers.s3_server import s3_server
 from tiny_project import environment
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow warns of itself

@@ -14,7 +14,8 @@ from processes import ended, kill_tree, start, wait_until
 from ray_training import Training
 from tiny_project import ROOT, environment
 from tiny_store import write_tiny_store
-from two_hosts import Host, two_hosts
+
+from .two_hosts import Host, two_hosts
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1800), pytest.mark.filterwarnings("ignore")]
 PORT, ITERATIONS, WITHIN_S = 26379, 400, 550

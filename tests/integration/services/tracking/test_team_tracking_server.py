@@ -9,15 +9,16 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
-from mlflow_server import ROOT, MlflowServer, mlflow_server, team_server
-from outage import is_whole, train_through
-from postgres import Postgres
-from starters import start_at_once
+from servers.mlflow_server import ROOT, MlflowServer, mlflow_server, team_server
+from servers.postgres import Postgres
+from servers.starters import start_at_once
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.services.tracking.connect import artefacts_taken, connect, run_with_true_status, start_run
 from femseg.services.tracking.heartbeat import HEARTBEAT, OWNER, SILENT_S
+
+from .outage import is_whole, train_through
 
 pytestmark = [
     pytest.mark.slow,

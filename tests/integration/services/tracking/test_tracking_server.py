@@ -7,14 +7,15 @@ import time
 from pathlib import Path
 
 import pytest
-from curves_in_mlflow import history
-from mlflow_server import mlflow_server
-from outage import is_whole, train_through
+from servers.curves_in_mlflow import history
+from servers.mlflow_server import mlflow_server
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.services.tracking.connect import BackgroundRecorder, connect, resumable_run, run_with_true_status, start_run
 from femseg.services.tracking.store import store_time_s
+
+from .outage import is_whole, train_through
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 

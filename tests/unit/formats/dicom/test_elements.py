@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
-from bombs import (
+from fuzz.bombs import (
     dicom_of_deep_sequences,
     dicom_of_deep_sequences_behind_its_pixels,
     dicom_of_endless_sequences,

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from html_requests import requests_of
 from scores import case_score
+from security.html_requests import requests_of
 from tiny_model import RECIPE
 
 from femseg.cohorts.case import Case, CaseFacts

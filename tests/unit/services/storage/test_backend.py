@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from s3_server import SECRET_KEY, s3_server
+from servers.s3_server import SECRET_KEY, s3_server
 from tiny_store import SPLIT, write_tiny_store
 
 from femseg.cohorts.store import ArrayStore

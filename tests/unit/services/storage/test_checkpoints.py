@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from s3_server import s3_server
+from servers.s3_server import s3_server
 from tiny_model import TINY_NETWORK
 from tiny_store import write_tiny_store
 

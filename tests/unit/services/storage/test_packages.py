@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from s3_server import s3_server
+from servers.s3_server import s3_server
 from tiny_model import write_tiny_package
 
 from femseg.errors import Refusal

@@ -8,9 +8,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from curves_in_mlflow import history
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
+from servers.curves_in_mlflow import history
 
 from femseg.services.tracking.background_recorder import BackgroundRecorder
 from femseg.services.tracking.metric_spool import PointSpool

@@ -9,7 +9,7 @@ import time
 from contextlib import closing
 
 import pytest
-from starters import PROCESSES, start_at_once
+from servers.starters import PROCESSES, start_at_once
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode

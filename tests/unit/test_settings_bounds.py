@@ -1,0 +1,96 @@
+"""params.yaml costs what its length says, and nothing in it is passed over."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+from fuzz.bombs import yaml_of_merges, yaml_of_nine_to_the_twelfth, yaml_of_ten_megabytes
+
+from femseg.errors import Refusal
+from femseg.faults import ExitCode
+from femseg.settings import SECTIONS, BadYaml, checked, load_bounded, read_section
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Train:
+    rate: float = 1.0
+    name: str = ""
+
+
+def refused(path: Path) -> str:
+    with pytest.raises(Refusal) as caught:
+        read_section(Train, "train", file=path)
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert all(fault.id == "CFG-01" and len(str(fault)) < 600 for fault in caught.value.faults)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("train:\n  rate: 1.0\n  rate: 2.0\n", "key 'rate' at line 3 is there twice, first at line 2"),
+        ("train: {}\ntrain: {}\n", "key 'train' at line 2 is there twice"),
+        ("train: {}\ntrian: {}\n", "trian: unknown section"),
+        ("train: {}\n1: {}\n", "1: unknown section"),
+        ("train: &a [*a]\n", "deep at line 1"),
+        ("train: " + "[" * 40 + "]" * 40, "nested more than 32 deep"),
+        ("train: " + "[" * 5000, "nested too deeply"),
+        ("train: {[1, 2]: 3}\n", "a key that is no word"),
+        ("train: {rate: .nan}\n", "Out of range float values"),
+        ("train: {rate: .inf}\n", "Out of range float values"),
+        ("train: {rate: 2020-01-01}\n", "not JSON serializable"),
+        ("train: {rate: !!python/object/apply:os.getpid []}\n", "could not determine a constructor"),
+        ("train: {rate: " + "9" * 5000 + "}\n", "4300 digits"),
+        ("train: {name: [" + "x," * 9000 + "]}\n", "got ['x', 'x'"),
+        ("train: {a: 1}\n--- {}\n", "expected a single document"),
+        ("train: {name: \x00}\n", "special characters are not allowed"),
+    ],
+)
+def test_what_would_be_passed_over_or_cost_much_is_refused_in_one_line(tmp_path, text, says):
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert says in refused(path)
+
+
+@pytest.mark.parametrize("bomb", [yaml_of_nine_to_the_twelfth, yaml_of_merges])
+def test_aliases_that_multiply_are_refused_before_they_do(tmp_path, bomb):
+    path = bomb(tmp_path)
+    path.write_text(path.read_text().replace("cohort", "train"))
+    assert "more than 20000 values, aliases followed" in refused(path)
+
+
+def test_a_file_too_large_for_settings_is_refused_by_its_size(tmp_path):
+    assert "more than 131072 bytes" in refused(yaml_of_ten_megabytes(tmp_path))
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "params.yaml")
+    assert "is a pipe" in refused(tmp_path / "params.yaml")
+
+
+def test_aliases_and_merges_that_share_a_few_values_are_fine():
+    text = "a: &a {x: 1, y: [1, 2]}\nb: {<<: *a, x: 2}\nc: *a\n"
+    assert load_bounded(text) == yaml.safe_load(text)
+
+
+@pytest.mark.parametrize("file", ["params.yaml", "params.paper.yaml"])
+def test_the_files_that_ship_read_the_same_and_have_known_sections_only(file):
+    text = (ROOT / file).read_text()
+    assert load_bounded(text) == yaml.safe_load(text)
+    assert set(load_bounded(text)) <= set(SECTIONS)
+
+
+def test_nothing_is_nothing():
+    assert load_bounded("") is None
+    with pytest.raises(BadYaml):
+        load_bounded("a: b: c")
+
+
+def test_numbers_that_are_not_finite_are_refused_in_json_too():
+    with pytest.raises(Refusal, match="Out of range"):
+        checked(Train, {"rate": float("nan")}, where="train")
