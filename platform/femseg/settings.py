@@ -103,7 +103,7 @@ def _adapter(settings_type: Any) -> TypeAdapter[Any]:
 
 
 def _usage_fault(file: Path | str, problem: str, fix: str) -> Fault:
-    return Fault(id="CFG-01", file=str(file), problem=problem, fix=fix)
+    return Fault("CFG-01", file, problem, fix)
 
 
 def _unknown_keys(settings: Any, given: Any, where: str) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from femseg.cohorts.settings import CohortSettings, CohortSource, LabelMap, StructureNames
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import require_writable, write_bytes_durably
 from femseg.files.plain import is_file, is_folder
 from femseg.formats.zip_archive import is_archive
@@ -63,7 +63,7 @@ class CheckOptions:
 
 
 def _usage(file: str, problem: str, fix: str) -> Refusal:
-    return Refusal(Fault(id="CFG-01", file=file, problem=problem, fix=fix))
+    return Refusal.of("CFG-01", file, problem, fix)
 
 
 def _require_free_places(folder: Path, options: CheckOptions) -> None:

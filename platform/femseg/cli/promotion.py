@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.gate.audit import Entry, altered, standing
 from femseg.gate.decision import Check, Decision
 from femseg.gate.rules import read_rules
@@ -118,7 +118,7 @@ def why(name: str, *, as_json: bool) -> None:
         if not judged:
             problem, fix = "the gate has not judged it", f"femseg promote {number} --dry-run"
             file = f"models:/{MODEL_NAME}/{number}"
-            raise Refusal(Fault(id="RG-12", file=file, problem=problem, fix=fix))
+            raise Refusal.of("RG-12", file, problem, fix)
         decision = written_decision(client, judged[-1])
     checks = [Check(**check) for check in decision["checks"]]
     lines = [history_line(judged[-1]), *_check_lines(checks)]

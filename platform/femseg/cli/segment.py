@@ -6,7 +6,7 @@ import secrets
 from pathlib import Path
 
 from femseg.cohorts.case import Case
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import require_writable, sha256_of_file
 from femseg.formats.source import Mend
 from femseg.formats.writing import require_mask_suffix, write_mask
@@ -43,7 +43,7 @@ def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None
     except OSError as error:
         there, problem, fix, overwrite = True, f"is no usable name: {error.strerror}", "choose another name", False
     if there and not overwrite:
-        raise Refusal(Fault(id="IF-08", file=str(output), problem=problem, fix=fix))
+        raise Refusal.of("IF-08", output, problem, fix)
 
 
 def _require_replaceable(record: Path) -> None:
@@ -53,8 +53,7 @@ def _require_replaceable(record: Path) -> None:
             read_record(record)
         except Refusal:
             problem, fix = "exists and is no lineage record", "move it away, or choose another name for the mask"
-            fault = Fault(id="IF-08", file=str(record), problem=problem, fix=fix)
-            raise Refusal(fault) from None
+            raise Refusal.of("IF-08", record, problem, fix) from None
 
 
 def _lineage(case: Case, output: Path, package: ModelPackage, model: str, *, accept_hu: bool) -> OutputRecord:

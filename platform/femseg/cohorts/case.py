@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import written_durably
 from femseg.formats.source import HashedFile, Source
 from femseg.volumes.grid import VoxelGrid
@@ -151,5 +151,5 @@ def cohort_key(path: Path = Path(".femseg/case-ids.key")) -> bytes:
     if len(key) < KEY_BYTES_AT_LEAST:
         problem = f"holds {len(key)} bytes; a key of case ids has {KEY_BYTES_AT_LEAST} or more"
         fix = "put back your copy of the key; if there is none, remove the file (all case ids will change)"
-        raise Refusal(Fault(id="SC-12", file=str(path), problem=problem, fix=fix))
+        raise Refusal.of("SC-12", path, problem, fix)
     return key

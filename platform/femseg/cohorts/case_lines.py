@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import sha256_of_file, written_durably
 from femseg.files.plain import open_plain
 
@@ -150,5 +150,4 @@ class CaseLines(Mapping[str, dict[str, Any]]):
 
 def integrity(path: Path, problem: str) -> Refusal:
     """ST-02 (exit 4) for a file of the array store."""
-    fix = "run the stage that writes it again (`dvc repro`), or `dvc pull`"
-    return Refusal(Fault(id="ST-02", file=str(path), problem=problem, fix=fix))
+    return Refusal.of("ST-02", path, problem, "run the stage that writes it again (`dvc repro`), or `dvc pull`")

@@ -47,19 +47,11 @@ def read_manifest(path: Path) -> Manifest:
     """Read a manifest. Raises: Refusal (exit 4) if it is missing, torn or of another format."""
     plain = read_json(path)
     if not isinstance(plain, dict) or plain.get("format") != FORMAT:
-        fault = Fault(
-            id="ST-02",
-            file=str(path),
-            problem=f"is no cohort manifest of format {FORMAT}",
-            fix="run `dvc repro cohort`",
-        )
-        raise Refusal(fault)
+        raise Refusal.of("ST-02", path, f"is no cohort manifest of format {FORMAT}", "run `dvc repro cohort`")
     try:
         return checked(Manifest, plain, where="manifest", file=path)
     except Refusal as refusal:
-        problem, fix = refusal.faults[0].problem, "run `dvc repro cohort`"
-        fault = Fault(id="ST-02", file=str(path), problem=problem, fix=fix)
-        raise Refusal(fault) from None
+        raise Refusal.of("ST-02", path, refusal.faults[0].problem, "run `dvc repro cohort`") from None
 
 
 def recorded_root(folder: Path, manifest_path: Path) -> str:
@@ -108,7 +100,7 @@ def _verify(files: Sequence[HashedFile], root: Path) -> None:
             problem = f"cannot be read: {error.strerror or error}"
         if problem:
             fix = "restore the file, or check the cohort again (`dvc repro cohort`)"
-            faults.append(Fault(id="ST-05", file=str(path), problem=problem, fix=fix))
+            faults.append(Fault("ST-05", path, problem, fix))
     if faults:
         raise Refusal(faults)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from femseg.cohorts.case import Case
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import read_json, sha256_of_json, write_json_durably
 from femseg.settings import as_plain, checked
 
@@ -113,15 +113,11 @@ def _patients(amount: int | float, of: int) -> int:
 def _refuse_empty_parts(patients: int, test: int, validation: int) -> None:
     train = patients - test - validation
     if min(train, validation, test) < 1:
-        raise Refusal(
-            Fault(
-                id="CFG-03",
-                file="split",
-                problem=f"{patients} patients give {train} to train, {validation} to validation, {test} to test; "
-                "expected at least one in each",
-                fix="add cases, or lower split.validation, split.test or split.folds",
-            )
+        problem = (
+            f"{patients} patients give {train} to train, {validation} to validation, {test} to test; "
+            "expected at least one in each"
         )
+        raise Refusal.of("CFG-03", "split", problem, "add cases, or lower split.validation, split.test or split.folds")
 
 
 def _split(cases: Sequence[Case], patients: Sequence[str], *, test: Sequence[str], validation: Sequence[str]) -> Split:
@@ -163,8 +159,7 @@ def _checked_split(plain: Any, path: Path) -> Split:
             if split.sha256 == plain.get("sha256"):
                 return split
             problem = f"its fingerprint says {plain.get('sha256')}, its parts give {split.sha256}"
-    fix = "run `dvc repro split`"
-    raise Refusal(Fault(id="ST-02", file=str(path), problem=problem, fix=fix))
+    raise Refusal.of("ST-02", path, problem, "run `dvc repro split`")
 
 
 def _rank(patient_id: str, seed: int) -> str:

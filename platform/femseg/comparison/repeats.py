@@ -10,7 +10,7 @@ from typing import Literal
 from femseg.cohorts.split import SplitSettings
 from femseg.comparison.variance import RepeatedDifference
 from femseg.comparison.verdict import DEFAULT_THRESHOLD_HU
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import CaseScore, Grid
 from femseg.paths import PARAMS
@@ -74,7 +74,7 @@ def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, se
         problem = "train.learning_rate is 'search', and the search has seen cases that other folds test on"
         fix = "give train.learning_rate a number, or repeat seeds of one fold only"
     if problem:
-        raise Refusal(Fault(id="CFG-02", file=str(PARAMS), problem=problem, fix=fix))
+        raise Refusal.of("CFG-02", PARAMS, problem, fix)
 
 
 def mean_over_seeds(trainings: Sequence[Training]) -> tuple[CaseScore, ...]:
@@ -153,13 +153,8 @@ def read_input_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
     """
     modes: tuple[InputMode, ...] = read_section(tuple[InputMode, ...], "input_modes", file=file)
     if len(set(modes)) != len(modes) or not {"raw", "gradient"} <= set(modes):
-        fault = Fault(
-            id="CFG-01",
-            file=str(file),
-            problem=f"input_modes: expected raw, gradient and perhaps both, each once, got {', '.join(modes)}",
-            fix="correct this setting",
-        )
-        raise Refusal(fault)
+        problem = f"input_modes: expected raw, gradient and perhaps both, each once, got {', '.join(modes)}"
+        raise Refusal.of("CFG-01", file, problem, "correct this setting")
     return modes
 
 

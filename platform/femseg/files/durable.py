@@ -103,14 +103,8 @@ _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, 
 def refuse_if_unwritable(path: Path, error: OSError) -> None:
     """Raises: Refusal (ST-06, exit 5) if the error is the disk's: full, over quota, read-only, broken or gone."""
     if error.errno in _UNWRITABLE:
-        raise Refusal(
-            Fault(
-                id="ST-06",
-                file=str(path),
-                problem=f"cannot be written: {error.strerror}",
-                fix="free space or choose a writable folder; what was there before is untouched",
-            )
-        ) from error
+        fix = "free space or choose a writable folder; what was there before is untouched"
+        raise Refusal.of("ST-06", path, f"cannot be written: {error.strerror}", fix) from error
 
 
 def _make_place(path: Path) -> None:
@@ -123,9 +117,7 @@ def _make_place(path: Path) -> None:
 
 
 def _refuse_misplaced(path: Path, problem: str) -> NoReturn:
-    fix = "choose another place; nothing was written"
-    problem = f"cannot be written there: {problem}"
-    raise Refusal(Fault(id="ST-10", file=str(path), problem=problem, fix=fix))
+    raise Refusal.of("ST-10", path, f"cannot be written there: {problem}", "choose another place; nothing was written")
 
 
 def require_writable(path: Path) -> None:
@@ -264,14 +256,8 @@ def require_free_space(folder: Path, needed_bytes: int) -> None:
     existing = next(parent for parent in (folder.absolute(), *folder.absolute().parents) if parent.is_dir())
     free_bytes = shutil.disk_usage(existing).free
     if free_bytes < needed_bytes:
-        raise Refusal(
-            Fault(
-                id="PP-09",
-                file=str(folder),
-                problem=f"{needed_bytes} bytes are needed, {free_bytes} are free",
-                fix="free space or choose another folder; nothing was written",
-            )
-        )
+        problem = f"{needed_bytes} bytes are needed, {free_bytes} are free"
+        raise Refusal.of("PP-09", folder, problem, "free space or choose another folder; nothing was written")
 
 
 def read_json(path: Path) -> Any:
@@ -284,10 +270,5 @@ def read_json(path: Path) -> Any:
         return json.loads(content)
     except (OSError, ValueError, RecursionError) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no readable JSON ({error})"
-        fault = Fault(
-            id="ST-02",
-            file=str(path),
-            problem=problem,
-            fix="run the stage that writes it again (`dvc repro`), or `dvc pull`",
-        )
+        fault = Fault("ST-02", path, problem, "run the stage that writes it again (`dvc repro`), or `dvc pull`")
         raise Refusal(fault) from error

@@ -9,7 +9,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 
 _KINDS = {
     stat.S_IFIFO: "is a pipe",
@@ -82,4 +82,4 @@ def require_plain_name(path: Path) -> None:
 
 
 def _refusal(path: Path, problem: str, fix: str) -> Refusal:
-    return Refusal(Fault(id="IN-26", file=str(path), problem=problem, fix=fix))
+    return Refusal.of("IN-26", path, problem, fix)

@@ -9,7 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 
 _ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
 
@@ -40,13 +40,8 @@ def itk_reading(file: str) -> Iterator[list[str]]:
     except RuntimeError as error:
         said = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
         said = _ADDRESS.sub("", said)
-        raise Refusal(
-            Fault(
-                id="IN-16",
-                file=file,
-                problem=f"cannot be read: {'; '.join([said, *caught.lines])}",
-                fix="copy the file again from its archive",
-            )
+        raise Refusal.of(
+            "IN-16", file, f"cannot be read: {'; '.join([said, *caught.lines])}", "copy the file again from its archive"
         ) from None
     finally:
         before.SetAsGlobalITKLogger()

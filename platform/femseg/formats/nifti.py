@@ -32,12 +32,12 @@ def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
     """
 
     def refused(problem: str, fix: str = "write the file again with a current tool") -> Fault:
-        return Fault(id="IN-18", file=str(path), problem=problem, fix=fix)
+        return Fault("IN-18", path, problem, fix)
 
     if len(raw) < HEADER_BYTES:
         problem = f"ends within its header: {len(raw)} of {HEADER_BYTES} bytes"
         fix = "copy the file again from its archive"
-        raise Refusal(Fault(id="IN-16", file=str(path), problem=problem, fix=fix))
+        raise Refusal.of("IN-16", path, problem, fix)
     order = next((o for o in "<>" if struct.unpack_from(f"{o}i", raw)[0] == HEADER_BYTES), None)
     if order is None or raw[344:348] != b"n+1\0":
         raise Refusal(refused(*_other_kind(raw)))
@@ -140,7 +140,7 @@ def check_extensions(content: bytes, path: Path) -> None:
                 f"has an extension at byte {HEADER_BYTES + at} of {lengths[0]} bytes, more than lie before the voxels"
             )
             fix = "write the file again without its extensions"
-            raise Refusal(Fault(id="IN-18", file=str(path), problem=problem, fix=fix))
+            raise Refusal.of("IN-18", path, problem, fix)
         at += fits[0]
 
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.plain import opened
 
 MAGIC = b"\x93NUMPY"
@@ -63,7 +63,7 @@ def npy_refusal(path: Path) -> Refusal:
         if fault_id == "SC-01"
         else _TO_NIFTI
     )
-    return Refusal(Fault(id=fault_id, file=str(path), problem=problem, fix=fix))
+    return Refusal.of(fault_id, path, problem, fix)
 
 
 def _array(stream: BinaryIO, file_bytes: int) -> tuple[str, str]:

@@ -24,7 +24,7 @@ def size_faults(grid: VoxelGrid, file: str) -> list[Fault]:
             shown = " × ".join(f"{value:.4g}" for value in values)
             problem = f"{quantity} of {shown} mm (z, y, x) is outside {low:g} to {high:g} mm: another unit?"
             fix = "write the file's geometry in millimetres"
-            faults.append(Fault(id="IN-19", file=file, problem=problem, fix=fix))
+            faults.append(Fault("IN-19", file, problem, fix))
     return faults + voxel_count_faults(grid.shape_zyx, file)
 
 
@@ -34,7 +34,7 @@ def voxel_count_faults(shape: tuple[int, ...], file: str) -> list[Fault]:
     if count <= VOXELS_AT_MOST:
         return []
     problem = f"declares {' × '.join(map(str, shape))} = {count} voxels, at most {VOXELS_AT_MOST} are read"
-    return [Fault(id="IN-24", file=file, problem=problem, fix="crop the volume to the legs")]
+    return [Fault("IN-24", file, problem, "crop the volume to the legs")]
 
 
 def finite_faults(ct_hu_zyx: NDArray[np.float32], file: str) -> list[Fault]:
@@ -44,7 +44,7 @@ def finite_faults(ct_hu_zyx: NDArray[np.float32], file: str) -> list[Fault]:
     wrong = np.flatnonzero(~np.isfinite(ct_hu_zyx))
     first = tuple(int(i) for i in np.unravel_index(wrong[0], ct_hu_zyx.shape))
     problem = f"{len(wrong)} voxels are NaN or infinite, the first at {first} (z, y, x)"
-    return [Fault(id="IN-17", file=file, problem=problem, fix="export the volume again from its source")]
+    return [Fault("IN-17", file, problem, "export the volume again from its source")]
 
 
 def hounsfield_faults(ct_hu_zyx: NDArray[np.float32], file: str) -> list[Fault]:
@@ -68,7 +68,7 @@ def hounsfield_faults(ct_hu_zyx: NDArray[np.float32], file: str) -> list[Fault]:
         mode = float(edges[np.argmax(counts)] + 10)
         if not _AIR_HU[0] <= mode <= _AIR_HU[1]:
             problems.append(f"air lies at {mode:.0f} HU, expected {_AIR_HU[0]:.0f} to {_AIR_HU[1]:.0f}")
-    return [Fault(id="IN-11", file=file, problem=problem, fix=fix) for problem in problems]
+    return [Fault("IN-11", file, problem, fix) for problem in problems]
 
 
 # How far a voxel may lie from where its own header puts it: lengths, told at the corner that is worst off.

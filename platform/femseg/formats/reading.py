@@ -7,7 +7,7 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.formats.dicom.headers import OtherObject, SliceHeader, read_slice_header
 from femseg.formats.dicom.mending import MendPlan, mend_plan, mended_ct, mended_labels
 from femseg.formats.dicom.multiframe import read_multiframe
@@ -152,7 +152,5 @@ def _dicom_grid(paths: Sequence[Path]) -> VoxelGrid:
 def _slice(path: Path) -> SliceHeader:
     header = read_slice_header(path)
     if isinstance(header, OtherObject):
-        raise Refusal(
-            Fault(id="IN-14", file=str(path), problem=f"holds no image ({header.kind})", fix="run `femseg check` again")
-        )
+        raise Refusal.of("IN-14", path, f"holds no image ({header.kind})", "run `femseg check` again")
     return header

@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.formats.voxel_bytes import VoxelLayout
 from femseg.volumes.grid import VoxelGrid
 
@@ -33,7 +33,7 @@ class StatedVolume:
 
 def header_fault(path: Path, problem: str, fix: str = "write the file again with its full geometry") -> Refusal:
     """IN-18: a header that says too little, too much, or what we do not read."""
-    return Refusal(Fault(id="IN-18", file=str(path), problem=problem, fix=fix))
+    return Refusal.of("IN-18", path, problem, fix)
 
 
 def grid_from_axes(shape_xyz: tuple[int, int, int], axes_mm: ArrayLike, origin_mm: ArrayLike) -> VoxelGrid:

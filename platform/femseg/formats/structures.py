@@ -34,8 +34,7 @@ def check_structure_files(paths: Sequence[Path]) -> CheckedVolume:
                 problem += f": {grid.shape_zyx} voxels (z, y, x), there {first.shape_zyx}"
             else:
                 problem += f": up to {first.largest_offset_mm(grid):.3g} mm apart"
-            fix = "take both masks from one export of the same CT"
-            faults.append(Fault(id="IN-20", file=str(volume.paths[0]), problem=problem, fix=fix))
+            faults.append(Fault("IN-20", volume.paths[0], problem, "take both masks from one export of the same CT"))
     if faults:
         raise Refusal(faults)
     return CheckedVolume(kind="volume", paths=tuple(paths), grid=checked[0].grid)
@@ -54,7 +53,7 @@ def numbered(structures_zyx: Iterable[tuple[Path, NDArray[np.generic]]]) -> NDAr
         if odd := int(np.count_nonzero((stored != 0) & (stored != 1))):
             problem = f"{odd} voxels are neither 0 nor 1, the values reach from {stored.min()} to {stored.max()}"
             fix = "store one structure per file, as 0 and 1"
-            raise Refusal(Fault(id="IN-22", file=str(file), problem=problem, fix=fix))
+            raise Refusal.of("IN-22", file, problem, fix)
         inside = stored == 1
         if not files:
             numbers = np.zeros(stored.shape, np.uint8)
@@ -63,7 +62,7 @@ def numbered(structures_zyx: Iterable[tuple[Path, NDArray[np.generic]]]) -> NDAr
             others = ", ".join(files[number - 1].name for number in np.unique(taken))
             problem = f"{taken.size} of its voxels are set in {others} too"
             fix = "correct the masks: a voxel belongs to one structure"
-            raise Refusal(Fault(id="IN-22", file=str(file), problem=problem, fix=fix))
+            raise Refusal.of("IN-22", file, problem, fix)
         files.append(file)
         numbers[inside] = len(files)
     return numbers

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import SimpleITK as sitk
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.plain import opened
 from femseg.formats.itk import itk_reading
 from femseg.formats.mha import read_mha_header
@@ -115,7 +115,7 @@ def _foreign(path: Path) -> Refusal:
     suffix = next((suffix for suffix in _CONVERT if name.endswith(suffix)), "")
     problem = f"is of a kind that is not read; {', '.join(SUFFIXES)} are"
     fix = _CONVERT.get(suffix, "convert it with its geometry")
-    return Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
+    return Refusal.of("IN-12", path, problem, fix)
 
 
 def _grid(reader: sitk.ImageFileReader) -> VoxelGrid:

@@ -50,8 +50,7 @@ class VoxelLayout:
 
 def torn(path: Path, problem: str) -> Refusal:
     """IN-16: the bytes are not those that were written."""
-    fix = "copy the file again from its archive"
-    return Refusal(Fault(id="IN-16", file=str(path), problem=problem, fix=fix))
+    return Refusal.of("IN-16", path, problem, "copy the file again from its archive")
 
 
 def plain_chunks(stream: BinaryIO, path: Path) -> Iterator[bytes]:
@@ -112,7 +111,7 @@ def ratio_faults(voxels: int, unpacked_bytes: int, packed_bytes: int, file: str,
         f"(at most {UNPACKED_RATIO_AT_MOST})"
     )
     fix = "make sure that the file is what its name says; store it unpacked, or in fewer bits, if so"
-    return [Fault(id="IN-24", file=file, problem=problem, fix=fix)]
+    return [Fault("IN-24", file, problem, fix)]
 
 
 def check_ratio(layout: VoxelLayout, packed_bytes: int, path: Path, role: Role) -> None:
@@ -151,4 +150,4 @@ def check_voxels(chunks: Iterator[bytes], layout: VoxelLayout, path: Path) -> No
     if wrong:
         index_xyz = tuple(int(i) for i in np.unravel_index(first, layout.shape_xyz, order="F"))
         problem = f"{wrong} voxels are NaN or infinite, the first at {index_xyz} (x, y, z)"
-        raise Refusal(Fault(id="IN-17", file=str(path), problem=problem, fix="export the volume again from its source"))
+        raise Refusal.of("IN-17", path, problem, "export the volume again from its source")

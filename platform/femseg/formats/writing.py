@@ -9,7 +9,7 @@ from typing import BinaryIO
 import numpy as np
 import SimpleITK as sitk
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import written_durably
 from femseg.files.plain import name_fault
 from femseg.volumes.grid import MaskVolume, VoxelGrid
@@ -31,7 +31,7 @@ def require_mask_suffix(path: Path) -> str:
         fix = "choose another name"
     else:
         return suffix
-    raise Refusal(Fault(id="CFG-01", file=str(path), problem=problem, fix=fix))
+    raise Refusal.of("CFG-01", path, problem, fix)
 
 
 def write_mask(path: Path, mask: MaskVolume) -> None:

@@ -194,8 +194,7 @@ def _size_faults(entries: Sequence[zipfile.ZipInfo], archive: Path) -> list[Faul
         problem = f"unpacks to {declared / packed:.0f} times its size, at most {RATIO_AT_MOST} times are unpacked"
     else:
         return []
-    fix = "unpack it yourself, if you trust where it comes from"
-    return [Fault(id="IN-24", file=str(archive), problem=problem, fix=fix)]
+    return [Fault("IN-24", archive, problem, "unpack it yourself, if you trust where it comes from")]
 
 
 def _unpack(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, file: str) -> None:
@@ -213,19 +212,18 @@ def _unpack(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, file: 
 
 def _dangerous(file: str, problem: str) -> Fault:
     fix = "ask whoever sent it for a ZIP of the study's files alone; nothing was unpacked"
-    return Fault(id="SC-07", file=file, problem=problem, fix=fix)
+    return Fault("SC-07", file, problem, fix)
 
 
 def _not_read(file: str, problem: str, fix: str) -> Fault:
-    return Fault(id="IN-12", file=file, problem=problem, fix=fix)
+    return Fault("IN-12", file, problem, fix)
 
 
 def _no_room(file: str) -> Fault:
     problem = "cannot be unpacked: the folder for temporary files is full"
     fix = "free space there, or name another folder by TMPDIR"
-    return Fault(id="PP-09", file=file, problem=problem, fix=fix)
+    return Fault("PP-09", file, problem, fix)
 
 
 def _torn(file: str, problem: str) -> Fault:
-    fix = "copy the archive again from where it comes from"
-    return Fault(id="IN-16", file=file, problem=f"is no whole ZIP file: {problem}", fix=fix)
+    return Fault("IN-16", file, f"is no whole ZIP file: {problem}", "copy the archive again from where it comes from")

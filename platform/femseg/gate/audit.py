@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import sha256_of_json
 from femseg.settings import checked
 
@@ -131,4 +131,4 @@ def _entry(line: str, number: int, where: str) -> Entry:
 def altered(where: str, problem: str) -> Refusal:
     """RG-09: the log is not what was written."""
     fix = "find out who changed it; the copies beside other clones and backups show what it was"
-    return Refusal(Fault(id="RG-09", file=where, problem=problem, fix=fix))
+    return Refusal.of("RG-09", where, problem, fix)

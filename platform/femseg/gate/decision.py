@@ -76,11 +76,6 @@ class Decision:
     def faults(self, name: str) -> Sequence[Fault]:
         """One line for each reason to refuse (exit 8)."""
         return [
-            Fault(
-                id=check.id,
-                file=name,
-                problem=f"{check.name}: {check.found}; expected {check.expected}",
-                fix=check.fix,
-            )
+            Fault(check.id, name, f"{check.name}: {check.found}; expected {check.expected}", check.fix)
             for check in self.failed
         ]

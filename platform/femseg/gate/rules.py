@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.paths import MODELS, PROMOTION_RULES
 from femseg.settings import read_whole
@@ -156,13 +156,8 @@ def best_by_validation(validation_dice: Mapping[str, float]) -> Candidate:
     """
     usable = {mode: dice for mode, dice in validation_dice.items() if math.isfinite(dice) and 0.0 <= dice <= 1.0}
     if not usable:
-        fault = Fault(
-            id="RG-02",
-            file=str(MODELS),
-            problem=f"no model has a validation Dice between 0 and 1: {dict(validation_dice)}",
-            fix="train again; nothing was registered",
-        )
-        raise Refusal(fault)
+        problem = f"no model has a validation Dice between 0 and 1: {dict(validation_dice)}"
+        raise Refusal.of("RG-02", MODELS, problem, "train again; nothing was registered")
     best = max(usable, key=lambda mode: usable[mode])
     others = ", ".join(f"{mode} {dice:.4f}" for mode, dice in usable.items() if mode != best)
     reason = f"validation Dice {usable[best]:.4f}" + (f" against {others}" if others else "")

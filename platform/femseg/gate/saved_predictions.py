@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.case import Case
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import (
     folder_written_durably,
     read_json,
@@ -133,5 +133,4 @@ def read_predictions(folder: Path, *, sha256: str) -> SavedPredictions:
 
 
 def _refusal(path: Path, problem: str) -> Refusal:
-    fix = "run `dvc repro evaluate` and `make register` again"
-    return Refusal(Fault(id="RG-03", file=str(path), problem=problem, fix=fix))
+    return Refusal.of("RG-03", path, problem, "run `dvc repro evaluate` and `make register` again")

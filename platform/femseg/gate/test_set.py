@@ -9,7 +9,7 @@ from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_manifest
 from femseg.cohorts.split import Split, read_split
 from femseg.comparison.subgroups import CaseGroups, case_groups
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.paths import MANIFEST, SPLIT
 
@@ -60,7 +60,7 @@ def read_test_set(manifest: Path = MANIFEST, split: Path = SPLIT) -> FrozenTestS
     if unknown := [case_id for case_id in parts.test if case_id not in by_id]:
         problem = f"names test cases that {manifest} has not: {', '.join(unknown[:5])}"
         fix = "run `dvc repro split`"
-        raise Refusal(Fault(id="ST-02", file=str(split), problem=problem, fix=fix))
+        raise Refusal.of("ST-02", split, problem, fix)
     cases = tuple(by_id[case_id] for case_id in parts.test)
     return FrozenTestSet(
         cases=cases,

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.networks.network import foreground_probability
 from femseg.settings import checked
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
@@ -127,14 +127,8 @@ def femur_probability(
     finally:
         network.train(was_training)
     if not np.isfinite(probability).all():
-        raise Refusal(
-            Fault(
-                id="IF-03",
-                file=name,
-                problem=f"the network gives {np.count_nonzero(~np.isfinite(probability))} non-finite probabilities",
-                fix="do not use this model; go back to the version before it",
-            )
-        )
+        problem = f"the network gives {np.count_nonzero(~np.isfinite(probability))} non-finite probabilities"
+        raise Refusal.of("IF-03", name, problem, "do not use this model; go back to the version before it")
     return np.asarray(probability, dtype=np.float32)
 
 

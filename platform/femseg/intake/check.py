@@ -124,7 +124,7 @@ def _hashed(paired: PairedStudy, root: Path) -> tuple[Source, Source | None]:
         return paired.ct.hashed(root), paired.mask.hashed(root) if paired.mask else None
     except OSError as error:  # a file that went away since its header was read
         problem, fix = f"cannot be read: {error.strerror or error}", "leave the files alone during the check"
-        raise Refusal(Fault(id="IN-26", file=str(error.filename), problem=problem, fix=fix)) from None
+        raise Refusal.of("IN-26", error.filename, problem, fix) from None
 
 
 def in_archive(case: Case, path: Path, root: Path) -> Case:
@@ -193,7 +193,7 @@ def _with_packed(paired: PairedStudy, study: StudyFiles) -> PairedStudy:
     """IN-12 for each archive among a study's files: what it holds was not looked at."""
     packed = [path for path in study.files if is_archive(path)]
     problem, fix = "is an archive inside a study", "put the ZIP beside the studies' folders, unpack it, or take it away"
-    faults = tuple(Fault(id="IN-12", file=str(path), problem=problem, fix=fix) for path in packed)
+    faults = tuple(Fault("IN-12", path, problem, fix) for path in packed)
     ignored = tuple(path for path in paired.ignored if path not in packed)
     return replace(paired, faults=(*paired.faults, *faults), ignored=ignored)
 

@@ -58,9 +58,7 @@ def _twins_refused(studies: Iterable[CheckedStudy]) -> list[CheckedStudy]:
             judged.append(study)
         else:
             problem = f"is the same study as {twin}"
-            judged.append(
-                _with(study, [Fault(id="IN-23", file=study.location, problem=problem, fix="remove one of the two")])
-            )
+            judged.append(_with(study, [Fault("IN-23", study.location, problem, "remove one of the two")]))
     return judged
 
 

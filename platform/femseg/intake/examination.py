@@ -136,7 +136,7 @@ def _mask_examined(
     if not labelled.any():
         problem = f"holds no voxel of {'a' if wanted == 'all' else f'the {wanted}'} femur"
         fix = "set cohort.femur to a side that is there, or drop the case"
-        return known, [Fault(id="IN-22", file=file, problem=problem, fix=fix)], []
+        return known, [Fault("IN-22", file, problem, fix)], []
     parts = pieces_of(labelled, grid)
     said = _side_shown(values, parts, wanted, labels)
     single = middle_between(parts) is None

@@ -43,7 +43,7 @@ def _is_fold(plain: Any) -> bool:
 
 def _refused(path: Path, problem: str) -> Refusal:
     fix = 'give nnU-Net\'s splits_final.json, or {"train": [names], "test": [names]}'
-    return Refusal(Fault(id="CFG-01", file=str(path), problem=problem, fix=fix))
+    return Refusal.of("CFG-01", path, problem, fix)
 
 
 def split_faults(studies: Iterable[CheckedStudy], folds: Sequence[Fold]) -> dict[str, list[Fault]]:
@@ -65,7 +65,7 @@ def split_faults(studies: Iterable[CheckedStudy], folds: Sequence[Fold]) -> dict
     for (location, problem), numbers in found.items():
         where = f" (fold {', '.join(map(str, numbers))})" if len(folds) > 1 else ""
         fix = "put all studies of a patient on one side of the split"
-        faults.setdefault(location, []).append(Fault(id="IN-23", file=location, problem=problem + where, fix=fix))
+        faults.setdefault(location, []).append(Fault("IN-23", location, problem + where, fix))
     return faults
 
 

@@ -25,8 +25,7 @@ def grid_faults(ct: VoxelGrid, mask: VoxelGrid, file: str) -> list[Fault]:
     A mask that has all slices of its CT and more tells that the CT has lost some (IN-03).
     """
     if lost := _slices_lost(ct, mask):
-        fix = "send the whole CT series again, or cut the mask to its slices"
-        return [Fault(id="IN-03", file=file, problem=lost, fix=fix)]
+        return [Fault("IN-03", file, lost, "send the whole CT series again, or cut the mask to its slices")]
     apart_mm = ct.largest_offset_mm(mask)
     if mask.shape_zyx == ct.shape_zyx and apart_mm <= MASK_REFUSED_OF_VOXEL * min(ct.spacing_mm_zyx):
         return []
@@ -44,7 +43,7 @@ def grid_faults(ct: VoxelGrid, mask: VoxelGrid, file: str) -> list[Fault]:
     apart = f": up to {apart_mm:.3g} mm apart" if apart_mm > MASK_REMARKED_MM else ""
     problem = f"mask {'; '.join(different)}{apart}"
     fix = "resample the mask onto the CT's grid, or take the CT that it was drawn on"
-    return [Fault(id="IN-20", file=file, problem=problem, fix=fix)]
+    return [Fault("IN-20", file, problem, fix)]
 
 
 def grid_remarks(ct: VoxelGrid, mask: VoxelGrid) -> list[str]:
@@ -84,7 +83,7 @@ def value_faults(values_zyx: NDArray[np.generic], labels: LabelMap, file: str) -
     """IN-22: a mask that is empty, has no background, or holds values that nobody explained."""
 
     def refused(problem: str, fix: str) -> list[Fault]:
-        return [Fault(id="IN-22", file=file, problem=problem, fix=fix)]
+        return [Fault("IN-22", file, problem, fix)]
 
     present = _present(values_zyx)
     if not np.isfinite(present).all() or (present != np.round(present)).any():
@@ -128,7 +127,7 @@ def side_faults(found: ShownSide | None, wanted: Femur, file: str) -> list[Fault
         return []
     shows = f"shows a {found} femur alone" if found else "shows one femur, of a side that its place does not tell"
     fix = "set cohort.femur to all, or say by cohort.labels which value is which side"
-    return [Fault(id="IN-22", file=file, problem=f"{shows}; cohort.femur asks for the {wanted} one", fix=fix)]
+    return [Fault("IN-22", file, f"{shows}; cohort.femur asks for the {wanted} one", fix)]
 
 
 def small_piece_remarks(parts: MaskPieces) -> list[str]:
@@ -150,7 +149,7 @@ def swapped_side_faults(values_zyx: NDArray[np.generic], labels: LabelMap, grid:
     if left_x > right_x:
         return []
     problem = f"the left femur lies {right_x - left_x:.0f} mm to the right of the right one"
-    return [Fault(id="IN-21", file=file, problem=problem, fix="correct the mask's orientation or cohort.labels")]
+    return [Fault("IN-21", file, problem, "correct the mask's orientation or cohort.labels")]
 
 
 def _centre(mask_zyx: NDArray[np.bool_]) -> tuple[float, float, float]:
@@ -188,4 +187,4 @@ def density_faults(
         return []
     problem = f"mean of {inside:.0f} HU inside the mask, {outside:.0f} HU in the 5 mm round it: no bone there"
     fix = "check the mask's orientation and that it belongs to this CT"
-    return [Fault(id="IN-21", file=file, problem=problem, fix=fix)]
+    return [Fault("IN-21", file, problem, fix)]

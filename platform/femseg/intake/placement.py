@@ -143,7 +143,7 @@ def placement_findings(place: BetterPlace | None, file: str) -> tuple[list[Fault
         return [], [f"IN-21: the mask may be misplaced: it fits better {place.words} ({fits})"]
     problem = f"the mask fits far better {place.words}: {fits}"
     fix = "correct the mask's position or orientation, or take the CT that it was drawn on"
-    return [Fault(id="IN-21", file=file, problem=problem, fix=fix)], []
+    return [Fault("IN-21", file, problem, fix)], []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from femseg.cohorts.case import Case
 from femseg.cohorts.settings import CohortSettings
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.plain import is_folder
 from femseg.formats.dicom.folder import files_below, holds_dicom
 from femseg.formats.source import Mend
@@ -33,8 +33,7 @@ def inspect_study(
     Raises: Refusal with every fault of the CT.
     """
     if not os.path.lexists(path):
-        fix = "give a DICOM folder, a volume file or a ZIP of either"
-        raise Refusal(Fault(id="CFG-01", file=str(path), problem="does not exist", fix=fix))
+        raise Refusal.of("CFG-01", path, "does not exist", "give a DICOM folder, a volume file or a ZIP of either")
     root = path if is_folder(path) else path.parent
     files = tuple(files_below(path)) if is_folder(path) else (path,)
     study = StudyFiles(name=path.name, location=path, folder=root, files=files)
@@ -72,8 +71,7 @@ def _inspected(
         raise Refusal(outcome.faults)
     if series and dicom and paired.case_key.split()[-1:] and paired.case_key.split()[-1] not in series:
         problem, fix = f"holds no CT series {', '.join(series)}", "give the SeriesInstanceUID of one that it holds"
-        raise Refusal(Fault(id="IN-05", file=str(path), problem=problem, fix=fix))
+        raise Refusal.of("IN-05", path, problem, fix)
     if outcome.case is None or found is None:
-        fix = "give a DICOM folder or a volume file"
-        raise Refusal(Fault(id="IN-05", file=str(path), problem="holds no CT", fix=fix))
+        raise Refusal.of("IN-05", path, "holds no CT", "give a DICOM folder or a volume file")
     return outcome.case, found.ct

@@ -105,13 +105,12 @@ def no_mask(study: StudyFiles, unread: str = "") -> Fault:
     """A study that a training cohort cannot use."""
     problem = "has no mask" + (f"; {unread} is not read" if unread else "")
     fix = "add mask.nii.gz or a folder `mask` with its DICOM series, or name it by cohort.mask"
-    return Fault(id="IN-22", file=str(study.location), problem=problem, fix=fix)
+    return Fault("IN-22", study.location, problem, fix)
 
 
 def several(study: StudyFiles, what: str, found: Sequence[str], fix: str) -> Fault:
     """IN-05: more candidates than one; the first is never taken by default."""
-    problem = f"holds {len(found)} {what}: {'; '.join(found)}"
-    return Fault(id="IN-05", file=str(study.location), problem=problem, fix=fix)
+    return Fault("IN-05", study.location, f"holds {len(found)} {what}: {'; '.join(found)}", fix)
 
 
 def collected(check: Callable[[], CheckedVolume], faults: list[Fault]) -> CheckedVolume | None:

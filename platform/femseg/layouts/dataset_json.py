@@ -32,16 +32,16 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
             content = stream.read(_BYTES_AT_MOST + 1)
     except FileNotFoundError:
         problem, fix = f"holds no {NAME}", "set cohort.folder to the folder of one dataset, or cohort.source to another"
-        raise Refusal(Fault(id="IN-05", file=str(folder), problem=problem, fix=fix)) from None
+        raise Refusal.of("IN-05", folder, problem, fix) from None
     except OSError as error:
         problem, fix = f"cannot be opened: {error.strerror or error}", "restore the file or its permissions"
-        raise Refusal(Fault(id="IN-26", file=str(path), problem=problem, fix=fix)) from None
+        raise Refusal.of("IN-26", path, problem, fix) from None
     if len(content) > _BYTES_AT_MOST:
         problem, fix = (
             f"is larger than {_BYTES_AT_MOST} bytes",
             "leave nothing in it but the description of the dataset",
         )
-        raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix))
+        raise Refusal.of("IN-24", path, problem, fix)
     try:
         document = json.loads(content, object_pairs_hook=without_twins)
     except (ValueError, RecursionError) as error:
@@ -65,7 +65,7 @@ def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def wrong_dataset(folder: Path, problem: str, fix: str) -> Fault:
     """IN-12: a dataset.json that does not say what it should, or says what is not read."""
-    return Fault(id="IN-12", file=str(folder / NAME), problem=problem, fix=fix)
+    return Fault("IN-12", folder / NAME, problem, fix)
 
 
 def wrong_key(folder: Path, key: str, found: object, expected: str) -> Fault:
@@ -100,7 +100,7 @@ def path_inside(folder: Path, key: str, text: object) -> Path:
     if plain.is_absolute() or ".." in plain.parts or "\0" in text or "\\" in text:
         problem = f"{key}: {json.dumps(text, ensure_ascii=False)} leads out of the dataset's folder"
         fix = 'write paths as "./imagesTr/case.nii.gz"'
-        raise Refusal(Fault(id="SC-08", file=str(folder / NAME), problem=problem, fix=fix))
+        raise Refusal.of("SC-08", folder / NAME, problem, fix)
     return folder / plain
 
 
@@ -128,8 +128,7 @@ def pair_of(
         except Refusal as refusal:
             faults.extend(refusal.faults)
         if label is None:
-            fix = "add its label file, or remove the image"
-            faults.append(Fault(id="IN-22", file=str(image), problem="has no label file", fix=fix))
+            faults.append(Fault("IN-22", image, "has no label file", "add its label file, or remove the image"))
         else:
             mask = collected(lambda: check_volume_file(label, "mask"), faults)
     return PairedStudy(

@@ -53,7 +53,7 @@ def _looking_into(folder: Path) -> Iterator[None]:
         yield
     except OSError as error:
         problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
-        raise Refusal(Fault(id="IN-26", file=str(error.filename or folder), problem=problem, fix=fix)) from None
+        raise Refusal.of("IN-26", error.filename or folder, problem, fix) from None
 
 
 def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
@@ -64,8 +64,7 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
     if is_archive(folder) and os.path.lexists(folder):
         return [zipped_study(folder)]
     if not is_folder(folder):
-        fix = "set cohort.folder to the folder of your studies"
-        raise Refusal(Fault(id="CFG-01", file=str(folder), problem="is no folder", fix=fix))
+        raise Refusal.of("CFG-01", folder, "is no folder", "set cohort.folder to the folder of your studies")
     with _looking_into(folder):
         found = ADAPTERS[settings.source].studies(folder)
         if settings.source in _ZIPPED and all(study.location != folder for study in found):
@@ -78,4 +77,4 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
 def no_study(folder: Path, settings: CohortSettings) -> Fault:
     """IN-05: a folder without anything like a study."""
     fix = "put each study into a folder of its own, or name another folder or cohort.source"
-    return Fault(id="IN-05", file=str(folder), problem=f"holds no study ({settings.source})", fix=fix)
+    return Fault("IN-05", folder, f"holds no study ({settings.source})", fix)

@@ -113,7 +113,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
 def _loose(path: Path) -> Fault:
     problem = "is a volume file beside studies in DICOM, and belongs to none of them"
     fix = "move it into its study's folder; check pairs of volume files in a folder of their own (--source volumes)"
-    return Fault(id="IN-05", file=str(path), problem=problem, fix=fix)
+    return Fault("IN-05", path, problem, fix)
 
 
 def _drawn_objects(scan: DicomScan) -> list[SliceHeader | Path]:
@@ -197,7 +197,7 @@ def _chosen_ct(
         if not faults:
             problem = f"holds no CT series{', a mask alone' if besides else ''}"
             fix = "put the CT's DICOM files into the study's folder"
-            faults.append(Fault(id="IN-05", file=str(study.location), problem=problem, fix=fix))
+            faults.append(Fault("IN-05", study.location, problem, fix))
         return [], []
     remarks = [f"IN-12: {_modality(stated)} series left out" for stated in others.values()]
     return next(iter(series.values())), [*remarks, *("IN-07: localizer series left out" for _ in scouts)]
@@ -271,7 +271,7 @@ def _of_another_ct(
             fix = "take the mask that was drawn on this CT"
             if by_frame:
                 fix += "; if it is, take it all the same by --accept-frame (cohort.accept_frame)"
-            fault = Fault(id="IN-06", file=series_name(mask), problem=f"mask of another CT: {differ}", fix=fix)
+            fault = Fault("IN-06", series_name(mask), f"mask of another CT: {differ}", fix)
             faults.append(fault)
     return faults, remarks
 

@@ -138,14 +138,14 @@ def _file_faults(study: StudyFiles, images: list[Path], ending: str) -> list[Fau
         expected = f"<case>{ending}" if path.parent.name == _LABELS else f"<case>_0000{ending}"
         if not path.name.endswith(ending) or (path in images and not _CHANNEL.fullmatch(volume_stem(path))):
             problem, fix = f"is not named {expected}", "name it so, or take it out of the dataset"
-            faults.append(Fault(id="IN-05", file=str(path), problem=problem, fix=fix))
+            faults.append(Fault("IN-05", path, problem, fix))
     if faults:
         return faults
     if not images:
         problem = f"is a label without an image: there is no {_IMAGES['training']}/{study.name}_0000{ending}"
-        return [Fault(id="IN-05", file=str(study.location), problem=problem, fix="add the image or remove the label")]
+        return [Fault("IN-05", study.location, problem, "add the image or remove the label")]
     if [path.name for path in images] != [f"{volume_stem(images[0])[:-5]}_0000{ending}"]:
         problem = f"holds the channels {', '.join(path.name for path in images)}; CT has one, numbered 0000"
         fix = "take a dataset whose images are CT"
-        return [Fault(id="IN-12", file=str(images[-1]), problem=problem, fix=fix)]
+        return [Fault("IN-12", images[-1], problem, fix)]
     return []

@@ -33,11 +33,10 @@ def label_map(found: Mapping[str, int], settings: CohortSettings, file: str) -> 
         two have the same value.
     """
     if not found:
-        problem = "names no structure"
-        raise Refusal(Fault(id="IN-22", file=file, problem=problem, fix="export the mask with the femur in it"))
+        raise Refusal.of("IN-22", file, "names no structure", "export the mask with the femur in it")
     if len(set(found.values())) < len(found):
         problem = f"gives structures the same value: {json.dumps(dict(found), ensure_ascii=False)}"
-        raise Refusal(Fault(id="IN-22", file=file, problem=problem, fix="give each structure a value of its own"))
+        raise Refusal.of("IN-22", file, problem, "give each structure a value of its own")
     if is_chosen(settings.structures):
         labels = _by_name(found, settings.structures)
     elif settings.labels.known:
@@ -83,8 +82,7 @@ def _unchosen(found: Mapping[str, int], file: str, problem: str) -> Fault:
     names = sorted(found)
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     shown = ", ".join(json.dumps(name, ensure_ascii=False) for name in names[:_SHOWN])
-    fix = f"say which is femur: {_setting_for(names)}"
-    return Fault(id="IN-22", file=file, problem=f"{problem}: {shown}{more}", fix=fix)
+    return Fault("IN-22", file, f"{problem}: {shown}{more}", f"say which is femur: {_setting_for(names)}")
 
 
 def _setting_for(names: list[str]) -> str:

@@ -64,7 +64,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
         faults.append(several(study, "files that may be the CT", [path.name for path in ct_files], fix))
     elif ct_file is None:
         problem, fix = "holds no ct.nii.gz", "put the CT there, or take the folder out"
-        faults.append(Fault(id="IN-05", file=str(study.location), problem=problem, fix=fix))
+        faults.append(Fault("IN-05", study.location, problem, fix))
     ct = collected(lambda: check_volume_file(ct_file, "ct"), faults) if ct_file else None
     chosen = None
     if masks == "required":

@@ -101,7 +101,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
 
 
 def _no_ct(study: StudyFiles, problem: str) -> Fault:
-    return Fault(id="IN-05", file=str(study.location), problem=problem, fix="put the CT there as ct.nii.gz")
+    return Fault("IN-05", study.location, problem, "put the CT there as ct.nii.gz")
 
 
 def _ct_file(candidates: Sequence[Path], study: StudyFiles, faults: list[Fault]) -> Path | None:

@@ -43,7 +43,7 @@ def opened(study: StudyFiles, root: Path) -> Iterator[tuple[StudyFiles, Path]]:
     if _holds_dataset(study.archive):
         problem = f"holds a dataset ({dataset_json.NAME}); of a ZIP, a single study is read"
         fix = "unpack it first, and check the folder"
-        raise Refusal(Fault(id="IN-12", file=str(study.archive), problem=problem, fix=fix))
+        raise Refusal.of("IN-12", study.archive, problem, fix)
     with unpacked(study.archive) as folder:
         try:
             inner = _study_folder(folder)

@@ -107,10 +107,10 @@ def broken_links(subject: str, links: Iterable[Link]) -> tuple[Fault, ...]:
     """A fault LN-01 (exit 4) for each link that is broken."""
     return tuple(
         Fault(
-            id="LN-01",
-            file=subject,
-            problem=f"its lineage is broken at {f'{link.of}: ' if link.of else ''}{link.what}: {link.note}",
-            fix="do not rely on it; make it again, or take it again from where it was made",
+            "LN-01",
+            subject,
+            f"its lineage is broken at {f'{link.of}: ' if link.of else ''}{link.what}: {link.note}",
+            "do not rely on it; make it again, or take it again from where it was made",
         )
         for link in links
         if link.state == "broken"

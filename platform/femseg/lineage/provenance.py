@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import femseg
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.paths import DVC_LOCK
 from femseg.settings import BadYaml, load_bounded
 
@@ -47,8 +47,7 @@ def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
     except (BadYaml, OSError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
         problem = f"is not as DVC writes it ({printable(' '.join(str(error).split()))[:200]})"
         fix = f"take it again from git (`git checkout {DVC_LOCK}`)"
-        fault = Fault(id="ST-02", file=str(lock_file), problem=problem, fix=fix)
-        raise Refusal(fault) from None
+        raise Refusal.of("ST-02", lock_file, problem, fix) from None
     return {path: known[path] for path in paths if path in known}
 
 
@@ -61,8 +60,7 @@ def code_sha256(packages: Sequence[str]) -> str:
     digest = hashlib.sha256()
     files = sorted(file for package in packages for file in (root / package).rglob("*.py"))
     if not files:
-        problem, fix = "femseg's source is no longer there", "start the same command again"
-        raise Refusal(Fault(id="ST-02", file=str(root), problem=problem, fix=fix))
+        raise Refusal.of("ST-02", root, "femseg's source is no longer there", "start the same command again")
     for file in files:
         digest.update(file.relative_to(root).as_posix().encode() + b"\0" + file.read_bytes())
     return digest.hexdigest()

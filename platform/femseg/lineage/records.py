@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.files.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
 from femseg.formats.source import Source
 from femseg.lineage.materials import is_inside
@@ -88,8 +88,7 @@ def parsed_record(plain: Any, path: Path) -> OutputRecord:
             else:
                 _require_inside(record, path)
                 return record
-    fix = "make the output again; a record is never written by hand"
-    raise Refusal(Fault(id="ST-02", file=str(path), problem=problem, fix=fix))
+    raise Refusal.of("ST-02", path, problem, "make the output again; a record is never written by hand")
 
 
 def _require_inside(record: OutputRecord, path: Path) -> None:
@@ -97,7 +96,7 @@ def _require_inside(record: OutputRecord, path: Path) -> None:
     if outside := [name for name in record.files if not is_inside(name)]:
         problem = f"names a file outside of its folder: {printable(outside[0])[:100]}"
         fix = "do not rely on it; a record is never written by hand"
-        raise Refusal(Fault(id="SC-08", file=str(path), problem=problem, fix=fix))
+        raise Refusal.of("SC-08", path, problem, fix)
 
 
 def record_of(file: Path) -> tuple[Path, str] | None:

@@ -180,9 +180,4 @@ def _row_read(path: Path, number: int, cells: Sequence[str]) -> CaseScore:
 
 
 def _scorecard_fault(path: Path, problem: str) -> Fault:
-    return Fault(
-        id="ST-02",
-        file=str(path),
-        problem=problem,
-        fix="run the `evaluate` stage again (`dvc repro`), or `dvc pull`",
-    )
+    return Fault("ST-02", path, problem, "run the `evaluate` stage again (`dvc repro`), or `dvc pull`")

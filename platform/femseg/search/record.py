@@ -114,21 +114,15 @@ def _write(record: Path, space: Space, *, ended: bool) -> None:
 
 
 def _torn(record: Path) -> Fault:
-    return Fault(
-        id="SE-02",
-        file=str(record),
-        problem="is torn, and no trial of these settings is here: which search was begun cannot be told",
-        fix="give the settings back with which it was begun, or remove this file to start anew",
-    )
+    problem = "is torn, and no trial of these settings is here: which search was begun cannot be told"
+    fix = "give the settings back with which it was begun, or remove this file to start anew"
+    return Fault("SE-02", record, problem, fix)
 
 
 def _other_space(folder: Path, there: Space, now: Space) -> Fault:
-    return Fault(
-        id="SE-05",
-        file=str(folder),
-        problem=f"a search was begun here and has not ended, of another space ({'; '.join(changes(there, now))})",
-        fix="give the settings back to go on, or start anew: change search.name, or remove this folder",
-    )
+    problem = f"a search was begun here and has not ended, of another space ({'; '.join(changes(there, now))})"
+    fix = "give the settings back to go on, or start anew: change search.name, or remove this folder"
+    return Fault("SE-05", folder, problem, fix)
 
 
 # The learning rate that a search left for the trainings after it: a number, whatever else its file may hold.
@@ -148,5 +142,5 @@ def found_rate(best: Path, input_mode: str) -> float | None:
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 < rate < math.inf:
         problem = f"holds the learning rate {printable(repr(rate))[:80]}, expected a number above 0"
         fix = "run the stage that writes it again (`dvc repro search`), or `dvc pull`"
-        raise Refusal(Fault(id="ST-02", file=str(best), problem=problem, fix=fix))
+        raise Refusal.of("ST-02", best, problem, fix)
     return float(rate)

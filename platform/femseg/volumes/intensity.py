@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,14 +55,10 @@ def scaled_to_unit(values: NDArray[np.float32], scaling: Scaling, *, name: str) 
         low, high = float(scaling.low or 0.0), float(scaling.high or 0.0)
     least, greatest = float(values.min()), float(values.max())
     if min(greatest, high) <= max(least, low):
-        raise Refusal(
-            Fault(
-                id="PP-03",
-                file=name,
-                problem=f"nothing to normalise: values run from {least:g} to {greatest:g}, "
-                f"scaling '{scaling.kind}' from {low:g} to {high:g}",
-                fix="check that the study shows a patient, or widen the scaling",
-            )
+        problem = (
+            f"nothing to normalise: values run from {least:g} to {greatest:g}, "
+            f"scaling '{scaling.kind}' from {low:g} to {high:g}"
         )
+        raise Refusal.of("PP-03", name, problem, "check that the study shows a patient, or widen the scaling")
     scaled = (values.astype(np.float64) - low) / (high - low)
     return np.clip(scaled, 0.0, 1.0).astype(np.float32)

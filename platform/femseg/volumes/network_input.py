@@ -6,7 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.volumes.gradient import gradient_magnitude_where
 from femseg.volumes.grid import CtVolume, IndicesZyx, MaskVolume, VoxelGrid, lps_grid, to_lps, voxels_where_crossing
 from femseg.volumes.intensity import Scaling, scaled_to_unit
@@ -119,15 +119,11 @@ def mask_on_network_grid(mask: MaskVolume, recipe: InputRecipe, *, name: str = "
     on_network_grid = sampled_mask(mask, recipe)
     change = _volume_change(mask, on_network_grid)
     if abs(change) > _REFUSED_VOLUME_CHANGE:
-        raise Refusal(
-            Fault(
-                id="PP-04",
-                file=name,
-                problem=f"the femur's volume changes by {change:+.1%} on the network grid {recipe.shape_zyx}, "
-                f"expected at most {_REFUSED_VOLUME_CHANGE:.0%}",
-                fix="choose a finer network grid or crop the study to the leg",
-            )
+        problem = (
+            f"the femur's volume changes by {change:+.1%} on the network grid {recipe.shape_zyx}, "
+            f"expected at most {_REFUSED_VOLUME_CHANGE:.0%}"
         )
+        raise Refusal.of("PP-04", name, problem, "choose a finer network grid or crop the study to the leg")
     return on_network_grid
 
 
@@ -147,12 +143,6 @@ def _volume_change(mask: MaskVolume, on_network_grid: NDArray[np.bool_]) -> floa
 
 def _finite(values: NDArray[np.float32], *, name: str, step: str) -> NDArray[np.float32]:
     if not np.isfinite(values).all():
-        raise Refusal(
-            Fault(
-                id="PP-02",
-                file=name,
-                problem=f"{np.count_nonzero(~np.isfinite(values))} non-finite voxels after {step}",
-                fix="export the study again; a CT holds numbers only",
-            )
-        )
+        problem = f"{np.count_nonzero(~np.isfinite(values))} non-finite voxels after {step}"
+        raise Refusal.of("PP-02", name, problem, "export the study again; a CT holds numbers only")
     return values

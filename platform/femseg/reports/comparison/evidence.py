@@ -16,7 +16,7 @@ from femseg.comparison.paired import PairedComparison, paired_comparison
 from femseg.comparison.repeats import Training, compared_means, repeated_differences
 from femseg.comparison.subgroups import Subgroup, subgroup_table
 from femseg.comparison.variance import VarianceComponents, variance_components
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.metrics.definitions import METRICS
 from femseg.metrics.scorecard import GRIDS, CaseScore, Grid
 
@@ -247,6 +247,5 @@ def _column(path: Path, name: str) -> dict[int, float]:
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no training curve ({error!r})"
         fix = "run the `train` stage again (`dvc repro`), or `dvc pull`"
-        fault = Fault(id="ST-02", file=str(path), problem=problem, fix=fix)
-        raise Refusal(fault) from error
+        raise Refusal.of("ST-02", path, problem, fix) from error
     return column

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import read_json
 from femseg.reports.comparison.evidence import CurvePoint
 from femseg.search.importance import VarianceShares, variance_shares
@@ -150,8 +150,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no table ({error!r})"
         fix = "run the `search` stage again (`dvc repro search`), or `dvc pull`"
-        fault = Fault(id="ST-02", file=str(path), problem=problem, fix=fix)
-        raise Refusal(fault) from error
+        raise Refusal.of("ST-02", path, problem, fix) from error
 
 
 def _number(cell: str) -> float | None:

@@ -63,7 +63,7 @@ class Replay:
         problem = f"{len(differ)} of {len(self.cases)} masks are not those that were evaluated then"
         versions = "; ".join(f"{name} {then}, now {now}" for name, (then, now) in self.other_software.items())
         fix = f"replay with the software of that time ({versions})" if versions else "find out before relying on it"
-        return (Fault(id="LN-04", file=self.uri, problem=problem, fix=fix),)
+        return (Fault("LN-04", self.uri, problem, fix),)
 
     def as_plain(self) -> dict[str, Any]:
         """For `--json`."""
@@ -122,8 +122,7 @@ def _workplace(into: Path | None) -> Iterator[Path]:
             yield Path(folder)
         return
     if into.exists() and (not into.is_dir() or any(into.iterdir())):
-        fix = "name a new or empty folder"
-        raise Refusal(Fault(id="CFG-01", file=str(into), problem="is not empty", fix=fix))
+        raise Refusal.of("CFG-01", into, "is not empty", "name a new or empty folder")
     into.mkdir(parents=True, exist_ok=True)
     yield into
 
@@ -172,5 +171,4 @@ def _other_software(package: ModelPackage) -> dict[str, tuple[str, str]]:
 
 
 def _missing(uri: str, problem: str) -> Refusal:
-    fix = "run `dvc repro evaluate` and `make register` again, then replay"
-    return Refusal(Fault(id="LN-03", file=uri, problem=problem, fix=fix))
+    return Refusal.of("LN-03", uri, problem, "run `dvc repro evaluate` and `make register` again, then replay")

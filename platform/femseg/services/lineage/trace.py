@@ -165,7 +165,7 @@ def required_version(text: str) -> str:
     uri = version_uri(text)
     if uri is None:
         problem, fix = "is no registered version", f"give a number, an alias or models:/{MODEL_NAME}/NUMBER"
-        raise Refusal(Fault(id="CFG-01", file=printable(text), problem=problem, fix=fix))
+        raise Refusal.of("CFG-01", printable(text), problem, fix)
     return uri
 
 
@@ -191,7 +191,7 @@ def trace(subject: str, *, repository: Path = Path(), below: Path = Path()) -> T
     uri = version_uri(subject)
     if uri is None:
         fix = f"give a file or folder that femseg wrote, or a version such as 3 or models:/{MODEL_NAME}@challenger"
-        raise Refusal(Fault(id="CFG-01", file=name, problem="no such file or version", fix=fix))
+        raise Refusal.of("CFG-01", name, "no such file or version", fix)
     registry = required_registry(uri)
     return _trace_package(name, load_registered(registry.client, uri), registry, materials, below)
 
@@ -202,7 +202,7 @@ def required_registry(subject: str) -> Registry:
     if registry is None:
         fix = "set MLFLOW_TRACKING_URI, or run from the repository's root"
         problem = "there is no tracking store here"
-        raise Refusal(Fault(id="RG-12", file=subject, problem=problem, fix=fix))
+        raise Refusal.of("RG-12", subject, problem, fix)
     return registry
 
 
@@ -240,7 +240,7 @@ def _output_links(path: Path, registry: Registry | None, materials: Materials) -
     if found is None:
         fix = "ask whoever made it; masks and reports that femseg writes have their lineage beside them"
         problem = "nothing beside it says where it comes from"
-        raise Refusal(Fault(id="LN-02", file=printable(path), problem=problem, fix=fix))
+        raise Refusal.of("LN-02", printable(path), problem, fix)
     place, wanted = found[0], None if path.is_dir() else path
     record = read_record(place)
     links = [*file_links(place, record, wanted), *evaluation_links(record, materials.root)]

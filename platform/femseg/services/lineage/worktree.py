@@ -13,7 +13,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from femseg.cohorts.manifest import cohort_root, read_manifest
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.lineage.materials import Materials, is_inside
 from femseg.lineage.replayed import GRID_FOLDERS
 from femseg.paths import COHORT, DVC_LOCK, MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
@@ -83,7 +83,7 @@ def _require_inside(path: str, md5: str, materials: Materials) -> None:
 
 def _refused(fault_id: str, path: str, problem: str) -> Refusal:
     fix = "do not check it out; find out who wrote it (`dvc pull` of the right data brings another one)"
-    return Refusal(Fault(id=fault_id, file=path, problem=problem, fix=fix))
+    return Refusal.of(fault_id, path, problem, fix)
 
 
 def bring_package(scratch: Path, package: Path, input_mode: str) -> None:
@@ -159,4 +159,4 @@ def _run(words: Sequence[str], folder: Path, **environment: str) -> None:
         called = " ".join(words[:3] if words[0] == sys.executable else words[:2]).replace(sys.executable, "python")
         problem = f"`{called}` ended with {done.returncode}: {printable(said[-1])[:300] if said else 'it said nothing'}"
         fix = "bring what is missing (`git fetch`, `dvc pull`), then replay again"
-        raise Refusal(Fault(id="LN-03", file=str(folder), problem=problem, fix=fix))
+        raise Refusal.of("LN-03", folder, problem, fix)

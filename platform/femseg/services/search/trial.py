@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_json
 from femseg.paths import PARAMS
@@ -118,13 +118,8 @@ def run_trial(config: dict[str, Any]) -> None:
 def require_optuna() -> None:
     """Raises: Refusal CFG-02 (exit 2) if Optuna, an extra of ours, is not installed."""
     if find_spec("optuna") is None:
-        fault = Fault(
-            id="CFG-02",
-            file=str(PARAMS),
-            problem="search.searcher is 'tpe', but Optuna is not installed",
-            fix="pip install 'femseg[search]', or set search.searcher to halving",
-        )
-        raise Refusal(fault)
+        problem = "search.searcher is 'tpe', but Optuna is not installed"
+        raise Refusal.of("CFG-02", PARAMS, problem, "pip install 'femseg[search]', or set search.searcher to halving")
 
 
 def proposed_rates(settings: SearchSettings, ended: Sequence[TrialResult], count: int) -> list[float]:

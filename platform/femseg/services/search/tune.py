@@ -26,10 +26,10 @@ from femseg.settings import as_plain
 
 _STARTS_AGAIN = 2  # of a trial whose process or node died
 _STOPPED = Fault(
-    id="SE-01",
-    file="search",
-    problem="was asked to stop; trials that have ended keep their results",
-    fix="run the same command again to go on",
+    "SE-01",
+    "search",
+    "was asked to stop; trials that have ended keep their results",
+    "run the same command again to go on",
 )
 
 
@@ -226,10 +226,10 @@ def refuse_failures(results: Sequence[TrialResult], settings: SearchSettings, in
         return
     faults = [
         Fault(
-            id="SE-04",
-            file=result.trial.trial_id,
-            problem=f"trial failed at learning rate {result.trial.learning_rate:g}: {result.failure or 'no Dice'}",
-            fix="look at its run in MLflow; narrow search.learning_rate, or raise search.allow_failed",
+            "SE-04",
+            result.trial.trial_id,
+            f"trial failed at learning rate {result.trial.learning_rate:g}: {result.failure or 'no Dice'}",
+            "look at its run in MLflow; narrow search.learning_rate, or raise search.allow_failed",
         )
         for result in failed
     ]
