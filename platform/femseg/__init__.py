@@ -1,3 +1,3 @@
 """femseg: distributed, experiment-tracked femur segmentation in CT."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
