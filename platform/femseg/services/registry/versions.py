@@ -39,7 +39,7 @@ _PYFUNC = "python_function"
 _OURS = {"loader_module", "python_version", "data", "env", "streamable"}
 
 
-def foreign_code(file: Path, loader_module: str) -> str:
+def foreign_code(file: Path) -> str:
     """What an MLmodel names that could run code which is not ours; "" if nothing, or if there is no such file."""
     try:
         with open_plain(file) as stream:
@@ -52,18 +52,18 @@ def foreign_code(file: Path, loader_module: str) -> str:
         plain = load_bounded(content[:_AT_MOST_BYTES].decode("utf-8"))
     except (BadYaml, UnicodeDecodeError) as error:
         return f"is no plain YAML ({printable(' '.join(str(error).split()))[:200]})"
-    return _foreign(plain, loader_module)
+    return _foreign(plain)
 
 
-def _foreign(plain: Any, loader_module: str) -> str:
+def _foreign(plain: Any) -> str:
     flavors = plain.get("flavors") if isinstance(plain, dict) else None
     if not isinstance(flavors, dict) or not isinstance(flavors.get(_PYFUNC), dict):
         return f"has no flavor {_PYFUNC}"
     if others := sorted(str(name) for name in flavors if name != _PYFUNC):
         return f"has the flavor {printable(others[0])[:80]}, which MLflow would load in its own way"
     pyfunc = flavors[_PYFUNC]
-    if pyfunc.get("loader_module") != loader_module:
-        return f"names the loader {printable(pyfunc.get('loader_module'))[:80]}, ours is {loader_module}"
+    if pyfunc.get("loader_module") not in (LOADER, _LOADER_OF_0_1):
+        return f"names the loader {printable(pyfunc.get('loader_module'))[:80]}, ours is {LOADER}"
     if others := sorted(str(key) for key, value in pyfunc.items() if key not in _OURS and value is not None):
         return f"names {printable(others[0])[:80]}, from which MLflow would load code"
     return ""
@@ -73,6 +73,7 @@ MODEL_NAME = "femseg"
 DESCRIPTION = "Femur in CT: V-Net packages made by femseg"
 CHALLENGER = "challenger"
 LOADER = "femseg.services.registry.versions"
+_LOADER_OF_0_1 = "femseg.services.registered_model"  # gone; femseg reads its packages, MLflow's own loader cannot
 SCHEME = "models:/"
 
 
@@ -148,7 +149,7 @@ def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None)
         stored = brought_here(str(version.source), into=into)
     except (MlflowException, OSError) as error:
         raise _not_there(uri, error) from error
-    if problem := foreign_code(stored / "MLmodel", LOADER):
+    if problem := foreign_code(stored / "MLmodel"):
         fix = "remove this version (`femseg remove`), and find out who registered it"
         fault = Fault(id="SC-04", file=f"{uri}, MLmodel", problem=problem, fix=fix)
         raise Refusal(fault)
