@@ -14,7 +14,7 @@ from femseg.comparison.repeats import read_input_modes
 from femseg.exits import command_exit
 from femseg.files.durable import write_bytes_durably, write_json_durably
 from femseg.files.lock import locked
-from femseg.networks.network import read_network
+from femseg.networks.choice import read_network
 from femseg.paths import BEST_TRIALS, MASKS, SEARCH_RUNS, SEARCHED, SPLIT, arrays_of
 from femseg.reports.comparison.search_account import search_figures, search_markdown, search_record
 from femseg.reports.comparison.search_evidence import read_search

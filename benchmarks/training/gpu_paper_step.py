@@ -10,6 +10,7 @@ import argparse
 import json
 import statistics
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ import torch
 
 from femseg.files.durable import write_json_durably
 from femseg.networks.vnet import VNet, VNetSettings
-from femseg.settings import as_plain
 from femseg.training.batches import Batch
 from femseg.training.settings import OptimisationSettings
 from femseg.training.trainer import build_optimizer, train_steps
@@ -118,7 +118,7 @@ def main() -> None:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
         "torch": torch.__version__,
         "shape_bczyx": [arguments.batch_size, 1, *arguments.shape],
-        "network": as_plain(network),
+        "network": asdict(network),
         "optimisation": optimisation,
         "paper": {"hours": PAPER_HOURS, "seconds_per_step": PAPER_HOURS * 3600 / PAPER_ITERATIONS},
         "steps": [

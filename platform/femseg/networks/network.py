@@ -5,22 +5,15 @@ params.yaml is `package.module:Class`, or the name of an entry point of the grou
 """
 
 import functools
-import inspect
-from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from importlib import import_module
 from importlib.metadata import entry_points
-from pathlib import Path
-from typing import Annotated, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
-from pydantic import PlainValidator
 from torch import Tensor, nn
 
-from femseg.errors import Fault, Refusal, printable
-from femseg.files.durable import sha256_of_file
-from femseg.paths import PARAMS
-from femseg.settings import checked, read_section
+from femseg.errors import printable
 
 NETWORKS = {"vnet": "femseg.networks.vnet:VNet"}  # name: where its class is
 ENTRY_POINTS = "femseg.networks"
@@ -78,7 +71,7 @@ def foreground_probability(logits_b2zyx: Tensor) -> Tensor:
     return torch.sigmoid(femur - background)
 
 
-def _places() -> dict[str, str]:
+def places() -> dict[str, str]:
     """Name to "package.module:Class" of femseg's own networks and of those that are installed."""
     return {one.name: one.value for one in entry_points(group=ENTRY_POINTS)} | NETWORKS
 
@@ -86,11 +79,11 @@ def _places() -> dict[str, str]:
 @functools.cache
 def network_class(name: str) -> type[Network]:
     """The class that a name stands for; its module is imported. Raises: ValueError if there is none."""
-    places = _places()
-    place = places.get(name, name)
+    known = places()
+    place = known.get(name, name)
     module, _, attribute = place.partition(":")
     if not attribute:
-        raise ValueError(f"expected {', '.join(places)} or package.module:Class, got {printable(name)[:100]!r}")
+        raise ValueError(f"expected {', '.join(known)} or package.module:Class, got {printable(name)[:100]!r}")
     try:
         found = getattr(import_module(module), attribute)
     except Exception as error:  # whatever the module does when it is imported
@@ -103,51 +96,6 @@ def network_class(name: str) -> type[Network]:
     return found  # type: ignore[no-any-return]  # a Network, as was just checked
 
 
-def network_settings(plain: Any, *, where: str = "network", file: Path | str = PARAMS) -> NetworkSettings:
-    """Check plain values against the settings of the network that they name; without a name it is the V-Net.
-
-    Raises: Refusal CFG-01 (exit 2) naming every wrong key, or the name if there is no such network.
-    """
-    try:
-        settings_type = network_class(str(plain.get("name", "vnet")) if isinstance(plain, Mapping) else "vnet").Settings
-    except ValueError as error:
-        fix = "correct the name, or put the module on Python's path"
-        raise Refusal(Fault(id="CFG-01", file=str(file), problem=f"{where}.name: {error}", fix=fix)) from None
-    settings: NetworkSettings = checked(settings_type, plain, where=where, file=file)
-    return settings
-
-
-NetworkField = Annotated[NetworkSettings, PlainValidator(network_settings)]  # a field of settings that hold a network's
-
-
-def read_network(file: Path = PARAMS) -> NetworkSettings:
-    """The `network:` section. Raises: Refusal (exit 2), as `network_settings`."""
-    return network_settings(read_section(dict[str, Any], "network", file=file), file=file)
-
-
 def build_network(settings: NetworkSettings, input_channels: int) -> Network:
     """The network of these settings, with initial weights of torch's generator."""
     return network_class(settings.name)(settings, input_channels)
-
-
-def source_sha256(settings: NetworkSettings) -> str:
-    """SHA-256 of the file that a network from outside of femseg is written in; "" for femseg's own."""
-    found = network_class(settings.name)
-    return "" if found.__module__.startswith("femseg.") else sha256_of_file(Path(inspect.getfile(found)))
-
-
-def require_at_hand(name: str) -> None:
-    """Before the network that a package names is looked up: a package alone never decides what is imported.
-
-    Raises: ValueError if the name is neither femseg's own, nor an installed entry point's, nor that of the params.yaml
-        in the working folder.
-    """
-    try:
-        here = read_section(dict[str, Any], "network").get("name")
-    except Refusal:
-        here = None
-    if name not in _places() and name != here:
-        raise ValueError(
-            f"its network {printable(name)[:100]} is not at hand: set network.name to it in the params.yaml here, with "
-            "its module on Python's path, or install a package that has it as an entry point"
-        )

@@ -16,8 +16,9 @@ from safetensors.torch import save as tensors_to_bytes
 from femseg.errors import Fault, Refusal, printable
 from femseg.files.durable import folder_written_durably, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.files.plain import open_plain
+from femseg.networks.choice import network_settings, require_at_hand
 from femseg.networks.code_carriers import refuse_code
-from femseg.networks.network import Network, build_network, network_settings, require_at_hand
+from femseg.networks.network import Network, build_network
 from femseg.settings import as_plain
 
 # The four files of a model package, each under a hash; proven without loading the network.

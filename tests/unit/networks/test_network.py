@@ -7,15 +7,8 @@ from residual_unet import ResidualUNet, ResidualUNetSettings
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
-from femseg.networks.network import (
-    NETWORKS,
-    Network,
-    build_network,
-    network_class,
-    read_network,
-    require_at_hand,
-    source_sha256,
-)
+from femseg.networks.choice import read_network, require_at_hand, source_sha256
+from femseg.networks.network import NETWORKS, Network, build_network, network_class
 from femseg.networks.vnet import VNet, VNetSettings
 
 FOREIGN = "residual_unet:ResidualUNet"

@@ -1,7 +1,8 @@
 import pytest
 import torch
 
-from femseg.networks.network import foreground_probability, network_settings
+from femseg.networks.choice import network_settings
+from femseg.networks.network import foreground_probability
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.settings import as_plain
 

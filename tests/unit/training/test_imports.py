@@ -9,7 +9,7 @@ class Refuse:
         if name.split(".")[0] in absent.split():
             raise ImportError(f"{name} is not installed here")
 sys.meta_path.insert(0, Refuse())
-import femseg.networks.package, femseg.progress, femseg.training.trainer, femseg.training.settings
+import femseg.networks.vnet, femseg.progress, femseg.training.trainer, femseg.training.settings
 """
 
 

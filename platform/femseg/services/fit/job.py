@@ -16,14 +16,8 @@ from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.files.lock import locked
 from femseg.lineage.provenance import code_sha256
-from femseg.networks.network import (
-    Network,
-    NetworkField,
-    NetworkSettings,
-    build_network,
-    read_network,
-    source_sha256,
-)
+from femseg.networks.choice import NetworkField, read_network, source_sha256
+from femseg.networks.network import Network, NetworkSettings, build_network
 from femseg.paths import BEST_TRIALS, MANIFEST, MASKS, PARAMS, SPLIT, TRAIN_RUNS, TRAINED, arrays_of, model_of
 from femseg.search.record import found_rate
 from femseg.services.storage.arrays import ObjectCache, fetched_split, fetched_store
