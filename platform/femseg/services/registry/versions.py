@@ -11,19 +11,16 @@ from typing import Any
 
 import mlflow
 import numpy as np
-import torch
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.tracking import MlflowClient
 from mlflow.types import Schema, TensorSpec
-from numpy.typing import NDArray
 from sqlalchemy.exc import SQLAlchemyError
 
 from femseg import __version__
 from femseg.errors import Fault, Refusal, printable
 from femseg.files.plain import open_plain
-from femseg.networks.network import foreground_probability
 from femseg.networks.package import ModelPackage, load_package, read_package_files
 from femseg.services.tracking.connect import redacted, tracking_uri
 from femseg.settings import BadYaml, load_bounded
@@ -62,7 +59,7 @@ def _foreign(plain: Any) -> str:
     if others := sorted(str(name) for name in flavors if name != _PYFUNC):
         return f"has the flavor {printable(others[0])[:80]}, which MLflow would load in its own way"
     pyfunc = flavors[_PYFUNC]
-    if pyfunc.get("loader_module") not in (LOADER, _LOADER_OF_0_1):
+    if pyfunc.get("loader_module") != LOADER:
         return f"names the loader {printable(pyfunc.get('loader_module'))[:80]}, ours is {LOADER}"
     if others := sorted(str(key) for key, value in pyfunc.items() if key not in _OURS and value is not None):
         return f"names {printable(others[0])[:80]}, from which MLflow would load code"
@@ -72,8 +69,7 @@ def _foreign(plain: Any) -> str:
 MODEL_NAME = "femseg"
 DESCRIPTION = "Femur in CT: V-Net packages made by femseg"
 CHALLENGER = "challenger"
-LOADER = "femseg.services.registry.versions"
-_LOADER_OF_0_1 = "femseg.services.registered_model"  # gone; femseg reads its packages, MLflow's own loader cannot
+LOADER = "femseg.services.registered_model"  # in the MLmodel of every version, so that module never moves
 SCHEME = "models:/"
 
 
@@ -264,26 +260,6 @@ def _log_model(folder: Path, *, run_id: str, input_channels: int) -> str:
             pip_requirements=[f"femseg=={__version__}"],
         )
     return str(logged.model_uri)
-
-
-# A registered package, loaded by us or by MLflow's `pyfunc` flavor, which calls our loader: nothing is unpickled.
-
-
-class FemurProbability:
-    """Network input (B, C, Z, Y, X) to femur probability (B, Z, Y, X)."""
-
-    def __init__(self, package: ModelPackage) -> None:
-        self.package = package
-
-    def predict(self, model_input: NDArray[np.float32], params: dict[str, Any] | None = None) -> NDArray[np.float32]:
-        """MLflow's calling convention; there are no parameters."""
-        with torch.inference_mode():
-            logits = self.package.network.eval()(torch.from_numpy(np.asarray(model_input, dtype=np.float32)))
-            return np.asarray(foreground_probability(logits).numpy())
-
-
-def _load_pyfunc(path: str) -> FemurProbability:
-    return FemurProbability(load_package(Path(path)))
 
 
 def load_registered(client: MlflowClient, uri: str) -> ModelPackage:
