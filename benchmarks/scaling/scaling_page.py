@@ -1,8 +1,8 @@
-"""From the measured costs to docs/explanation/scaling.md: the model's JSON, the figures, the page's tables.
+"""From the measured costs to docs/explanation/scaling.md and its full list: the model's JSON, figures, tables.
 
     python -m benchmarks.scaling.scaling_page
 
-`make scaling` measures first. Between `<!-- begin: name -->` and `<!-- end -->` the page is written by this script.
+`make scaling` measures first. Between `<!-- begin: name -->` and `<!-- end -->` both pages are written by this script.
 """
 
 import json
@@ -35,7 +35,8 @@ from benchmarks.scaling.scaling_model import (
 )
 from femseg.files.durable import read_json, write_bytes_durably, write_json_durably
 
-_RESULTS, _PAGE, _IMAGES = Path("benchmarks/results"), Path("docs/explanation/scaling.md"), Path("docs/images")
+_RESULTS, _IMAGES = Path("benchmarks/results"), Path("docs/images")
+_PAGES = (Path("docs/explanation/scaling.md"), _RESULTS / "scaling.md")
 _GPUS = tuple(2**n for n in range(11))
 _CASES = tuple(60 * (1e6 / 60) ** (n / 24) for n in range(25))
 _STORAGES: tuple[Storage, ...] = ("shared folder", "S3", "copy on each node")
@@ -226,15 +227,17 @@ def tables(
     }  # fmt: skip
 
 
-def renewed(page: str, parts: dict[str, str]) -> str:
-    """The page with every marked part replaced. Raises: ValueError if page and parts do not name the same."""
-    marked = set(re.findall(r"<!-- begin: (\w+) -->", page))
-    if marked != set(parts):
-        raise ValueError(f"{_PAGE}: marked parts {sorted(marked)}, expected {sorted(parts)}")
-    for name, text in parts.items():
-        pattern = rf"(<!-- begin: {name} -->\n).*?(<!-- end -->)"
-        page = re.sub(pattern, lambda found, text=text: f"{found[1]}{text}\n{found[2]}", page, flags=re.DOTALL)  # type: ignore[misc]
-    return page
+def renewed(pages: dict[Path, str], parts: dict[str, str]) -> dict[Path, str]:
+    """The pages with every marked part replaced. Raises: ValueError if pages and parts do not name the same."""
+    marked = sorted(name for page in pages.values() for name in re.findall(r"<!-- begin: (\w+) -->", page))
+    if marked != sorted(parts):
+        raise ValueError(f"{', '.join(map(str, pages))}: marked parts {marked}, expected {sorted(parts)}")
+
+    def part(found: re.Match[str]) -> str:
+        return f"{found[1]}{parts[found[2]]}\n{found[3]}"
+
+    pattern = re.compile(r"(<!-- begin: (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+    return {path: pattern.sub(part, page) for path, page in pages.items()}
 
 
 def main() -> None:
@@ -243,8 +246,9 @@ def main() -> None:
     write_json_durably(_RESULTS / "scaling_model.json", json.loads(json.dumps(model)))
     draw(model, counts["rows"])
     overhead = read_json(_RESULTS / "ray_train_overhead.json")
-    text = renewed(_PAGE.read_text(encoding="utf-8"), tables(costs, counts, overhead, model))
-    write_bytes_durably(_PAGE, text.encode())
+    pages = {path: path.read_text(encoding="utf-8") for path in _PAGES}
+    for path, text in renewed(pages, tables(costs, counts, overhead, model)).items():
+        write_bytes_durably(path, text.encode())
 
 
 if __name__ == "__main__":

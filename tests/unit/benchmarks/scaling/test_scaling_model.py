@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -64,10 +65,12 @@ def test_a_shared_folder_binds_once_the_cases_do_not_fit_memory():
     assert what_binds(replace(run, cases=1000), MEASURED, WORLD) != "reading"
 
 
-def test_the_pages_marked_parts_are_renewed_and_the_rest_is_left_alone():
-    page = "a\n<!-- begin: one -->\nold\n<!-- end -->\nb\n<!-- begin: two -->\n<!-- end -->\n"
-    assert renewed(page, {"one": "1\\1", "two": "2"}) == (
-        "a\n<!-- begin: one -->\n1\\1\n<!-- end -->\nb\n<!-- begin: two -->\n2\n<!-- end -->\n"
-    )
+def test_the_marked_parts_of_all_pages_are_renewed_and_the_rest_is_left_alone():
+    one, two = Path("one.md"), Path("two.md")
+    pages = {one: "a\n<!-- begin: one -->\nold\n<!-- end -->\nb\n", two: "<!-- begin: two -->\n<!-- end -->\n"}
+    assert renewed(pages, {"one": "1\\1", "two": "2"}) == {
+        one: "a\n<!-- begin: one -->\n1\\1\n<!-- end -->\nb\n",
+        two: "<!-- begin: two -->\n2\n<!-- end -->\n",
+    }
     with pytest.raises(ValueError, match="three"):
-        renewed(page, {"one": "1", "three": "3"})
+        renewed(pages, {"one": "1", "three": "3"})
