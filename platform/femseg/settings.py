@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import TypeAdapter, ValidationError
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Fault, Refusal, words_of
 from femseg.files.plain import open_plain
 from femseg.paths import PARAMS
 
@@ -44,7 +44,7 @@ def load_bounded(text: str, *, values_at_most: int = VALUES_AT_MOST) -> Any:
     except RecursionError:
         raise BadYaml("nested too deeply") from None
     except Exception as error:  # PyYAML meets odd values with TypeError, KeyError, AttributeError and others
-        raise BadYaml(" ".join(str(error).split()) or type(error).__name__) from None
+        raise BadYaml(words_of(error)) from None
 
 
 def _check(root: yaml.Node, values_at_most: int) -> None:

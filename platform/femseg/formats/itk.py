@@ -9,9 +9,14 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from femseg.errors import Refusal
+from femseg.errors import Refusal, words_of
 
-_ADDRESS = re.compile(r"\(0x[0-9a-f]+\)")
+_ITS_OWN = re.compile(r"^Exception thrown in SimpleITK .*\n|\(0x[0-9a-f]+\)|(?:[is]tk::|ITK )ERROR: ")
+
+
+def itk_words(error: RuntimeError) -> str:
+    """SimpleITK's message without the line that names its own source, and without addresses in memory."""
+    return words_of(_ITS_OWN.sub("", str(error)))
 
 
 class _Caught(sitk.LoggerBase):
@@ -38,11 +43,8 @@ def itk_reading(file: str) -> Iterator[list[str]]:
     try:
         yield caught.lines
     except RuntimeError as error:
-        said = str(error).strip().splitlines()[-1].removeprefix("ITK ERROR: ").removeprefix("sitk::ERROR: ")
-        said = _ADDRESS.sub("", said)
-        raise Refusal.of(
-            "IN-16", file, f"cannot be read: {'; '.join([said, *caught.lines])}", "copy the file again from its archive"
-        ) from None
+        problem = f"cannot be read: {'; '.join([itk_words(error), *caught.lines])}"
+        raise Refusal.of("IN-16", file, problem, "copy the file again from its archive") from None
     finally:
         before.SetAsGlobalITKLogger()
 

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from femseg.errors import Refusal
+from femseg.errors import Refusal, words_of
 from femseg.files.plain import opened
 
 MAGIC = b"\x93NUMPY"
@@ -35,7 +35,7 @@ def npy_header(stream: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
         else:
             raise ValueError(f"NPY version {version}, expected (1, 0) or (2, 0)")
     except Exception as error:  # Python's parser meets a broken header with any of half a dozen exception types
-        raise ValueError(" ".join(str(error).split())[:200] or type(error).__name__) from None
+        raise ValueError(words_of(error)) from None
     shape, fortran_order, dtype = header
     if any(type(n) is not int or n < 0 for n in shape) or not isinstance(fortran_order, bool):
         raise ValueError(f"shape {str(shape)[:80]} is not made of whole numbers from 0")
@@ -105,7 +105,7 @@ def _archive(stream: BinaryIO) -> tuple[str, str]:
                     return f"has the member {member.filename[:80]!r}, which {found}", fault_id
                 names.append(member.filename[:40])
     except Exception as error:  # zipfile meets a broken archive with any of half a dozen exception types
-        return f"is a NumPy archive (.npz) that is broken ({str(error)[:80]})", "IN-25"
+        return f"is a NumPy archive (.npz) that is broken ({words_of(error)})", "IN-25"
     return (
         f"is an archive of arrays ({', '.join(names[:5])}) without spacing, origin and direction",
         "IN-25",

@@ -12,6 +12,7 @@ import SimpleITK as sitk
 from femseg.errors import Refusal
 from femseg.files.durable import written_durably
 from femseg.files.plain import name_fault
+from femseg.formats.itk import itk_words
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
@@ -55,7 +56,7 @@ def write_mask(path: Path, mask: MaskVolume) -> None:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
         except RuntimeError as error:
-            raise _not_written(f"SimpleITK: {str(error).strip().splitlines()[-1]}") from error
+            raise _not_written(f"SimpleITK: {itk_words(error)}") from error
 
 
 def _require_whole(path: Path, suffix: str, *, voxels: int) -> None:
@@ -87,7 +88,7 @@ def _require_same_mask(path: Path, mask: MaskVolume, *, tolerance_mm: float) -> 
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
-        raise _not_written(f"SimpleITK: {str(error).strip().splitlines()[-1]}") from error
+        raise _not_written(f"SimpleITK: {itk_words(error)}") from error
     if image.GetPixelID() != sitk.sitkUInt8 or not np.array_equal(sitk.GetArrayViewFromImage(image), mask.femur_zyx):
         raise _not_written("voxels read back differ from the mask")
     offset_mm = mask.grid.largest_offset_mm(VoxelGrid.of_image(image))

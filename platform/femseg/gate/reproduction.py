@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.manifest import read_case_ct
+from femseg.errors import words_of
 from femseg.exits import command_exit
 from femseg.files.durable import read_json, write_json_durably
 from femseg.gate.decision import Check
@@ -64,8 +65,7 @@ def reproduce(
     except subprocess.TimeoutExpired:
         return Reproduction(folder=out, seconds={}, memory_mib=0.0, failure=f"no end within {limit_s:.0f} s")
     if done.returncode:
-        said = (done.stderr.strip().splitlines() or ["no word"])[-1]
-        failure = f"ended with {done.returncode}: {said[:400]}"
+        failure = f"ended with {done.returncode}: {words_of(done.stderr)}"
         return Reproduction(folder=out, seconds={}, memory_mib=0.0, failure=failure)
     return Reproduction(folder=out, **read_json(out / _RESULT))
 

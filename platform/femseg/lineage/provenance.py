@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import femseg
-from femseg.errors import Refusal, printable
+from femseg.errors import Refusal, words_of
 from femseg.paths import DVC_LOCK
 from femseg.settings import BadYaml, load_bounded
 
@@ -45,7 +45,7 @@ def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
         stages = (load_bounded(text, values_at_most=_LOCKED_VALUES) or {}).get("stages", {})
         known = {out["path"]: out["md5"] for stage in stages.values() for out in stage.get("outs", []) if "md5" in out}
     except (BadYaml, OSError, UnicodeDecodeError, AttributeError, TypeError, KeyError) as error:
-        problem = f"is not as DVC writes it ({printable(' '.join(str(error).split()))[:200]})"
+        problem = f"is not as DVC writes it ({words_of(error)})"
         fix = f"take it again from git (`git checkout {DVC_LOCK}`)"
         raise Refusal.of("ST-02", lock_file, problem, fix) from None
     return {path: known[path] for path in paths if path in known}

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor, nn
 
-from femseg.errors import printable
+from femseg.errors import printable, words_of
 
 NETWORKS = {"vnet": "femseg.networks.vnet:VNet"}  # name: where its class is
 ENTRY_POINTS = "femseg.networks"
@@ -87,8 +87,7 @@ def network_class(name: str) -> type[Network]:
     try:
         found = getattr(import_module(module), attribute)
     except Exception as error:  # whatever the module does when it is imported
-        words = " ".join(str(error).split())[:200]
-        raise ValueError(f"{place} cannot be imported ({type(error).__name__}: {words})") from error
+        raise ValueError(f"{place} cannot be imported ({type(error).__name__}: {words_of(error)})") from error
     settings = getattr(found, "Settings", None)
     fit = isinstance(found, type) and issubclass(found, Network) and is_dataclass(settings)
     if not fit or "name" not in {field.name for field in fields(settings)}:  # type: ignore[arg-type]  # is a dataclass

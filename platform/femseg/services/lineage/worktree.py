@@ -13,7 +13,7 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 
 from femseg.cohorts.manifest import cohort_root, read_manifest
-from femseg.errors import Refusal, printable
+from femseg.errors import Refusal, printable, words_of
 from femseg.lineage.materials import Materials, is_inside
 from femseg.lineage.replayed import GRID_FOLDERS
 from femseg.paths import COHORT, DVC_LOCK, MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
@@ -155,8 +155,7 @@ def _run(words: Sequence[str], folder: Path, **environment: str) -> None:
         words, cwd=folder, env=inherited | environment, capture_output=True, text=True, errors="replace", check=False
     )
     if done.returncode != 0:
-        said = [line.strip() for line in (done.stderr or done.stdout).splitlines() if line.strip()]
         called = " ".join(words[:3] if words[0] == sys.executable else words[:2]).replace(sys.executable, "python")
-        problem = f"`{called}` ended with {done.returncode}: {printable(said[-1])[:300] if said else 'it said nothing'}"
+        problem = f"`{called}` ended with {done.returncode}: {words_of(done.stderr.strip() or done.stdout)}"
         fix = "bring what is missing (`git fetch`, `dvc pull`), then replay again"
         raise Refusal.of("LN-03", folder, problem, fix)

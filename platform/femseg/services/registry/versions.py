@@ -19,7 +19,7 @@ from mlflow.types import Schema, TensorSpec
 from sqlalchemy.exc import SQLAlchemyError
 
 from femseg import __version__
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable, words_of
 from femseg.files.plain import open_plain
 from femseg.networks.package import ModelPackage, load_package, read_package_files
 from femseg.services.tracking.connect import redacted, tracking_uri
@@ -48,7 +48,7 @@ def foreign_code(file: Path) -> str:
     try:
         plain = load_bounded(content[:_AT_MOST_BYTES].decode("utf-8"))
     except (BadYaml, UnicodeDecodeError) as error:
-        return f"is no plain YAML ({printable(' '.join(str(error).split()))[:200]})"
+        return f"is no plain YAML ({words_of(error)})"
     return _foreign(plain)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from ray import tune
 
-from femseg.errors import Refusal
+from femseg.errors import Refusal, words_of
 from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_json
 from femseg.paths import PARAMS
@@ -105,7 +105,7 @@ def run_trial(config: dict[str, Any]) -> None:
         dice = _trained_to(job, config["work"]["last_iteration"], said.append)
         failure = "" if dice is not None else "no validation gave a finite Dice"
     except Exception as error:
-        dice, failure = None, f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        dice, failure = None, f"{type(error).__name__}: {words_of(error)}"
     tune.report({"validation_dice": -1.0 if dice is None else dice, "failure": failure, "said": "\n".join(said)})
 
 

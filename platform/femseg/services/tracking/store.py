@@ -15,7 +15,7 @@ from mlflow.utils.rest_utils import http_request
 from requests import Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Fault, Refusal, words_of
 from femseg.services.tracking.address import redacted
 from femseg.services.tracking.schema import artifact_root, require_schema
 
@@ -130,9 +130,6 @@ def _ask(uri: str, endpoint: str) -> Response:
 # Artefacts that the store has whole, or a refusal that says which disk is full.
 
 
-_WORDS = 200
-
-
 @contextmanager
 def artefacts_taken(client: MlflowClient, what: str) -> Iterator[None]:
     """Log artefacts in this block. MLflow gives a file its name once it is whole, so what failed is not listed.
@@ -148,9 +145,7 @@ def artefacts_taken(client: MlflowClient, what: str) -> Iterator[None]:
             store_time_s(client.tracking_uri)
         except STORE_ERRORS:
             raise no_answer(client.tracking_uri, error) from error
-        said = (
-            error.strerror if isinstance(error, OSError) and error.strerror else " ".join(str(error).split())[:_WORDS]
-        )
+        said = (isinstance(error, OSError) and error.strerror) or words_of(error)
         fault = Fault(
             id="TK-08",
             file=redacted(client.tracking_uri),
