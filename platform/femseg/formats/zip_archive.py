@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Fault, Refusal, words_of
 from femseg.files.durable import require_free_space
 from femseg.files.plain import is_folder, opened
 
@@ -63,7 +63,7 @@ def unpacked(archive: Path, *, only: Collection[str] = ()) -> Iterator[Path]:
     """
     if not archive.name.lower().endswith(".zip"):
         problem = "is an archive of a kind that is not unpacked; .zip is"
-        raise Refusal(_not_read(str(archive), problem, "unpack it into a folder of its own, or pack it as ZIP"))
+        raise Refusal.of("IN-12", archive, problem, "unpack it into a folder of its own, or pack it as ZIP")
     with tempfile.TemporaryDirectory(prefix="femseg-zip-", ignore_cleanup_errors=True) as temporary:
         with _opened(archive) as (zipped, files):
             chosen = {name: info for name, info in files.items() if not only or name in only}
@@ -122,11 +122,14 @@ def _opened(archive: Path) -> Iterator[tuple[zipfile.ZipFile, dict[str, zipfile.
             with _Bounded(plain, archive) as stream, zipfile.ZipFile(stream) as zipped:
                 yield zipped, _judged(zipped, archive)
         except (NotImplementedError, RuntimeError) as error:
-            raise Refusal(_not_read(file, f"cannot be unpacked: {error}", "pack the study as a plain ZIP")) from None
+            problem = f"cannot be unpacked: {words_of(error)}"
+            raise Refusal.of("IN-12", file, problem, "pack the study as a plain ZIP") from None
         except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, OSError) as error:
             if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
-                raise Refusal(_no_room(file)) from None
-            raise Refusal(_torn(file, str(error))) from None
+                problem = "cannot be unpacked: the folder for temporary files is full"
+                fix = "free space there, or name another folder by TMPDIR"
+                raise Refusal.of("PP-09", file, problem, fix) from None
+            raise _torn(file, words_of(error)) from None
 
 
 def _judged(zipped: zipfile.ZipFile, archive: Path) -> dict[str, zipfile.ZipInfo]:
@@ -164,12 +167,12 @@ def _entry_faults(info: zipfile.ZipInfo, file: str) -> list[Fault]:
     if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
         faults.append(_dangerous(file, f"is {_KINDS.get(kind, 'no plain file')}"))
     if info.flag_bits & _ENCRYPTED_OR_PATCHED:
-        faults.append(_not_read(file, "is encrypted", "pack the study without a password"))
+        faults.append(Fault("IN-12", file, "is encrypted", "pack the study without a password"))
     elif info.compress_type not in _METHODS:
         problem = f"is packed by method {info.compress_type}; deflate (8) is unpacked, and what is stored (0)"
-        faults.append(_not_read(file, problem, "pack the study as a plain ZIP"))
+        faults.append(Fault("IN-12", file, problem, "pack the study as a plain ZIP"))
     if name.lower().endswith(ARCHIVE_SUFFIXES) and not info.is_dir():
-        faults.append(_not_read(file, "is an archive within an archive", "unpack the inner one first"))
+        faults.append(Fault("IN-12", file, "is an archive within an archive", "unpack the inner one first"))
     return faults
 
 
@@ -205,9 +208,9 @@ def _unpack(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path, file: 
             shutil.copyfileobj(packed, out, _CHUNK_BYTES)
             found = out.tell()
     except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise Refusal(_torn(file, str(error))) from None
+        raise _torn(file, words_of(error)) from None
     if found != info.file_size:
-        raise Refusal(_torn(file, f"{found} bytes found, {info.file_size} declared"))
+        raise _torn(file, f"{found} bytes found, {info.file_size} declared")
 
 
 def _dangerous(file: str, problem: str) -> Fault:
@@ -215,15 +218,5 @@ def _dangerous(file: str, problem: str) -> Fault:
     return Fault("SC-07", file, problem, fix)
 
 
-def _not_read(file: str, problem: str, fix: str) -> Fault:
-    return Fault("IN-12", file, problem, fix)
-
-
-def _no_room(file: str) -> Fault:
-    problem = "cannot be unpacked: the folder for temporary files is full"
-    fix = "free space there, or name another folder by TMPDIR"
-    return Fault("PP-09", file, problem, fix)
-
-
-def _torn(file: str, problem: str) -> Fault:
-    return Fault("IN-16", file, f"is no whole ZIP file: {problem}", "copy the archive again from where it comes from")
+def _torn(file: str, problem: str) -> Refusal:
+    return Refusal.of("IN-16", file, f"is no whole ZIP file: {problem}", "copy the archive again from its source")

@@ -68,7 +68,9 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     """Find the CT series and the mask of a study and check both."""
     volume_files = [path for path in study.files if volume_suffix(path)]
     if volume_files == [study.location]:
-        return PairedStudy(faults=(_loose(study.location),))
+        problem = "is a volume file beside studies in DICOM, and belongs to none of them"
+        fix = "move it into its study's folder; check pairs of volume files in a folder of their own (--source volumes)"
+        return PairedStudy(faults=(Fault("IN-05", study.location, problem, fix),))
     scan = scan_dicom([path for path in study.files if not volume_suffix(path)])
     if study.files and not (scan.slices or scan.faults or volume_files):
         return PairedStudy(ignored=study.files)
@@ -108,12 +110,6 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
         remarks=tuple(remarks),
         ignored=tuple(sorted(unused)),
     )
-
-
-def _loose(path: Path) -> Fault:
-    problem = "is a volume file beside studies in DICOM, and belongs to none of them"
-    fix = "move it into its study's folder; check pairs of volume files in a folder of their own (--source volumes)"
-    return Fault("IN-05", path, problem, fix)
 
 
 def _drawn_objects(scan: DicomScan) -> list[SliceHeader | Path]:
@@ -271,8 +267,7 @@ def _of_another_ct(
             fix = "take the mask that was drawn on this CT"
             if by_frame:
                 fix += "; if it is, take it all the same by --accept-frame (cohort.accept_frame)"
-            fault = Fault("IN-06", series_name(mask), f"mask of another CT: {differ}", fix)
-            faults.append(fault)
+            faults.append(Fault("IN-06", series_name(mask), f"mask of another CT: {differ}", fix))
     return faults, remarks
 
 

@@ -76,7 +76,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
         for path in foreign:
             collected(lambda path=path: check_volume_file(path, "ct"), faults)  # type: ignore[misc]
         if not study.files:
-            faults.append(_no_ct(study, "is an empty folder"))
+            faults.append(Fault("IN-05", study.location, "is an empty folder", "put the CT there as ct.nii.gz"))
         return PairedStudy(faults=tuple(faults), ignored=tuple(path for path in study.files if path not in foreign))
     mask_files = [path for path in volumes if is_mask_path(path, study, settings)]
     candidates = [p for p in volumes if p not in mask_files and not mask_by_convention(p, study)]
@@ -100,10 +100,6 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     )
 
 
-def _no_ct(study: StudyFiles, problem: str) -> Fault:
-    return Fault("IN-05", study.location, problem, "put the CT there as ct.nii.gz")
-
-
 def _ct_file(candidates: Sequence[Path], study: StudyFiles, faults: list[Fault]) -> Path | None:
     named = [path for path in candidates if volume_stem(path).lower() in _CT_STEMS] or candidates
     if len(named) == 1:
@@ -112,7 +108,7 @@ def _ct_file(candidates: Sequence[Path], study: StudyFiles, faults: list[Fault])
         found = [path.name for path in named]
         faults.append(several(study, "files that may be the CT", found, "name the one to use ct.nii.gz"))
     else:
-        faults.append(_no_ct(study, "holds masks but no CT"))
+        faults.append(Fault("IN-05", study.location, "holds masks but no CT", "put the CT there as ct.nii.gz"))
     return None
 
 

@@ -10,7 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import write_bytes_durably
 from femseg.metrics.definitions import METRICS
 from femseg.metrics.masks import Mask, MaskPair
@@ -162,12 +162,12 @@ def read_scores(path: Path) -> tuple[CaseScore, ...]:
         lines = list(csv.reader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
     except (OSError, ValueError, csv.Error) as error:
         problem = "is missing" if isinstance(error, FileNotFoundError) else f"is no readable CSV ({error})"
-        raise Refusal(_scorecard_fault(path, problem)) from error
+        raise _wrong(path, problem) from error
     if lines and set(lines[0]) < set(_COLUMNS):
         lacking = ", ".join(name for name in _COLUMNS if name not in lines[0])
-        raise Refusal(_scorecard_fault(path, f"is a scorecard of an earlier version, without {lacking}"))
+        raise _wrong(path, f"is a scorecard of an earlier version, without {lacking}")
     if not lines or tuple(lines[0]) != _COLUMNS:
-        raise Refusal(_scorecard_fault(path, f"expected columns {', '.join(_COLUMNS)}; found {lines[:1]}"))
+        raise _wrong(path, f"expected columns {', '.join(_COLUMNS)}; found {lines[:1]}")
     return tuple(_row_read(path, number, cells) for number, cells in enumerate(lines[1:], start=2))
 
 
@@ -176,8 +176,8 @@ def _row_read(path: Path, number: int, cells: Sequence[str]) -> CaseScore:
         row: dict[str, Any] = dict(zip(_COLUMNS, cells, strict=True))
         return CaseScore(**row | {name: float(row[name]) if row[name] else None for name in _NUMBERS})
     except ValueError as error:
-        raise Refusal(_scorecard_fault(path, f"line {number} is no score ({error})")) from error
+        raise _wrong(path, f"line {number} is no score ({error})") from error
 
 
-def _scorecard_fault(path: Path, problem: str) -> Fault:
-    return Fault("ST-02", path, problem, "run the `evaluate` stage again (`dvc repro`), or `dvc pull`")
+def _wrong(path: Path, problem: str) -> Refusal:
+    return Refusal.of("ST-02", path, problem, "run the `evaluate` stage again (`dvc repro`), or `dvc pull`")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.files.durable import read_json, sha256_of_json, write_json_durably
 from femseg.search.halving import SearchSettings, first_trials
 from femseg.settings import as_plain
@@ -53,13 +53,18 @@ def begin(folder: Path, space: Space, say: Callable[[str], None]) -> Path:
     if record.exists():
         known = _read(record)
         if known is None and not mine.is_dir():
-            raise Refusal(_torn(record))
+            problem = "is torn, and no trial of these settings is here: which search was begun cannot be told"
+            fix = "give the settings back with which it was begun, or remove this file to start anew"
+            raise Refusal.of("SE-02", record, problem, fix)
         if known is None:
             say(f"warning SE-02: {record}: is torn; written anew, for the trials of these settings are here")
         elif known["space"] == space:
             return mine
         elif not known["ended"]:
-            raise Refusal(_other_space(folder, known["space"], space))
+            differing = "; ".join(changes(known["space"], space))
+            problem = f"a search was begun here and has not ended, of another space ({differing})"
+            fix = "give the settings back to go on, or start anew: change search.name, or remove this folder"
+            raise Refusal.of("SE-05", folder, problem, fix)
     _write(record, space, ended=False)
     return mine
 
@@ -111,18 +116,6 @@ def _read(record: Path) -> dict[str, Any] | None:
 def _write(record: Path, space: Space, *, ended: bool) -> None:
     content = {"space": dict(space), "ended": ended}
     write_json_durably(record, {"content": content, "sha256_of_content": sha256_of_json(content)})
-
-
-def _torn(record: Path) -> Fault:
-    problem = "is torn, and no trial of these settings is here: which search was begun cannot be told"
-    fix = "give the settings back with which it was begun, or remove this file to start anew"
-    return Fault("SE-02", record, problem, fix)
-
-
-def _other_space(folder: Path, there: Space, now: Space) -> Fault:
-    problem = f"a search was begun here and has not ended, of another space ({'; '.join(changes(there, now))})"
-    fix = "give the settings back to go on, or start anew: change search.name, or remove this folder"
-    return Fault("SE-05", folder, problem, fix)
 
 
 # The learning rate that a search left for the trainings after it: a number, whatever else its file may hold.

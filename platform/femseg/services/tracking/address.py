@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.paths import TRACKING_DATABASE
 
 SQLITE = "sqlite:///"
@@ -19,13 +19,8 @@ def tracking_uri() -> str:
     if uri.startswith(SQLITE):
         return SQLITE + str(Path(uri.removeprefix(SQLITE)).absolute())
     if urlsplit(uri).scheme in ("", "file"):
-        fault = Fault(
-            id="TK-11",
-            file="MLFLOW_TRACKING_URI",
-            problem=f"'{uri}' is a plain-file store, which MLflow refuses",
-            fix=f"use {SQLITE}{TRACKING_DATABASE} or the address of a server",
-        )
-        raise Refusal(fault)
+        fix = f"use {SQLITE}{TRACKING_DATABASE} or the address of a server"
+        raise Refusal.of("TK-11", "MLFLOW_TRACKING_URI", f"'{uri}' is a plain-file store, which MLflow refuses", fix)
     return uri
 
 

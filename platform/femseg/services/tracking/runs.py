@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import Fault, Refusal, printable, without_credentials
+from femseg.errors import Refusal, printable, without_credentials
 from femseg.faults import ExitCode
 from femseg.files.durable import read_json, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.lineage.provenance import git_state
@@ -159,7 +159,7 @@ def _stopped_by_sigterm() -> Iterator[None]:
     def stop(signum: int, frame: object) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and the end must be told
         problem, fix = "was asked to stop; what was written is whole", "run the same command again to go on"
-        raise Refusal(Fault(id="TR-06", file="run", problem=problem, fix=fix))
+        raise Refusal.of("TR-06", "run", problem, fix)
 
     before = signal.signal(signal.SIGTERM, stop)
     try:

@@ -11,7 +11,7 @@ from alembic.util import CommandError
 from mlflow.store import db_migrations
 from sqlalchemy import create_engine, inspect, text
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import written_durably
 from femseg.services.tracking.address import SQLITE
 
@@ -61,13 +61,12 @@ def _refuse_other_schema(uri: str) -> None:
         fix = f"{backup}, then run `mlflow db upgrade {uri if uri.startswith(SQLITE) else 'DATABASE_URI'}`"
     else:
         fix = "install the MLflow that made it (`pip install --upgrade mlflow`), or set MLFLOW_TRACKING_URI to another"
-    fault = Fault(
-        id="TK-10",
-        file=name,
-        problem=f"its schema is {found}, {'older' if older else 'newer'} than MLflow {mlflow.__version__}'s {expected}",
-        fix=fix,
+    raise Refusal.of(
+        "TK-10",
+        name,
+        f"its schema is {found}, {'older' if older else 'newer'} than MLflow {mlflow.__version__}'s {expected}",
+        fix,
     )
-    raise Refusal(fault)
 
 
 def _revision(uri: str) -> str | None:

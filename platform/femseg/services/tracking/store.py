@@ -60,7 +60,7 @@ def no_answer(uri: str, error: Exception) -> Refusal:
     else:
         problem = f"the tracking store does not answer ({type(error).__name__})"
         fix = "start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local store"
-    fault = Fault(id="TK-01", file=redacted(uri), problem=problem, fix=fix)
+    fault = Fault("TK-01", redacted(uri), problem, fix)
     return Refusal(fault)
 
 
@@ -74,13 +74,9 @@ def refuse_open_password(uri: str) -> None:
         return
     known = get_default_host_creds(uri)
     if parts.password or known.password or known.token:
-        fault = Fault(
-            id="TK-09",
-            file=redacted(uri),
-            problem="your MLflow password would travel to another machine in the clear (http)",
-            fix="give the server https, or set FEMSEG_TRACKING_INSECURE=1 if nobody else is on this network",
-        )
-        raise Refusal(fault)
+        problem = "your MLflow password would travel to another machine in the clear (http)"
+        fix = "give the server https, or set FEMSEG_TRACKING_INSECURE=1 if nobody else is on this network"
+        raise Refusal.of("TK-09", redacted(uri), problem, fix)
 
 
 def store_time_s(uri: str) -> float:
@@ -146,10 +142,6 @@ def artefacts_taken(client: MlflowClient, what: str) -> Iterator[None]:
         except STORE_ERRORS:
             raise no_answer(client.tracking_uri, error) from error
         said = (isinstance(error, OSError) and error.strerror) or words_of(error)
-        fault = Fault(
-            id="TK-08",
-            file=redacted(client.tracking_uri),
-            problem=f"the artefact store did not take {what}: {said}",
-            fix="free space where the artefacts are kept, then run the same command again",
-        )
-        raise Refusal(fault) from error
+        problem = f"the artefact store did not take {what}: {said}"
+        fix = "free space where the artefacts are kept, then run the same command again"
+        raise Refusal.of("TK-08", redacted(client.tracking_uri), problem, fix) from error
