@@ -1,6 +1,7 @@
 """A Ray cluster of two nodes on this machine, one of which is lost now and then; a new one starts in its place."""
 
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -8,18 +9,16 @@ from pathlib import Path
 
 import psutil
 
-from femseg.services.cluster.local import ClusterWish, add, down, exports, up
-from femseg.services.cluster.processes import ClusterPlace
+SUPPORT = next(folder for folder in Path(__file__).parents if (folder / "tests").is_dir()) / "tests/support"
+sys.path.insert(0, str(SUPPORT))
+
+from own_cluster import OwnCluster, own_cluster  # noqa: E402
 
 
-def _newest(place: ClusterPlace) -> psutil.Process | None:
+def _newest(cluster: OwnCluster) -> psutil.Process | None:
     """The first process of the node that came last, if it lives and is not the head's."""
-    record = place.read()
-    with suppress(psutil.Error):
-        if record and len(record.leaders) > 1:
-            leader = psutil.Process(record.leaders[-1].pid)
-            return leader if leader.status() != psutil.STATUS_ZOMBIE else None
-    return None
+    last = cluster.leaders[-1]
+    return psutil.Process(last.pid) if len(cluster.leaders) > 1 and last.poll() is None else None
 
 
 @contextmanager
@@ -29,33 +28,32 @@ def two_nodes(folder: Path) -> Iterator[Callable[[], list[psutil.Process]]]:
     Yields: the processes of the node, all stopped, so that a kill hits all at once, as when a machine is switched off;
         [] while no such node lives.
     """
-    place = ClusterPlace(folder=folder / "cluster")
-    record, _ = up(place, ClusterWish(nodes=2, cpus=1))
-    found = exports(record, place.token)
-    os.environ.update(found)
     over = threading.Event()
+    with own_cluster(folder / "home", nodes=2) as cluster:
 
-    def replace_what_is_lost() -> None:
-        while not over.wait(0.2):
-            if _newest(place) is None:
-                add(place, cpus=1)
+        def replace_what_is_lost() -> None:
+            while not over.wait(0.2):
+                if _newest(cluster) is None:
+                    cluster.add_node()
 
-    def node() -> list[psutil.Process]:
-        processes: list[psutil.Process] = []
-        with suppress(psutil.Error):
-            leader = _newest(place)
-            processes = [leader, *leader.children(recursive=True)] if leader else []
-            for process in processes:
-                process.suspend()
-        return processes
+        def node() -> list[psutil.Process]:
+            processes: list[psutil.Process] = []
+            with suppress(psutil.Error):
+                leader = _newest(cluster)
+                processes = [leader, *leader.children(recursive=True)] if leader else []
+                for process in processes:
+                    process.suspend()
+            return processes
 
-    watch = threading.Thread(target=replace_what_is_lost, daemon=True)
-    watch.start()
-    try:
-        yield node
-    finally:
-        over.set()
-        watch.join()
-        for name in found:
-            os.environ.pop(name, None)
-        down(place)
+        found = {name: value for name, value in cluster.inside.items() if name.startswith("RAY_")}
+        found["RAY_AUTH_TOKEN_PATH"] = str(cluster.token_file)
+        os.environ.update(found)
+        watch = threading.Thread(target=replace_what_is_lost, daemon=True)
+        watch.start()
+        try:
+            yield node
+        finally:
+            over.set()
+            watch.join()
+            for name in found:
+                os.environ.pop(name, None)

@@ -278,67 +278,19 @@ def card(
         write_card_of(version, output, as_json=as_json)
 
 
-cluster = typer.Typer(help="A Ray cluster of your own on this machine.", no_args_is_help=True)
-app.add_typer(cluster, name="cluster")
-
-
-@cluster.command("up")
-def cluster_up(
-    nodes: Annotated[int, typer.Option(help="Ray nodes, the head included; more than one only to try things.")] = 1,
-    cpus: Annotated[int | None, typer.Option(help="CPUs of each node. [default: equal parts]")] = None,
-    dashboard_host: Annotated[
-        str, typer.Option(help="Where dashboard and job server listen; all else stays on loopback.")
-    ] = "127.0.0.1",
-    no_token: Annotated[
-        bool, typer.Option("--no-token", help="Serve everyone on this machine, who can then run code as you.")
-    ] = False,
-) -> None:
-    """Start it, and print what the shell needs: eval "$(femseg cluster up)"."""
-    from femseg.cli.cluster import cluster_up as start
-
-    with command_exit():
-        start(nodes=nodes, cpus=cpus, dashboard_host=dashboard_host, with_token=not no_token)
-
-
-@cluster.command("add")
-def cluster_add(cpus: Annotated[int, typer.Option(help="CPUs of the node.")] = 1) -> None:
-    """Start one node more, or one in place of a node that was lost."""
-    from femseg.cli.cluster import cluster_add as start
-
-    with command_exit():
-        start(cpus=cpus)
-
-
-@cluster.command("submit")
-def cluster_submit(
+@app.command()
+def submit(
     command: Annotated[list[str], typer.Argument(help="What to run: -- python -m pipelines.train …")],
     folder: Annotated[
         Path | None, typer.Option(help="Data folder that all nodes share; where the command runs.")
     ] = None,
 ) -> None:
-    """Run a command with this folder's code as a job; show its log, and end with its exit code."""
-    from femseg.cli.cluster import cluster_submit as submit
-
+    """Run a command with this folder's code as a job of a Ray cluster; show its log, and end with its exit code."""
     with command_exit():
-        submit(command, folder=folder)
+        from femseg.services.cluster.submit import submitted
 
-
-@cluster.command("status")
-def cluster_status(as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False) -> None:
-    """Nodes, jobs and addresses; ends with 6 if no cluster of yours answers."""
-    from femseg.cli.cluster import cluster_status as say
-
-    with command_exit(as_json=as_json):
-        say(as_json=as_json)
-
-
-@cluster.command("down")
-def cluster_down() -> None:
-    """End it with all that it started, and no other cluster."""
-    from femseg.cli.cluster import cluster_down as end
-
-    with command_exit():
-        end()
+        code = submitted(command, folder=folder)
+    raise typer.Exit(code)
 
 
 def main() -> None:

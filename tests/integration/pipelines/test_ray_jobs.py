@@ -1,54 +1,21 @@
 """Stages as jobs of a Ray cluster that stays up, with token authentication, as submit-ray-jobs.md describes."""
 
-import secrets
 import shutil
-import socket
 import subprocess
-import tempfile
 from pathlib import Path
 
 import pytest
-from processes import kill_tree, start, wait_until
-from tiny_project import environment, hashes
+from own_cluster import own_cluster
+from tiny_project import hashes
 
 pytestmark = pytest.mark.slow
 
 
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return int(listener.getsockname()[1])
-
-
 @pytest.fixture
 def cluster(copy, tmp_path):
-    """A head on loopback; gives the environment in which jobs are submitted to it."""
-    token = tmp_path / "home" / ".ray" / "auth_token"
-    token.parent.mkdir(parents=True, mode=0o700)
-    token.touch(mode=0o600)
-    token.write_text(secrets.token_hex(32))
-    gcs, dashboard = free_port(), free_port()
-    env = environment(copy) | {"HOME": str(tmp_path / "home"), "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
-    sessions = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # a socket's path has room for no more
-    words = {
-        "--node-ip-address": "127.0.0.1",
-        "--port": gcs,
-        "--dashboard-host": "127.0.0.1",
-        "--dashboard-port": dashboard,
-        "--dashboard-agent-listen-port": free_port(),
-        "--ray-client-server-port": free_port(),
-        "--num-cpus": 2,
-        "--temp-dir": sessions,
-    }
-    log = tmp_path / "head.txt"
-    options = [f"{name}={value}" for name, value in words.items()]
-    head = start(["ray", "start", "--head", "--block", *options], env=env, cwd=tmp_path, log=log)
-    try:
-        wait_until(lambda: "Ray runtime started" in log.read_text(), head, log, 120)
-        yield env | {"RAY_API_SERVER_ADDRESS": f"http://127.0.0.1:{dashboard}"}
-    finally:
-        kill_tree(head)
-        shutil.rmtree(sessions, ignore_errors=True)
+    """Gives the environment in which jobs are submitted."""
+    with own_cluster(tmp_path / "home", cpus=2, project=copy) as running:
+        yield running.inside
 
 
 def submitted(env: dict[str, str], folder: Path, command: str) -> subprocess.CompletedProcess[str]:

@@ -40,7 +40,7 @@ def project(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory) -> Iterator[OwnCluster]:
-    with own_cluster(tmp_path_factory.mktemp("own"), "--nodes", "2", "--cpus", "1") as running:
+    with own_cluster(tmp_path_factory.mktemp("own"), nodes=2) as running:
         yield running
 
 
@@ -57,7 +57,7 @@ def data(project, cluster) -> Path:
 
 
 def command(folder: Path, stage: str) -> list[str]:
-    return [*FEMSEG, "cluster", "submit", "--folder", str(folder), "--", "python", "-m", *f"pipelines.{stage}".split()]
+    return [*FEMSEG, "submit", "--folder", str(folder), "--", "python", "-m", *f"pipelines.{stage}".split()]
 
 
 def submitted(cluster: OwnCluster, project: Path, folder: Path, stage: str) -> subprocess.CompletedProcess[str]:
@@ -124,8 +124,8 @@ def test_submit_says_when_no_job_server_answers_CL_06(project, cluster, tmp_path
 
 
 def test_submit_says_when_the_head_is_lost_in_the_middle_of_a_job_CL_06(project, tmp_path):
-    with own_cluster(tmp_path, "--cpus", "1") as cluster:
-        words = [*FEMSEG, "cluster", "submit", "--", "sh", "-c", "echo begun; sleep 600"]
+    with own_cluster(tmp_path) as cluster:
+        words = [*FEMSEG, "submit", "--", "sh", "-c", "echo begun; sleep 600"]
         log = tmp_path / "log.txt"
         process = start(words, env=cluster.inside, cwd=project, log=log)
         wait_until(lambda: "begun\n" in log.read_text(), process, log, 240)

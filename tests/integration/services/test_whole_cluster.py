@@ -64,7 +64,7 @@ class Site:
         self.data(name)
         changed(self.project / "params.yaml", {"storage": {"url": f"s3://{BUCKET}/{name}"}})
         log = self.logs / f"{name}-{command.split()[0].rpartition('.')[2]}-{len(list(self.logs.iterdir()))}.txt"
-        words = [*FEMSEG, "cluster", "submit", "--folder", f"/srv/{name}", "--", "python", "-m", *command.split()]
+        words = [*FEMSEG, "submit", "--folder", f"/srv/{name}", "--", "python", "-m", *command.split()]
         return start(words, env=self.env, cwd=self.project, log=log), log
 
     def complete(self, name: str, command: str) -> str:

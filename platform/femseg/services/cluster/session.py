@@ -29,7 +29,7 @@ def _require_answer(address: str) -> None:
             id="CL-06",
             file="RAY_ADDRESS",
             problem=f"no Ray cluster answers at {address}: {error}",
-            fix="start one (`femseg cluster up`), or `unset RAY_ADDRESS` for a private session",
+            fix="start one (`ray start --head`), or `unset RAY_ADDRESS` for a private session",
         )
         raise Refusal(fault)
 

@@ -9,21 +9,42 @@ import threading
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.requirements import Requirement
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from femseg.errors import Fault, Refusal
 from femseg.faults import ExitCode
-from femseg.services.cluster.job_server import require_job_server
 
 RUNTIME_ENV, IN_PROJECT = Path("ray-runtime-env.yaml"), Path("docker/in-project.sh")
 _SECONDS_BETWEEN_LOOKS, _SECONDS_BETWEEN_QUESTIONS = 0.5, 2.0
 _ANSWER_WITHIN_S, _SILENT_S = 10.0, 30.0
+
+
+def missing_requirements(package: str, extra: str) -> list[str]:
+    """Which packages of an extra are not installed here."""
+    missing = []
+    for requirement in map(Requirement, requires(package) or ()):
+        if requirement.marker and requirement.marker.evaluate({"extra": extra}):
+            try:
+                version(requirement.name)
+            except PackageNotFoundError:
+                missing.append(requirement.name)
+    return missing
+
+
+def require_job_server(package: str = "ray", extra: str = "default") -> None:
+    """Refuse (CL-06, exit 6) where Ray is installed without dashboard and job server."""
+    if missing := missing_requirements(package, extra):
+        problem = f"its job server needs packages that are not installed: {', '.join(sorted(missing))}"
+        fix = f"pip install '{package}[{extra}]=={version(package)}'"
+        raise Refusal.of("CL-06", package, problem, fix)
 
 
 def _client() -> JobSubmissionClient:
@@ -36,10 +57,10 @@ def _client() -> JobSubmissionClient:
         return JobSubmissionClient()
     except AuthenticationError as error:
         problem, fault_id = f"takes no requests of yours: {_words(error)}", "CL-08"
-        fix = 'get the token\'s path from whoever runs the cluster; for your own: eval "$(femseg cluster up)"'
+        fix = "export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH with the file of the cluster's token"
     except (ConnectionError, RuntimeError, ValueError) as error:
         problem, fault_id = f"no job server answers: {_words(error)}", "CL-06"
-        fix = 'start a cluster: eval "$(femseg cluster up)", or set RAY_API_SERVER_ADDRESS'
+        fix = "start a cluster by `ray start --head`, or export RAY_API_SERVER_ADDRESS of one that is up"
     raise Refusal(Fault(id=fault_id, file="cluster", problem=problem, fix=fix))
 
 

@@ -10,12 +10,10 @@ from contextlib import contextmanager
 import psutil
 import pytest
 from mlflow.tracking import MlflowClient
-from own_cluster import OwnCluster, exported, femseg, own_cluster
+from own_cluster import OwnCluster, own_cluster
 from processes import ended, wait_until
 from ray_training import Training
 from tiny_store import write_tiny_store
-
-from femseg.services.cluster.job_server import asked
 
 pytestmark = [
     pytest.mark.slow,
@@ -34,7 +32,7 @@ def shared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory):
-    with own_cluster(tmp_path_factory.mktemp("own"), "--nodes", "3", "--cpus", "1") as running:
+    with own_cluster(tmp_path_factory.mktemp("own"), nodes=3) as running:
         yield running
 
 
@@ -54,15 +52,10 @@ def started(cluster: OwnCluster, shared, name: str) -> tuple[Training, subproces
     return training, process
 
 
-def asked_of(cluster: OwnCluster, what: str) -> list[dict]:
-    url = cluster.inside["RAY_API_SERVER_ADDRESS"]
-    return asked(url, f"/api/v0/{what}?detail=1", cluster.place / "token")["data"]["result"]["result"]
-
-
 def node_with_a_rank(cluster: OwnCluster) -> str:
     """One that is not the head."""
-    head = next(node["node_id"] for node in asked_of(cluster, "nodes") if node["is_head_node"])
-    ranks = [one for one in asked_of(cluster, "actors") if one["class_name"] == "RayTrainWorker"]
+    head = next(node["node_id"] for node in cluster.listed("nodes") if node["is_head_node"])
+    ranks = [one for one in cluster.listed("actors") if one["class_name"] == "RayTrainWorker"]
     return next(one["node_id"] for one in ranks if one["state"] == "ALIVE" and one["node_id"] != head)
 
 
@@ -88,17 +81,11 @@ def kill_processes(processes: list[psutil.Process]) -> None:
 
 def processes_of_node(cluster: OwnCluster, node_id: str) -> list[psutil.Process]:
     """Found by the raylet, of which each node has one; its parent started the node's other processes."""
-    first = [psutil.Process(one["pid"]) for one in cluster.record["leaders"] if psutil.pid_exists(one["pid"])]
-    for leader in first:
+    for leader in [psutil.Process(one.pid) for one in cluster.leaders if one.poll() is None]:
         below = leader.children(recursive=True)
         if any(node_id in " ".join(process.cmdline()) for process in below):
             return [leader, *below]
     raise AssertionError(f"no processes of node {node_id}")
-
-
-def add_node(cluster: OwnCluster, **env: str) -> None:
-    done = femseg(cluster.env | env, "cluster", "add")
-    assert done.returncode == 0, done.stderr
 
 
 def assert_same_curve(training: Training, database, uninterrupted: dict) -> None:
@@ -113,7 +100,7 @@ def assert_same_curve(training: Training, database, uninterrupted: dict) -> None
 def test_workers_leave_a_node_that_is_drained_and_no_retry_is_spent_CL_03(cluster, shared, uninterrupted):
     training, process = started(cluster, shared, "drained")
     idle = {"PlacementGroupCleaner", "DatasetManager"}  # Ray Train starts them unless told otherwise
-    assert not idle & {actor["class_name"] for actor in asked_of(cluster, "actors")}
+    assert not idle & {actor["class_name"] for actor in cluster.listed("actors")}
     words = [
         "--node-id",
         node_with_a_rank(cluster),
@@ -136,7 +123,7 @@ def test_workers_leave_a_node_that_is_drained_and_no_retry_is_spent_CL_03(cluste
 
 
 def test_a_node_that_is_lost_costs_a_retry_and_no_bits(cluster, shared, uninterrupted):
-    add_node(cluster)  # for the one that was drained
+    cluster.add_node()  # for the one that was drained
     training, process = started(cluster, shared, "lost")
     kill_processes(processes_of_node(cluster, node_with_a_rank(cluster)))
     assert ended(process, training.log, END_S) == 0, training.log.read_text()[-3000:]
@@ -146,7 +133,7 @@ def test_a_node_that_is_lost_costs_a_retry_and_no_bits(cluster, shared, uninterr
 
 def test_after_the_head_was_lost_the_same_command_goes_on_CL_02_CL_06(cluster, shared, uninterrupted):
     training, process = started(cluster, shared, "headless")
-    head = next(node["node_id"] for node in asked_of(cluster, "nodes") if node["is_head_node"])
+    head = next(node["node_id"] for node in cluster.listed("nodes") if node["is_head_node"])
     kill_processes(processes_of_node(cluster, head))
     assert ended(process, training.log, END_S) == 6
     said = training.log.read_text()
@@ -154,9 +141,9 @@ def test_after_the_head_was_lost_the_same_command_goes_on_CL_02_CL_06(cluster, s
     assert not any(words in said for words in ("Traceback", "GCS"))
     kept = training.checkpoints
     assert kept
-    up = femseg(cluster.env, "cluster", "up", "--nodes", "2", "--cpus", "1")
-    assert up.returncode == 0, up.stderr
-    training.env |= exported(up.stdout)
+    cluster.start_head()
+    cluster.add_node()
+    training.env |= cluster.inside
     training.complete()
     assert_same_curve(training, shared[1], uninterrupted)
 
@@ -166,8 +153,8 @@ def test_a_node_with_other_software_is_refused_with_what_differs_CL_05(tmp_path,
     about = tmp_path / "odd" / "torch-1.13.0.dist-info" / "METADATA"
     about.parent.mkdir(parents=True)
     about.write_text("Metadata-Version: 2.1\nName: torch\nVersion: 1.13.0\n")
-    with own_cluster(tmp_path, "--cpus", "1") as cluster:
-        add_node(cluster, PYTHONPATH=f"{tmp_path / 'odd'}:{cluster.env['PYTHONPATH']}")
+    with own_cluster(tmp_path, several=True) as cluster:
+        cluster.add_node(PYTHONPATH=f"{tmp_path / 'odd'}:{cluster.env['PYTHONPATH']}")
         training = Training(tmp_path / "mixed", store, database, env=cluster.inside)
         assert ended(training.start(), training.log, START_S) == 2
         said = training.log.read_text()
