@@ -19,7 +19,7 @@ from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.faults import ExitCode
 
 RUNTIME_ENV, IN_PROJECT = Path("ray-runtime-env.yaml"), Path("docker/in-project.sh")
@@ -61,7 +61,7 @@ def _client() -> JobSubmissionClient:
     except (ConnectionError, RuntimeError, ValueError) as error:
         problem, fault_id = f"no job server answers: {_words(error)}", "CL-06"
         fix = "start a cluster by `ray start --head`, or export RAY_API_SERVER_ADDRESS of one that is up"
-    raise Refusal(Fault(id=fault_id, file="cluster", problem=problem, fix=fix))
+    raise Refusal.of(fault_id, "cluster", problem, fix)
 
 
 def _words(error: Exception) -> str:
@@ -72,7 +72,7 @@ def _runtime_env() -> dict[str, Any]:
     """What goes along: the code and settings of this folder. Raises: Refusal CFG-01 (exit 2) outside of a project."""
     if not RUNTIME_ENV.exists():
         problem, fix = f"there is no {RUNTIME_ENV} in {Path.cwd()}", "go to the project's folder"
-        raise Refusal(Fault(id="CFG-01", file="submit", problem=problem, fix=fix))
+        raise Refusal.of("CFG-01", "submit", problem, fix)
     return {**yaml.safe_load(RUNTIME_ENV.read_text(encoding="utf-8")), "working_dir": "."}
 
 
@@ -143,7 +143,7 @@ def _stop(client: JobSubmissionClient, job_id: str) -> None:
 def _lost(job_id: str, error: Exception) -> Refusal:
     problem = f"the job server has said nothing of job {job_id} for {_SILENT_S:.0f} s: {_words(error)}"
     fix = "if the head is lost, start the cluster again; the same command then goes on from the last checkpoint"
-    return Refusal(Fault(id="CL-06", file="cluster", problem=problem, fix=fix))
+    return Refusal.of("CL-06", "cluster", problem, fix)
 
 
 def exit_code_of(found: JobDetails) -> int:
@@ -167,8 +167,7 @@ def submitted(command: Sequence[str], *, folder: Path | None) -> int:
         job_id = client.submit_job(entrypoint=shlex.join(words), runtime_env=runtime_env)
     except (OSError, RuntimeError) as error:
         problem, fix = f"the job server does not take the job: {_words(error)}", "mend that, and submit it again"
-        fault = Fault(id="CL-06", file="cluster", problem=problem, fix=fix)
-        raise Refusal(fault) from error
+        raise Refusal.of("CL-06", "cluster", problem, fix) from error
     print(f"job {job_id}; `ray job stop {job_id}` stops it", flush=True)
     found = asyncio.run(_follow(client, job_id))
     if found.status == JobStatus.FAILED and found.driver_exit_code is None:
