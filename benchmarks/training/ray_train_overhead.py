@@ -145,7 +145,7 @@ def main() -> None:
         between = between_steps(Path(folder), arguments.demo_iterations)
     print(json.dumps(between, indent=2))
     result = {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", "-m", __spec__.name, *sys.argv[1:]]),
         "shape_zyx": [z, y, x],
         "cores": len(os.sched_getaffinity(0)),
         "runs": rows,

@@ -1,0 +1,157 @@
+"""The table of benchmarks/README.md: each script, what it answers, and its last figures out of its result.
+
+python -m benchmarks.readme
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from femseg.files.durable import read_json, write_bytes_durably
+
+HERE = Path(__file__).parent
+BEGIN, END = "<!-- begin: made by python -m benchmarks.readme -->\n", "<!-- end -->\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A script that is started by itself.
+
+    Attributes:
+        name: room and module; the result of `training.vnet_step` is `vnet_step.json` unless `result` says otherwise.
+        figures: a format of the result `r`; empty where no result is kept.
+    """
+
+    name: str
+    answers: str
+    figures: str = ""
+    options: str = ""
+    result: str = ""
+
+    def row(self) -> str:
+        room, _, module = self.name.rpartition(".")
+        result = self.result or f"{module}.json"
+        figures = self.figures and self.figures.format(r=read_json(HERE / "results" / result))
+        cells = (
+            f"[{module}]({room}/{module}.py)",
+            self.answers,
+            f"`python -m benchmarks.{self.name}{self.options and ' '}{self.options}`",
+            f"[{result}](results/{result})" if figures else "none kept",
+            figures or "–",
+        )
+        return f"| {' | '.join(cells)} |\n"
+
+
+SCRIPTS = (
+    Script(
+        "training.vnet_step",
+        "one training step of our V-Net against MONAI's in fp32",
+        "bf16 {r[ratio_to_monai_fp32_contiguous][ours none bf16 contiguous]:.2f} of its time, "
+        "fp32 {r[ratio_to_monai_fp32_contiguous][ours none fp32 contiguous]:.2f}",
+    ),
+    Script("training.gpu_paper_step", "a step of the paper's size on a GPU, in each precision"),
+    Script(
+        "training.ray_train_overhead",
+        "a step through Ray Train against the plain loop; what recording and checkpoints cost between steps",
+        "{r[median_ratio]:.2f} ×; {r[between_steps][parts_of_step_time][together (goal: 3 %)]:.1%} of a step's time",
+    ),
+    Script(
+        "training.training_startup",
+        "from the command to the first iteration, two workers",
+        "{r[median_seconds_to_training]:.1f} s",
+    ),
+    Script(
+        "intake.intake_fuzz",
+        "damaged files and files built to cost: crashes, seconds, memory",
+        "{r[files]} files, {r[out_of_bounds]} out of bounds",
+    ),
+    Script(
+        "intake.intake_peers",
+        "the specimens, given to femseg, SimpleITK, dicom2nifti and nnU-Net's check",
+        "[outcomes](results/intake_peers.md), [totals](../docs/explanation/intake-against-peers.md)",
+        "--peers PYTHON",
+    ),
+    Script(
+        "intake.intake_speed",
+        "what a check costs beyond reading; headers of many studies against pydicom",
+        "{r[one_study_of_400_slices_512][ct_alone][beyond_reading_processor_s]:.1f} s of processor time; "
+        "{r[200_studies_of_300_slices_64][ratio_to_pydicom]:.1f} ×",
+    ),
+    Script(
+        "intake.mask_placement",
+        "masks moved or mirrored against their CT: which are noticed; false alarms",
+        "{r[cost_cpu_seconds_large_ct]:.2f} s of processor time for a large CT",
+    ),
+    Script(
+        "pipeline.demo_repro",
+        "the default `dvc repro` from nothing: time, memory, disk, and what of it is start-up",
+        "{r[repro_seconds]:.0f} s, {r[peak_memory_gib]:.1f} GiB, {r[disk_gb]:.1f} GB; "
+        "start-up {r[overhead_seconds]:.0f} s; nothing to do {r[nothing_to_do][ratio]:.2f} × `dvc status`",
+    ),
+    Script(
+        "pipeline.arrays_large_ct",
+        "reading a 512 × 512 × 1000 CT and making the network input, against reading it",
+        "raw {r[medians][raw][ratio]:.2f} ×, gradient {r[medians][gradient][ratio]:.2f} ×, "
+        "{r[medians][gradient][peak_gib]:.1f} GiB",
+    ),
+    Script(
+        "pipeline.metrics",
+        "twelve metrics against the fastest peer, close and rough masks",
+        "paper's grid {r[pairs][paper, close][fastest_peer_over_ours]:.1f} × and "
+        "{r[pairs][paper, rough][fastest_peer_over_ours]:.1f} ×, "
+        "native {r[pairs][native, close][fastest_peer_over_ours]:.1f} × and "
+        "{r[pairs][native, rough][fastest_peer_over_ours]:.1f} ×",
+    ),
+    Script(
+        "pipeline.real_pelvis",
+        "the demo's model on a real CT that it was never meant for",
+        "Dice {r[dice_against_labels][right (intact)]:.2f} intact, {r[dice_against_labels][left (nailed)]:.2f} nailed",
+        "--model models/gradient",
+    ),
+    Script(
+        "scaling.scaling_costs",
+        "what a training pays besides its arithmetic: checkpoints, exchange, reading, tracking",
+        "the paper's checkpoint {r[checkpoint][paper][write_seconds]:.1f} s",
+    ),
+    Script(
+        "scaling.case_count",
+        "memory and start of a worker with 60 to 60 000 cases",
+        "{r[rows][0][mib_after_training]:.0f} and {r[rows][3][mib_after_training]:.0f} MiB",
+    ),
+    Script(
+        "scaling.scaling_page",
+        "the model of 1 to 1024 GPUs, and the tables and figures of [scaling](../docs/explanation/scaling.md)",
+        "64 GPUs with the settings as they are: {r[efficiency_as_the_settings_are][6]:.0%} efficient",
+        result="scaling_model.json",
+    ),
+    Script(
+        "chaos.chaos",
+        "kill -9 of trainings at random instants: anything lost, any bit different",
+        "{r[plain][kills]} + {r[ray][kills]} + {r[nodes][kills]} kills, "
+        "{r[plain][lost_runs]} + {r[ray][lost_runs]} + {r[nodes][lost_runs]} runs lost; "
+        "training again after {r[plain][seconds_to_training_again][p95]:.1f} s (95 in 100, plain loop)",
+        "--kills 100 --ray 12 --nodes 8",
+    ),
+    Script(
+        "chaos.tracking_outage",
+        "MLflow's server killed and frozen during a run: points lost, time waited",
+        "{r[points_lost]} of {r[points]} lost, {r[wait_per_point_ms_longest]:.0f} ms at most",
+    ),
+    Script(
+        "gate.promotion_gate",
+        "kill -9 during a promotion: is there one champion; how long a rollback takes",
+        "{r[at_random_instants][champion_was_none_or_another]} of {r[at_random_instants][kills]} without a champion; "
+        "{r[rollback_command_s][median]:.1f} s",
+    ),
+)
+
+
+def renewed(page: str) -> str:
+    """The page with the table as the results have it."""
+    before, _, rest = page.partition(BEGIN)
+    head = "| script | answers | command | result | last figures |\n|---|---|---|---|---|\n"
+    return before + BEGIN + head + "".join(script.row() for script in SCRIPTS) + END + rest.partition(END)[2]
+
+
+if __name__ == "__main__":
+    README = HERE / "README.md"
+    write_bytes_durably(README, renewed(README.read_text(encoding="utf-8")).encode())
