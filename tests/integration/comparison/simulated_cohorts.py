@@ -49,5 +49,5 @@ def outcomes(shape: str, n: int, *, cohorts: int) -> dict[str, float]:
 
 
 def table_row(shape: str, n: int, rates: dict[str, float]) -> str:
-    """A row of docs/explanation/statistics.md."""
+    """A row of benchmarks/results/simulated_cohorts.md."""
     return f"| {shape} | {n} | " + " | ".join(f"{rates[name] * 100:.1f}" for name in OUTCOMES) + " |"

@@ -1,4 +1,4 @@
-"""What the statistics say of cohorts whose truth is known, as the table of docs/explanation/statistics.md has it."""
+"""What the statistics find on cohorts whose truth is known, as benchmarks/results/simulated_cohorts.md has it."""
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from femseg.metrics.definitions import METRICS
 
 from .simulated_cohorts import CASES, DRAWS, outcomes, table_row
 
-PAGE = "docs/explanation/statistics.md"
+PAGE = "benchmarks/results/simulated_cohorts.md"
 
 
 def assert_honest(rates, *, cohorts, skewed, n):
