@@ -41,8 +41,9 @@ from femseg.reports.comparison.evidence import read_curve
 from femseg.reports.comparison.slices import read_picture
 from femseg.services.lineage.replay import EVALUATED_MD5, EVIDENCE
 from femseg.services.lineage.worktree import evaluated_paths
+from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.predictions import lineage_rows, log_card, log_predictions
-from femseg.services.registry.versions import CHALLENGER, MODEL_NAME, Registration, register_package
+from femseg.services.registry.versions import CHALLENGER, Registration, register_package
 from femseg.services.tracking.connect import (
     MlflowRecorder,
     artefacts_taken,

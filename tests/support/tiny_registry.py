@@ -27,8 +27,9 @@ from femseg.metrics.scorecard import CaseScore, read_scores, score, summary, wri
 from femseg.networks.network import foreground_probability
 from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet
+from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.predictions import log_predictions
-from femseg.services.registry.versions import MODEL_NAME, register_package
+from femseg.services.registry.versions import register_package
 from femseg.services.tracking.connect import start_run
 from femseg.settings import as_plain
 from femseg.training.losses import soft_dice_loss

@@ -8,7 +8,8 @@ from pathlib import Path
 from femseg.lineage.materials import Link
 from femseg.lineage.output_links import Output
 from femseg.services.lineage.replay import Replay, replay
-from femseg.services.lineage.trace import Trace, required_registry, required_version, trace
+from femseg.services.lineage.trace import Trace, required_registry, trace
+from femseg.services.registry.model_name import named_model
 from femseg.services.registry.predictions import bring_card
 
 _MARKS = {"holds": "✓", "not here": "·", "broken": "✗"}
@@ -75,7 +76,7 @@ def _print_outputs(outputs: Sequence[Output]) -> None:
 
 def say_replay(version: str, *, into: Path | None, as_json: bool) -> int:
     """Replay and print; returns the exit code: 4 if a mask differs."""
-    uri = required_version(version)
+    uri = named_model(version)
     done = replay(required_registry(uri).client, uri, repository=Path(), into=into)
     if as_json:
         print(json.dumps(done.as_plain(), indent=2))
@@ -105,7 +106,7 @@ def _print_replay(done: Replay) -> None:
 
 def write_card_of(version: str, folder: Path, *, as_json: bool) -> None:
     """Bring the card of a version into a folder and say which files there are."""
-    uri = required_version(version)
+    uri = named_model(version)
     files = bring_card(required_registry(uri).client, uri, folder)
     if as_json:
         print(json.dumps({"version": uri, "files": [str(file) for file in files]}, indent=2))

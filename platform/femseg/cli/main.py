@@ -20,6 +20,9 @@ app = typer.Typer(
 )
 
 
+_VERSIONS = "A model: 3, champion, @champion, models:/femseg/3, models:/femseg@champion, or a package folder."
+
+
 def _path(text: str) -> Path:
     """A path that was really given: "", of an unset variable perhaps, would mean the folder one happens to be in."""
     if not text:
@@ -122,7 +125,7 @@ def segment(
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Mask file: .nii.gz, .nii, .nrrd or .mha.")],
     model: Annotated[
-        str, typer.Option(help="A package folder, or a registered model such as models:/femseg/3.")
+        str, typer.Option(help=f"{_VERSIONS} models:/femseg is the champion, or the challenger while there is none.")
     ] = "models:/femseg",
     series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a folder holds several.")] = None,
     regularise: Annotated[bool, typer.Option("--regularise", help="Resample unevenly spaced slices.")] = False,
@@ -148,7 +151,7 @@ def segment(
         )
 
 
-_VERSION = typer.Argument(metavar="VERSION", help="Number of a registered version, or an alias such as challenger.")
+_VERSION = typer.Argument(metavar="VERSION", help=_VERSIONS)
 _JSON = typer.Option("--json", help="Print the same as JSON.")
 
 
@@ -194,7 +197,7 @@ def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = Fal
 
 
 @app.command()
-def remove(version: Annotated[int, typer.Argument(help="Number of a registered version.")]) -> None:
+def remove(version: Annotated[str, _VERSION]) -> None:
     """Delete a registered version that holds no alias."""
     with command_exit():
         from femseg.cli.promotion import remove as delete
@@ -251,7 +254,7 @@ def lineage(
 
 @app.command()
 def replay(
-    version: Annotated[str, typer.Argument(help="A registered version: 3, champion, models:/femseg/3.")],
+    version: Annotated[str, _VERSION],
     into: Annotated[
         Path | None, typer.Option(parser=_path, help="A new folder to work in, kept; else a temporary one.")
     ] = None,
@@ -267,7 +270,7 @@ def replay(
 
 @app.command()
 def card(
-    version: Annotated[str, typer.Argument(help="A registered version: 3, champion, models:/femseg/3.")],
+    version: Annotated[str, _VERSION],
     output: Annotated[Path, typer.Option("-o", "--output", parser=_path, help="Folder for the card.")] = Path("card"),
     as_json: Annotated[bool, typer.Option("--json", help="Name the files as JSON.")] = False,
 ) -> None:

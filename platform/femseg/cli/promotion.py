@@ -14,7 +14,8 @@ from femseg.services.registry import aliases as champion
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.doctor import registry_faults
 from femseg.services.registry.gate import judge, written_decision
-from femseg.services.registry.versions import MODEL_NAME, answering, version_number
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import answering, version_number
 from femseg.services.tracking.connect import connect
 
 # `femseg rollback`, `history`, `remove` and `femseg audit verify`: the aliases and their log, without the network.
@@ -38,11 +39,12 @@ def history(*, as_json: bool) -> None:
     say({"entries": [asdict(entry) for entry in log]}, "\n".join(lines), as_json=as_json)
 
 
-def remove(number: int) -> None:
+def remove(name: str) -> None:
     """Delete a version that holds no alias. Raises: Refusal RG-06 (exit 8)."""
     client, _ = connect()
     with answering(client):
-        champion.remove(client, version_number(client, str(number)))
+        number = version_number(client, name)
+        champion.remove(client, number)
     print(f"version {number} is removed")
 
 

@@ -15,16 +15,12 @@ from femseg.inference.verdict import verdict
 from femseg.intake.single_ct import inspect_study
 from femseg.lineage.records import OutputRecord, read_record, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
-
-_REGISTERED = "models:/"
+from femseg.services.registry.model_name import IN_USE, is_registered, named_model
 
 
 def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...]]:
-    """A package folder, or a registered model by its `models:/` URI; and what to remark about it.
-
-    "models:/femseg" is the champion, or the challenger while there is no champion.
-    """
-    if not model.startswith(_REGISTERED):
+    """A package folder or a registered model; and what to remark about it."""
+    if not is_registered(model):
         return load_package(Path(model)), ()
     from femseg.services.registry.doctor import load_for_use  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking.connect import connect
@@ -59,7 +55,7 @@ def _require_replaceable(record: Path) -> None:
 def _lineage(case: Case, output: Path, package: ModelPackage, model: str, *, accept_hu: bool) -> OutputRecord:
     """Which CT, model and choices made this mask: hashes alone, no path and no id of the study."""
     options = {
-        "model": model if model.startswith(_REGISTERED) else "a package folder",
+        "model": model if is_registered(model) else "a package folder",
         "mends": ", ".join(case.ct.mends),
         "accept_hu": str(accept_hu).lower(),
     }
@@ -87,6 +83,7 @@ def segment_file(
 
     Raises: Refusal IF-08 (exit 2) if the output exists, or whatever is wrong with CT or model.
     """
+    model = named_model(model) if model != IN_USE else model
     require_mask_suffix(output)  # before minutes of work, not after
     _require_free_place(output, ct_path, overwrite=overwrite)
     require_writable(output)

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from femseg.cli.main import app
 from femseg.lineage.records import read_record, record_beside
-from femseg.services.registry.versions import MODEL_NAME, register_package
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import register_package
 from femseg.services.tracking.connect import connect, end_run, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself

@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from femseg.cli.main import app
 from femseg.services.registry.aliases import CHAMPION, alias_holder
-from femseg.services.registry.versions import MODEL_NAME
+from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.tracking.connect import connect
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself

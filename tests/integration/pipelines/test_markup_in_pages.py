@@ -17,7 +17,7 @@ from security.html_requests import requests_of
 from security.payloads import signed_anew
 from tiny_project import changed, environment
 
-from femseg.services.registry.versions import MODEL_NAME
+from femseg.services.registry.model_name import MODEL_NAME
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 PAGES = ("report", "card")

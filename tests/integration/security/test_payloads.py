@@ -23,7 +23,8 @@ from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_dura
 from femseg.lineage.provenance import dvc_hashes
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, record_beside, write_record
 from femseg.services.lineage.worktree import bring_data
-from femseg.services.registry.versions import MODEL_NAME, brought_here, register_package
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import brought_here, register_package
 from femseg.services.tracking.connect import connect, end_run, start_run
 from femseg.training.checkpoint import checkpoint_folder, newest_good_checkpoint, write_checkpoint
 

@@ -31,7 +31,8 @@ from femseg.services.lineage.worktree import (
     make_scratch,
     materials_of,
 )
-from femseg.services.registry.versions import MODEL_NAME, find_version, load_registered, stored_package
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import find_version, load_registered, stored_package
 from femseg.services.tracking.connect import tracking_uri
 
 EVIDENCE = "evaluation"  # folder of a run's artefacts

@@ -1,6 +1,5 @@
 """From any output, package or registered version to what it was made of, and back to what came of it."""
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,8 @@ from femseg.lineage.records import FOLDER_RECORD, OutputRecord, read_record, rec
 from femseg.networks.package import MANIFEST, ModelPackage, load_package
 from femseg.paths import MODELS
 from femseg.services.lineage.worktree import materials_of
-from femseg.services.registry.versions import MODEL_NAME, find_version, load_registered
+from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, is_there, model_address
+from femseg.services.registry.versions import find_version, load_registered
 from femseg.services.tracking.address import SQLITE
 from femseg.services.tracking.connect import connect, find_run, redacted, tracking_uri
 
@@ -151,24 +151,6 @@ class Trace:
         }
 
 
-def version_uri(text: str) -> str | None:
-    """The URI of "3", "champion", "@champion" or a URI itself; None if it can be no version."""
-    if re.fullmatch(r"models:/[\w.-]+(/\d+|@[\w-]+)", text):
-        return text
-    if re.fullmatch(r"\d+", text):
-        return f"models:/{MODEL_NAME}/{text}"
-    return f"models:/{MODEL_NAME}@{text.removeprefix('@')}" if re.fullmatch(r"@?[A-Za-z][\w-]*", text) else None
-
-
-def required_version(text: str) -> str:
-    """The same. Raises: Refusal CFG-01 (exit 2) if it can be no version."""
-    uri = version_uri(text)
-    if uri is None:
-        problem, fix = "is no registered version", f"give a number, an alias or models:/{MODEL_NAME}/NUMBER"
-        raise Refusal.of("CFG-01", printable(text), problem, fix)
-    return uri
-
-
 def trace(subject: str, *, repository: Path = Path(), below: Path = Path()) -> Trace:
     """Follow the lineage of a file, a folder that a stage made, a model package, a registered version, or a CT.
 
@@ -180,17 +162,17 @@ def trace(subject: str, *, repository: Path = Path(), below: Path = Path()) -> T
     Raises: Refusal CFG-01 (exit 2) if there is no such thing; LN-02 (exit 4) if nothing says where a file comes from;
         RG-07 if the version cannot be had.
     """
-    path, name = Path(subject), printable(subject)
+    path, name = Path(subject), printable(subject)[:300] or "SUBJECT"
     materials = materials_of(repository)
-    if path.exists():
+    if is_there(subject):
         if (folder := _package_folder(path)) is not None:
             return _trace_package(name, load_package(folder), registry_at_hand(), materials, below)
         return Trace(subject=name, links=_output_links(path, registry_at_hand(), materials))
     if (ct := ct_named(subject, repository, below)) is not None:
         return Trace(subject=name, links=(ct[0],), outputs=ct[1])
-    uri = version_uri(subject)
+    uri = model_address(subject)
     if uri is None:
-        fix = f"give a file or folder that femseg wrote, or a version such as 3 or models:/{MODEL_NAME}@challenger"
+        fix = f"give a file or folder that femseg wrote, or a version: {ACCEPTED}"
         raise Refusal.of("CFG-01", name, "no such file or version", fix)
     registry = required_registry(uri)
     return _trace_package(name, load_registered(registry.client, uri), registry, materials, below)

@@ -16,7 +16,8 @@ from femseg.gate.audit import Action, Entry, Holders, allowed_package, standing
 from femseg.gate.decision import Decision
 from femseg.services.registry.audit_log import AuditLog, audit_log, describe, now, who
 from femseg.services.registry.lock import registry_lock
-from femseg.services.registry.versions import CHALLENGER, MODEL_NAME, verify_registered, versions
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import CHALLENGER, verify_registered, versions
 
 CHAMPION, PREVIOUS = "champion", "previous"
 DECISION_TAG = "gate.decision.{:06d}"

@@ -16,7 +16,8 @@ from mlflow.tracking import MlflowClient
 from femseg.files.durable import write_bytes_durably
 from femseg.gate.audit import Entry, Holders, altered, parse
 from femseg.paths import AUDIT_COPIES
-from femseg.services.registry.versions import DESCRIPTION, MODEL_NAME
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import DESCRIPTION
 from femseg.services.tracking.address import SQLITE, redacted
 
 _ENTRY, _HEAD = "audit.{:06d}", "audit.head"

@@ -9,7 +9,8 @@ from femseg.gate.audit import Entry, Standing, allowed_package, standing
 from femseg.networks.package import ModelPackage
 from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, gate_hand, moved_by_hand
 from femseg.services.registry.audit_log import audit_log
-from femseg.services.registry.versions import CHALLENGER, MODEL_NAME, load_registered, versions
+from femseg.services.registry.model_name import IN_USE, MODEL_NAME
+from femseg.services.registry.versions import CHALLENGER, load_registered, versions
 
 
 def registry_faults(client: MlflowClient) -> Sequence[Fault]:
@@ -39,10 +40,10 @@ def load_for_use(client: MlflowClient, uri: str) -> tuple[ModelPackage, tuple[st
     """Load a registered model as `load_registered` does, and say what the gate knows against it.
 
     Args:
-        uri: "models:/femseg" alone is the champion, or the challenger while there is no champion.
+        uri: `IN_USE` is the champion, or the challenger while there is no champion.
     """
     remarks: tuple[str, ...] = ()
-    if uri == f"models:/{MODEL_NAME}":
+    if uri == IN_USE:
         alias = CHAMPION if alias_holder(client, CHAMPION) is not None else CHALLENGER
         uri = f"{uri}@{alias}"
         if alias == CHALLENGER:

@@ -26,8 +26,9 @@ from femseg.networks.package import ModelPackage
 from femseg.paths import MANIFEST, SPLIT
 from femseg.progress import progress
 from femseg.services.registry.aliases import CHAMPION, DECISION_TAG, alias_holder
+from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.predictions import TAG, predictions_of
-from femseg.services.registry.versions import MODEL_NAME, load_registered, registered_version, stored_package
+from femseg.services.registry.versions import load_registered, registered_version, stored_package
 from femseg.settings import as_plain
 
 _CURVE = "train_dice_loss"

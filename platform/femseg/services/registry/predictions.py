@@ -14,7 +14,8 @@ from femseg.gate.saved_predictions import INDEX, SavedPredictions, read_predicti
 from femseg.lineage.materials import shortened
 from femseg.lineage.records import FOLDER_RECORD, read_record
 from femseg.networks.package import ModelPackage
-from femseg.services.registry.versions import MODEL_NAME, brought_here
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import brought_here, registered_version
 from femseg.services.tracking.connect import tracking_uri
 
 TAG = "predictions_sha256"
@@ -101,13 +102,11 @@ def bring_card(client: MlflowClient, uri: str, folder: Path) -> list[Path]:
 
     Raises: Refusal RG-12 (exit 2) if there is no such version or card, RG-07 (exit 4) if the card was altered.
     """
+    version = registered_version(client, uri)
+    expected = version.tags.get(CARD_TAG, "")
+    if not expected:
+        raise _refusal(uri, "has no model card", "RG-12")
     try:
-        name, _, alias = uri.removeprefix("models:/").partition("@")
-        name, _, number = name.partition("/")
-        version = client.get_model_version_by_alias(name, alias) if alias else client.get_model_version(name, number)
-        expected = version.tags.get(CARD_TAG, "")
-        if not expected:
-            raise _refusal(uri, "has no model card", "RG-12")
         mlflow.set_tracking_uri(tracking_uri())
         found = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=_card_place(expected))
     except (MlflowException, OSError) as error:

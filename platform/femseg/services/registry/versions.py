@@ -22,6 +22,7 @@ from femseg import __version__
 from femseg.errors import Fault, Refusal, printable, words_of
 from femseg.files.plain import open_plain
 from femseg.networks.package import ModelPackage, load_package, read_package_files
+from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, SCHEME, is_registered, named_model
 from femseg.services.tracking.connect import redacted, tracking_uri
 from femseg.settings import BadYaml, load_bounded
 
@@ -66,11 +67,9 @@ def _foreign(plain: Any) -> str:
     return ""
 
 
-MODEL_NAME = "femseg"
 DESCRIPTION = "Femur in CT: V-Net packages made by femseg"
 CHALLENGER = "challenger"
 LOADER = "femseg.services.registered_model"  # in the MLmodel of every version, so that module never moves
-SCHEME = "models:/"
 
 
 def versions(client: MlflowClient) -> Mapping[int, ModelVersion]:
@@ -102,8 +101,14 @@ def answering(client: MlflowClient) -> Iterator[None]:
         raise Refusal(fault) from error
 
 
-def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
-    """The version that `models:/femseg@champion` or `models:/femseg/3` names. Raises: Refusal RG-12 (exit 2)."""
+def registered_version(client: MlflowClient, model: str) -> ModelVersion:
+    """The version that a number, an alias or an address names, or that holds the package of a folder.
+
+    Raises: Refusal RG-12 (exit 2) if there is none, CFG-01 (2) if it names no model, RG-07 (4) if the package is torn.
+    """
+    uri = named_model(model)
+    if not is_registered(uri):
+        return _holding(client, Path(uri))
     name, _, alias = uri.removeprefix(SCHEME).partition("@")
     try:
         if alias:
@@ -114,11 +119,19 @@ def registered_version(client: MlflowClient, uri: str) -> ModelVersion:
         raise _not_there(uri, error) from error
 
 
-def version_number(client: MlflowClient, name: str) -> int:
-    """The number of a version that is named by it or by an alias. Raises: Refusal RG-12 (exit 2)."""
-    numbered = name.isascii() and name.isdigit() and len(name) < 10  # ² and ١ are digits to Python
-    mark = "/" if numbered else "@"
-    return int(registered_version(client, f"{SCHEME}{MODEL_NAME}{mark}{name}").version)
+def _holding(client: MlflowClient, folder: Path) -> ModelVersion:
+    if not folder.is_dir():
+        raise Refusal.of("CFG-01", printable(folder), "there is no such folder", f"give {ACCEPTED}")
+    version = find_version(client, read_package_files(folder).sha256)
+    if version is None:
+        fix = "register it with `make register`, or name a version"
+        raise Refusal.of("RG-12", printable(folder), f"no version of {MODEL_NAME} holds this package", fix)
+    return version
+
+
+def version_number(client: MlflowClient, model: str) -> int:
+    """The number of the same. Raises: Refusal as `registered_version`."""
+    return int(registered_version(client, model).version)
 
 
 def brought_here(artifact_uri: str, *, into: Path | None = None) -> Path:

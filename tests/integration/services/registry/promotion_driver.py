@@ -20,7 +20,7 @@ from mlflow.tracking import MlflowClient
 
 from femseg.gate.decision import Check, Decision
 from femseg.services.registry.aliases import CHAMPION, alias_holder, promote
-from femseg.services.registry.versions import MODEL_NAME
+from femseg.services.registry.model_name import MODEL_NAME
 
 _FIT = Check(id="RG-02", name="all", passed=True, found="fit", expected="fit", fix="none")
 _SQLITE = "sqlite:///"

@@ -33,7 +33,8 @@ from femseg.services.registry.aliases import (
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.doctor import champion_remarks, load_for_use, registry_faults
 from femseg.services.registry.lock import registry_lock
-from femseg.services.registry.versions import CHALLENGER, MODEL_NAME, brought_here, register_package
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import CHALLENGER, brought_here, register_package
 from femseg.services.tracking.connect import connect, end_run, start_run
 
 from . import promotion_driver

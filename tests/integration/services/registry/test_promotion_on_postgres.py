@@ -6,7 +6,7 @@ from servers.mlflow_server import team_server
 from femseg.services.registry.aliases import CHAMPION, rollback
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.doctor import load_for_use, registry_faults
-from femseg.services.registry.versions import MODEL_NAME
+from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.tracking.connect import connect
 
 from .gate_story import champion_made_refused_and_given_back, killed_before_each_write

@@ -11,7 +11,8 @@ from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.inference.segment import femur_probability
 from femseg.networks.package import load_package
-from femseg.services.registry.versions import CHALLENGER, MODEL_NAME, load_registered, register_package
+from femseg.services.registry.model_name import MODEL_NAME
+from femseg.services.registry.versions import CHALLENGER, load_registered, register_package
 from femseg.services.tracking.connect import connect, end_run, start_run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
