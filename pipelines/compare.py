@@ -1,9 +1,8 @@
 """Stage `compare`: the paper's table and figures for this cohort, and what a plain threshold would have scored."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from femseg.cohorts.manifest import Manifest, cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.split import Split, read_split
@@ -13,8 +12,10 @@ from femseg.comparison.subgroups import case_groups, patients_with_several
 from femseg.comparison.verdict import threshold_baseline
 from femseg.exits import command_exit
 from femseg.files.durable import read_json, sha256_of_file
+from femseg.lineage.provenance import Lineage
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
 from femseg.metrics.scorecard import CaseScore, read_scores, score
+from femseg.networks.package_files import read_package_files
 from femseg.paths import (
     ARRAYS,
     EVALUATED,
@@ -97,12 +98,11 @@ def left_out() -> str:
     return f"{len(studies)} studies ({named}), listed in {QUARANTINE}" if studies else "nothing: no study had a fault"
 
 
-def code_of(lineage: Mapping[str, Any]) -> str:
+def code_of(lineage: Lineage) -> str:
     """The commit that trained a package."""
-    git = lineage["git"]
-    if not git["commit"]:
+    if not lineage.git.commit:
         return "no git repository"
-    return git["commit"] + (" (tracked files differed from it)" if git["modified"] else "")
+    return lineage.git.commit + (" (tracked files differed from it)" if lineage.git.modified else "")
 
 
 def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[str, str]:
@@ -110,10 +110,9 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
 
     Run ids differ from run to run and would give the same inputs another report: the runs are found by package.
     """
-    package = {mode: read_json(model_of(mode) / "model.json") for mode in modes}
-    lineage = {mode: read_json(model_of(mode) / "lineage.json") for mode in modes}
-    training = {mode: package[mode]["training"]["train"] for mode in modes}
-    stored = {path: md5 for of_mode in lineage.values() for path, md5 in of_mode["dvc_md5"].items()}
+    package = {mode: read_package_files(model_of(mode)) for mode in modes}
+    training = {mode: package[mode].model.training.train for mode in modes}
+    stored = {path: md5 for one in package.values() for path, md5 in one.lineage.dvc_md5.items()}
     patients = len({case.patient_id for case in manifest.cases})
     return {
         "cohort": f"{len(manifest.cases)} cases of {patients} patients",
@@ -121,15 +120,15 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
         "manifest SHA-256": sha256_of_file(MANIFEST),
         "split SHA-256": split.sha256,
         **{f"DVC MD5 of {path}": md5 for path, md5 in sorted(stored.items())},
-        **{f"package {mode} SHA-256": sha256_of_file(model_of(mode) / "MANIFEST.json") for mode in modes},
-        **{f"git commit of package {mode}": code_of(lineage[mode]) for mode in modes},
+        **{f"package {mode} SHA-256": package[mode].sha256 for mode in modes},
+        **{f"git commit of package {mode}": code_of(package[mode].lineage) for mode in modes},
         **{
             f"training {mode}": f"learning rate {train['learning_rate']:.3g}, {train['max_iterations']} iterations, "
-            f"seed {lineage[mode]['seed']}"
+            f"seed {package[mode].lineage.seed}"
             for mode, train in training.items()
         },
         **{f"evaluation {mode} SHA-256": sha256_of_file(evaluation_of(mode) / FOLDER_RECORD) for mode in modes},
-        "software": ", ".join(f"{name} {version}" for name, version in package[modes[0]]["versions"].items()),
+        "software": ", ".join(f"{name} {version}" for name, version in package[modes[0]].model.versions.items()),
     }
 
 

@@ -51,7 +51,7 @@ def record(package: ModelPackage, tested: Sequence[Case], split_sha256: str, fol
     return OutputRecord(
         kind="evaluation",
         files=hashes_of(folder, ["scores.csv", "summary.json", "metrics.json", *masks]),
-        models={package.model["input_mode"]: package.sha256},
+        models={package.model.input_mode: package.sha256},
         cts={case.case_id: series_sha256(case.ct) for case in tested},
         sources={"manifest": sha256_of_file(MANIFEST), "split": split_sha256},
     )
@@ -59,7 +59,7 @@ def record(package: ModelPackage, tested: Sequence[Case], split_sha256: str, fol
 
 def evaluate(package: ModelPackage, split_file: Path, folder: Path) -> None:
     """Score a model on the test cases of a split; leave scores, masks and their record in a folder."""
-    input_mode = package.model["input_mode"]
+    input_mode = package.model.input_mode
     split = read_split(split_file)
     test = split.test
     cases = StoredCases.open(arrays_of(input_mode), MASKS, test)

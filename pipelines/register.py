@@ -53,7 +53,7 @@ from femseg.services.tracking.connect import (
     log_dataset,
     start_run,
 )
-from femseg.settings import read_section
+from femseg.settings import as_plain, read_section
 
 FIGURES = REPORTS / "figures"
 
@@ -67,7 +67,7 @@ def training_run(client: MlflowClient, experiment_id: str, input_mode: str, pack
         client,
         experiment_id,
         name=f"train-{input_mode} (from artefacts)",
-        params={"input_mode": input_mode, **package.model["training"]},
+        params={"input_mode": input_mode, **as_plain(package.model.training)},
         tags={"stage": "train", "input_mode": input_mode, "package_sha256": package.sha256, "rebuilt": "true"},
     )
     recorder = MlflowRecorder(client, run_id)
@@ -93,9 +93,9 @@ def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: Mo
             for statistic, value in values.items():
                 if isinstance(value, int | float) and math.isfinite(value):
                     client.log_metric(run_id, f"test.{grid}.{metric}.{statistic}", float(value))
-    for name, md5 in package.lineage["dvc_md5"].items():
+    for name, md5 in package.lineage.dvc_md5.items():
         log_dataset(client, run_id, name=name, source=name, digest=md5, context="lineage")
-    client.log_dict(run_id, package.lineage, "lineage.json")
+    client.log_dict(run_id, as_plain(package.lineage), "lineage.json")
     for name in ("scores.csv", FOLDER_RECORD):
         client.log_artifact(run_id, str(evaluated / name), EVIDENCE)
     masks_md5 = dvc_hashes(DVC_LOCK, evaluated_paths(input_mode))
@@ -129,7 +129,7 @@ def keep_predictions(client: MlflowClient, version: int, input_mode: str, packag
 
 def keep_card(client: MlflowClient, registration: Registration, package: ModelPackage) -> None:
     """Write the version's card and keep it with its run."""
-    mode, version, run_id = package.model["input_mode"], registration.version, registration.run_id
+    mode, version, run_id = package.model.input_mode, registration.version, registration.run_id
     facts = CardFacts(
         version=version,
         package_sha256=package.sha256,
@@ -166,8 +166,8 @@ def main() -> None:
     """Read models/ and reports/; write results/registration.json and the registry."""
     modes = read_input_modes()
     packages = {mode: load_package(model_of(mode)) for mode in modes}
-    dice = {mode: float(package.model["metrics"]["validation_dice"]) for mode, package in packages.items()}
-    candidate = best_by_validation(dice)
+    dice = {mode: package.model.metrics.validation_dice for mode, package in packages.items()}
+    candidate = best_by_validation({mode: math.nan if one is None else one for mode, one in dice.items()})
     package = packages[candidate.input_mode]
     client, experiment_id = connect()
     run_id = training_run(client, experiment_id, candidate.input_mode, package)

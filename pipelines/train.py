@@ -11,7 +11,8 @@ from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_file
 from femseg.inference.verdict import training_range
 from femseg.lineage.provenance import dvc_hashes, lineage, software_versions
-from femseg.networks.package import write_package
+from femseg.networks.package import architecture_of, write_package
+from femseg.networks.package_files import ModelDescription, TrainingMetrics, UsedSettings
 from femseg.paths import BEST_TRIALS, COHORT, DVC_LOCK, MANIFEST, MASKS
 from femseg.services.cluster.session import ray_session
 from femseg.services.cluster.submit import job_tags
@@ -61,21 +62,21 @@ def write_outputs(job: TrainingJob, training: Training) -> tuple[FitResult, str]
     """The package and the curves of a complete run; returns its result and the package's SHA-256."""
     network, result = fit_job(job, Surroundings(say=lambda line: None))
     store = ArrayStore.open(training.inputs)
-    settings = {"train": as_plain(job.train), "optimisation": as_plain(job.optimisation)}
     sources = [path.as_posix() for path in (COHORT, training.inputs, MASKS, training.split_out, BEST_TRIALS)]
     kept = ("inputs", "masks", "split", "code", "network_code")
     hashes = {key: job.fingerprint[key] for key in kept if key in job.fingerprint}
     package_sha256 = write_package(
         training.model,
         network,
-        model={
-            "input_mode": training.input_mode,
-            "input_recipe": as_plain(store.recipe),
-            "metrics": {"validation_dice": result.validation_dice, "best_iteration": result.best_iteration},
-            "training": settings,
-            "training_range": training_range(store.entry(case).ct_grid for case in read_split(training.split).train),
-            "versions": software_versions(),
-        },
+        model=ModelDescription(
+            architecture=architecture_of(network),
+            input_mode=store.recipe.input_mode,
+            input_recipe=store.recipe,
+            metrics=TrainingMetrics(validation_dice=result.validation_dice, best_iteration=result.best_iteration),
+            training=UsedSettings(train=as_plain(job.train), optimisation=as_plain(job.optimisation)),
+            training_range=training_range(store.entry(case).ct_grid for case in read_split(training.split).train),
+            versions=software_versions(),
+        ),
         lineage=lineage(
             Path(), inputs=sources, sha256={**hashes, "manifest": sha256_of_file(MANIFEST)}, seed=job.train.seed
         ),

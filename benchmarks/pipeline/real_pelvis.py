@@ -74,7 +74,7 @@ def main() -> None:
     dice = {words: dice_coefficient(own_half(predicted, ref), ref) for words, ref in references.items()}
     result = {
         "command": "python -m benchmarks.pipeline.real_pelvis",
-        "input_mode": package.model["input_mode"],
+        "input_mode": package.model.input_mode,
         "dice_against_labels": dice,
         "remarks": list(case.remarks),
         "reasons_to_review": list(verdict(mask, package.model)),

@@ -1,12 +1,15 @@
 """A network of a few thousand weights, and a package of it."""
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
-from femseg.networks.package import write_package
+from femseg.lineage.provenance import Lineage
+from femseg.networks.network import Network
+from femseg.networks.package import architecture_of, write_package
+from femseg.networks.package_files import ModelDescription, TrainingMetrics, TrainingRange, UsedSettings
 from femseg.networks.vnet import VNet, VNetSettings
-from femseg.settings import as_plain
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
 
@@ -22,18 +25,23 @@ RECIPE = InputRecipe(
 )
 
 
+def described(network: Network, recipe: InputRecipe = RECIPE, **facts: Any) -> ModelDescription:
+    """A network's model.json."""
+    return ModelDescription(
+        architecture=architecture_of(network), input_mode=recipe.input_mode, input_recipe=recipe, **facts
+    )
+
+
 def write_tiny_package(folder: Path, *, seed: int = 0) -> str:
     """A package with the weights that a seed draws; returns its SHA-256."""
     torch.manual_seed(seed)
-    model = {
-        "input_mode": "raw",
-        "input_recipe": as_plain(RECIPE),
-        "metrics": {"validation_dice": 0.5, "best_iteration": 2},
-        "training": {"train": {"seed": seed}},
-        "training_range": {
-            "spacing_mm_zyx": [[4.0, 3.0, 2.5], [4.0, 3.0, 2.5]],
-            "extent_mm_zyx": [[50.0, 60.0, 60.0], [60.0, 80.0, 80.0]],
-        },
-        "versions": {},
-    }
-    return write_package(folder, VNet(TINY_NETWORK, 1), model=model, lineage={"dvc_md5": {}, "seed": seed})
+    network = VNet(TINY_NETWORK, 1)
+    model = described(
+        network,
+        metrics=TrainingMetrics(validation_dice=0.5, best_iteration=2),
+        training=UsedSettings(train={"seed": seed}),
+        training_range=TrainingRange(
+            spacing_mm_zyx=((4.0, 3.0, 2.5), (4.0, 3.0, 2.5)), extent_mm_zyx=((50.0, 60.0, 60.0), (60.0, 80.0, 80.0))
+        ),
+    )
+    return write_package(folder, network, model=model, lineage=Lineage(seed=seed))

@@ -23,15 +23,17 @@ from femseg.formats.writing import write_mask
 from femseg.gate.saved_predictions import write_predictions
 from femseg.gate.test_set import read_test_set
 from femseg.inference.segment import segment
+from femseg.lineage.provenance import Lineage
 from femseg.metrics.scorecard import CaseScore, read_scores, score, summary, write_scores
 from femseg.networks.network import foreground_probability
-from femseg.networks.package import load_package, write_package
+from femseg.networks.package import architecture_of, load_package, write_package
+from femseg.networks.package_files import ModelDescription
 from femseg.networks.vnet import VNet
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.predictions import log_predictions
 from femseg.services.registry.versions import register_package
 from femseg.services.tracking.connect import start_run
-from femseg.settings import as_plain
+from femseg.settings import as_plain, checked
 from femseg.training.losses import soft_dice_loss
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 from femseg.volumes.network_input import network_input, sampled_mask
@@ -139,13 +141,19 @@ def write_candidate(
         "seed": 0,
     }
     whole_model = {
+        "architecture": as_plain(architecture_of(network)),
         "input_mode": "raw",
         "input_recipe": as_plain(RECIPE),
         "metrics": {"validation_dice": 0.9, "best_iteration": ITERATIONS},
         "training": {"train": {"max_iterations": ITERATIONS, "seed": 0}, "optimisation": {"batch_size": 2}},
         "versions": {"folder": folder.name},  # equal weights make another package
     }
-    write_package(folder / "package", network, model=_with(whole_model, model), lineage=_with(whole_lineage, lineage))
+    write_package(
+        folder / "package",
+        network,
+        model=checked(ModelDescription, _with(whole_model, model), where="model"),
+        lineage=checked(Lineage, _with(whole_lineage, lineage), where="lineage"),
+    )
     if evaluated is None:
         evaluate(cohort, folder)
     else:

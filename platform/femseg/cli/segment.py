@@ -62,7 +62,7 @@ def _lineage(case: Case, output: Path, package: ModelPackage, model: str, *, acc
     return OutputRecord(
         kind="segmentation",
         files={"mask": sha256_of_file(output)},
-        models={package.model["input_mode"]: package.sha256},
+        models={package.model.input_mode: package.sha256},
         cts={"ct": series_sha256(case.ct)},
         options={name: value for name, value in options.items() if value not in ("", "false")},
     )
@@ -103,7 +103,7 @@ def segment_file(
         "femur_ml": float(mask.femur_zyx.sum()) * mask.grid.voxel_volume_mm3 / 1000.0,
         "metal_ml": case.facts.metal_ml,
         "model_sha256": package.sha256,
-        "input_mode": package.model["input_mode"],
+        "input_mode": package.model.input_mode,
         "qc": "review" if reasons else "usable",
         "reasons": list(reasons),
         "remarks": [*case.remarks, *model_remarks],

@@ -3,10 +3,11 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from femseg.gate.decision import Check
 from femseg.gate.test_set import FrozenTestSet
+from femseg.lineage.provenance import Lineage
+from femseg.networks.package_files import ModelDescription
 from femseg.paths import trained_from
 
 _HEX64 = re.compile(r"[0-9a-f]{64}")
@@ -62,29 +63,27 @@ def run_checks(run: RunFacts, *, package_sha256: str, max_iterations: int | None
 
 
 def lineage_checks(
-    lineage: Mapping[str, Any], model: Mapping[str, Any], test_set: FrozenTestSet, *, clean_commit: bool
+    lineage: Lineage, model: ModelDescription, test_set: FrozenTestSet, *, clean_commit: bool
 ) -> Iterator[Check]:
     """RG-04: commit, data, settings and seed stand in the package, and the data are those at hand."""
-    git, sha256, md5 = (_mapping(lineage.get(key)) for key in ("git", "sha256", "dvc_md5"))
-    commit = git.get("commit")
-    yield _lineage_check("code commit", _matches(_COMMIT, commit), found=str(commit), expected="a git commit")
+    git, sha256, md5 = lineage.git, lineage.sha256, lineage.dvc_md5
+    yield _lineage_check("code commit", _matches(_COMMIT, git.commit), found=str(git.commit), expected="a git commit")
     if clean_commit:
         yield Check(
             id="RG-04",
             name="code beside the commit",
-            passed=git.get("modified") is False,
-            found=_modified(git.get("modified")),
+            passed=git.modified is False,
+            found=_modified(git.modified),
             expected="none (promotion.yaml: clean_commit)",
             fix="commit, train again with `dvc repro --force train`, and register",
         )
     names = ("inputs", "masks", "split", "manifest", "code")
     lacking = [name for name in names if not _matches(_HEX64, sha256.get(name))]
     yield _lineage_check("hashes of data and code", not lacking, found=_lack(lacking), expected=", ".join(names))
-    wanted = trained_from(str(model.get("input_mode")))
+    wanted = trained_from(model.input_mode)
     lacking = [name for name in wanted if not _matches(_MD5, md5.get(name))]
     yield _lineage_check("DVC's hashes", not lacking, found=_lack(lacking), expected=", ".join(wanted))
-    training = _mapping(model.get("training"))
-    lacking = [key for key in ("train", "optimisation") if not _mapping(training.get(key))]
+    lacking = [key for key in ("train", "optimisation") if not getattr(model.training, key)]
     yield _lineage_check("training settings", not lacking, found=_lack(lacking), expected="train, optimisation")
     yield Check(
         id="RG-04",
@@ -96,8 +95,7 @@ def lineage_checks(
         expected="no patient of theirs in training or validation, and no CT twice",
         fix="run `dvc repro split`, or drop the double case; then train again",
     )
-    seed = lineage.get("seed")
-    yield _lineage_check("seed", type(seed) is int, found=str(seed), expected="a whole number")
+    yield _lineage_check("seed", lineage.seed is not None, found=str(lineage.seed), expected="a whole number")
     for name, here in (("split", test_set.split.sha256), ("manifest", test_set.manifest_sha256)):
         yield Check(
             id="RG-04",
@@ -109,16 +107,16 @@ def lineage_checks(
         )
 
 
-def wanted_iterations(model: Mapping[str, Any]) -> int:
+def wanted_iterations(model: ModelDescription) -> int:
     """How long a package's settings say it was trained; 0, which no training is, if they do not say."""
-    iterations = _mapping(_mapping(model.get("training")).get("train")).get("max_iterations")
+    iterations = model.training.train.get("max_iterations")
     return iterations if type(iterations) is int else 0
 
 
-def validation_check(model: Mapping[str, Any]) -> Check:
+def validation_check(model: ModelDescription) -> Check:
     """RG-02: the package's validation Dice is a number that a Dice can be."""
-    dice = _mapping(model.get("metrics")).get("validation_dice")
-    usable = isinstance(dice, int | float) and not isinstance(dice, bool) and 0.0 <= dice <= 1.0
+    dice = model.metrics.validation_dice
+    usable = dice is not None and 0.0 <= dice <= 1.0
     expected = "a number from 0 to 1"
     return Check(
         id="RG-02", name="validation Dice", passed=usable, found=str(dice), expected=expected, fix=_TRAIN_AGAIN
@@ -129,8 +127,8 @@ def _lineage_check(name: str, passed: bool, *, found: str, expected: str) -> Che
     return Check(id="RG-04", name=name, passed=passed, found=found, expected=expected, fix=_TRAIN_AGAIN)
 
 
-def _modified(recorded: Any) -> str:
-    if not isinstance(recorded, bool):
+def _modified(recorded: bool | None) -> str:
+    if recorded is None:
         return "not recorded"
     return "tracked files differed from the commit" if recorded else "none"
 
@@ -139,9 +137,5 @@ def _lack(names: Sequence[str]) -> str:
     return f"none for {', '.join(names)}" if names else "complete"
 
 
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _matches(pattern: re.Pattern[str], value: Any) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
+def _matches(pattern: re.Pattern[str], value: str | None) -> bool:
+    return value is not None and pattern.fullmatch(value) is not None

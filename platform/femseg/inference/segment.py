@@ -1,8 +1,7 @@
 """From a CT to the femur's mask on the CT's own grid."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -11,9 +10,9 @@ from scipy.sparse import csr_array
 
 from femseg.errors import Refusal
 from femseg.networks.network import foreground_probability
-from femseg.settings import checked
+from femseg.networks.package_files import ModelDescription
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
-from femseg.volumes.network_input import InputRecipe, network_grid, network_input
+from femseg.volumes.network_input import network_grid, network_input
 from femseg.volumes.resample import axis_weights
 
 # The way back: from the network's grid to the CT's own voxels, size, spacing and orientation.
@@ -83,8 +82,8 @@ class TrainedModel(Protocol):
         """(B, C, Z, Y, X) to two-channel logits (B, 2, Z, Y, X)."""
 
     @property
-    def model(self) -> Mapping[str, Any]:
-        """The package's `model.json`; "input_recipe" says how the network's input is made."""
+    def model(self) -> ModelDescription:
+        """What the package says of it: `input_recipe` makes the network's input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,9 +140,9 @@ def segment(
         package: a loaded model package, its network already on `device`.
         ct: any size, spacing and orientation.
         name: the case, for refusals.
-    Raises: Refusal as `network_input` and `femur_probability` do, or (exit 2) if the package's recipe is none.
+    Raises: Refusal as `network_input` and `femur_probability` do.
     """
-    recipe = checked(InputRecipe, package.model.get("input_recipe"), where="input_recipe", file="model.json")
+    recipe = package.model.input_recipe
     probability_zyx = femur_probability(package.network, network_input(ct, recipe, name=name), device=device, name=name)
     grid = network_grid(ct.grid, recipe)
     return Segmentation(

@@ -1,12 +1,12 @@
 """Reasons to look at a mask before anyone uses it: a plausible-looking wrong mask is the worst that can happen."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from femseg.networks.package_files import Bounds, ModelDescription, TrainingRange
 from femseg.volumes.grid import MaskVolume, VoxelGrid, lps_grid, to_lps
 
 _PLAUSIBLE_ML = (50.0, 1500.0)
@@ -15,21 +15,25 @@ _SLACK = 0.1  # beyond what training saw, as a fraction of it
 _AXES = ("z", "y", "x")
 
 
-def training_range(grids: Iterable[VoxelGrid]) -> dict[str, list[list[float]]]:
+def training_range(grids: Iterable[VoxelGrid]) -> TrainingRange:
     """What a model was trained on, as least and greatest value by axis (z, y, x): goes into its package."""
     upright = [lps_grid(grid) for grid in grids]
-    values = {
-        "spacing_mm_zyx": np.array([grid.spacing_mm_zyx for grid in upright]),
-        "extent_mm_zyx": np.array([grid.extent_mm_zyx for grid in upright]),
-    }
-    return {name: [rows.min(axis=0).tolist(), rows.max(axis=0).tolist()] for name, rows in values.items()}
+
+    def bounds(rows: list[tuple[float, float, float]]) -> Bounds:
+        least, most = np.min(rows, axis=0).tolist(), np.max(rows, axis=0).tolist()
+        return tuple(least), tuple(most)
+
+    return TrainingRange(
+        spacing_mm_zyx=bounds([grid.spacing_mm_zyx for grid in upright]),
+        extent_mm_zyx=bounds([grid.extent_mm_zyx for grid in upright]),
+    )
 
 
-def outside_training(grid: VoxelGrid, seen: Mapping[str, Sequence[Sequence[float]]]) -> tuple[str, ...]:
+def outside_training(grid: VoxelGrid, seen: TrainingRange) -> tuple[str, ...]:
     """How a CT differs from what the model was trained on (IF-04), one sentence each."""
     upright, found = lps_grid(grid), []
     for name, words in (("spacing_mm_zyx", "spacing"), ("extent_mm_zyx", "field of view")):
-        least, most = seen[name]
+        least, most = getattr(seen, name)
         for axis, value, low, high in zip(_AXES, getattr(upright, name), least, most, strict=True):
             if not low * (1 - _SLACK) <= value <= high * (1 + _SLACK):
                 found.append(f"IF-04 {words} along {axis} is {value:.3g} mm, trained on {low:.3g} to {high:.3g} mm")
@@ -63,7 +67,7 @@ def _large_pieces(femur_zyx: NDArray[np.bool_], voxel_ml: float) -> int:
     return int(np.count_nonzero(sizes_ml >= _LARGE_PIECE_ML))
 
 
-def verdict(mask: MaskVolume, model: Mapping[str, Any]) -> tuple[str, ...]:
+def verdict(mask: MaskVolume, model: ModelDescription) -> tuple[str, ...]:
     """All reasons to review a mask that a packaged model made; none means "usable"."""
-    seen = model.get("training_range")
+    seen = model.training_range
     return (*(outside_training(mask.grid, seen) if seen else ()), *reasons_to_review(mask))

@@ -6,13 +6,14 @@ import json
 import re
 import subprocess
 import tarfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from femseg.files.durable import sha256_of_json
 from femseg.lineage.materials import Link, Materials, is_inside, is_md5, shortened
+from femseg.lineage.provenance import Lineage
 from femseg.paths import MANIFEST, trained_from
 
 
@@ -52,17 +53,16 @@ def _vouched(input_mode: str) -> tuple[_Vouched, ...]:
     )
 
 
-def data_links(lineage: Mapping[str, Any], input_mode: str, materials: Materials) -> list[Link]:
+def data_links(lineage: Lineage, input_mode: str, materials: Materials) -> list[Link]:
     """A link for each DVC input of the training, one for each of our own hashes of them, and the seed."""
-    md5: Mapping[str, str] = lineage.get("dvc_md5", {})
+    md5 = lineage.dvc_md5
     paths = dict.fromkeys([*(one.path for one in _vouched(input_mode)), *md5])
-    links = [_dvc_link(path, str(md5.get(path, "")), materials) for path in paths]
+    links = [_dvc_link(path, md5.get(path, ""), materials) for path in paths]
     for one in _vouched(input_mode):
-        links.append(_own_link(one, str(lineage.get("sha256", {}).get(one.key, "")), md5.get(one.path, ""), materials))
-    seed = lineage.get("seed")
-    if not isinstance(seed, int):
+        links.append(_own_link(one, lineage.sha256.get(one.key, ""), md5.get(one.path, ""), materials))
+    if lineage.seed is None:
         return [*links, Link(what="seed", value="", state="broken", note="no seed is named")]
-    return [*links, Link(what="seed", value=str(seed), state="holds")]
+    return [*links, Link(what="seed", value=str(lineage.seed), state="holds")]
 
 
 def _dvc_link(path: str, md5: str, materials: Materials) -> Link:
@@ -92,12 +92,12 @@ def _own_link(one: _Vouched, expected: str, md5: str, materials: Materials) -> L
     return Link(what=one.what, value=expected, state="not here", note="`dvc pull` may bring it")
 
 
-def trained_on(lineage: Mapping[str, Any], key: Literal["manifest", "split"], materials: Materials) -> Any:
+def trained_on(lineage: Lineage, key: Literal["manifest", "split"], materials: Materials) -> Any:
     """The cohort's manifest or the split that a model was trained on, as JSON values; None if it is not here."""
     one = next(one for one in _vouched("") if one.key == key)
-    expected = lineage.get("sha256", {}).get(key)
+    expected = lineage.sha256.get(key)
     for content in (
-        materials.in_cache(lineage.get("dvc_md5", {}).get(one.path, ""), one.inner),
+        materials.in_cache(lineage.dvc_md5.get(one.path, ""), one.inner),
         materials.in_tree(one.path, one.inner),
     ):
         if content is not None and one.hash_of(content) == expected:
@@ -113,18 +113,18 @@ _SOURCE = "platform/femseg"
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 
 
-def code_links(lineage: Mapping[str, Any], repository: Path) -> list[Link]:
+def code_links(lineage: Lineage, repository: Path) -> list[Link]:
     """The links "git commit" and "training code".
 
     A commit from which files differed counts as long as it holds the very code that trained, by hash: the settings
     stand in the package. Without that it is broken, for nobody can go back to that code.
     """
-    git, expected = lineage.get("git", {}), str(lineage.get("sha256", {}).get("code", ""))
-    commit = str(git.get("commit") or "")
+    git, expected = lineage.git, lineage.sha256.get("code", "")
+    commit = git.commit or ""
     if not is_commit(commit):
         what = "no commit is named: it was trained outside a git repository" if not commit else "is no commit"
         return [Link(what="git commit", value=commit[:64], state="broken", note=what)]
-    differed = "other files than the training code differed from it" if git.get("modified") is not False else ""
+    differed = "other files than the training code differed from it" if git.modified is not False else ""
     found = code_sha256_at(repository, commit)
     if found is None:
         unknown = "is not in this repository; `git fetch` may bring it"

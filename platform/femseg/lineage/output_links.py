@@ -11,6 +11,7 @@ from femseg.errors import Refusal
 from femseg.files.durable import read_json, sha256_of_file, sha256_of_json
 from femseg.lineage.data_links import trained_on
 from femseg.lineage.materials import Link, Materials, shortened
+from femseg.lineage.provenance import Lineage
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, RecordKind, is_record, read_record
 from femseg.paths import MANIFEST, TRACKING_DATABASE, TRAIN_RUNS, evaluation_of, repeats_of
 
@@ -65,13 +66,13 @@ def _compared(file: Path, expected: str) -> tuple[Literal["holds", "broken"], st
     return "holds", "as its record says"
 
 
-def ct_links(record: OutputRecord, lineage: Mapping[str, Any], materials: Materials) -> list[Link]:
+def ct_links(record: OutputRecord, lineage: Lineage, materials: Materials) -> list[Link]:
     """A link for each CT of a record, compared with the cohort that the model was trained with."""
     known, parts = _cohort(lineage, materials)
     return [_ct_link(name, sha256, known, parts) for name, sha256 in record.cts.items()]
 
 
-def trained_series(lineage: Mapping[str, Any], materials: Materials) -> list[Link]:
+def trained_series(lineage: Lineage, materials: Materials) -> list[Link]:
     """A link for each CT of the cohort that a model was trained, validated or tested with."""
     known, parts = _cohort(lineage, materials)
     if not known:
@@ -79,7 +80,7 @@ def trained_series(lineage: Mapping[str, Any], materials: Materials) -> list[Lin
     return [_ct_link(case, known[case], known, parts) for case in parts if case in known]
 
 
-def _cohort(lineage: Mapping[str, Any], materials: Materials) -> tuple[dict[str, str], dict[str, str]]:
+def _cohort(lineage: Lineage, materials: Materials) -> tuple[dict[str, str], dict[str, str]]:
     """By case id: the hash of its CT, and its part of the split; empty if they are not here."""
     manifest, split = (trained_on(lineage, key, materials) for key in ("manifest", "split"))
     parts = {case: part for part, cases in (split or {"parts": {}})["parts"].items() for case in cases}
@@ -145,14 +146,14 @@ def with_evaluated_cts(record: OutputRecord, root: Path) -> OutputRecord:
     return replace(record, cts=cts)
 
 
-def same_sources(record: OutputRecord, lineage: Mapping[str, Any]) -> list[Link]:
+def same_sources(record: OutputRecord, lineage: Lineage) -> list[Link]:
     """Whether an output was made with the split and the cohort that the model was trained with.
 
     On another split, cases of the training may have been among the test cases.
     """
     links = []
     for key in ("manifest", "split"):
-        used, trained = record.sources.get(key), lineage.get("sha256", {}).get(key)
+        used, trained = record.sources.get(key), lineage.sha256.get(key)
         if used is not None and used != trained:
             note = f"this was made with {shortened(used)}, the model was trained with {shortened(str(trained))}"
             links.append(Link(what=f"same {key}", value=used, state="broken", note=note))

@@ -3,9 +3,9 @@
 import hashlib
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import femseg
 from femseg.errors import Refusal, words_of
@@ -16,7 +16,34 @@ _LOCKED_VALUES = 1_000_000  # a path has four; the demo's dvc.lock has a few tho
 _PACKAGES = ("torch", "numpy", "SimpleITK", "ray", "mlflow", "dvc")
 
 
-def git_state(repository: Path) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GitState:
+    """The commit that trained a model, and whether tracked files differed from it; None where there was no git."""
+
+    commit: str | None = None
+    modified: bool | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """`lineage.json` of a package.
+
+    Attributes:
+        git: the code.
+        dvc_md5: outs of earlier stages that the training read, as dvc.yaml names them, to the MD5 of dvc.lock.
+        sha256: our own hashes: inputs, masks, split, manifest, code.
+        seed: of the training.
+        version: of this layout; files of femseg 0.1 have none and are read as they are.
+    """
+
+    git: GitState = field(default_factory=GitState)
+    dvc_md5: dict[str, str] = field(default_factory=dict)
+    sha256: dict[str, str] = field(default_factory=dict)
+    seed: int | None = None
+    version: int = 1
+
+
+def git_state(repository: Path) -> GitState:
     """The commit, and whether tracked files differed from it; None where there is no git.
 
     dvc.lock does not count: DVC writes it after every stage, and what it says stands in the lineage by itself.
@@ -30,7 +57,7 @@ def git_state(repository: Path) -> dict[str, Any]:
         return done.stdout.strip() if done.returncode == 0 else None
 
     status = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){DVC_LOCK}")
-    return {"commit": git("rev-parse", "HEAD"), "modified": None if status is None else bool(status)}
+    return GitState(commit=git("rev-parse", "HEAD"), modified=None if status is None else bool(status))
 
 
 def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:
@@ -71,7 +98,7 @@ def software_versions() -> dict[str, str]:
     return {"femseg": femseg.__version__, **{name: version(name) for name in _PACKAGES}}
 
 
-def lineage(repository: Path, *, inputs: Sequence[str], sha256: Mapping[str, str], seed: int) -> dict[str, Any]:
+def lineage(repository: Path, *, inputs: Sequence[str], sha256: Mapping[str, str], seed: int) -> Lineage:
     """`lineage.json` of a package.
 
     Args:
@@ -79,9 +106,9 @@ def lineage(repository: Path, *, inputs: Sequence[str], sha256: Mapping[str, str
         inputs: outs of earlier stages that the training read, as dvc.yaml names them.
         sha256: our own hashes of the same: array indices, split, manifest.
     """
-    return {
-        "git": git_state(repository),
-        "dvc_md5": dvc_hashes(repository / DVC_LOCK, inputs),
-        "sha256": dict(sha256),
-        "seed": seed,
-    }
+    return Lineage(
+        git=git_state(repository),
+        dvc_md5=dvc_hashes(repository / DVC_LOCK, inputs),
+        sha256=dict(sha256),
+        seed=seed,
+    )

@@ -21,7 +21,9 @@ from femseg.cohorts.store import ArrayStore, write_array, write_index
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.formats.writing import write_mask
-from femseg.networks.package import load_package, write_package
+from femseg.lineage.provenance import Lineage
+from femseg.networks.package import architecture_of, load_package, write_package
+from femseg.networks.package_files import ModelDescription
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.checkpoint import newest_good_checkpoint, write_checkpoint
 from femseg.volumes.grid import MaskVolume, VoxelGrid
@@ -61,11 +63,13 @@ def read_arrays(folder: Path) -> int:
 def write_model(folder: Path, version: int) -> None:
     torch.manual_seed(version)
     network = VNet(VNetSettings(base_channels=4, convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=3), 1)
-    write_package(folder / "model", network, model={"input_mode": "raw"}, lineage={"version": version})
+    recipe = InputRecipe(input_mode="raw", shape_zyx=SHAPE_ZYX)
+    model = ModelDescription(architecture=architecture_of(network), input_mode="raw", input_recipe=recipe)
+    write_package(folder / "model", network, model=model, lineage=Lineage(seed=version))
 
 
 def read_model(folder: Path) -> int:
-    return int(load_package(folder / "model").lineage["version"])
+    return int(load_package(folder / "model").lineage.seed or 0)
 
 
 def write_nifti(folder: Path, version: int) -> None:

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 from fuzz.damage import cuts, files_below, flips
+from tiny_model import described
 
 from femseg.cohorts.store import ArrayStore, write_array, write_index
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
+from femseg.lineage.provenance import Lineage
 from femseg.networks.package import load_package, write_package
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.checkpoint import newest_good_checkpoint, read_checkpoint, write_checkpoint
@@ -35,7 +37,7 @@ def arrays(folder: Path) -> None:
 def package(folder: Path) -> None:
     torch.manual_seed(0)
     network = VNet(VNetSettings(base_channels=2, convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=1), 1)
-    write_package(folder / "model", network, model={"input_mode": "raw"}, lineage={"seed": 0})
+    write_package(folder / "model", network, model=described(network), lineage=Lineage(seed=0))
 
 
 ARTEFACTS: dict[str, tuple[Callable[[Path], None], Callable[[Path], object]]] = {

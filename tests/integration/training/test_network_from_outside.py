@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 import torch
 from residual_unet import ResidualUNetSettings
-from tiny_model import RECIPE
+from tiny_model import RECIPE, described
 from tiny_store import write_tiny_store
 from train_driver import QUIET, described_job
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.inference.segment import segment
+from femseg.lineage.provenance import Lineage
 from femseg.networks.package import load_package, write_package
 from femseg.services.fit.job import TrainingJob, fit_job, training_job
 from femseg.settings import as_plain, checked
@@ -46,8 +47,7 @@ def test_it_is_trained_packaged_loaded_and_segments_a_ct(tmp_path, monkeypatch):
     assert as_a_worker_gets_it(job) == job
     network, result = fit_job(as_a_worker_gets_it(job), QUIET)
     assert result.validation_dice > 0.8
-    model = {"input_mode": "raw", "input_recipe": as_plain(RECIPE)}
-    write_package(tmp_path / "model", network, model=model, lineage={"seed": 0})
+    write_package(tmp_path / "model", network, model=described(network), lineage=Lineage(seed=0))
 
     with pytest.raises(
         Refusal, match=r"RG-07: .*residual_unet:ResidualUNet is not at hand: set network\.name"

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from tiny_model import TINY_NETWORK, described
 
 from femseg.inference.verdict import outside_training, reasons_to_review, training_range, verdict
+from femseg.networks.vnet import VNet
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 GRID = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 2.0, 2.0))
@@ -63,4 +65,4 @@ def test_a_ct_unlike_those_of_the_training_is_said_with_numbers():  # IF-04
 
 
 def test_a_model_without_a_training_range_is_judged_by_the_mask_alone():
-    assert verdict(mask_of(FEMUR), {}) == ()
+    assert verdict(mask_of(FEMUR), described(VNet(TINY_NETWORK, 1))) == ()

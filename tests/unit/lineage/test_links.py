@@ -3,6 +3,7 @@
 import hashlib
 import json
 import subprocess
+from dataclasses import replace
 
 import pytest
 
@@ -10,6 +11,7 @@ from femseg.files.durable import sha256_of_json
 from femseg.lineage.data_links import code_links, code_sha256_at, data_links, trained_on
 from femseg.lineage.materials import Materials, broken_links
 from femseg.lineage.output_links import about_case, ct_links, same_sources, trained_series
+from femseg.lineage.provenance import GitState, Lineage
 from femseg.lineage.records import OutputRecord
 
 CODE = {"networks/vnet.py": b"network = 1\n", "training/loop.py": b"loop = 1\n", "training/deep/a.py": b""}
@@ -47,9 +49,9 @@ def code_of(files) -> str:
     return digest.hexdigest()
 
 
-def described(repository, *, modified=False, commit=None, code=None) -> dict:
-    git_state = {"commit": commit or git(repository, "rev-parse", "HEAD"), "modified": modified}
-    return {"git": git_state, "sha256": {"code": code or code_of(CODE)}}
+def described(repository, *, modified=False, commit=None, code=None) -> Lineage:
+    git_state = GitState(commit=commit or git(repository, "rev-parse", "HEAD"), modified=modified)
+    return Lineage(git=git_state, sha256={"code": code or code_of(CODE)})
 
 
 def test_the_commit_must_hold_the_code_that_trained(repository):
@@ -78,7 +80,7 @@ def test_a_commit_of_another_repository_is_not_here_and_if_files_differed_broken
 
 @pytest.mark.parametrize("commit", [None, "", "HEAD", "--output=/tmp/x", "abc"])
 def test_what_is_no_commit_is_broken_and_never_handed_to_git(repository, commit):
-    lineage = described(repository) | {"git": {"commit": commit, "modified": None}}
+    lineage = replace(described(repository), git=GitState(commit=commit))
     (link,) = code_links(lineage, repository)
     assert link.state == "broken"
 
@@ -110,7 +112,7 @@ def trained(tmp_path):
         for key, path in (("manifest", "data/cohort"), ("inputs", "data/arrays/raw"), ("masks", "data/arrays/mask"))
     }
     root.mkdir()
-    lineage = {"dvc_md5": md5, "sha256": sha256 | {"split": sha256_of_json(PARTS)}, "seed": 0}
+    lineage = Lineage(dvc_md5=md5, sha256=sha256 | {"split": sha256_of_json(PARTS)}, seed=0)
     return lineage, Materials(root=root, cache=cache)
 
 
@@ -131,7 +133,7 @@ def test_data_that_lie_nowhere_here_are_not_here(trained):
 
 def test_one_flipped_bit_in_the_cache_is_never_taken_for_the_data(trained):
     lineage, materials = trained
-    md5 = lineage["dvc_md5"]["data/split.json"]
+    md5 = lineage.dvc_md5["data/split.json"]
     kept = materials.cache / md5[:2] / md5[2:]
     kept.write_bytes(bytes([kept.read_bytes()[0] ^ 1]) + kept.read_bytes()[1:])
     found = states(data_links(lineage, "raw", materials))
@@ -149,12 +151,11 @@ def test_the_working_tree_serves_where_the_cache_does_not(trained):
 @pytest.mark.parametrize(
     ("change", "broken"),
     [
-        pytest.param(lambda x: x["sha256"].update(inputs="00" * 32), "network inputs", id="another hash of the inputs"),
-        pytest.param(lambda x: x["sha256"].pop("split"), "split", id="no hash of the split"),
-        pytest.param(lambda x: x["dvc_md5"].pop("data/cohort"), "DVC data/cohort", id="no MD5 of the cohort"),
-        pytest.param(lambda x: x["dvc_md5"].update({"../x": "ab" * 16}), "DVC ../x", id="a path out of the tree"),
-        pytest.param(lambda x: x["dvc_md5"].update({"data/cohort": "../../x"}), "DVC data/cohort", id="no MD5"),
-        pytest.param(lambda x: x.pop("seed"), "seed", id="no seed"),
+        pytest.param(lambda x: x.sha256.update(inputs="00" * 32), "network inputs", id="another hash of the inputs"),
+        pytest.param(lambda x: x.sha256.pop("split"), "split", id="no hash of the split"),
+        pytest.param(lambda x: x.dvc_md5.pop("data/cohort"), "DVC data/cohort", id="no MD5 of the cohort"),
+        pytest.param(lambda x: x.dvc_md5.update({"../x": "ab" * 16}), "DVC ../x", id="a path out of the tree"),
+        pytest.param(lambda x: x.dvc_md5.update({"data/cohort": "../../x"}), "DVC data/cohort", id="no MD5"),
     ],
 )
 def test_a_hash_that_lacks_or_contradicts_breaks_the_lineage(trained, change, broken):
@@ -165,6 +166,12 @@ def test_a_hash_that_lacks_or_contradicts_breaks_the_lineage(trained, change, br
     (fault,) = broken_links("models/raw", links)
     assert fault.id == "LN-01"
     assert fault.exit_code == 4
+
+
+def test_without_a_seed_the_lineage_is_broken(trained):
+    lineage, materials = trained
+    links = data_links(replace(lineage, seed=None), "raw", materials)
+    assert [link.what for link in links if link.state == "broken"] == ["seed"]
 
 
 def evaluation(**cts: str) -> OutputRecord:
@@ -195,7 +202,7 @@ def test_the_record_of_one_mask_speaks_of_its_own_ct_alone(tmp_path):
 
 def test_an_output_of_another_split_than_the_models_is_broken(trained):
     lineage, _ = trained
-    same = OutputRecord(kind="report", files={}, models={}, sources={"split": lineage["sha256"]["split"]})
+    same = OutputRecord(kind="report", files={}, models={}, sources={"split": lineage.sha256["split"]})
     other = OutputRecord(kind="report", files={}, models={}, sources={"split": "00" * 32})
     assert same_sources(same, lineage) == []
     assert states(same_sources(other, lineage)) == {"same split": "broken"}

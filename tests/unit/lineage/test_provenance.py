@@ -7,7 +7,7 @@ import yaml
 
 import femseg
 from femseg.errors import Refusal
-from femseg.lineage.provenance import code_sha256, dvc_hashes, git_state, lineage, software_versions
+from femseg.lineage.provenance import GitState, Lineage, code_sha256, dvc_hashes, git_state, lineage, software_versions
 
 
 @pytest.fixture
@@ -23,11 +23,11 @@ def repository(tmp_path, monkeypatch):
 
 def test_the_commit_is_known_and_whether_the_tree_differs_from_it(repository):
     commit = subprocess.run(["git", "rev-parse", "HEAD"], cwd=repository, capture_output=True, text=True).stdout.strip()
-    assert git_state(repository) == {"commit": commit, "modified": False}
+    assert git_state(repository) == GitState(commit=commit, modified=False)
     (repository / "untracked.txt").touch()
-    assert git_state(repository)["modified"] is False
+    assert git_state(repository).modified is False
     (repository / "params.yaml").write_text("seed: 2\n")
-    assert git_state(repository) == {"commit": commit, "modified": True}
+    assert git_state(repository) == GitState(commit=commit, modified=True)
 
 
 def test_a_committed_dvc_lock_that_dvc_rewrites_is_no_change_of_the_code(repository):
@@ -38,17 +38,17 @@ def test_a_committed_dvc_lock_that_dvc_rewrites_is_no_change_of_the_code(reposit
     ):
         subprocess.run(["git", *words], cwd=repository, check=True)
     (repository / "dvc.lock").write_text("stages: {split: {}}\n")
-    assert git_state(repository)["modified"] is False
+    assert git_state(repository).modified is False
 
 
 def test_without_git_the_commit_is_unknown_not_wrong(tmp_path, monkeypatch):
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    assert git_state(tmp_path) == {"commit": None, "modified": None}
+    assert git_state(tmp_path) == GitState()
 
 
 def test_without_the_program_git_the_commit_is_unknown_too(repository, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    assert git_state(repository) == {"commit": None, "modified": None}
+    assert git_state(repository) == GitState()
 
 
 def test_hashes_of_outs_are_those_of_dvc_lock(tmp_path):
@@ -84,7 +84,7 @@ def test_the_code_hash_changes_with_any_source_line_and_file_name(tmp_path, monk
 
 def test_the_lineage_brings_all_of_it_together(repository):
     found = lineage(repository, inputs=["data/cohort"], sha256={"split": "s"}, seed=7)
-    assert found == {"git": git_state(repository), "dvc_md5": {}, "sha256": {"split": "s"}, "seed": 7}
+    assert found == Lineage(git=git_state(repository), sha256={"split": "s"}, seed=7)
 
 
 def test_versions_name_what_the_numbers_depend_on():

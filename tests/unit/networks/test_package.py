@@ -1,5 +1,6 @@
 import json
 import random
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,15 +8,24 @@ import torch
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_durably
+from femseg.lineage.provenance import GitState, Lineage
 from femseg.networks.package import load_package, write_package
+from femseg.networks.package_files import Architecture, ModelDescription, TrainingMetrics
 from femseg.networks.vnet import VNet, VNetSettings
+from femseg.settings import as_plain
+from femseg.volumes.network_input import InputRecipe
 
 SETTINGS = VNetSettings(
     base_channels=2, strides=((1, 2, 2),), convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=3
 )
 RECIPE = {"input_mode": "gradient", "shape_zyx": [8, 8, 8]}
-MODEL = {"input_mode": "gradient", "input_recipe": RECIPE, "metrics": {"validation_dice": 0.9}}
-LINEAGE = {"git_commit": "abc", "seed": 1}
+MODEL = ModelDescription(
+    architecture=Architecture(settings=as_plain(SETTINGS), input_channels=1),
+    input_mode="gradient",
+    input_recipe=InputRecipe(input_mode="gradient", shape_zyx=(8, 8, 8)),
+    metrics=TrainingMetrics(validation_dice=0.9),
+)
+LINEAGE = Lineage(git=GitState(commit="abc"), seed=1)
 
 
 @pytest.fixture
@@ -28,8 +38,7 @@ def test_a_package_comes_back_with_the_same_weights_and_words(tmp_path, network)
     sha256 = write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
     package = load_package(tmp_path / "model")
     assert package.sha256 == sha256
-    assert package.lineage == LINEAGE
-    assert package.model["input_recipe"] == MODEL["input_recipe"]
+    assert (package.model, package.lineage) == (MODEL, LINEAGE)
     assert package.network.settings == SETTINGS
     assert not package.network.training
     volume = torch.rand(1, 1, 4, 8, 8)
@@ -43,7 +52,7 @@ def test_equal_content_gives_equal_bytes_and_replaces_what_was_there(tmp_path, n
     assert first == second
     for path in (tmp_path / "a").iterdir():
         assert path.read_bytes() == (tmp_path / "b" / path.name).read_bytes()
-    other = write_package(tmp_path / "a", network, model=MODEL, lineage={"git_commit": "def"})
+    other = write_package(tmp_path / "a", network, model=MODEL, lineage=Lineage(git=GitState(commit="def")))
     assert load_package(tmp_path / "a").sha256 == other != first
 
 
@@ -76,10 +85,8 @@ def test_missing_and_additional_files_are_refused_by_name(tmp_path, network):
 
 
 def test_weights_that_do_not_fit_the_stated_architecture_are_refused(tmp_path, network):
-    network.settings = VNetSettings(
-        base_channels=4, strides=((1, 2, 2),), convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=3
-    )
-    write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
+    wider = Architecture(settings=as_plain(replace(SETTINGS, base_channels=4)), input_channels=1)
+    write_package(tmp_path / "model", network, model=replace(MODEL, architecture=wider), lineage=LINEAGE)
     with pytest.raises(Refusal, match="names, shapes or types of the weights differ"):
         load_package(tmp_path / "model")
 
@@ -137,3 +144,67 @@ def test_rg_07_a_description_that_does_not_fit_the_network_is_refused(tmp_path, 
     with pytest.raises(Refusal, match=r"RG-07: .*model\.json") as refused:
         load_package(tmp_path / "model")
     assert refused.value.exit_code == ExitCode.INTEGRITY
+
+
+@pytest.mark.parametrize("name", ["model.json", "lineage.json"])
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"version": 2}, r"is of version 2, this femseg reads up to 1\. Fix: update femseg, or .*`dvc repro train`"),
+        ({"version": True, "more": 1}, r"version: .* Fix: make the package anew with `dvc repro train`"),
+        ({"more": 1}, r"more: unknown setting\. Fix: make the package anew with `dvc repro train`"),
+    ],
+    ids=["later", "no version", "unknown key"],
+)
+def test_rg_07_a_file_of_another_layout_is_refused_with_the_command_that_makes_it_anew(
+    tmp_path, network, name, change, problem
+):
+    write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
+    plain = json.loads((tmp_path / "model" / name).read_text())
+    signed_anew(tmp_path / "model", name, json.dumps(plain | change).encode())
+    with pytest.raises(Refusal, match=rf"RG-07: .*{name}: .*{problem}") as refused:
+        load_package(tmp_path / "model")
+    assert refused.value.exit_code == ExitCode.INTEGRITY
+    assert len(refused.value.faults) == 1
+
+
+@pytest.mark.parametrize("key", ["architecture", "input_mode", "input_recipe"])
+def test_rg_07_a_description_that_lacks_what_is_needed_is_refused(tmp_path, network, key):
+    write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
+    plain = {name: value for name, value in as_plain(MODEL).items() if name != key}
+    signed_anew(tmp_path / "model", "model.json", json.dumps(plain).encode())
+    with pytest.raises(Refusal, match=rf"RG-07: .*model\.json: model\.{key}: .*required.* `dvc repro train`"):
+        load_package(tmp_path / "model")
+
+
+def test_a_package_of_femseg_0_1_without_versions_and_name_is_read_as_it_is(tmp_path, network):
+    write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
+    settings = {name: value for name, value in as_plain(SETTINGS).items() if name != "name"}
+    scaling = {"kind": "min_max", "low": None, "high": None}
+    model = {
+        "architecture": {"input_channels": 1, "settings": settings},
+        "input_mode": "gradient",
+        "input_recipe": RECIPE | {"anti_aliasing": False, "raw_scaling": scaling, "gradient_scaling": scaling},
+        "metrics": {"best_iteration": 240, "validation_dice": 0.9343},
+        "training": {"optimisation": {"batch_size": 2}, "train": {"max_iterations": 240, "seed": 0}},
+        "training_range": {
+            "extent_mm_zyx": [[416.0, 199.8, 199.8], [560.0, 199.8, 199.8]],
+            "spacing_mm_zyx": [[4.0, 1.8, 1.8], [4.0, 1.8, 1.8]],
+        },
+        "versions": {"femseg": "0.1.0", "torch": "2.13.0+cpu"},
+    }
+    lineage = {
+        "dvc_md5": {"data/split.json": "5c" * 16},
+        "git": {"commit": "91" * 20, "modified": False},
+        "seed": 0,
+        "sha256": {"code": "c0" * 32, "inputs": "3b" * 32},
+    }
+    signed_anew(tmp_path / "model", "model.json", (json.dumps(model, indent=2, sort_keys=True) + "\n").encode())
+    signed_anew(tmp_path / "model", "lineage.json", (json.dumps(lineage, indent=2, sort_keys=True) + "\n").encode())
+    package = load_package(tmp_path / "model")
+    assert isinstance(package.network, VNet)
+    assert as_plain(package.model) == model | {
+        "version": 1,
+        "architecture": {"input_channels": 1, "settings": settings},
+    }
+    assert as_plain(package.lineage) == lineage | {"version": 1}

@@ -1,6 +1,7 @@
 """A model's card, top to bottom: for what it is meant, how well it does, where it fails, and what it comes from."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from femseg.metrics.definitions import METRICS
 from femseg.reports.card.facts import DATA_HEAD, METAL_ML, CardFacts, Section, Table, data_rows
@@ -30,14 +31,14 @@ def card_sections(facts: CardFacts) -> tuple[Section, ...]:
 
 
 def _intended_use(facts: CardFacts) -> Section:
-    seen = facts.model.get("training_range", {})
-    spacing, extent = seen.get("spacing_mm_zyx"), seen.get("extent_mm_zyx")
+    seen = facts.model.training_range
     reach = (
         (
-            f"It was trained on CTs with a spacing of {_span(spacing)} mm and a field of view of {_span(extent)} mm "
-            "(z, y, x). A CT more than 10 % beyond that gets a mask with the reason IF-04 to review it.",
+            f"It was trained on CTs with a spacing of {_span(seen.spacing_mm_zyx)} mm and a field of view of "
+            f"{_span(seen.extent_mm_zyx)} mm (z, y, x). A CT more than 10 % beyond that gets a mask with the reason "
+            "IF-04 to review it.",
         )
-        if spacing and extent
+        if seen
         else ()
     )
     trained = [case for case in facts.cases if case.case_id in facts.split.train]
@@ -72,16 +73,23 @@ def _span(bounds: Sequence[Sequence[float]]) -> str:
 
 
 def _training(facts: CardFacts) -> Section:
-    train, how = (facts.model["training"].get(key, {}) for key in ("train", "optimisation"))
-    recipe, metrics = facts.model["input_recipe"], facts.model["metrics"]
-    grid = " × ".join(str(size) for size in recipe["shape_zyx"])
+    model = facts.model
+    train, how, metrics = model.training.train, model.training.optimisation, model.metrics
+    grid = " × ".join(str(size) for size in model.input_recipe.shape_zyx)
     pairs = {
         "input": f"{facts.mode}, resampled to {grid} voxels (z, y, x)",
-        "network": f"V-Net, {facts.model['architecture']['settings']['base_channels']} channels at the top",
+        "network": _network(model.architecture.settings),
         "loss and optimiser": f"soft Dice; {how.get('optimizer', '?')}, {how.get('schedule', '?')} schedule",
         "learning rate": f"{train['learning_rate']:.3g}" if "learning_rate" in train else NOTHING,
         "iterations": f"{train.get('max_iterations', NOTHING)}, batches of {how.get('batch_size', NOTHING)}",
-        "chosen": f"after iteration {metrics['best_iteration']}, by validation Dice {metrics['validation_dice']:.4f}",
-        "software": ", ".join(f"{name} {version}" for name, version in facts.model.get("versions", {}).items()),
+        "chosen": f"after iteration {metrics.best_iteration}, by validation Dice {metrics.validation_dice:.4f}"
+        if metrics.validation_dice is not None
+        else "",
+        "software": ", ".join(f"{name} {version}" for name, version in model.versions.items()),
     }
     return Section(title="Training", pairs={what: value for what, value in pairs.items() if value})
+
+
+def _network(settings: Mapping[str, Any]) -> str:
+    name = settings.get("name", "vnet")
+    return f"V-Net, {settings['base_channels']} channels at the top" if name == "vnet" else str(name)

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -10,6 +9,7 @@ from femseg.cohorts.case import Case
 from femseg.cohorts.split import Split
 from femseg.comparison.repeats import CompareSettings
 from femseg.metrics.scorecard import CaseScore, Grid
+from femseg.networks.package_files import ModelDescription
 from femseg.reports.comparison.table import NOTHING
 from femseg.volumes.grid import lps_grid
 
@@ -35,7 +35,7 @@ class CardFacts:
 
     version: int
     package_sha256: str
-    model: Mapping[str, Any]
+    model: ModelDescription
     cohort: str
     cases: Sequence[Case]
     split: Split
@@ -46,7 +46,7 @@ class CardFacts:
     @property
     def mode(self) -> str:
         """The model's input mode."""
-        return str(self.model["input_mode"])
+        return self.model.input_mode
 
     def on_grid(self, grid: Grid) -> list[CaseScore]:
         """The scores on one grid, lowest Dice first."""

@@ -97,11 +97,11 @@ def replay(client: MlflowClient, uri: str, *, repository: Path, into: Path | Non
         cases = replayed_cases(
             read_record(evidence / FOLDER_RECORD).files,
             again,
-            [originals, repository / evaluation_of(package.model["input_mode"])],
+            [originals, repository / evaluation_of(package.model.input_mode)],
             read_scores(evidence / "scores.csv"),
             read_scores(again / "scores.csv"),
         )
-    commit = str(package.lineage["git"]["commit"])
+    commit = str(package.lineage.git.commit)
     return Replay(uri=uri, commit=commit, cases=tuple(cases), other_software=_other_software(package))
 
 
@@ -110,7 +110,7 @@ def _require_whole(uri: str, package: ModelPackage, repository: Path) -> None:
     materials = materials_of(repository)
     links = [
         *code_links(package.lineage, repository),
-        *data_links(package.lineage, package.model["input_mode"], materials),
+        *data_links(package.lineage, package.model.input_mode, materials),
     ]
     if faults := broken_links(uri, links):
         raise Refusal(faults)
@@ -152,9 +152,9 @@ def _evaluated_now(
     version: ModelVersion, package: ModelPackage, evidence: Path, place: Path, repository: Path
 ) -> tuple[Path, Path]:
     """Evaluate in a scratch tree; returns the folder of the new masks, and where the first ones were brought."""
-    mode, scratch, originals = str(package.model["input_mode"]), place / "project", place / "masks then"
-    make_scratch(scratch, repository, str(package.lineage["git"]["commit"]))
-    bring_data(scratch, repository, mode, {path: package.lineage["dvc_md5"][path] for path in trained_from(mode)})
+    mode, scratch, originals = package.model.input_mode, place / "project", place / "masks then"
+    make_scratch(scratch, repository, str(package.lineage.git.commit))
+    bring_data(scratch, repository, mode, {path: package.lineage.dvc_md5[path] for path in trained_from(mode)})
     evaluated = read_json(evidence / EVALUATED_MD5) if (evidence / EVALUATED_MD5).is_file() else {}
     if evaluated:
         with suppress(Refusal):  # without them the hashes still tell whether the masks are the same
@@ -167,8 +167,8 @@ def _evaluated_now(
 
 
 def _other_software(package: ModelPackage) -> dict[str, tuple[str, str]]:
-    then, now = package.model.get("versions", {}), software_versions()
-    return {name: (str(then[name]), now[name]) for name in now if name in then and then[name] != now[name]}
+    then, now = package.model.versions, software_versions()
+    return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
 
 
 def _missing(uri: str, problem: str) -> Refusal:

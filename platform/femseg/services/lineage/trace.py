@@ -26,7 +26,8 @@ from femseg.lineage.output_links import (
     with_evaluated_cts,
 )
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, read_record, record_of
-from femseg.networks.package import MANIFEST, ModelPackage, load_package
+from femseg.networks.package import ModelPackage, load_package
+from femseg.networks.package_files import MANIFEST
 from femseg.paths import MODELS
 from femseg.services.lineage.worktree import materials_of
 from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, is_there, model_address
@@ -211,7 +212,7 @@ def _links_of(package: ModelPackage, sha256: str, registry: Registry | None, mat
         link,
         *run_links(registry, sha256, version),
         *code_links(package.lineage, materials.root),
-        *data_links(package.lineage, package.model["input_mode"], materials),
+        *data_links(package.lineage, package.model.input_mode, materials),
     ]
 
 

@@ -73,17 +73,17 @@ def _card_place(sha256: str) -> str:
 
 def lineage_rows(package: ModelPackage, *, version: int, run_id: str, job: str) -> dict[str, str]:
     """What stands behind a version, as label and value."""
-    git = package.lineage.get("git", {})
-    commit = str(git.get("commit")) + (" (files differed from it)" if git.get("modified") else "")
+    known = package.lineage
+    commit = str(known.git.commit) + (" (files differed from it)" if known.git.modified else "")
     return {
         "registered version": f"models:/{MODEL_NAME}/{version}",
         "model package SHA-256": package.sha256,
         "MLflow run": run_id,
         "Ray job": job or "none: the stage ran by itself",
         "git commit": commit,
-        **{f"DVC {path}": md5 for path, md5 in package.lineage.get("dvc_md5", {}).items()},
-        **{f"{what} SHA-256": sha256 for what, sha256 in package.lineage.get("sha256", {}).items()},
-        "seed": str(package.lineage.get("seed")),
+        **{f"DVC {path}": md5 for path, md5 in known.dvc_md5.items()},
+        **{f"{what} SHA-256": sha256 for what, sha256 in known.sha256.items()},
+        "seed": str(known.seed),
     }
 
 

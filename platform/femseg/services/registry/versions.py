@@ -21,7 +21,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from femseg import __version__
 from femseg.errors import Fault, Refusal, printable, words_of
 from femseg.files.plain import open_plain
-from femseg.networks.package import ModelPackage, load_package, read_package_files
+from femseg.networks.package import ModelPackage, load_package
+from femseg.networks.package_files import read_package_files
 from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, SCHEME, is_registered, named_model
 from femseg.services.tracking.connect import redacted, tracking_uri
 from femseg.settings import BadYaml, load_bounded

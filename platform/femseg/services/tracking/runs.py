@@ -116,8 +116,8 @@ def stage_tags(stage: str, **more: str) -> dict[str, str]:
     found = {
         "stage": stage,
         "mlflow.source.name": f"python -m pipelines.{stage}",
-        "mlflow.source.git.commit": state["commit"],
-        "git_modified": None if state["modified"] is None else str(state["modified"]).lower(),
+        "mlflow.source.git.commit": state.commit,
+        "git_modified": None if state.modified is None else str(state.modified).lower(),
         "dvc_experiment": os.environ.get("DVC_EXP_NAME"),
         **more,
     }

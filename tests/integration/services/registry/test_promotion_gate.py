@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
+from security.payloads import signed_anew
 from tiny_registry import CASES, SPLIT, register_candidate, trained, write_candidate, write_cohort, write_evaluated
 
 from femseg.cohorts.manifest import read_case_mask
@@ -232,6 +233,23 @@ def model_with(**changes) -> Callable[[Registry], int]:
     return lambda registry: registry.registered(registry.made(model=changes))
 
 
+def stored_with(file: str, **changes) -> Callable[[Registry], int]:
+    """The stored package's model.json or lineage.json is of no known form; hashes and tags are made to hold."""
+
+    def unfit(registry):
+        number = registry.registered(registry.made())
+        package = registry.stored(number)
+        plain = json.loads((package / file).read_text())
+        (package / file).write_text(json.dumps(plain | changes))
+        signed_anew(package)
+        sha256 = sha256_of_file(package / "MANIFEST.json")
+        registry.client.set_model_version_tag(MODEL_NAME, str(number), "package_sha256", sha256)
+        registry.client.set_tag(registry.run_id(number), "package_sha256", sha256)
+        return number
+
+    return unfit
+
+
 def evaluated_on_other_cases(registry):
     """Its test cases were easier: one of them is another."""
     parts = Split(train=(*SPLIT.train[1:], CASES[9]), validation=SPLIT.validation, test=(CASES[0], *SPLIT.test[:-1]))
@@ -349,7 +367,7 @@ UNFIT = {  # name: how it is made, which fault refuses it; the rules if they are
     "RG_02 worse than the champion": (trained_for(10), "RG-02"),
     "RG_02 validation Dice above 1": (model_with(metrics={"validation_dice": 1.7}), "RG-02"),
     "RG_02 validation Dice missing": (model_with(metrics={}), "RG-02"),
-    "RG_02 validation Dice as text": (model_with(metrics={"validation_dice": "0.99"}), "RG-02"),
+    "RG_01 validation Dice as text": (stored_with("model.json", metrics={"validation_dice": "0.99"}), "RG-01"),
     "RG_02 too few test cases": (as_good, "RG-02", TOO_FEW),
     "RG_03 doctored metric": (recorded(test_native_dice_mean=0.99), "RG-03"),
     "RG_03 infinite metric": (recorded(test_native_dice_mean=float("inf")), "RG-03"),
@@ -378,8 +396,8 @@ UNFIT = {  # name: how it is made, which fault refuses it; the rules if they are
     "RG_01 curve beyond its settings": (lambda registry: registry.registered(registry.made(), curve_until=41), "RG-01"),
     "RG_01 settings without a length": (without_a_length({"seed": 0}), "RG-01"),
     "RG_01 length that is null": (without_a_length({"max_iterations": None}), "RG-01"),
-    "RG_01 settings that are a list": (without_a_length([40]), "RG-01"),
-    "RG_02 validation Dice that is true": (model_with(metrics={"validation_dice": True}), "RG-02"),
+    "RG_01 settings that are a list": (stored_with("model.json", training={"train": [40]}), "RG-01"),
+    "RG_01 validation Dice that is true": (stored_with("model.json", metrics={"validation_dice": True}), "RG-01"),
     "RG_02 validation Dice beyond floats": (model_with(metrics={"validation_dice": 10**400}), "RG-02"),
     "RG_03 masks of two cases swapped": (masks_of_two_cases_swapped, "RG-03"),
     "RG_03 flattering distance in the scorecard": (scorecard_with("hausdorff_95_mm", "0.1"), "RG-03"),
@@ -388,8 +406,8 @@ UNFIT = {  # name: how it is made, which fault refuses it; the rules if they are
     "RG_03 a case scored twice": (scorecard_changed_later(with_a_row_twice), "RG-03"),
     "RG_03 list without files": (list_that(lambda plain: plain.update(files=[1])), "RG-03"),
     "RG_03 list without a split": (list_that(lambda plain: plain.pop("split")), "RG-03"),
-    "RG_04 seed that is true": (lambda registry: registry.registered(registry.made(lineage={"seed": True})), "RG-04"),
-    "RG_04 changes of no known kind": (lineage_with("git", "modified", ["x"]), "RG-04"),
+    "RG_01 seed that is true": (stored_with("lineage.json", seed=True), "RG-01"),
+    "RG_01 changes of no known kind": (stored_with("lineage.json", git={"modified": ["x"]}), "RG-01"),
     "RG_10 too slow": (as_good, "RG-10", TOO_SLOW),
     "RG_10 too much memory": (as_good, "RG-10", TOO_LARGE),
 }

@@ -15,24 +15,32 @@ from femseg.comparison.bootstrap import mean_interval
 from femseg.comparison.repeats import CompareSettings
 from femseg.formats.source import Source
 from femseg.metrics.scorecard import GRIDS
+from femseg.networks.package_files import ModelDescription
 from femseg.reports.card.card import card_sections
 from femseg.reports.card.facts import CardFacts
 from femseg.reports.card.page import card_summary, write_card
-from femseg.settings import as_plain
+from femseg.settings import as_plain, checked
 from femseg.volumes.grid import VoxelGrid
 
 SCRIPT = "<script>alert(1)</script>"
 STATISTICS = CompareSettings(resamples=200)
 DICE = {f"case-{n:02}": 0.9 + n / 200 for n in range(8)}
-MODEL = {
-    "input_mode": "raw",
-    "input_recipe": as_plain(RECIPE),
-    "architecture": {"settings": {"base_channels": 4}},
-    "metrics": {"validation_dice": 0.91, "best_iteration": 40},
-    "training": {"train": {"learning_rate": 0.002, "max_iterations": 60}, "optimisation": {"batch_size": 2}},
-    "training_range": {"spacing_mm_zyx": [[1.0, 0.7, 0.7], [2.5, 0.9, 0.9]], "extent_mm_zyx": [[300, 300, 300]] * 2},
-    "versions": {"femseg": "0.1.0"},
-}
+MODEL = checked(
+    ModelDescription,
+    {
+        "input_mode": "raw",
+        "input_recipe": as_plain(RECIPE),
+        "architecture": {"settings": {"base_channels": 4}, "input_channels": 1},
+        "metrics": {"validation_dice": 0.91, "best_iteration": 40},
+        "training": {"train": {"learning_rate": 0.002, "max_iterations": 60}, "optimisation": {"batch_size": 2}},
+        "training_range": {
+            "spacing_mm_zyx": [[1.0, 0.7, 0.7], [2.5, 0.9, 0.9]],
+            "extent_mm_zyx": [[300, 300, 300]] * 2,
+        },
+        "versions": {"femseg": "0.1.0"},
+    },
+    where="model",
+)
 
 
 def case(name: str, number: int) -> Case:

@@ -1,0 +1,178 @@
+"""The four files of a model package, each under a hash, and what model.json holds; read without loading the network."""
+
+import hashlib
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, TypeVar
+
+from femseg.errors import Refusal, printable, words_of
+from femseg.files.durable import sha256_of_json
+from femseg.files.plain import open_plain
+from femseg.lineage.provenance import Lineage
+from femseg.networks.code_carriers import refuse_code
+from femseg.settings import checked
+from femseg.volumes.network_input import InputMode, InputRecipe
+
+WEIGHTS, MODEL, LINEAGE, MANIFEST = "weights.safetensors", "model.json", "lineage.json", "MANIFEST.json"
+_HASHED = (WEIGHTS, MODEL, LINEAGE)
+_MOST_VOXELS = 2**28  # 512 × 512 × 1024: a whole CT at full resolution
+_TAKE_AGAIN = "take the package again from where it was written or registered"
+
+File = TypeVar("File")
+Bounds = tuple[tuple[float, float, float], tuple[float, float, float]]  # least and greatest, by axis (z, y, x)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Architecture:
+    """Which network: its settings as plain values, of which `name` says whose they are, and its input channels."""
+
+    settings: dict[str, Any]
+    input_channels: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingMetrics:
+    """The best validation Dice and the iteration that reached it; None where a package does not name them."""
+
+    validation_dice: float | None = None
+    best_iteration: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedSettings:
+    """The sections `train` and `optimisation` as they were used, in plain values."""
+
+    train: dict[str, Any] = field(default_factory=dict)
+    optimisation: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingRange:
+    """Spacing and field of view of the CTs that a model was trained on."""
+
+    spacing_mm_zyx: Bounds
+    extent_mm_zyx: Bounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDescription:
+    """`model.json`.
+
+    Attributes:
+        architecture: of the network.
+        input_mode: of the recipe; it names folders.
+        input_recipe: from a CT to the network's input.
+        metrics: of the validation.
+        training: settings of the training.
+        training_range: None in packages that do not say.
+        versions: of femseg and of what its numbers depend on.
+        version: of this layout; files of femseg 0.1 have none and are read as they are.
+    """
+
+    architecture: Architecture
+    input_mode: InputMode
+    input_recipe: InputRecipe
+    metrics: TrainingMetrics = field(default_factory=TrainingMetrics)
+    training: UsedSettings = field(default_factory=UsedSettings)
+    training_range: TrainingRange | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        recipe, channels = self.input_recipe, self.architecture.input_channels
+        if self.input_mode != recipe.input_mode:
+            raise ValueError(f"input_mode is {self.input_mode!r}, but its recipe's is {recipe.input_mode!r}")
+        if channels != len(recipe.channels):
+            raise ValueError(f"the recipe makes {len(recipe.channels)} channels, the network takes {channels}")
+        if math.prod(recipe.shape_zyx) > _MOST_VOXELS:
+            raise ValueError(f"a network grid of {recipe.shape_zyx} is beyond {_MOST_VOXELS} voxels")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PackageFiles:
+    """A package's bytes whose hashes held.
+
+    Attributes:
+        content: by file name.
+        model, lineage: what model.json and lineage.json hold.
+        sha256: of MANIFEST.json, and so of the whole package.
+    """
+
+    content: Mapping[str, bytes]
+    model: ModelDescription
+    lineage: Lineage
+    sha256: str
+
+
+def read_package_files(folder: Path) -> PackageFiles:
+    """Read a package's files and hold every hash; the bytes that are returned are the bytes that were hashed.
+
+    Raises: Refusal RG-07 (exit 4) naming the file that is missing, altered, of a later version or does not belong
+        there; SC-01 … SC-05 (exit 9) if it is a file that can carry code.
+    """
+    refuse_code(folder)
+    content = _verified(folder)
+    return PackageFiles(
+        content=content,
+        model=_read(ModelDescription, content[MODEL], folder / MODEL),
+        lineage=_read(Lineage, content[LINEAGE], folder / LINEAGE),
+        sha256=hashlib.sha256(content[MANIFEST]).hexdigest(),
+    )
+
+
+def _verified(folder: Path) -> dict[str, bytes]:
+    """The bytes of the package's four files, all hashes checked."""
+    try:
+        found = {path.name for path in folder.iterdir()}
+        content = {name: _bytes_of(folder / name) for name in (MANIFEST, *_HASHED)}
+    except OSError as error:
+        raise package_refusal(Path(error.filename or folder), f"cannot be read: {error.strerror}") from None
+    extra = sorted(found - content.keys())
+    if extra:
+        raise package_refusal(folder / extra[0], "does not belong to the package")
+    try:
+        manifest = json.loads(content[MANIFEST])
+        files = manifest["files"]
+        intact = sha256_of_json(files) == manifest["sha256_of_files"] and sorted(files) == sorted(_HASHED)
+        intact = intact and content[MANIFEST] == (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
+    except (ValueError, KeyError, TypeError, RecursionError):
+        intact = False
+    if not intact:
+        raise package_refusal(folder / MANIFEST, "its own hash does not hold")
+    for name in _HASHED:
+        sha256 = hashlib.sha256(content[name]).hexdigest()
+        if sha256 != files[name]:
+            raise package_refusal(folder / name, f"SHA-256 is {sha256[:12]}…, expected {files[name][:12]}…")
+    return content
+
+
+def _bytes_of(file: Path) -> bytes:
+    with open_plain(file) as stream:
+        return stream.read()
+
+
+def _read(file_type: type[File], content: bytes, file: Path) -> File:
+    """A checked `model.json` or `lineage.json`; one without a version is read as it is."""
+    newest: int = next(one.default for one in fields(file_type) if one.name == "version")  # type: ignore[arg-type, assignment]
+    try:
+        plain = json.loads(content)
+        version = plain.get("version", newest)
+        if isinstance(version, int) and version > newest:
+            fix = "update femseg, or make the package anew with `dvc repro train`"
+            raise package_refusal(file, f"is of version {version}, this femseg reads up to {newest}", fix)
+        return checked(file_type, plain, where=file.stem, file=file)
+    except (ValueError, AttributeError, RecursionError) as error:
+        raise package_refusal(file, f"holds no JSON object ({words_of(error)})") from None
+    except Refusal as refusal:
+        if refusal.faults[0].id == "RG-07":
+            raise
+        problem = "; ".join(fault.problem for fault in refusal.faults[:3])
+        raise package_refusal(file, problem, "make the package anew with `dvc repro train`") from None
+
+
+def package_refusal(path: Path, problem: str, fix: str = _TAKE_AGAIN) -> Refusal:
+    """RG-07: a package that is not whole, or not one (exit 4)."""
+    return Refusal.of("RG-07", printable(path), problem, fix)
