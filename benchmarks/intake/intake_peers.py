@@ -62,12 +62,10 @@ malformed input, of the unharmed study. **silently wrong**: another volume, and 
 **crashed**: no volume, and an error by accident (IndexError, AttributeError, a signal, more than two minutes).
 
 To be fair: SimpleITK and dicom2nifti are readers and do not claim to judge what voxels mean. They get only inputs whose
-CT is at fault, and torn masks. A reader that returns a gantry tilt as stored, two patients under one series UID, or
-numbers that are no Hounsfield units does what it was built for; its user still gets a volume that is no CT of one
-patient in millimetres and HU, without a warning. nnU-Net's check gets volume files alone, as it asks, with one file
-ending for image and label. It is right if it passes a sound pair and reads it rightly, silently wrong if it passes a
-malformed one. The malformed inputs are faults that femseg is written against, so its own column is no surprise; the
-others show how much of that work is left to their users.
+CT is at fault, and torn masks; their user still gets a volume that is no CT of one patient in millimetres and HU,
+without a warning. nnU-Net's check gets volume files alone, as it asks, with one file ending for image and label. It is
+right if it passes a sound pair and reads it rightly, silently wrong if it passes a malformed one. The malformed inputs
+are faults that femseg is written against: its own column is no surprise.
 """
 Outcome = dict[str, Any]
 
