@@ -103,7 +103,7 @@ def check_drawn_on(
     def other(tag: str, found: frozenset[str], expected: str, unless: str = "") -> Fault:
         theirs = ", ".join(sorted(map(pseudonym, found)))
         problem = f"mask of another CT: its {tag} is {theirs}, the CT's is {pseudonym(expected)} (hashed)"
-        return Fault(id="IN-06", file=file, problem=problem, fix=f"take the mask that was drawn on this CT{unless}")
+        return Fault("IN-06", file, problem, f"take the mask that was drawn on this CT{unless}")
 
     if drawn_on.patient_id and ct.patient_id and drawn_on.patient_id != ct.patient_id:
         faults.append(other("PatientID", frozenset({drawn_on.patient_id}), ct.patient_id))
@@ -119,7 +119,7 @@ def check_drawn_on(
         faults.append(other("referenced series", drawn_on.series_uids, ct.series_uid))
     elif drawn_on.instance_uids and not drawn_on.instance_uids & {*ct.instance_uids}:
         problem = f"mask of another CT: none of the {len(drawn_on.instance_uids)} images it names is a slice of this CT"
-        faults.append(Fault(id="IN-06", file=file, problem=problem, fix="take the mask that was drawn on this CT"))
+        faults.append(Fault("IN-06", file, problem, "take the mask that was drawn on this CT"))
     if faults:
         raise Refusal(faults)
     return tuple(remarks)
@@ -135,7 +135,7 @@ def check_images(named: Sequence[Collection[str]], what: str, ct: CtPlanes, file
     if foreign:
         problem = f"mask of another CT: {len(foreign)} of {len(named)} {what} name images of which none is of this CT"
         fix = "take the mask that was drawn on this CT"
-        raise Refusal(Fault(id="IN-06", file=file, problem=f"{problem}, the first is number {foreign[0]}", fix=fix))
+        raise Refusal.of("IN-06", file, f"{problem}, the first is number {foreign[0]}", fix)
 
 
 def check_unmended(ct: CheckedVolume, file: str) -> None:
@@ -143,7 +143,7 @@ def check_unmended(ct: CheckedVolume, file: str) -> None:
     if ct.mends:
         problem = f"lies on the CT's original slices, but the CT is resampled ({', '.join(ct.mends)})"
         fix = "convert this mask to a volume file and resample it together with its CT, or drop the case"
-        raise Refusal(Fault(id="IN-20", file=file, problem=problem, fix=fix))
+        raise Refusal.of("IN-20", file, problem, fix)
 
 
 def gap_remarks(slices: set[int], name: str, file: str) -> tuple[str, ...]:
@@ -158,5 +158,5 @@ def gap_remarks(slices: set[int], name: str, file: str) -> tuple[str, ...]:
     found = f"'{name}' is drawn on {len(slices)} of the {span} slices between its ends; the first gap is slice"
     if len(missing) > GAPS_TOLERATED * span:
         fix = "draw it on every slice (interpolate between the drawn ones), or take the CT that it was drawn on"
-        raise Refusal(Fault(id="IN-22", file=file, problem=f"{found} {missing[0] + 1}", fix=fix))
+        raise Refusal.of("IN-22", file, f"{found} {missing[0] + 1}", fix)
     return (f"IN-22: {found} {missing[0] + 1}",)

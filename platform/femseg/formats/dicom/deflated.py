@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.plain import opened
 from femseg.formats.voxel_bytes import UNPACKED_RATIO_AT_MOST
 
@@ -68,7 +68,7 @@ def _inflated(path: Path, stream: BinaryIO) -> Iterator[bytes]:
         if found > at_most:
             problem = f"unpacks to more than {at_most >> 20} MiB from its first {taken} deflated bytes"
             fix = "make sure that the file is what its name says; store it without deflation, if so"
-            raise Refusal(Fault(id="IN-24", file=str(path), problem=problem, fix=fix))
+            raise Refusal.of("IN-24", path, problem, fix)
         crc = zlib.crc32(chunk, crc)
         yield chunk
     trailer = struct.pack("<II", crc, found)
@@ -77,5 +77,4 @@ def _inflated(path: Path, stream: BinaryIO) -> Iterator[bytes]:
 
 
 def _broken(path: Path, problem: str) -> Refusal:
-    fix = "copy the file again from its archive"
-    return Refusal(Fault(id="IN-14", file=str(path), problem=f"cannot be unpacked: {problem}", fix=fix))
+    return Refusal.of("IN-14", path, f"cannot be unpacked: {problem}", "copy the file again from its archive")

@@ -10,9 +10,8 @@ import math
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import BinaryIO, NamedTuple
 
-from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
 
@@ -180,7 +179,7 @@ class _Walk:
             elif self._inside:
                 return None
             elif vr.isalpha() and vr.isupper():  # GDCM answers a type that does not exist by reserving 700 MB
-                raise TornHeader(f"value representation {vr.decode()} of {_name(tag)} at byte {at}")
+                raise TornHeader(f"value representation {vr.decode()} of {BaseTag(tag)} at byte {at}")
             else:
                 vr = b""  # some writers go over to implicit types within a file
         return _Element(tag, vr, value_at, None if length == _UNDEFINED else length)
@@ -205,22 +204,22 @@ class _Walk:
         tag, vr, start, length = element.tag, element.vr, element.value_at, element.length
         if length is None:
             if vr not in (b"", b"SQ", b"UN", b"OB", b"OW"):
-                raise TornHeader(f"{_name(tag)} at byte {at} is of undefined length, which {vr.decode()} cannot be")
+                raise TornHeader(f"{BaseTag(tag)} at byte {at} is of undefined length, which {vr.decode()} cannot be")
             self._enter(_Container(True, None, vr in (b"", b"UN"), opaque=vr in (b"OB", b"OW")), at)
             return start
         if start + length > self._limit():
             if self._inside:
                 return self._escaped(at)
-            self.torn = f"{_name(tag)} at byte {at} declares {length} bytes, {max(0, self._size - start)} follow"
+            self.torn = f"{BaseTag(tag)} at byte {at} declares {length} bytes, {max(0, self._size - start)} follow"
             return start
         if vr == b"SQ" or (not vr and length >= 8 and self._window.at(start, 4) in _ITEM_BYTES):
             self._enter(_Container(True, start + length, not vr), at)
             return start
         if tag in wanted and not self._inside:
             if tag in self.values:
-                raise BrokenHeader(f"{_name(tag)} is there twice")
+                raise BrokenHeader(f"{BaseTag(tag)} is there twice")
             if length > VALUE_AT_MOST_BYTES:
-                raise BrokenHeader(f"{_name(tag)} is of {length} bytes")
+                raise BrokenHeader(f"{BaseTag(tag)} is of {length} bytes")
             self.values[tag] = self._window.at(start, length)
         return start + length
 
@@ -241,26 +240,6 @@ class _Walk:
         raise TornHeader(f"a sequence is broken at byte {at}")
 
 
-def _name(tag: int) -> str:
-    return f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
-
-
-# Values of DICOM elements, from their raw bytes; what cannot be read as its kind counts as missing.
-
-
-def raw_of(dataset: Dataset, tag: BaseTag) -> Any:
-    """The value as pydicom holds it: bytes before its conversion; b"" where there is none."""
-    return dataset.get_item(tag).value if tag in dataset else b""
-
-
-def text_of(dataset: Dataset, tag: BaseTag) -> str:
-    """A text without padding; "" where there is none."""
-    value = raw_of(dataset, tag)
-    if isinstance(value, bytes):
-        return value.decode("utf-8", errors="backslashreplace").strip(" \0")
-    return "" if value is None else str(value)
-
-
 def numbers(text: str, count: int) -> tuple[float, ...] | None:
     """Exactly `count` finite numbers from a backslash-separated text, else None."""
     try:
@@ -268,11 +247,3 @@ def numbers(text: str, count: int) -> tuple[float, ...] | None:
     except ValueError:
         return None
     return found if len(found) == count and all(map(math.isfinite, found)) else None
-
-
-def short_of(dataset: Dataset, tag: BaseTag, byte_order: Literal["big", "little"]) -> int | None:
-    """An unsigned number of two bytes."""
-    value = raw_of(dataset, tag)
-    if not isinstance(value, bytes) or len(value) != 2:
-        return None
-    return int.from_bytes(value, byte_order)

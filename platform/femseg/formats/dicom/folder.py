@@ -116,7 +116,7 @@ def _is_packed_slice(path: Path, endings: set[tuple[Path, str]]) -> bool:
 
 
 def _packed_slice(path: Path) -> Fault:
-    return Fault(id="IN-14", file=str(path), problem="is a packed file among slices", fix="unpack it in its place")
+    return Fault("IN-14", path, "is a packed file among slices", "unpack it in its place")
 
 
 def folder_faults(files: Iterable[Path]) -> list[Fault]:
@@ -131,7 +131,7 @@ def folder_faults(files: Iterable[Path]) -> list[Fault]:
             problem, fix = "is a folder where a file is meant", "put the file there, or remove the folder"
         else:
             continue
-        faults.append(Fault(id="IN-26", file=str(path), problem=problem, fix=fix))
+        faults.append(Fault("IN-26", path, problem, fix))
     return faults
 
 

@@ -9,34 +9,39 @@ import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from pydicom import config
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.formats.dicom.codestream import PixelLayout, check_frames
 from femseg.formats.dicom.deflated import dicom_stream
 from femseg.formats.dicom.elements import BrokenHeader, Elements, numbers, walked
 
+_PLAIN_TEXT = {  # fields of SliceHeader that hold a text as it stands
+    "patient_id": "PatientID",
+    "manufacturer": "Manufacturer",
+    "model": "ManufacturerModelName",
+    "sex": "PatientSex",
+    "age": "PatientAge",
+    "study_uid": "StudyInstanceUID",
+    "series_uid": "SeriesInstanceUID",
+    "frame_of_reference_uid": "FrameOfReferenceUID",
+    "sop_class": "SOPClassUID",
+    "modality": "Modality",
+    "series_description": "SeriesDescription",
+    "photometric": "PhotometricInterpretation",
+    "instance_uid": "SOPInstanceUID",
+    "lossy_ratio": "LossyImageCompressionRatio",
+}
 _TEXT = {
     name: Tag(name)
     for name in [
+        *_PLAIN_TEXT.values(),
         "ImageType",
-        "SOPClassUID",
-        "SOPInstanceUID",
-        "Modality",
-        "SeriesDescription",
-        "PatientID",
-        "PatientSex",
-        "PatientAge",
-        "Manufacturer",
-        "ManufacturerModelName",
         "BurnedInAnnotation",
-        "StudyInstanceUID",
-        "SeriesInstanceUID",
-        "FrameOfReferenceUID",
         "ImagePositionPatient",
         "ImageOrientationPatient",
         "Laterality",
@@ -46,9 +51,7 @@ _TEXT = {
         "PixelSpacing",
         "RescaleIntercept",
         "RescaleSlope",
-        "PhotometricInterpretation",
         "LossyImageCompression",
-        "LossyImageCompressionRatio",
     ]
 }
 _SHORTS = {
@@ -129,7 +132,7 @@ class OtherObject:
 
 def unreadable(path: Path, problem: str, fix: str = "copy the file again from its archive") -> Refusal:
     """IN-14: a file that should be a slice and is none."""
-    return Refusal(Fault(id="IN-14", file=str(path), problem=problem, fix=fix))
+    return Refusal.of("IN-14", path, problem, fix)
 
 
 def uid_name(uid: str) -> str:
@@ -172,8 +175,7 @@ def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObjec
         return OtherObject(path=path, kind=uid_name(text["SOPClassUID"]))
     if _EXTENDED_OFFSETS in elements.values and text["NumberOfFrames"] in ("", "1"):
         problem = "holds an ExtendedOffsetTable (7FE0,0001), which GDCM does not read in a single slice"
-        fix = "export with a basic offset table, or uncompressed"
-        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
+        raise Refusal.of("IN-12", path, problem, "export with a basic offset table, or uncompressed")
     (length,) = struct.unpack_from(">I" if syntax == BIG_ENDIAN else "<I", element, lead - 4)
     stored_bytes = min(size - stream.tell(), path.stat().st_size)  # the latter where the file is deflated
     header = replace(_header(path, text, shorts, syntax, stream.tell()), stored_bytes=stored_bytes)
@@ -204,23 +206,13 @@ def _elements(path: Path, stream: BinaryIO, size: int) -> tuple[Elements, UID]:
 def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syntax: UID, offset: int) -> SliceHeader:
     slope, intercept = numbers(text["RescaleSlope"], 1), numbers(text["RescaleIntercept"], 1)
     frames, count = numbers(text["NumberOfFrames"], 1), numbers(text["ImagesInAcquisition"], 1)
+    plain: dict[str, Any] = {field: text[name] for field, name in _PLAIN_TEXT.items()}
     return SliceHeader(
+        **plain,
         path=path,
-        patient_id=text["PatientID"],
-        manufacturer=text["Manufacturer"],
-        model=text["ManufacturerModelName"],
-        sex=text["PatientSex"],
-        age=text["PatientAge"],
         laterality=text["ImageLaterality"] or text["Laterality"],
-        study_uid=text["StudyInstanceUID"],
-        series_uid=text["SeriesInstanceUID"],
-        frame_of_reference_uid=text["FrameOfReferenceUID"],
-        sop_class=text["SOPClassUID"],
-        modality=text["Modality"],
-        series_description=text["SeriesDescription"],
         image_type=tuple(part.strip() for part in text["ImageType"].split("\\")),
         transfer_syntax=str(syntax),
-        photometric=text["PhotometricInterpretation"],
         burned_in=text["BurnedInAnnotation"] == "YES",
         rows=shorts["Rows"],
         columns=shorts["Columns"],
@@ -234,12 +226,10 @@ def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syn
         slope=slope[0] if slope else None,
         intercept=intercept[0] if intercept else None,
         pixel_offset=offset,
-        instance_uid=text["SOPInstanceUID"],
         bits_stored=shorts["BitsStored"] or 0,
         high_bit=shorts["HighBit"] or 0,
         signed=shorts["PixelRepresentation"] == 1,
         lossy=text["LossyImageCompression"] == "01",
-        lossy_ratio=text["LossyImageCompressionRatio"],
     )
 
 

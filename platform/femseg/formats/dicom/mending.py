@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.formats.dicom.headers import SliceHeader
-from femseg.formats.dicom.spacing import even_step_mm
 from femseg.formats.dicom.stack import offsets_mm, stack_grid
+from femseg.formats.dicom.tilt_and_spacing import even_step_mm
 from femseg.formats.source import Mend
 from femseg.volumes.grid import VoxelGrid
 

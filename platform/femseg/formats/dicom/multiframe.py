@@ -2,22 +2,22 @@
 
 import io
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 
 from femseg.errors import Fault, Refusal
 from femseg.formats.dicom.deflated import dicom_stream
-from femseg.formats.dicom.elements import numbers, short_of, text_of
-from femseg.formats.dicom.frame_pixels import stored_frames
+from femseg.formats.dicom.elements import numbers
 from femseg.formats.dicom.headers import OtherObject, SliceHeader, read_slice_header, uid_name, unreadable
+from femseg.formats.dicom.pixels import stored_frames
 from femseg.formats.dicom.series import Pseudonym, check_series
 from femseg.formats.dicom.stack import SAME_POSITION_MM, axes
 from femseg.formats.plausible import voxel_count_faults
@@ -68,30 +68,50 @@ def read_object(path: Path, *, header_bytes: int = -1, bytes_at_most: int = HEAD
     items = max(map(found.count, _ITEM_TAGS))
     if length > bytes_at_most or items > ITEMS_AT_MOST:
         problem = f"describes itself in {length} bytes and {items} items, at most {bytes_at_most} and {ITEMS_AT_MOST}"
-        fix = "export the femur alone, or split the object"
-        fault = Fault(id="IN-24", file=str(path), problem=f"{problem} are read", fix=fix)
-        raise Refusal(fault)
+        raise Refusal.of("IN-24", path, f"{problem} are read", "export the femur alone, or split the object")
+    with parsing(path, "cannot be parsed"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what matters is judged by us
+        return pydicom.dcmread(io.BytesIO(found), stop_before_pixels=True)
+
+
+@contextmanager
+def parsing(path: Path, problem: str) -> Iterator[None]:
+    """Refuse what pydicom cannot read (IN-14): it meets a broken object with any of a dozen exception types."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what matters is judged by us
-            return pydicom.dcmread(io.BytesIO(found), stop_before_pixels=True)
-    except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
-        raise unreadable(path, f"cannot be parsed ({type(error).__name__}: {error})") from None
+        yield
+    except Refusal:
+        raise
+    except Exception as error:
+        raise unreadable(path, f"{problem} ({type(error).__name__}: {error})") from None
+
+
+def raw_of(dataset: Dataset, name: str) -> Any:
+    """An element's value before pydicom converts it: bytes, as a rule; b"" where there is none."""
+    return dataset.get_item(name).value if name in dataset else b""
+
+
+def text_of(dataset: Dataset, name: str) -> str:
+    """A text without padding; "" where there is none."""
+    value = raw_of(dataset, name)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="backslashreplace").strip(" \0")
+    return "" if value is None else str(value)
+
+
+def texts_of(datasets: Iterable[Dataset], name: str) -> frozenset[str]:
+    """The same of several, without those that have none."""
+    return frozenset(text_of(dataset, name) for dataset in datasets) - {""}
 
 
 def frame_groups(dataset: Dataset, frames: int, path: Path) -> tuple[FrameGroups, ...]:
     """The functional groups of every frame. Raises: Refusal IN-13, IN-14 if they are missing, too few or broken."""
-    try:
+    with parsing(path, "has broken functional groups"):
         shared = _first(dataset, "SharedFunctionalGroupsSequence")
         own = list(dataset.get("PerFrameFunctionalGroupsSequence") or [Dataset()] * frames)
         if len(own) == frames:
             return tuple(_of_frame(k + 1, group, shared) for k, group in enumerate(own))
-    except Exception as error:
-        raise unreadable(path, f"has broken functional groups ({type(error).__name__}: {error})") from None
     problem = f"describes {len(own)} frames (5200,9230), NumberOfFrames (0028,0008) says {frames}"
-    raise Refusal(
-        Fault(id="IN-13", file=str(path), problem=problem, fix="export the object again with its full header")
-    )
+    raise Refusal.of("IN-13", path, problem, "export the object again with its full header")
 
 
 def _first(dataset: Dataset, sequence: str) -> Dataset:
@@ -112,7 +132,7 @@ def _of_frame(number: int, own: Dataset, shared: Dataset) -> FrameGroups:
         spacing_mm_yx=_numbers(group("PixelMeasuresSequence"), "PixelSpacing", 2),
         slope=_number(rescale, "RescaleSlope"),
         intercept=_number(rescale, "RescaleIntercept"),
-        rescale_type=text_of(rescale, Tag("RescaleType")),
+        rescale_type=text_of(rescale, "RescaleType"),
         segment=None if segment is None else int(segment),
         source_uids=tuple(_sources(own)) or tuple(_sources(shared)),
     )
@@ -121,11 +141,11 @@ def _of_frame(number: int, own: Dataset, shared: Dataset) -> FrameGroups:
 def _sources(group: Dataset) -> Iterator[str]:
     for derivation in group.get("DerivationImageSequence") or ():
         for image in derivation.get("SourceImageSequence") or ():
-            yield text_of(image, Tag("ReferencedSOPInstanceUID"))
+            yield text_of(image, "ReferencedSOPInstanceUID")
 
 
 def _numbers(dataset: Dataset, name: str, count: int) -> tuple[float, ...] | None:
-    return numbers(text_of(dataset, Tag(name)), count)
+    return numbers(text_of(dataset, name), count)
 
 
 def _number(dataset: Dataset, name: str) -> float | None:
@@ -147,7 +167,7 @@ def multiframe_slices(header: SliceHeader) -> list[SliceHeader]:
     if header.sop_class not in ENHANCED_CT:
         kind = uid_name(header.sop_class) or "no SOPClassUID"
         problem = f"holds {header.frames} frames in one file and is no enhanced CT ({kind})"
-        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix="export the CT as single-frame slices"))
+        raise Refusal.of("IN-12", path, problem, "export the CT as single-frame slices")
     shape = (header.frames, header.rows or 0, header.columns or 0)
     if faults := voxel_count_faults(shape, str(path)):
         raise Refusal(faults)
@@ -218,20 +238,19 @@ def _as_slice(header: SliceHeader, group: FrameGroups) -> SliceHeader:
 def _kind_faults(dataset: Dataset, groups: tuple[FrameGroups, ...], path: Path) -> list[Fault]:
     """IN-10, IN-12: frames that are a part only, or show something other than Hounsfield units."""
     faults = []
-    parts = short_of(dataset, Tag("InConcatenationTotalNumber"), "little")
-    if text_of(dataset, Tag("ConcatenationUID")) and parts != 1:
+    with parsing(path, "has a broken InConcatenationTotalNumber"):
+        parts = dataset.get("InConcatenationTotalNumber")
+    if text_of(dataset, "ConcatenationUID") and parts != 1:
         problem = f"is one of {parts or 'several'} parts of a concatenation"
-        fix = "join the parts into one object"
-        faults.append(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
-    shown_as = text_of(dataset, Tag("PixelPresentation"))
+        faults.append(Fault("IN-12", path, problem, "join the parts into one object"))
+    shown_as = text_of(dataset, "PixelPresentation")
     if shown_as not in ("MONOCHROME", ""):
         problem = f"PixelPresentation (0008,9205) is {shown_as}, expected MONOCHROME"
-        faults.append(Fault(id="IN-12", file=str(path), problem=problem, fix="choose the CT, not a map made from it"))
+        faults.append(Fault("IN-12", path, problem, "choose the CT, not a map made from it"))
     other = sorted({group.rescale_type for group in groups} - {*_HOUNSFIELD})
     if other:
         problem = f"RescaleType (0028,1054) is {', '.join(other)}, expected HU"
-        fix = "choose the reconstruction in Hounsfield units"
-        faults.append(Fault(id="IN-10", file=str(path), problem=problem, fix=fix))
+        faults.append(Fault("IN-10", path, problem, "choose the reconstruction in Hounsfield units"))
     return faults
 
 
@@ -248,4 +267,4 @@ def _phase_faults(groups: tuple[FrameGroups, ...], path: Path) -> list[Fault]:
     if not 0 < doubles < len(placed) - 1:
         return []
     problem = f"holds {len(placed)} frames at {len(placed) - doubles} places: several phases or reconstructions"
-    return [Fault(id="IN-04", file=str(path), problem=problem, fix="export each phase as a series of its own")]
+    return [Fault("IN-04", path, problem, "export each phase as a series of its own")]

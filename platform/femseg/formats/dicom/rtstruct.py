@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.formats.dicom.ct_planes import (
     RESAMPLED_TOGETHER,
     CtPlanes,
@@ -23,9 +22,7 @@ from femseg.formats.dicom.ct_planes import (
     gap_remarks,
     slice_place,
 )
-from femseg.formats.dicom.elements import raw_of, text_of
-from femseg.formats.dicom.headers import unreadable
-from femseg.formats.dicom.multiframe import read_object
+from femseg.formats.dicom.multiframe import parsing, raw_of, read_object, text_of, texts_of
 from femseg.formats.dicom.series import Pseudonym
 from femseg.formats.source import CheckedVolume
 from femseg.formats.structures import unique_names
@@ -111,37 +108,31 @@ def read_structure_set(path: Path) -> StructureSet:
     Raises: Refusal IN-14, IN-24 if it is broken or too large, IN-13 if a region has no number, IN-22 if two share one.
     """
     dataset = read_object(path, bytes_at_most=_FILE_BYTES_AT_MOST)
-    try:
+    with parsing(path, "has broken structures"):
         regions = list(dataset.get("StructureSetROISequence") or ())
         if len(regions) > _REGIONS_AT_MOST:
-            raise Refusal(_too_many(path, f"{len(regions)} regions", f"{_REGIONS_AT_MOST} regions"))
+            raise _too_many(path, f"{len(regions)} regions", f"{_REGIONS_AT_MOST} regions")
         return StructureSet(
             path=path,
-            names=unique_names((k, text_of(region, Tag("ROIName"))) for k, region in enumerate(regions, start=1)),
+            names=unique_names((k, text_of(region, "ROIName")) for k, region in enumerate(regions, start=1)),
             roi_numbers=_roi_numbers(regions, path),
-            frame_uids=tuple(text_of(region, Tag("ReferencedFrameOfReferenceUID")) for region in regions),
+            frame_uids=tuple(text_of(region, "ReferencedFrameOfReferenceUID") for region in regions),
             drawn_on=_drawn_on(dataset),
             dataset=dataset,
         )
-    except Refusal:
-        raise
-    except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
-        raise unreadable(path, f"has broken structures ({type(error).__name__}: {error})") from None
 
 
 def _roi_numbers(regions: Sequence[Dataset], path: Path) -> tuple[int, ...]:
-    stated = [text_of(region, Tag("ROINumber")) for region in regions]
+    stated = [text_of(region, "ROINumber") for region in regions]
     for k, text in enumerate(stated, start=1):
         if not re.fullmatch(r"\+?[0-9]+", text) or int(text) > _ROI_NUMBER_AT_MOST:
-            problem = (
-                f"ROINumber (3006,0022) of structure {k} of {len(regions)} is {json.dumps(text) if text else 'missing'}"
-            )
-            fix = f"export it with whole numbers from 0 to {_ROI_NUMBER_AT_MOST}"
-            raise Refusal(Fault(id="IN-13", file=str(path), problem=problem, fix=fix))
+            found = json.dumps(text) if text else "missing"
+            problem = f"ROINumber (3006,0022) of structure {k} of {len(regions)} is {found}"
+            raise Refusal.of("IN-13", path, problem, f"export it with whole numbers from 0 to {_ROI_NUMBER_AT_MOST}")
     numbers = [int(text) for text in stated]
     if twice := [number for number, count in Counter(numbers).items() if count > 1]:
         problem = f"gives several structures the ROINumber (3006,0022) {twice[0]}"
-        raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix="give each structure a number of its own"))
+        raise Refusal.of("IN-22", path, problem, "give each structure a number of its own")
     return tuple(numbers)
 
 
@@ -151,10 +142,10 @@ def _drawn_on(dataset: Dataset) -> DrawnOn:
     series = [one for study in studies for one in study.get("RTReferencedSeriesSequence") or ()]
     images = [image for one in series for image in one.get("ContourImageSequence") or ()]
     return DrawnOn(
-        patient_id=text_of(dataset, Tag("PatientID")),
-        frame_of_reference_uids=frozenset(text_of(frame, Tag("FrameOfReferenceUID")) for frame in frames) - {""},
-        series_uids=frozenset(text_of(one, Tag("SeriesInstanceUID")) for one in series) - {""},
-        instance_uids=frozenset(text_of(image, Tag("ReferencedSOPInstanceUID")) for image in images) - {""},
+        patient_id=text_of(dataset, "PatientID"),
+        frame_of_reference_uids=texts_of(frames, "FrameOfReferenceUID"),
+        series_uids=texts_of(series, "SeriesInstanceUID"),
+        instance_uids=texts_of(images, "ReferencedSOPInstanceUID"),
     )
 
 
@@ -169,33 +160,30 @@ def contours_of(structures: StructureSet, region: int) -> tuple[list[Contour], d
     found: dict[bytes, Contour] = {}
     others: dict[str, int] = {}
     count, size, length_mm = 0, 0, 0.0
-    try:
+    with parsing(path, "has broken contours"):
         for item in structures.dataset.get("ROIContourSequence") or ():
             if int(item.get("ReferencedROINumber", -1)) != structures.roi_numbers[region - 1]:
                 continue
             for contour in item.get("ContourSequence") or ():
                 count += 1
                 if count > _CONTOURS_AT_MOST:
-                    raise Refusal(_too_many(path, f"{count} pieces", f"{_CONTOURS_AT_MOST} pieces"))
-                kind = text_of(contour, Tag("ContourGeometricType"))
+                    raise _too_many(path, f"{count} pieces", f"{_CONTOURS_AT_MOST} pieces")
+                kind = text_of(contour, "ContourGeometricType")
                 if kind not in _CLOSED:
                     others[kind] = others.get(kind, 0) + 1
                     continue
-                data = raw_of(contour, Tag("ContourData"))
+                data = raw_of(contour, "ContourData")
                 size += len(data)
                 if size > _CONTOUR_BYTES_AT_MOST:
-                    raise Refusal(_too_many(path, f"{size} bytes", f"{_CONTOUR_BYTES_AT_MOST} bytes"))
+                    raise _too_many(path, f"{size} bytes", f"{_CONTOUR_BYTES_AT_MOST} bytes")
                 if data in found:
                     others["repeated"] = others.get("repeated", 0) + 1
                     continue
-                found[data] = Contour(points_mm_xyz=_points(data), image_uids=_images(contour))
+                images = texts_of(contour.get("ContourImageSequence") or (), "ReferencedSOPInstanceUID")
+                found[data] = Contour(points_mm_xyz=_points(data), image_uids=images)
                 length_mm += float(np.abs(np.diff(found[data].points_mm_xyz, axis=0)).sum())
                 if length_mm > _LENGTH_AT_MOST_MM:
-                    raise Refusal(_too_many(path, f"{length_mm:.3g} mm", f"{_LENGTH_AT_MOST_MM:g} mm"))
-    except Refusal:
-        raise
-    except Exception as error:
-        raise unreadable(path, f"has broken contours ({type(error).__name__}: {error})") from None
+                    raise _too_many(path, f"{length_mm:.3g} mm", f"{_LENGTH_AT_MOST_MM:g} mm")
     return list(found.values()), others
 
 
@@ -206,15 +194,9 @@ def _points(data: bytes) -> NDArray[np.float64]:
     return points
 
 
-def _images(contour: Dataset) -> frozenset[str]:
-    images = contour.get("ContourImageSequence") or ()
-    return frozenset(text_of(image, Tag("ReferencedSOPInstanceUID")) for image in images) - {""}
-
-
-def _too_many(path: Path, found: str, read: str) -> Fault:
+def _too_many(path: Path, found: str, read: str) -> Refusal:
     problem = f"has {found} of contours and more, at most {read} are read"
-    fix = "export the femur alone, with fewer points"
-    return Fault(id="IN-24", file=str(path), problem=problem, fix=fix)
+    return Refusal.of("IN-24", path, problem, "export the femur alone, with fewer points")
 
 
 def check_structure_set(
@@ -240,8 +222,7 @@ def check_structure_set(
         name = names.get(region, str(region))
         if not contours:
             problem = f"'{name}' has no closed contour ({_listed(others) or 'none at all'})"
-            fix = "draw it, or choose another structure"
-            raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix=fix))
+            raise Refusal.of("IN-22", path, problem, "draw it, or choose another structure")
         if others:
             remarks += (f"IN-22: contours of '{name}' left out: {_listed(others)}",)
         check_images([contour.image_uids for contour in contours], f"contours of '{name}'", planes, str(path))
@@ -276,7 +257,7 @@ def _checked_slice(contour: Contour, number: int, name: str, ct: CtPlanes, file:
     elif problem := ct.drawn_elsewhere(contour.points_mm_xyz):
         fix = RESAMPLED_TOGETHER
     if problem:
-        raise Refusal(Fault(id="IN-20", file=file, problem=f"contour {number} of '{name}' {problem}", fix=fix))
+        raise Refusal.of("IN-20", file, f"contour {number} of '{name}' {problem}", fix)
     return index
 
 
@@ -296,8 +277,7 @@ def draw_structure_set(path: Path, grid: VoxelGrid, meanings: Sequence[Sequence[
                 inside = filled(contours_xy, grid.shape_zyx[1:])
                 if shared := int(np.count_nonzero(inside & ~np.isin(values_zyx[index], [0, *same]))):
                     problem = f"structure {region} shares {shared} voxels with another on slice {index + 1}"
-                    fix = "correct the contours, or choose one structure"
-                    raise Refusal(Fault(id="IN-22", file=str(path), problem=problem, fix=fix))
+                    raise Refusal.of("IN-22", path, problem, "correct the contours, or choose one structure")
                 values_zyx[index][inside] = region
     return values_zyx
 

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
 
 from femseg.errors import Fault, Refusal
 from femseg.formats.dicom.ct_planes import (
@@ -22,10 +21,9 @@ from femseg.formats.dicom.ct_planes import (
     gap_remarks,
     slice_place,
 )
-from femseg.formats.dicom.elements import text_of
-from femseg.formats.dicom.frame_pixels import stored_frames
 from femseg.formats.dicom.headers import READABLE_SYNTAXES, SliceHeader, uid_name, unreadable
-from femseg.formats.dicom.multiframe import FrameGroups, frame_groups, read_object
+from femseg.formats.dicom.multiframe import FrameGroups, frame_groups, parsing, read_object, text_of, texts_of
+from femseg.formats.dicom.pixels import stored_frames
 from femseg.formats.dicom.series import Pseudonym
 from femseg.formats.dicom.stack import SAME_POSITION_MM, axes
 from femseg.formats.source import CheckedVolume
@@ -142,22 +140,17 @@ def read_segmentation(header: SliceHeader) -> Segmentation:
     path = header.path
     if header.transfer_syntax not in READABLE_SYNTAXES:
         problem = f"TransferSyntaxUID (0002,0010) is {uid_name(header.transfer_syntax)}"
-        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix="export as Explicit VR Little Endian"))
+        raise Refusal.of("IN-12", path, problem, "export as Explicit VR Little Endian")
     dataset = read_object(path, header_bytes=header.pixel_offset)
-    kind = text_of(dataset, Tag("SegmentationType")) or "none"
+    kind = text_of(dataset, "SegmentationType") or "none"
     bits = (1,) if kind == "BINARY" else (8, 16) if kind == "LABELMAP" else (8,)
     if kind not in _KINDS or header.bits_allocated not in bits or header.samples != 1:
         problem = f"is a segmentation of type {kind} with {header.bits_allocated} bits a pixel"
-        fix = "export it as BINARY, FRACTIONAL (8 bits) or LABELMAP"
-        raise Refusal(Fault(id="IN-12", file=str(path), problem=problem, fix=fix))
-    try:
+        raise Refusal.of("IN-12", path, problem, "export it as BINARY, FRACTIONAL (8 bits) or LABELMAP")
+    with parsing(path, "has broken segments"):
         names = unique_names((int(s.SegmentNumber), str(s.get("SegmentLabel", ""))) for s in dataset.SegmentSequence)
         highest = _highest_fraction(dataset, path) if kind == "FRACTIONAL" else 0
         drawn_on = _drawn_on(dataset, header)
-    except Refusal:
-        raise
-    except Exception as error:  # pydicom meets a broken object with any of a dozen exception types
-        raise unreadable(path, f"has broken segments ({type(error).__name__}: {error})") from None
     frames = frame_groups(dataset, header.frames, path)
     if kind != "LABELMAP":
         _check_identified(frames, names.values(), path)
@@ -178,8 +171,7 @@ def _check_identified(frames: Sequence[FrameGroups], segments: Collection[int], 
         first = unknown[0]
         named = "names no segment" if first.segment is None else f"names segment {first.segment}, which is not there"
         problem = f"frame {first.number} {named} (0062,000B) ({len(unknown)} of {len(frames)} frames)"
-        fix = "export the segmentation again with its full header"
-        raise Refusal(Fault(id="IN-13", file=str(path), problem=problem, fix=fix))
+        raise Refusal.of("IN-13", path, problem, "export the segmentation again with its full header")
 
 
 def _highest_fraction(dataset: Dataset, path: Path) -> int:
@@ -189,8 +181,7 @@ def _highest_fraction(dataset: Dataset, path: Path) -> int:
         return int(stated)
     found = "missing" if stated is None else str(stated)
     problem = f"MaximumFractionalValue (0062,000E) is {found}, expected 1 to {_FRACTION_AT_MOST}"
-    fix = "export it again as FRACTIONAL with its maximum, or as BINARY"
-    raise Refusal(Fault(id="IN-13", file=str(path), problem=problem, fix=fix))
+    raise Refusal.of("IN-13", path, problem, "export it again as FRACTIONAL with its maximum, or as BINARY")
 
 
 def _drawn_on(dataset: Dataset, header: SliceHeader) -> DrawnOn:
@@ -199,8 +190,8 @@ def _drawn_on(dataset: Dataset, header: SliceHeader) -> DrawnOn:
     return DrawnOn(
         patient_id=header.patient_id,
         frame_of_reference_uids=frozenset({header.frame_of_reference_uid} - {""}),
-        series_uids=frozenset(text_of(one, Tag("SeriesInstanceUID")) for one in series) - {""},
-        instance_uids=frozenset(text_of(image, Tag("ReferencedSOPInstanceUID")) for image in images) - {""},
+        series_uids=texts_of(series, "SeriesInstanceUID"),
+        instance_uids=texts_of(images, "ReferencedSOPInstanceUID"),
     )
 
 
@@ -233,14 +224,14 @@ def check_segmentation(
     if problems:
         frame, problem = problems[0]
         problem = f"frame {frame.number} {problem} ({len(problems)} of {len(frames)} frames)"
-        raise Refusal(Fault(id="IN-20", file=str(path), problem=problem, fix=fix))
+        raise Refusal.of("IN-20", path, problem, fix)
     names = {number: name for name, number in segmentation.names.items()}
     for segment in chosen if segmentation.kind != "LABELMAP" else (0,):
         slices = Counter(_slice_of(frame, planes) for frame in segmentation.frames_of([segment]))
         name = names.get(segment, "the label map")
         if twice := [index for index, count in slices.items() if count > 1]:
             problem = f"segment '{name}' has several frames on {len(twice)} slices, the first on slice {min(twice) + 1}"
-            raise Refusal(Fault(id="IN-04", file=str(path), problem=problem, fix="export the segmentation again"))
+            raise Refusal.of("IN-04", path, problem, "export the segmentation again")
         if slices and segmentation.kind != "LABELMAP":
             remarks += gap_remarks(set(slices), name, str(path))
     if segmentation.kind == "FRACTIONAL":
@@ -299,4 +290,4 @@ def _overlap(path: Path, names: Mapping[str, int], frame: FrameGroups, under: ND
     others = sorted({*np.unique(under).tolist()} - {0, frame.segment})
     both = " and ".join(f"'{by_number.get(number or 0, number)}'" for number in [*others, frame.segment])
     problem = f"segments {both} share {shared} voxels in frame {frame.number}: a voxel is one bone only"
-    return Fault(id="IN-22", file=str(path), problem=problem, fix="correct the segmentation, or choose one segment")
+    return Fault("IN-22", path, problem, "correct the segmentation, or choose one segment")

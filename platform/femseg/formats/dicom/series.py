@@ -7,12 +7,10 @@ from typing import Literal
 import numpy as np
 
 from femseg.errors import Fault, Refusal
-from femseg.formats.dicom.compression import lossy_remarks, unpacking_faults
 from femseg.formats.dicom.headers import READABLE_SYNTAXES, SliceHeader, uid_name
 from femseg.formats.dicom.mending import OUTSIDE_HU, mend_plan
-from femseg.formats.dicom.rescaling import HounsfieldOf, read_slice_hu, rescaling_findings
-from femseg.formats.dicom.slice_likeness import parallel, skewed, turned_mm, unlike_the_first
-from femseg.formats.dicom.stack import SliceStack, stack_grid, stacked
+from femseg.formats.dicom.pixels import HounsfieldOf, lossy_remarks, read_slice_hu, rescaling_findings, unpacking_faults
+from femseg.formats.dicom.stack import SliceStack, parallel, skewed, stack_grid, stacked, turned_mm, unlike_the_first
 from femseg.formats.plausible import size_faults
 from femseg.formats.source import CheckedVolume, Mend
 from femseg.volumes.grid import VoxelGrid
@@ -123,13 +121,11 @@ def _missing_tags(slices: Sequence[SliceHeader]) -> list[Fault]:
     for tag, wrong in checks:
         if found := _first(slices, wrong):
             problem = f"{tag} is missing or holds no usable number ({found[1]})"
-            fix = "export the series again with its full header"
-            faults.append(Fault(id="IN-13", file=str(found[0].path), problem=problem, fix=fix))
+            faults.append(Fault("IN-13", found[0].path, problem, "export the series again with its full header"))
     if found := _first(slices, skewed):
         cosines = ", ".join(f"{cosine:.4g}" for cosine in found[0].orientation or ())
         problem = f"ImageOrientationPatient ({cosines}) is not two perpendicular unit vectors ({found[1]})"
-        fix = "export the series again with its true orientation"
-        faults.append(Fault(id="IN-13", file=str(found[0].path), problem=problem, fix=fix))
+        faults.append(Fault("IN-13", found[0].path, problem, "export the series again with its true orientation"))
     return faults
 
 
@@ -145,8 +141,7 @@ def _mixed_identity(slices: Sequence[SliceHeader], series: str, pseudonym: Pseud
         if len(counts) > 1:
             shown = ", ".join(f"{pseudonym(value) if value else 'none'} ({n} slices)" for value, n in counts.items())
             problem = f"one series holds {len(counts)} values of {tag} (hashed: {shown})"
-            fix = "separate the studies into folders of their own"
-            faults.append(Fault(id="IN-06", file=series, problem=problem, fix=fix))
+            faults.append(Fault("IN-06", series, problem, "separate the studies into folders of their own"))
     return faults
 
 
@@ -190,9 +185,7 @@ def _unreadable_kind(slices: Sequence[SliceHeader], role: Role) -> list[Fault]:
     faults = []
     for fault_id, wrong, problem, fix in checks:
         if found := _first(slices, wrong):
-            faults.append(
-                Fault(id=fault_id, file=str(found[0].path), problem=f"{problem(found[0])} ({found[1]})", fix=fix)
-            )
+            faults.append(Fault(fault_id, found[0].path, f"{problem(found[0])} ({found[1]})", fix))
     return faults
 
 
@@ -207,7 +200,7 @@ def _rescaling(slices: Sequence[SliceHeader]) -> list[Fault]:
     for problem, wrong in checks:
         if found := _first(slices, wrong):
             fix = "export the series again with its rescaling to Hounsfield units"
-            faults.append(Fault(id="IN-10", file=str(found[0].path), problem=f"{problem} ({found[1]})", fix=fix))
+            faults.append(Fault("IN-10", found[0].path, f"{problem} ({found[1]})", fix))
     return faults
 
 
@@ -246,14 +239,12 @@ def _odd_one(odd: Sequence[SliceHeader], usual: SliceHeader) -> Fault:
             f"is oriented unlike the rest of its series, by {turned_mm(turned[0], usual):.2f} mm at its far corner "
             f"({len(turned)} such slices)"
         )
-        return Fault(
-            id="IN-07", file=str(turned[0].path), problem=problem, fix="move localizers and reformats to another folder"
-        )
+        return Fault("IN-07", turned[0].path, problem, "move localizers and reformats to another folder")
     problem = (
         f"has {odd[0].rows} rows × {odd[0].columns} columns, the series {usual.rows} × {usual.columns} "
         f"({len(odd)} such slices)"
     )
-    return Fault(id="IN-08", file=str(odd[0].path), problem=problem, fix="keep slices of one size in a series")
+    return Fault("IN-08", odd[0].path, problem, "keep slices of one size in a series")
 
 
 def _alike(one: SliceHeader, other: SliceHeader) -> bool:
@@ -292,4 +283,4 @@ def _expected_count(
     if expected <= found + scouts:
         return [], [f"{COUNT_UNVERIFIABLE}: ImagesInAcquisition says {expected}, perhaps with the localizer(s)"]
     problem = f"has {found} slices, ImagesInAcquisition (0020,1002) says {expected}"
-    return [Fault(id="IN-03", file=series, problem=problem, fix="send the whole series again")], []
+    return [Fault("IN-03", series, problem, "send the whole series again")], []

@@ -1,9 +1,10 @@
-"""Single frames of a multi-frame object, as stored: rescaled by nobody, decoded where they are compressed."""
+"""Pixel values: of frames as stored, of slices in Hounsfield units; what rescaling and compression did to them."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import SimpleITK as sitk
@@ -12,13 +13,22 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import UID, generate_uid
 
+from femseg.errors import Fault
 from femseg.formats.dicom.codestream import RLE, Frame, frame_bytes, frames_of
 from femseg.formats.dicom.deflated import dicom_stream
-from femseg.formats.dicom.headers import BIG_ENDIAN, SliceHeader, unreadable
+from femseg.formats.dicom.headers import BIG_ENDIAN, SliceHeader, uid_name, unreadable
 from femseg.formats.itk import array_of, itk_reading
+from femseg.formats.voxel_bytes import ratio_faults
 
 _FRAMES_AT_ONCE = 32
 _WORD_CAPTURE, _BYTE_CAPTURE = "1.2.840.10008.5.1.4.1.1.7.3", "1.2.840.10008.5.1.4.1.1.7.2"
+BREAK_HU = 100.0
+FAULTS_NAMED = 10
+_EVERY_PIXEL = 4
+_TISSUE_HU = -500.0
+_LOSSY_SYNTAXES = tuple(f"1.2.840.10008.1.2.4.{jpeg}" for jpeg in (50, 51, 81, 91))
+Rescaling = tuple[float | None, float | None]
+HounsfieldOf = Callable[[SliceHeader], NDArray[np.float32]]
 
 
 def stored_frames(header: SliceHeader, wanted: Sequence[int]) -> Iterator[NDArray[Any]]:
@@ -123,3 +133,87 @@ def _bare(header: SliceHeader, frames: list[bytes]) -> Dataset:
     bare["PixelData"].VR = "OB"
     bare["PixelData"].is_undefined_length = True
     return bare
+
+
+def read_slice_hu(header: SliceHeader) -> NDArray[np.float32]:
+    """Hounsfield units of a slice with a file of its own, shape (rows, columns)."""
+    with itk_reading(str(header.path)):
+        image = sitk.ReadImage(str(header.path), sitk.sitkFloat32)
+    return np.asarray(sitk.GetArrayFromImage(image).squeeze())
+
+
+def rescaling_findings(
+    slices: Sequence[SliceHeader], hu_of: HounsfieldOf = read_slice_hu
+) -> tuple[list[Fault], list[str]]:
+    """IN-10: rescalings that differ along a CT are applied slice by slice, if Hounsfield units go on across them.
+
+    Where the rescaling changes from one slice to the next, both are read. Of the pixels that show tissue in either, the
+    median one must not change by more than 100 HU: it moves by a few where only the anatomy changes, by the whole
+    error where an intercept is wrong. Nothing is read where all slices share one rescaling, as nearly all CTs do.
+
+    Args:
+        slices: of a CT, in stack order.
+        hu_of: reads a slice, where it is no file of its own but a frame.
+    Returns: faults that name the slices whose rescaling is the rarer one, and a remark that rescalings differ.
+    """
+
+    def every_fourth(header: SliceHeader) -> NDArray[np.float32]:
+        return hu_of(header)[::_EVERY_PIXEL, ::_EVERY_PIXEL].copy()
+
+    kinds: list[Rescaling] = [(header.slope, header.intercept) for header in slices]
+    common = Counter(kinds)
+    if len(common) == 1:
+        return [], []
+    broken: dict[Path, Fault] = {}
+    lower: NDArray[np.float32] | None = None
+    for k in range(1, len(slices)):
+        if kinds[k] == kinds[k - 1]:
+            lower = None
+            continue
+        lower = every_fourth(slices[k - 1]) if lower is None else lower
+        upper = every_fourth(slices[k])
+        change = _change_hu(lower, upper)
+        if abs(change) > BREAK_HU:
+            odd, neighbour = (k, k - 1) if common[kinds[k]] <= common[kinds[k - 1]] else (k - 1, k)
+            broken.setdefault(slices[odd].path, _fault(slices[odd], slices[neighbour], abs(change)))
+        lower = upper
+    remark = f"IN-10: {len(common)} different rescalings to Hounsfield units, applied slice by slice"
+    return list(broken.values())[:FAULTS_NAMED], [remark]
+
+
+def _change_hu(lower: NDArray[np.float32], upper: NDArray[np.float32]) -> float:
+    tissue = np.maximum(lower, upper) > _TISSUE_HU
+    return float(np.median(upper[tissue] - lower[tissue])) if tissue.any() else 0.0
+
+
+def _fault(odd: SliceHeader, neighbour: SliceHeader, change_hu: float) -> Fault:
+    problem = (
+        f"rescales by slope {odd.slope:g} and intercept {odd.intercept:g}, {neighbour.path.name} beside it by "
+        f"{neighbour.slope:g} and {neighbour.intercept:g}: tissue changes by {change_hu:.0f} HU from one to the next, "
+        f"at most {BREAK_HU:.0f} is plausible"
+    )
+    return Fault("IN-10", odd.path, problem, "export the series again with its rescaling to Hounsfield units")
+
+
+def lossy_remarks(slices: Sequence[SliceHeader]) -> list[str]:
+    """IN-12: pixels that were compressed with loss, now or earlier, with the ratio where the header states one.
+
+    Accepted, because a femur's outline survives a usual ratio and nobody can undo it; remarked, because nobody sees it.
+    """
+    lossy = [header for header in slices if header.lossy or header.transfer_syntax in _LOSSY_SYNTAXES]
+    if not lossy:
+        return []
+    kinds = sorted({header.transfer_syntax for header in lossy} & {*_LOSSY_SYNTAXES})
+    by = ", ".join(map(uid_name, kinds)) or "earlier than their present storage"
+    ratios = sorted({header.lossy_ratio for header in lossy if header.lossy_ratio})
+    stated = (
+        f"ratio {ratios[0]}" if len(ratios) == 1 else f"ratios {ratios[0]} to {ratios[-1]}" if ratios else "no ratio"
+    )
+    return [f"IN-12: {len(lossy)} of {len(slices)} slices compressed with loss ({by}; {stated} stated)"]
+
+
+def unpacking_faults(slices: Sequence[SliceHeader], series: str, role: Literal["ct", "mask"]) -> list[Fault]:
+    """IN-24: slices that all together unpack to far too much, found before any is; a single one may be all air."""
+    voxels = sum((header.rows or 0) * (header.columns or 0) for header in slices)
+    unpacked_bytes = voxels * slices[0].bits_allocated // 8
+    return ratio_faults(voxels, unpacked_bytes, sum(header.stored_bytes for header in slices), series, role)
