@@ -187,6 +187,12 @@ def dicom_of_two_million_items(folder: Path) -> Path:
     return _dicom_with(folder, _element(0x0018, 0x9346, "SQ", _item(b"") * 2_000_000))
 
 
+def dicom_of_two_million_items_of_unsaid_length(folder: Path) -> Path:
+    """Who parses a sequence that does not say its length makes every item of it before anybody can count them."""
+    opened, closed = struct.pack("<HH2s2xI", 0x0018, 0x9346, b"SQ", 0xFFFFFFFF), struct.pack("<HHI", 0xFFFE, 0xE0DD, 0)
+    return _dicom_with(folder, opened + _item(b"") * 2_000_000 + closed)
+
+
 def dicom_of_100_000_private_elements(folder: Path) -> Path:
     return _dicom_with(
         folder, b"".join(struct.pack("<HH2sH", 0x0019, 0x1000 + k % 60000, b"LO", 2) + b"ab" for k in range(100_000))
@@ -277,6 +283,7 @@ BOMBS: dict[Callable[[Path], Path], str] = {
     dicom_of_deep_sequences_behind_its_pixels: "IN-14",
     dicom_of_endless_sequences: "IN-14",
     dicom_of_two_million_items: "IN-14",
+    dicom_of_two_million_items_of_unsaid_length: "IN-14",
     dicom_of_100_000_private_elements: "",
     dicom_that_declares_four_gigabytes: "IN-14",
     dicom_of_65535_rows_and_columns: "IN-14",
