@@ -12,6 +12,7 @@ from femseg.faults import FAULTS, REMARK, ExitCode, reference_page
 
 ROOT = Path(__file__).parents[2]
 CODE = [*(ROOT / "platform/femseg").rglob("*.py"), *(ROOT / "pipelines").glob("*.py")]
+SCRIPTS = [file for file in (ROOT / "docker").rglob("*") if file.suffix in (".sh", ".sbatch")]
 ENDS = ("sys.exit", "exit", "quit", "os._exit", "SystemExit", "typer.Exit", "click.exceptions.Exit", "ctx.exit")
 
 
@@ -33,7 +34,15 @@ def given_exit_codes(text: str) -> Iterator[str]:
 
 
 def test_every_id_of_the_code_is_in_the_table_and_every_id_of_the_table_is_used():
-    assert set().union(*(ids_in(file.read_text()) for file in CODE if file.name != "faults.py")) == FAULTS.keys()
+    in_scripts = {id_ for file in SCRIPTS for id_ in re.findall(r"error ([A-Z]+-\d\d):", file.read_text())}
+    in_code = (ids_in(file.read_text()) for file in CODE if file.name != "faults.py")
+    assert in_scripts.union(*in_code) == FAULTS.keys()
+
+
+def test_a_container_script_ends_by_the_table_too():
+    ends = [end for file in SCRIPTS for end in re.findall(r"error ([A-Z]+-\d\d):.*\n\s*exit (\d+)", file.read_text())]
+    assert ends
+    assert [(id_, int(code)) for id_, code in ends] == [(id_, FAULTS[id_].exit_code) for id_, _ in ends]
 
 
 def test_an_exit_code_is_given_nowhere_but_in_the_table():

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.files.durable import refuse_if_unwritable
 
 _NO_LOCKS_HERE = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
@@ -136,5 +136,4 @@ def _lock(lock: TextIO, folder: Path, fault_id: str, wait_s: float, say: Callabl
 
 def in_use(fault_id: str, what: str, holder: str) -> Refusal:
     """The refusal (exit 2) of something that another process holds."""
-    fix = "wait for it to end, or stop it"
-    return Refusal(Fault(id=fault_id, file=what, problem=f"is in use by {holder}", fix=fix))
+    return Refusal.of(fault_id, what, f"is in use by {holder}", "wait for it to end, or stop it")

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import PlainValidator
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.files.durable import sha256_of_file
 from femseg.networks.network import NetworkSettings, network_class, places
 from femseg.paths import PARAMS
@@ -23,7 +23,7 @@ def network_settings(plain: Any, *, where: str = "network", file: Path | str = P
         settings_type = network_class(str(plain.get("name", "vnet")) if isinstance(plain, Mapping) else "vnet").Settings
     except ValueError as error:
         fix = "correct the name, or put the module on Python's path"
-        raise Refusal(Fault(id="CFG-01", file=str(file), problem=f"{where}.name: {error}", fix=fix)) from None
+        raise Refusal.of("CFG-01", file, f"{where}.name: {error}", fix) from None
     settings: NetworkSettings = checked(settings_type, plain, where=where, file=file)
     return settings
 

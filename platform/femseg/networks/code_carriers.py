@@ -8,7 +8,7 @@ MLflow, whose MLmodel may name any code (SC-04), and a state of Ray Tune (SC-05)
 import zipfile
 from pathlib import Path
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.files.plain import open_plain
 from femseg.formats.npy import MAGIC, may_be_pickle, npy_header
 
@@ -31,7 +31,7 @@ def refuse_code(path: Path) -> None:
             problem = f"{what}; it was not loaded"
             fix = "do not load it anywhere; ask whoever made it for a model package of femseg (weights.safetensors)"
             name = printable(file)
-            raise Refusal(Fault(id=fault_id, file=name, problem=problem, fix=fix))
+            raise Refusal.of(fault_id, name, problem, fix)
 
 
 def code_carried(file: Path) -> tuple[str, str] | None:

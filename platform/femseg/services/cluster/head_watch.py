@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.faults import ExitCode
 
 _ANSWER_WITHIN_S = 5.0
@@ -34,14 +34,9 @@ def unanswered(place: tuple[str, int]) -> OSError | None:
 
 
 def _lost(address: str, error: OSError) -> Refusal:
-    return Refusal(
-        Fault(
-            id="CL-06",
-            file="RAY_ADDRESS",
-            problem=f"the head of the cluster at {address} has not answered for {_SILENT_S:.0f} s: {error}",
-            fix="start the cluster again, then run the same command: it goes on from the last checkpoint",
-        )
-    )
+    problem = f"the head of the cluster at {address} has not answered for {_SILENT_S:.0f} s: {error}"
+    fix = "start the cluster again, then run the same command: it goes on from the last checkpoint"
+    return Refusal.of("CL-06", "RAY_ADDRESS", problem, fix)
 
 
 @contextmanager

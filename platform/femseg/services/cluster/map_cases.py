@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 import ray
 from ray.exceptions import RayError, RayTaskError
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Fault, Refusal, words_of
 from femseg.progress import progress
 from femseg.services.cluster.session import require_resources
 
@@ -23,14 +23,8 @@ def _outcome(function: Callable[[Any], Any], item: Any) -> Any:
 
 
 def _crash(name: str, error: RayError) -> Refusal:
-    return Refusal(
-        Fault(
-            id="PP-07",
-            file=name,
-            problem=f"its worker died ({type(error).__name__}: {str(error).splitlines()[0]})",
-            fix="give each case more memory (fewer cases at once) and run the stage again",
-        )
-    )
+    fix = "give each case more memory (fewer cases at once) and run the stage again"
+    return Refusal.of("PP-07", name, f"its worker died ({type(error).__name__}: {words_of(error)})", fix)
 
 
 def map_cases(

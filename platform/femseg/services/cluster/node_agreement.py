@@ -62,10 +62,10 @@ def require_agreement(*, what: str) -> None:
                 found[name] = {"femseg": f"does not run: {type(error).__name__}"}
     faults = [
         Fault(
-            id="CL-05",
-            file=what,
-            problem=f"{name} differs: " + ", ".join(f"{node} has {has}" for node, has in sorted(row.items())),
-            fix="install the same on every node, or submit with --working-dir so that all run the same code",
+            "CL-05",
+            what,
+            f"{name} differs: " + ", ".join(f"{node} has {has}" for node, has in sorted(row.items())),
+            "install the same on every node, or submit with --working-dir so that all run the same code",
         )
         for name, row in differences(found).items()
     ]

@@ -11,7 +11,7 @@ from functools import partial
 import ray
 from ray._private import services
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.services.cluster.head_watch import head_watched, place_of, unanswered
 
 
@@ -25,13 +25,8 @@ def _require_answer(address: str) -> None:
     place = place_of(address)
     error = unanswered(place) if place else None
     if error:
-        fault = Fault(
-            id="CL-06",
-            file="RAY_ADDRESS",
-            problem=f"no Ray cluster answers at {address}: {error}",
-            fix="start one (`ray start --head`), or `unset RAY_ADDRESS` for a private session",
-        )
-        raise Refusal(fault)
+        fix = "start one (`ray start --head`), or `unset RAY_ADDRESS` for a private session"
+        raise Refusal.of("CL-06", "RAY_ADDRESS", f"no Ray cluster answers at {address}: {error}", fix)
 
 
 @contextmanager
@@ -109,10 +104,5 @@ def require_resources(*, what: str, cpus: float = 1, gpus: float = 0, memory_byt
     )
     for kind, unit, asked, scale in wanted:
         if asked > present.get(kind, 0.0):
-            fault = Fault(
-                id="CL-01",
-                file=what,
-                problem=f"asks for {asked / scale:.3g} {unit}, the cluster has {present.get(kind, 0.0) / scale:.3g}",
-                fix="lower the number of workers, or use a larger cluster",
-            )
-            raise Refusal(fault)
+            problem = f"asks for {asked / scale:.3g} {unit}, the cluster has {present.get(kind, 0.0) / scale:.3g}"
+            raise Refusal.of("CL-01", what, problem, "lower the number of workers, or use a larger cluster")

@@ -19,7 +19,7 @@ from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
-from femseg.errors import Refusal
+from femseg.errors import Refusal, words_of
 from femseg.faults import ExitCode
 
 RUNTIME_ENV, IN_PROJECT = Path("ray-runtime-env.yaml"), Path("docker/in-project.sh")
@@ -56,16 +56,12 @@ def _client() -> JobSubmissionClient:
     try:
         return JobSubmissionClient()
     except AuthenticationError as error:
-        problem, fault_id = f"takes no requests of yours: {_words(error)}", "CL-08"
+        problem, fault_id = f"takes no requests of yours: {words_of(error)}", "CL-08"
         fix = "export RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN_PATH with the file of the cluster's token"
     except (ConnectionError, RuntimeError, ValueError) as error:
-        problem, fault_id = f"no job server answers: {_words(error)}", "CL-06"
+        problem, fault_id = f"no job server answers: {words_of(error)}", "CL-06"
         fix = "start a cluster by `ray start --head`, or export RAY_API_SERVER_ADDRESS of one that is up"
     raise Refusal.of(fault_id, "cluster", problem, fix)
-
-
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _runtime_env() -> dict[str, Any]:
@@ -141,7 +137,7 @@ def _stop(client: JobSubmissionClient, job_id: str) -> None:
 
 
 def _lost(job_id: str, error: Exception) -> Refusal:
-    problem = f"the job server has said nothing of job {job_id} for {_SILENT_S:.0f} s: {_words(error)}"
+    problem = f"the job server has said nothing of job {job_id} for {_SILENT_S:.0f} s: {words_of(error)}"
     fix = "if the head is lost, start the cluster again; the same command then goes on from the last checkpoint"
     return Refusal.of("CL-06", "cluster", problem, fix)
 
@@ -166,7 +162,7 @@ def submitted(command: Sequence[str], *, folder: Path | None) -> int:
     try:
         job_id = client.submit_job(entrypoint=shlex.join(words), runtime_env=runtime_env)
     except (OSError, RuntimeError) as error:
-        problem, fix = f"the job server does not take the job: {_words(error)}", "mend that, and submit it again"
+        problem, fix = f"the job server does not take the job: {words_of(error)}", "mend that, and submit it again"
         raise Refusal.of("CL-06", "cluster", problem, fix) from error
     print(f"job {job_id}; `ray job stop {job_id}` stops it", flush=True)
     found = asyncio.run(_follow(client, job_id))

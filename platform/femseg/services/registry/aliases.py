@@ -193,7 +193,7 @@ def _require_judged(client: MlflowClient, version: int, allowed: str | None) -> 
     if found != allowed:
         problem = f"holds the package {found[:12]}, the gate allowed {str(allowed)[:12]}"
         fix = "find out who changed it, then promote another version"
-        raise Refusal(Fault(id="RG-07", file=uri, problem=problem, fix=fix))
+        raise Refusal.of("RG-07", uri, problem, fix)
 
 
 def remove(client: MlflowClient, version: int) -> None:
@@ -208,29 +208,26 @@ def remove(client: MlflowClient, version: int) -> None:
         if holds:
             fix = "promote another version or roll back first"
             problem = f"holds the alias {' and '.join(sorted(set(holds)))}"
-            raise Refusal(_fault("RG-06", f"models:/{MODEL_NAME}/{version}", problem, fix))
+            raise Refusal.of("RG-06", f"models:/{MODEL_NAME}/{version}", problem, fix)
         client.delete_model_version(MODEL_NAME, str(version))
         hand.write("remove", version, "removed from the registry")
 
 
 def moved_by_hand(found: int | None, allowed: int | None) -> Fault:
     """RG-06: the alias champion is not where the gate put it."""
-    return _fault(
-        "RG-06",
-        f"models:/{MODEL_NAME}@{CHAMPION}",
-        f"is {_named(found)}, which the gate did not allow; the last that it allowed is {_named(allowed)}",
-        "`femseg rollback` gives the alias back; to keep the other version, promote it after that",
-    )
+    problem = f"is {_named(found)}, which the gate did not allow; the last that it allowed is {_named(allowed)}"
+    fix = "`femseg rollback` gives the alias back; to keep the other version, promote it after that"
+    return Fault("RG-06", f"models:/{MODEL_NAME}@{CHAMPION}", problem, fix)
 
 
 def _overtaken(name: str, now_champion: int | None, compared_with: int | None) -> Fault:
     problem = f"was compared with {_named(compared_with)} as champion, which is {_named(now_champion)} by now"
-    return _fault("RG-05", name, problem, "promote it again")
+    return Fault("RG-05", name, problem, "promote it again")
 
 
 def _no_previous(champion: int | None) -> Refusal:
     problem = f"there is no version to go back to; champion is {_named(champion)}"
-    return Refusal(_fault("RG-08", f"models:/{MODEL_NAME}@{PREVIOUS}", problem, "promote another version"))
+    return Refusal.of("RG-08", f"models:/{MODEL_NAME}@{PREVIOUS}", problem, "promote another version")
 
 
 def _named(version: int | None) -> str:
@@ -239,7 +236,3 @@ def _named(version: int | None) -> str:
 
 def _who_is_what(holders: Holders) -> str:
     return f"champion is {_named(holders.champion)}, previous is {_named(holders.previous)}"
-
-
-def _fault(fault_id: str, file: str, problem: str, fix: str) -> Fault:
-    return Fault(id=fault_id, file=file, problem=problem, fix=fix)

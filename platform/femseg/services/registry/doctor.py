@@ -84,7 +84,7 @@ def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
         if first.id == "RG-12":
             problem = f"points at version {version}, which cannot be loaded: {first.problem}"
             fix = "`femseg rollback`, or register the package again"
-            return [Fault(id="RG-11", file=uri, problem=problem, fix=fix)]
+            return [Fault("RG-11", uri, problem, fix)]
         return list(refusal.faults)
     return []
 
@@ -101,13 +101,10 @@ def _swapped_package(client: MlflowClient, log: Sequence[Entry]) -> list[Fault]:
     problem = f"names the package {found[:12]}, the gate allowed {allowed[:12]}"
     fix = "`femseg rollback`, and find out who changed it"
     uri = f"models:/{MODEL_NAME}@{CHAMPION}"
-    return [Fault(id="RG-07", file=uri, problem=problem, fix=fix)]
+    return [Fault("RG-07", uri, problem, fix)]
 
 
 def _previous_moved(found: int | None, allowed: int | None) -> Fault:
-    return Fault(
-        id="RG-06",
-        file=f"models:/{MODEL_NAME}@{PREVIOUS}",
-        problem=f"is version {found}, the gate left it at version {allowed}",
-        fix="the next `femseg promote` or `femseg rollback` goes by the gate's log, and sets it right",
-    )
+    problem = f"is version {found}, the gate left it at version {allowed}"
+    fix = "the next `femseg promote` or `femseg rollback` goes by the gate's log, and sets it right"
+    return Fault("RG-06", f"models:/{MODEL_NAME}@{PREVIOUS}", problem, fix)

@@ -13,7 +13,7 @@ from mlflow.entities import Experiment, ViewType
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.lock import lives, process_named, this_process
 
 _NAME = "femseg promotion lock "
@@ -73,11 +73,5 @@ def _is_dead(lock: Experiment) -> bool:
 
 def _busy(lock: Experiment | None) -> Refusal:
     holder = process_named(lock.tags.get(_OWNER, "") if lock else "")
-    return Refusal(
-        Fault(
-            id="RG-05",
-            file="femseg registry",
-            problem=f"another promotion is at work: {holder}",
-            fix=f"try again; a holder that died is passed over after {_GIVEN_UP_AFTER_S / 60:.0f} minutes at most",
-        )
-    )
+    fix = f"try again; a holder that died is passed over after {_GIVEN_UP_AFTER_S / 60:.0f} minutes at most"
+    return Refusal.of("RG-05", "femseg registry", f"another promotion is at work: {holder}", fix)

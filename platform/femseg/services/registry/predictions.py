@@ -8,7 +8,7 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import sha256_of_file, write_bytes_durably
 from femseg.gate.saved_predictions import INDEX, SavedPredictions, read_predictions
 from femseg.lineage.materials import shortened
@@ -50,14 +50,8 @@ def predictions_of(version: ModelVersion, into: Path, *, sha256: str = "") -> Sa
         if wanted:
             folder = brought_here(f"runs:/{version.run_id}/{_place(wanted)}", into=into)
             return read_predictions(folder, sha256=wanted)
-    raise Refusal(
-        Fault(
-            id="RG-03",
-            file=f"models:/{MODEL_NAME}/{version.version}",
-            problem="has no saved predictions",
-            fix="run `dvc repro evaluate` and `make register` again",
-        )
-    )
+    fix = "run `dvc repro evaluate` and `make register` again"
+    raise Refusal.of("RG-03", f"models:/{MODEL_NAME}/{version.version}", "has no saved predictions", fix)
 
 
 # The card of a registered version: kept with its run, and brought back as it was written.
@@ -130,5 +124,4 @@ def _copied(stored: Path, expected: str, folder: Path, uri: str) -> list[Path]:
 
 
 def _refusal(uri: str, problem: str, fault_id: str) -> Refusal:
-    fix = "`make register` writes the card of what lies in models/"
-    return Refusal(Fault(id=fault_id, file=uri, problem=problem, fix=fix))
+    return Refusal.of(fault_id, uri, problem, "`make register` writes the card of what lies in models/")

@@ -19,7 +19,7 @@ from mlflow.types import Schema, TensorSpec
 from sqlalchemy.exc import SQLAlchemyError
 
 from femseg import __version__
-from femseg.errors import Fault, Refusal, printable, words_of
+from femseg.errors import Refusal, printable, words_of
 from femseg.files.plain import open_plain
 from femseg.networks.package import ModelPackage, load_package
 from femseg.networks.package_files import read_package_files
@@ -83,23 +83,15 @@ def find_version(client: MlflowClient, package_sha256: str) -> ModelVersion | No
     return next((v for v in versions(client).values() if v.tags.get("package_sha256") == package_sha256), None)
 
 
-def _service_fault(uri: str, problem: str, fix: str, fault_id: str) -> Refusal:
-    return Refusal(Fault(id=fault_id, file=uri, problem=problem, fix=fix))
-
-
 @contextmanager
 def answering(client: MlflowClient) -> Iterator[None]:
     """Inside, a registry that stops answering is a refusal (TK-01, exit 6)."""
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        fault = Fault(
-            id="TK-01",
-            file=redacted(client.tracking_uri),
-            problem=f"the registry does not answer ({type(error).__name__})",
-            fix="start the MLflow server again and repeat the command",
-        )
-        raise Refusal(fault) from error
+        problem = f"the registry does not answer ({type(error).__name__})"
+        fix = "start the MLflow server again and repeat the command"
+        raise Refusal.of("TK-01", redacted(client.tracking_uri), problem, fix) from error
 
 
 def registered_version(client: MlflowClient, model: str) -> ModelVersion:
@@ -161,11 +153,10 @@ def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None)
         raise _not_there(uri, error) from error
     if problem := foreign_code(stored / "MLmodel"):
         fix = "remove this version (`femseg remove`), and find out who registered it"
-        fault = Fault(id="SC-04", file=f"{uri}, MLmodel", problem=problem, fix=fix)
-        raise Refusal(fault)
+        raise Refusal.of("SC-04", f"{uri}, MLmodel", problem, fix)
     packages = [path.parent for path in (stored / "data").glob("*/MANIFEST.json")]
     if len(packages) != 1:
-        raise _service_fault(uri, "its artefact holds no model package", "register the package again", "RG-07")
+        raise Refusal.of("RG-07", uri, "its artefact holds no model package", "register the package again")
     return packages[0]
 
 
@@ -186,13 +177,13 @@ def require_registered(version: ModelVersion, uri: str, sha256: str) -> None:
     expected = version.tags.get("package_sha256")
     if sha256 != expected:
         problem = f"package hash is {sha256[:12]}…, registered was {str(expected)[:12]}…"
-        raise _service_fault(uri, problem, "register the right package again", "RG-07")
+        raise Refusal.of("RG-07", uri, problem, "register the right package again")
 
 
 def _not_there(uri: str, error: Exception) -> Refusal:
     problem = f"the registry at hand has no such model ({type(error).__name__})"
     fix = "register one with `make register` after `dvc repro` or `dvc pull`, or give a package folder"
-    return _service_fault(uri, problem, fix, "RG-12")
+    return Refusal.of("RG-12", uri, problem, fix)
 
 
 # A model package becomes a version of the registered model, once.
@@ -248,13 +239,9 @@ def register_package(
 def _require_finished(client: MlflowClient, run_id: str) -> None:
     status = str(client.get_run(run_id).info.status)
     if status != "FINISHED":
-        fault = Fault(
-            id="RG-01",
-            file=f"run {run_id}",
-            problem=f"its status is {status}, expected FINISHED; nothing was registered",
-            fix="let the training end (`dvc repro train`), then `make register`",
-        )
-        raise Refusal(fault)
+        problem = f"its status is {status}, expected FINISHED; nothing was registered"
+        fix = "let the training end (`dvc repro train`), then `make register`"
+        raise Refusal.of("RG-01", f"run {run_id}", problem, fix)
 
 
 def _log_model(folder: Path, *, run_id: str, input_channels: int) -> str:
