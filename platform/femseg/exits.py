@@ -1,10 +1,12 @@
-"""How every command ends: refusals as one line each with their exit code, no traceback unless asked for."""
+"""How every command ends: a refusal as one line with its exit code, no traceback unless asked for; and on signals."""
 
 import json
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 
@@ -53,3 +55,21 @@ def command_exit(*, as_json: bool = False) -> Iterator[None]:
             print(json.dumps({"faults": [said]}, indent=2))
         print(f"error INTERNAL: femseg: {problem}. Fix: {fix}.", file=sys.stderr)
         sys.exit(code)
+
+
+@contextmanager
+def on_signal(answer: Callable[[], object], *numbers: int) -> Iterator[None]:
+    """Call `answer` at SIGTERM and SIGINT, or these signals, while the block runs; they do not end the process.
+
+    Python hands signals to the main thread alone; in another one nothing changes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    wanted = numbers or (signal.SIGTERM, signal.SIGINT)
+    before = {number: signal.signal(number, lambda signum, frame: answer()) for number in wanted}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -3,15 +3,13 @@
 import os
 import shlex
 import shutil
-import signal
 import sys
 import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +23,7 @@ from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
 from femseg.errors import Fault, Refusal
+from femseg.exits import on_signal
 from femseg.faults import ExitCode
 from femseg.progress import Advance, progress
 from femseg.services.cluster.head_watch import SilenceWatch
@@ -45,22 +44,6 @@ RETRIES = 3
 _SECONDS_BETWEEN_NEWS = 0.5
 _STOPPED_WITHIN_S = 60.0  # a checkpoint takes less; ranks that wait for a node or a neighbour would take for ever
 _ROOM_WITHIN_S = 300.0  # a node that was lost may come back, or a spare one start
-
-
-@contextmanager
-def stop_on_signal() -> Iterator[threading.Event]:
-    """SIGTERM and SIGINT ask the workers to commit a checkpoint and end, instead of killing this process."""
-    asked = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield asked
-        return
-    numbers = (signal.SIGTERM, signal.SIGINT)
-    before = {number: signal.signal(number, lambda signum, frame: asked.set()) for number in numbers}
-    try:
-        yield asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def beside(function: Callable[[], Any]) -> Future[None]:
@@ -343,6 +326,7 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
     for name, bound in _BOUNDS.items():
         os.environ.setdefault(name, bound)
     os.environ["RAY_TRAIN_ENABLE_PREEMPTION_WATCHER"] = str(int(_others_rule()))
-    with stop_on_signal() as asked:
+    asked = threading.Event()  # to commit a checkpoint and end
+    with on_signal(asked.set):
         while not _fit(job, asked, title):
             pass

@@ -2,11 +2,9 @@
 
 import logging
 import os
-import signal
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from mlflow.tracking import MlflowClient
 from ray import tune
 
 from femseg.errors import Fault, Refusal
+from femseg.exits import on_signal
 from femseg.faults import ExitCode
 from femseg.search.halving import SearchSettings, Trial, TrialResult, first_trials, numbered_trial, survivors, usable
 from femseg.services.cluster.session import require_resources
@@ -36,33 +35,13 @@ _STOPPED = Fault(
 class _StopOnSignal(tune.Stopper):
     """Ends a Tune experiment in order once SIGINT or SIGTERM has come: its trials' processors are free afterwards."""
 
-    asked = False  # of the class: Tune takes copies
+    asked = threading.Event()  # of the class: Tune takes copies
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         return False
 
     def stop_all(self) -> bool:
-        return _StopOnSignal.asked
-
-
-@contextmanager
-def _signals_stop() -> Iterator[None]:
-    """SIGTERM and SIGINT ask the search to stop, instead of killing this process."""
-    _StopOnSignal.asked = False
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def request(signum: int, frame: object) -> None:
-        _StopOnSignal.asked = True
-
-    os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's own would swallow it and return as if all were well
-    before = {number: signal.signal(number, request) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        return _StopOnSignal.asked.is_set()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,7 +100,7 @@ class _Search:
                     failure_config=tune.FailureConfig(max_failures=_STARTS_AGAIN),
                 ),
             ).fit()
-        if _StopOnSignal.asked:
+        if _StopOnSignal.asked.is_set():
             raise Refusal(_STOPPED)
         return {Path(grid[i].path).name: grid[i] for i in range(len(grid))}  # its folder is all that a dead one has
 
@@ -158,7 +137,9 @@ def search_on_ray(
     require_resources(what="search", cpus=1, gpus=int(settings.use_gpu))
     search = _Search(settings=settings, input_modes=input_modes, job_of=job_of, say=say)
     try:
-        with _signals_stop():
+        _StopOnSignal.asked.clear()
+        os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # Tune's own would swallow it and return as if all were well
+        with on_signal(_StopOnSignal.asked.set):
             results = _halved(search) if settings.searcher == "halving" else _proposed(search)
     except Refusal as refusal:
         if refusal.exit_code == ExitCode.RESUMABLE:

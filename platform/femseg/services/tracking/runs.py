@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NoReturn, Self
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunStatus
 from mlflow.exceptions import MlflowException
@@ -17,6 +16,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
 from femseg.errors import Refusal, printable, without_credentials
+from femseg.exits import on_signal
 from femseg.faults import ExitCode
 from femseg.files.durable import read_json, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.lineage.provenance import git_state
@@ -149,23 +149,11 @@ def end_run(client: MlflowClient, run_id: str, status: str, *, reason: str = "")
     client.set_terminated(run_id, status=RunStatus.to_string(RunStatus.from_string(status)))
 
 
-@contextmanager
-def _stopped_by_sigterm() -> Iterator[None]:
-    """SIGTERM becomes a refusal with exit 75 (TR-06), unless a training or a search takes it: to end a run truly."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(signum: int, frame: object) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and the end must be told
-        problem, fix = "was asked to stop; what was written is whole", "run the same command again to go on"
-        raise Refusal.of("TR-06", "run", problem, fix)
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def _stop() -> NoReturn:
+    """SIGTERM becomes a refusal (TR-06, exit 75), unless a training or a search takes it: to end a run truly."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough, and the store must hear of the end
+    problem, fix = "was asked to stop; what was written is whole", "run the same command again to go on"
+    raise Refusal.of("TR-06", "run", problem, fix)
 
 
 @contextmanager
@@ -175,7 +163,7 @@ def run_with_true_status(client: MlflowClient, run_id: str) -> Iterator[None]:
     While the block runs, the run gives signs of life.
     Raises: Refusal TK-01 (exit 6) if the store went away meanwhile; the same command sends the rest once it is back.
     """
-    with _stopped_by_sigterm():
+    with on_signal(_stop, signal.SIGTERM):
         try:
             with heartbeat(client, run_id):
                 yield
