@@ -38,3 +38,9 @@ def test_every_page_of_docs_stands_in_an_index():
     }
     pages = set((ROOT / "docs").rglob("*.md")) - {ROOT / "docs/README.md"}
     assert pages - indexed == set()
+
+
+def test_the_documentation_stays_short_enough_to_be_read():
+    words = sum(len(page.read_text(encoding="utf-8").split()) for page in (ROOT / "docs").rglob("*.md"))
+    assert words <= 33_000
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
