@@ -55,10 +55,10 @@ class FaultKind(NamedTuple):
     details: str = ""
 
 
-_SEND_AGAIN = "Send the whole series again from the scanner or the archive, into an empty folder."
+_SEND_AGAIN = "Send the whole series again, into an empty folder."
 _COPY_AGAIN = "Copy this file again from where it came; if it is broken there too, send the series again."
-_EXPORT_AGAIN = "Export the original CT series again as DICOM, unchanged, not anonymised by hand and not converted."
-_REDRAW = "Open CT and mask together in your viewer; draw or export the mask again on this very CT."
+_EXPORT_AGAIN = "Export the original CT series again as DICOM, unchanged."
+_REDRAW = "Open CT and mask together; draw or export the mask again on this very CT."
 _SAME_COMMAND = "Run the same command again: it goes on from there."
 _SAFE_WEIGHTS = "Do not load it elsewhere either; take a package that femseg wrote (safetensors)."
 
@@ -84,8 +84,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "IN-06": FaultKind(INPUT, "Two patients or two examinations are mixed",
             "Stop: find out whose images these are, and put each examination into a folder of its own.",
             "patients, studies or frames of reference in one series, or a mask's other than its CT's "
-            "(`cohort.accept_frame` takes another frame, with a remark); a missing PatientID is a remark, as in every "
-            "volume file: each study then counts as its own patient"),
+            "(`cohort.accept_frame` takes another frame); a missing PatientID is a remark: each study then counts as "
+            "its own patient"),
         "IN-07": FaultKind(INPUT, "Overview images or reformats lie among the slices",
             "Move them out of the folder of the CT series.",
             "slices turned against the rest by more than half a pixel at a corner; up to three localizers are left out "
@@ -104,17 +104,15 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "implausible values; `cohort.accept_hu` or `--accept-hu` overrides"),
         "IN-12": FaultKind(INPUT, "The files are of a kind that is not read", _EXPORT_AGAIN,
             "no CT, not MONOCHROME2, many frames that are no enhanced CT, transfer syntax or file kind; a dataset.json "
-            "that lacks a key or asks for more, such as several channels; an archive that is no ZIP, is encrypted, "
-            "holds another or a whole dataset, or lies inside a study; lossy compression, and a dose or another "
-            "modality beside the CT, are remarks"),
+            "that lacks a key or asks for more; an archive that is no ZIP, is encrypted, or holds another; remarks: "
+            "lossy compression, another modality beside the CT"),
         "IN-13": FaultKind(INPUT, "The slices do not say where in the body they lie", _EXPORT_AGAIN,
             "position, orientation, spacing, size or series UID missing; all slices at one place; a single slice; "
-            "fewer functional groups than frames; an RTSTRUCT region without a number, or with a negative one; a "
-            "fractional DICOM-SEG without a maximum from 1 to 255; a frame that names no segment of its object"),
+            "fewer functional groups than frames; an RTSTRUCT region without a right number; a fractional DICOM-SEG "
+            "without a maximum; a frame that names no segment"),
         "IN-14": FaultKind(INPUT, "Files are empty, cut short or broken", _COPY_AGAIN,
-            "a slice that is no whole DICOM file: elements that do not fit into one another or go deeper than 64 "
-            "sequences, bits that disagree, odd bytes behind its pixels, a codestream of another size, depth or sign "
-            "than its header's; packed (.dcm.gz); never dropped"),
+            "a slice that is no whole DICOM file: elements that do not fit into one another, bits that disagree, odd "
+            "bytes behind its pixels, a codestream that is not its header's; packed (.dcm.gz)"),
         "IN-16": FaultKind(INTEGRITY, "Volume files are cut short or altered", _COPY_AGAIN,
             "shorter or longer than the header says, or a broken gzip or zlib stream or ZIP file"),
         "IN-17": FaultKind(INPUT, "The CT holds values that are no numbers", "Export the volume again from its source.",
@@ -127,8 +125,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "spacing outside 0.1 to 10 mm, or an edge outside 50 to 2500 mm"),
         "IN-20": FaultKind(INPUT, "Mask and CT do not lie on the same grid", _REDRAW,
             "other sizes, or a voxel more than a tenth of its shortest edge apart (above 0.01 mm a remark); a frame of "
-            "a DICOM-SEG off the CT's slices by more than 0.01 mm, a contour by more than 0.1 mm; one that the CT's "
-            "even spacing would draw on another slice than it lies on, or within 0.05 slices of that"),
+            "a DICOM-SEG off the CT's slices by more than 0.01 mm, a contour by more than 0.1 mm, or nearer to another "
+            "slice of the even spacing"),
         "IN-21": FaultKind(INPUT, "The mask does not lie on the bone", _REDRAW,
             "no bone where it is, left and right swapped, or it fits [twice as "
             "well](../explanation/where-a-mask-lies.md) elsewhere within 12 mm or mirrored; remarks: it fits somewhat "
@@ -142,10 +140,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "sides of a given split"),
         "IN-24": FaultKind(RESOURCE, "The scan is too large to be read safely",
             "Crop the scan to the legs, or send it uncompressed.",
-            "more than 2³⁰ voxels; what unpacks to more than 200 times its size (a CT of more than 2²⁴ voxels, a mask "
-            "of more than 1 GiB, a ZIP file); a ZIP file of more than 8 GiB unpacked; a deflated DICOM file of more "
-            "than 300 MiB unpacked, or of more than 128 MiB and 200 times what was read of it by then; a mask object "
-            "with more parts or contours than any femur has; a dataset.json of more than 4 MiB"),
+            "beyond its [bounds](../explanation/bounds.md): more than 2³⁰ voxels, or unpacked far more than packed; a "
+            "mask object of more parts or contours than any femur has; a dataset.json of more than 4 MiB"),
         "IN-25": FaultKind(INPUT, "An array file cannot be trusted", "Make the array again from its CT.",
             "a NumPy file without spacing, torn, or of odd shape; one that holds a pickle is `SC-01`"),
         "IN-26": FaultKind(INPUT, "Files cannot be opened",
@@ -256,8 +252,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "Replay with the software of the first evaluation.", "names how many, and the software that differs"),
         "SC-01": FaultKind(SECURITY, "A file holds a pickle, which runs code when it is loaded",
             "Do not open it elsewhere either; ask who made it, and let it be written again without objects.",
-            "alone, in PyTorch's forms, as an array of objects, or in a checkpoint whose hash holds: not loaded. A "
-            "registered version with one is `RG-01` at the gate, with this reason"),
+            "alone, in PyTorch's forms, as an array of objects, or in a checkpoint; a registered version with one is "
+            "`RG-01` at the gate"),
         "SC-02": FaultKind(SECURITY, "A distributed checkpoint, whose `.metadata` is a pickle", _SAFE_WEIGHTS),
         "SC-03": FaultKind(SECURITY, "An archive of torch.export", _SAFE_WEIGHTS,
             "it is unpickled where its weights alone do not load"),
@@ -269,8 +265,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "was registered"),
         "RG-02": FaultKind(GATE, "The model is not good enough",
             "Train again, or go by the bounds of `promotion.yaml`.",
-            "no validation Dice between 0 and 1, too few test cases, a mean, a worst case or a subgroup beyond its "
-            "bound, or not shown to be no worse than the champion; both numbers are named"),
+            "too few test cases, a mean, a worst case or a subgroup beyond its bound, or not shown to be no worse than "
+            "the champion"),
         "RG-03": FaultKind(GATE, "The saved predictions do not prove the scores",
             "Run `dvc repro evaluate` and `make register` again.",
             "missing, altered or not what the stored package predicts, or the scorecard or MLflow differ from them"),
