@@ -95,8 +95,17 @@ def open_storage(url: str) -> Storage:
         raise Refusal(fault) from None
 
 
+def _raise_unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
 class SharedFolder:
-    """A folder; files in it appear whole, by renaming."""
+    """A folder; files in it appear whole, by renaming.
+
+    No filesystem of fsspec, as S3 is: that one writes a file in place, or renames it from another disk, without fsync;
+    and a subfolder that cannot be listed is empty to its `find`, also with `on_error="raise"`.
+    """
 
     def __init__(self, url: str) -> None:
         self.url = url
@@ -117,8 +126,12 @@ class SharedFolder:
             return None
 
     def sizes(self, folder: str) -> dict[str, int]:
-        found = [path for path in self._path(folder).rglob("*") if path.is_file() and not path.name.startswith(".")]
-        return {path.relative_to(self.url).as_posix(): path.stat().st_size for path in sorted(found)}
+        found = {}
+        for place, _, names in os.walk(self._path(folder), onerror=_raise_unless_gone):
+            for path in [Path(place, name) for name in names if not name.startswith(".")]:
+                with suppress(FileNotFoundError):  # removed meanwhile
+                    found[path.relative_to(self.url).as_posix()] = path.stat().st_size
+        return dict(sorted(found.items()))
 
     def remove(self, name: str) -> None:
         self._path(name).unlink(missing_ok=True)

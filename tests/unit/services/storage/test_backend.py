@@ -1,6 +1,8 @@
 """A shared folder and S3 by the same tests: names and bytes, objects under their hash, each node's cache of them."""
 
 import hashlib
+import os
+from contextlib import chdir
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +50,25 @@ def test_bytes_come_back_are_listed_replaced_and_removed(storage):
     assert (storage.size("a/b/one"), storage.size("a/two")) == (None, 0)
     with pytest.raises(FileNotFoundError):
         storage.read("a/b/one")
+
+
+def test_a_folder_that_cannot_be_listed_is_an_error_and_not_empty(tmp_path):
+    storage = open_storage(str(tmp_path))
+    storage.write("a/b/one", b"first")
+    tmp_path.chmod(0o755)
+    (tmp_path / "a/b").chmod(0o000)
+    nobody, root = 65534, 0
+    try:
+        with chdir(tmp_path):  # root may list everything, and nobody may not pass the folders above
+            if os.geteuid() == root:
+                os.seteuid(nobody)
+            with pytest.raises(PermissionError):
+                storage_module.SharedFolder(".").sizes("a")
+    finally:
+        if os.getuid() == root:
+            os.seteuid(root)
+        (tmp_path / "a/b").chmod(0o700)
+    assert storage.sizes("a") == {"a/b/one": 5}
 
 
 @pytest.fixture
