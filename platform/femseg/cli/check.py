@@ -4,9 +4,9 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import chdir
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, get_args
@@ -39,22 +39,15 @@ class CheckOptions:
 
     Attributes:
         params: file whose section `cohort` holds the settings.
-        source: "" leaves it to `params`, else "auto" looks into the files.
-        structures, labels: SIDE=NAME and SIDE=VALUE, SIDE being femur, left, right (and, for labels, other).
+        cohort: keys of that section that the command line gives anew; what is empty stays. A `source` may be "auto",
+            which looks into the files; `structures` and `labels` are words SIDE=NAME and SIDE=VALUE, SIDE being femur,
+            left, right (and, for labels, other).
         headers_only: look at no voxel.
         html, quarantine, split: files to write, to write, and to read.
     """
 
     params: Path | None = None
-    source: str = ""
-    mask: str = ""
-    series: tuple[str, ...] = ()
-    structures: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
-    accept_hu: bool = False
-    accept_frame: bool = False
-    regularise: bool = False
-    untilt: bool = False
+    cohort: Mapping[str, Any] = field(default_factory=dict)
     masks: bool = True
     headers_only: bool = False
     html: Path | None = None
@@ -81,44 +74,36 @@ def _require_free_places(folder: Path, options: CheckOptions) -> None:
 
 def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
     """The settings to check `folder` by. Raises: Refusal (exit 2) if options or `params` are wrong."""
-    if options.source not in ("", "auto", *_SOURCES):
-        raise _usage("--source", f"expected auto, {', '.join(_SOURCES)}, got '{options.source}'", "choose one of them")
+    given = {key: value for key, value in options.cohort.items() if value}
+    source = given.pop("source", "")
+    if source not in ("", "auto", *_SOURCES):
+        raise _usage("--source", f"expected auto, {', '.join(_SOURCES)}, got '{source}'", "choose one of them")
     if not is_folder(folder) and not (is_archive(folder) and os.path.lexists(folder)):
         raise _usage(str(folder), "is no folder", "give the folder that holds the studies, or one zipped study")
     if options.params and not is_file(options.params):
         raise _usage(str(options.params), "is no file", "give a params.yaml by --params")
     stated = read_section(CohortSettings, "cohort", file=options.params) if options.params else CohortSettings()
-    named = next((source for source in _SOURCES if source == options.source), None)
-    said = stated.source if stated.source != "phantom" else None  # nobody else's folder holds phantoms
-    source = said if options.params and not options.source else named
-    structures = _by_side("--structure", options.structures, StructureNames, str)
-    labels = _by_side("--label", options.labels, LabelMap, int)
+    if options.params and not source and stated.source != "phantom":  # nobody else's folder holds phantoms
+        source = stated.source
+    if "structures" in given:
+        given["structures"] = _by_side("--structure", given["structures"], StructureNames, str)
+    if "labels" in given:
+        given["labels"] = _by_side("--label", given["labels"], LabelMap, int)
+    given["source"] = source if source in _SOURCES else detected_source(folder)
     try:
-        return replace(
-            stated,
-            folder=str(folder),
-            source=source or detected_source(folder),
-            mask=options.mask or stated.mask,
-            series=options.series or stated.series,
-            structures=structures or stated.structures,
-            labels=labels or stated.labels,
-            accept_hu=options.accept_hu or stated.accept_hu,
-            accept_frame=options.accept_frame or stated.accept_frame,
-            regularise=options.regularise or stated.regularise,
-            untilt=options.untilt or stated.untilt,
-        )
+        return replace(stated, folder=str(folder), **given)
     except ValueError as error:
         raise _usage("--mask", str(error), "name the mask by its path inside each study's folder") from None
 
 
 def _by_side(option: str, words: Sequence[str], made: type[Any], value: Callable[[str], Any]) -> Any:
-    """StructureNames or LabelMap from SIDE=WHAT; None if nothing was said."""
+    """StructureNames or LabelMap from SIDE=WHAT."""
     sides: dict[str, list[Any]] = {}
     try:
         for word in words:
             side, _, what = word.partition("=")
             sides.setdefault(side, []).append(value(what))
-        return made(**{side: tuple(values) for side, values in sides.items()}) if sides else None
+        return made(**{side: tuple(values) for side, values in sides.items()})
     except (TypeError, ValueError):
         names = ", ".join(made.__dataclass_fields__)
         fix = f"write {option} left=… with one of {names}, each value once"

@@ -6,8 +6,7 @@
     }, "sha256": "…"}
 
 The last hash is of all lines above its own. Any JSON program reads the file whole; a worker that trains on a few of
-many thousand cases reads their lines only. Parsed by `json.loads`, the two indices of 60 000 cases would hold 412 MB in every
-worker.
+many thousand cases reads their lines only. Parsed by `json.loads`, its two indices of 60 000 cases would hold 412 MB.
 """
 
 import hashlib
