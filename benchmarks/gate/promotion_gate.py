@@ -24,7 +24,7 @@ from mlflow.tracking import MlflowClient
 from tiny_model import write_tiny_package
 
 from femseg.gate.audit import standing
-from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, rollback
+from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, locked_registry, promote, rollback
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.versions import register_package
 from femseg.services.tracking.connect import connect, end_run, start_run
@@ -53,7 +53,7 @@ def killed(client: MlflowClient, uri: str, kills: int, seed: int) -> dict[str, o
     driver = [sys.executable, "-W", "ignore", promotion_driver.__file__, uri, str(kills), str(seed)]
     done = subprocess.run(driver, capture_output=True, text=True, check=True)
     seen = [json.loads(line) for line in done.stdout.splitlines()]
-    with gate_hand(client) as hand:
+    with locked_registry(client) as hand:
         held = hand.holders
     in_log = standing(audit_log(client).read())
     return {

@@ -166,7 +166,7 @@ def promote(
 ) -> None:
     """Make a version champion, if it passes every check of the gate."""
     with command_exit(as_json=as_json):
-        from femseg.cli.promotion import promote as judge_and_move
+        from femseg.cli.registry import promote as judge_and_move
 
         judge_and_move(version, rules=rules, dry_run=dry_run, as_json=as_json)
 
@@ -175,7 +175,7 @@ def promote(
 def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
     """Give the alias champion back to the version before."""
     with command_exit(as_json=as_json):
-        from femseg.cli.promotion import rollback as go_back
+        from femseg.cli.registry import rollback as go_back
 
         go_back(as_json=as_json)
 
@@ -184,7 +184,7 @@ def rollback(as_json: Annotated[bool, _JSON] = False) -> None:
 def history(as_json: Annotated[bool, _JSON] = False) -> None:
     """Every decision of the gate and every move of the champion, oldest first."""
     with command_exit(as_json=as_json):
-        from femseg.cli.promotion import history as tell
+        from femseg.cli.registry import history as tell
 
         tell(as_json=as_json)
 
@@ -193,7 +193,7 @@ def history(as_json: Annotated[bool, _JSON] = False) -> None:
 def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = False) -> None:
     """The last decision about a version, check by check."""
     with command_exit(as_json=as_json):
-        from femseg.cli.promotion import why as tell
+        from femseg.cli.registry import why as tell
 
         tell(version, as_json=as_json)
 
@@ -202,7 +202,7 @@ def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = Fal
 def remove(version: Annotated[str, _VERSION]) -> None:
     """Delete a registered version that holds no alias."""
     with command_exit():
-        from femseg.cli.promotion import remove as delete
+        from femseg.cli.registry import remove as delete
 
         delete(version)
 
@@ -211,7 +211,7 @@ def remove(version: Annotated[str, _VERSION]) -> None:
 def doctor(as_json: Annotated[bool, _JSON] = False) -> None:
     """What is wrong with the registry: aliases moved by hand, altered packages, an altered log."""
     with command_exit(as_json=as_json):
-        from femseg.cli.promotion import doctor as look
+        from femseg.cli.registry import doctor as look
 
         look(as_json=as_json)
 
@@ -227,7 +227,7 @@ def audit_verify(
 ) -> None:
     """Prove that the log is whole and as it was written; ends with 4 if not."""
     with command_exit(as_json=as_json):
-        from femseg.cli.promotion import audit_verify as prove
+        from femseg.cli.registry import audit_verify as prove
 
         prove(head=head, as_json=as_json)
 

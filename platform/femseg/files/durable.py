@@ -32,7 +32,7 @@ def _beginning(target: Path) -> str:
 
 
 def lock(handle: int, path: Path) -> bool:
-    """Lock an open file or folder against `sweep`; False if `path` is no longer the name of it.
+    """Lock an open file or folder against `remove_interrupted_writes`; False if `path` is no longer the name of it.
 
     Where the file system knows no locks, nothing is locked, and nothing is ever swept.
     """
@@ -44,19 +44,19 @@ def lock(handle: int, path: Path) -> bool:
         return False
 
 
-def sweep(target: Path) -> None:
+def remove_interrupted_writes(target: Path) -> None:
     """Remove what dead writers of `target` have left beside it.
 
     Of a folder that a writer died in the middle of replacing, the earlier one comes back first.
     """
     with suppress(OSError):  # whoever cannot look here is told so by the writing
-        for leftover in target.parent.glob(f"{_beginning(target)}*"):
-            _remove_if_dead(leftover, target)
+        for interrupted in target.parent.glob(f"{_beginning(target)}*"):
+            _remove_if_dead(interrupted, target)
 
 
-def _remove_if_dead(leftover: Path, target: Path) -> None:
+def _remove_if_dead(interrupted: Path, target: Path) -> None:
     try:
-        handle = os.open(leftover, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        handle = os.open(interrupted, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return
     try:
@@ -64,12 +64,12 @@ def _remove_if_dead(leftover: Path, target: Path) -> None:
     except OSError:  # its writer lives, or there are no locks here
         return
     else:
-        if leftover.suffix == ".old" and not target.exists():
-            leftover.rename(target)
-        elif leftover.is_dir():
-            shutil.rmtree(leftover, ignore_errors=True)
+        if interrupted.suffix == ".old" and not target.exists():
+            interrupted.rename(target)
+        elif interrupted.is_dir():
+            shutil.rmtree(interrupted, ignore_errors=True)
         else:
-            leftover.unlink(missing_ok=True)
+            interrupted.unlink(missing_ok=True)
     finally:
         os.close(handle)
 
@@ -186,8 +186,8 @@ def written_durably(
 
 
 def _claimed_temporary(path: Path, mode: int) -> tuple[Path, int]:
-    """An empty file that nobody else sweeps away while the returned handle is open; leftovers of dead writers go."""
-    sweep(path)
+    """An empty file that nobody else removes while the returned handle is open; interrupted writes go."""
+    remove_interrupted_writes(path)
     while True:
         temporary = claimed_name(path, ".part" + "".join(path.suffixes[-2:])[-20:])
         handle = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR | os.O_CLOEXEC, mode)
@@ -206,7 +206,7 @@ def folder_written_durably(folder: Path) -> Iterator[Path]:
     Raises: Refusal (exit 5) when the disk is full or unwritable, (exit 2) when there cannot be a folder at this place.
     """
     _make_place(folder)
-    sweep(folder)
+    remove_interrupted_writes(folder)
     temporary, replaced = (claimed_name(folder, kind) for kind in (".part", ".old"))
     claims: list[int] = []
     try:
@@ -226,8 +226,8 @@ def folder_written_durably(folder: Path) -> Iterator[Path]:
     finally:
         if replaced.exists() and not folder.exists():
             replaced.rename(folder)
-        for leftover in (temporary, replaced):
-            shutil.rmtree(leftover, ignore_errors=True)
+        for unfinished in (temporary, replaced):
+            shutil.rmtree(unfinished, ignore_errors=True)
         for claim in claims:
             os.close(claim)
 

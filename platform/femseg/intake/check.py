@@ -14,12 +14,12 @@ from femseg.formats.reading import read_checked_ct
 from femseg.formats.source import Source
 from femseg.formats.zip_archive import is_archive
 from femseg.intake.cohort import gathered
-from femseg.intake.examination import Examination, examined
 from femseg.intake.identifying_text import header_text_findings
 from femseg.intake.mask_checks import grid_faults
-from femseg.intake.open_stack import examined_preview, refused_preview
+from femseg.intake.open_stack import checked_preview, refused_preview
 from femseg.intake.preview import hu_counts
 from femseg.intake.result import CheckedCohort, CheckedStudy, doubts
+from femseg.intake.voxel_check import VoxelCheck, check_voxels
 from femseg.layouts.adapter import PairedStudy, Pseudonym, StudyFiles
 from femseg.layouts.detect import ADAPTERS, studies_of
 from femseg.layouts.zipped_study import named_in_archive, opened
@@ -38,7 +38,7 @@ def pseudonym_with(id_key: bytes) -> Pseudonym:
     return lambda identifier: keyed_hash(identifier, key=id_key, purpose="message")
 
 
-def judged_by_headers(
+def checked_by_headers(
     study: StudyFiles, paired: PairedStudy, name: str, files_root: Path, id_key: bytes
 ) -> CheckedStudy:
     """A study as far as its headers tell."""
@@ -67,9 +67,9 @@ def _of_mask(paired: PairedStudy) -> tuple[str, ...]:
     return tuple(f"{remark} (mask)" for remark in paired.mask.remarks if remark not in paired.ct.remarks)
 
 
-def judged_by_voxels(
+def checked_by_voxels(
     outcome: CheckedStudy, paired: PairedStudy, settings: CohortSettings, root: Path
-) -> tuple[CheckedStudy, Examination | None]:
+) -> tuple[CheckedStudy, VoxelCheck | None]:
     """A judged study as far as its voxels tell, and these voxels if they could be read."""
     if paired.ct is None or paired.faults:
         return outcome, None
@@ -78,7 +78,7 @@ def judged_by_voxels(
             sources = hashing.submit(_hashed, paired, root)
             volume = read_checked_ct(paired.ct)
             pixels = hashing.submit(_pixels_sha256, volume)
-            found = examined(paired, paired.ct, settings, volume)
+            found = check_voxels(paired, paired.ct, settings, volume)
     except Refusal as refusal:
         return replace(outcome, faults=refusal.faults), None
     remarks = (*outcome.remarks, *found.remarks)
@@ -179,12 +179,12 @@ def _looked_at(
 ) -> CheckedStudy:
     """The same for a study whose files are on disk, below `files_root`."""
     paired = _with_packed(ADAPTERS[settings.source].pair(study, settings, pseudonym_with(id_key), masks), study)
-    judged = judged_by_headers(study, paired, name_below(study, root), files_root, id_key)
+    judged = checked_by_headers(study, paired, name_below(study, root), files_root, id_key)
     if headers_only:
         return judged
-    outcome, found = judged_by_voxels(judged, paired, settings, files_root)
+    outcome, found = checked_by_voxels(judged, paired, settings, files_root)
     if pictures and (outcome.faults or outcome.usable):
-        made = examined_preview(found, paired, settings) if found else refused_preview(study, paired, settings)
+        made = checked_preview(found, paired, settings) if found else refused_preview(study, paired, settings)
         outcome = replace(outcome, preview=made, no_preview="" if made else "the CT could not be read far enough")
     return outcome
 

@@ -20,8 +20,8 @@ from femseg.formats.dicom.stack import SAME_POSITION_MM, axes
 from femseg.formats.itk import array_of, itk_reading
 from femseg.formats.reading import read_checked_ct, read_checked_labels
 from femseg.formats.volume_file import volume_suffix
-from femseg.intake.examination import Examination
 from femseg.intake.preview import EDGE_PIXELS, Band, Preview, band_between, end_bands, preview
+from femseg.intake.voxel_check import VoxelCheck
 from femseg.layouts.adapter import PairedStudy, StudyFiles, mask_by_convention, names_a_mask
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, lps_grid
 
@@ -131,7 +131,7 @@ def _pixels(header: SliceHeader, thin: int) -> NDArray[np.float32] | None:
 # Which pictures can be made of a study, whatever became of its check.
 
 
-def examined_preview(found: Examination, paired: PairedStudy, settings: CohortSettings) -> Preview:
+def checked_preview(found: VoxelCheck, paired: PairedStudy, settings: CohortSettings) -> Preview:
     """Of a study whose voxels are in memory."""
     mask = None
     if found.mask_values_zyx is not None and paired.mask is not None:

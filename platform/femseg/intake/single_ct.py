@@ -10,7 +10,7 @@ from femseg.files.plain import is_folder
 from femseg.formats.dicom.folder import files_below, holds_dicom
 from femseg.formats.source import Mend
 from femseg.formats.zip_archive import is_archive
-from femseg.intake.check import in_archive, judged_by_headers, judged_by_voxels, name_below, pseudonym_with
+from femseg.intake.check import checked_by_headers, checked_by_voxels, in_archive, name_below, pseudonym_with
 from femseg.layouts import volume_pairs
 from femseg.layouts.adapter import StudyFiles
 from femseg.layouts.detect import ADAPTERS
@@ -65,8 +65,8 @@ def _inspected(
         paired = ADAPTERS[settings.source].pair(study, settings, pseudonym_with(id_key), "ignored")
     else:
         paired = volume_pairs.single(study)
-    judged = judged_by_headers(study, paired, name_below(study, root), root, id_key)
-    outcome, found = judged_by_voxels(judged, paired, settings, root)
+    judged = checked_by_headers(study, paired, name_below(study, root), root, id_key)
+    outcome, found = checked_by_voxels(judged, paired, settings, root)
     if outcome.faults:
         raise Refusal(outcome.faults)
     if series and dicom and paired.case_key.split()[-1:] and paired.case_key.split()[-1] not in series:

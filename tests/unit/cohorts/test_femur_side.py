@@ -5,7 +5,7 @@ import pytest
 
 from femseg.cohorts.femur_side import middle_between, of_side, pieces_of, side_of_body
 from femseg.cohorts.settings import LabelMap
-from femseg.intake.examination import _side_shown
+from femseg.intake.voxel_check import _side_shown
 from femseg.volumes.grid import VoxelGrid
 
 SHAPE = (12, 20, 50)

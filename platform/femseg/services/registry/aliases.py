@@ -24,8 +24,8 @@ DECISION_TAG = "gate.decision.{:06d}"
 
 
 @dataclass(slots=True, kw_only=True)
-class GateHand:
-    """The registry while its lock is held: a log that is up to date, and aliases that nobody else of us moves."""
+class LockedRegistry:
+    """The registry while its lock is held: a log that is up to date, and aliases that no other femseg moves."""
 
     client: MlflowClient
     audit: AuditLog
@@ -96,21 +96,21 @@ class GateHand:
 
 
 @contextmanager
-def gate_hand(client: MlflowClient) -> Iterator[GateHand]:
+def locked_registry(client: MlflowClient) -> Iterator[LockedRegistry]:
     """Take the registry's lock, prove the log, and settle what was interrupted.
 
     Raises: Refusal RG-05 (exit 8) while another is at work, RG-09 (exit 4) if the log was altered.
     """
     with registry_lock(client):
         audit = audit_log(client)
-        hand = GateHand(client=client, audit=audit, log=audit.read())
-        audit.keep_head(hand.log)
-        audit.keep_copy(hand.log)
-        hand.settle()
+        registry = LockedRegistry(client=client, audit=audit, log=audit.read())
+        audit.keep_head(registry.log)
+        audit.keep_copy(registry.log)
+        registry.settle()
         try:
-            yield hand
+            yield registry
         finally:
-            describe(client, hand.log)
+            describe(client, registry.log)
 
 
 def alias_holder(client: MlflowClient, alias: str) -> int | None:
@@ -142,20 +142,20 @@ def promote(client: MlflowClient, decision: Decision) -> tuple[Entry, ...]:
         changed or went since it was judged.
     """
     name = f"models:/{MODEL_NAME}/{decision.version}"
-    with gate_hand(client) as hand:
+    with locked_registry(client) as registry:
         reasons, found = list(decision.faults(name)), alias_holder(client, CHAMPION)
-        if found != hand.holders.champion:
-            reasons.append(moved_by_hand(found, hand.holders.champion))
+        if found != registry.holders.champion:
+            reasons.append(moved_by_hand(found, registry.holders.champion))
         elif found != decision.champion:
             reasons = [_overtaken(name, found, decision.champion)]
         if reasons:
             words = "; ".join(f"{fault.id} {fault.problem}" for fault in reasons)
-            hand.write("refuse", decision.version, f"refused: {words}", decision=decision)
+            registry.write("refuse", decision.version, f"refused: {words}", decision=decision)
             raise Refusal(reasons)
         _require_judged(client, decision.version, decision.package_sha256)  # it may have changed since it was judged
-        after = Holders(champion=decision.version, previous=hand.holders.champion)
-        hand.move("promote", decision.version, "every check holds", after=after, decision=decision)
-        return hand.log
+        after = Holders(champion=decision.version, previous=registry.holders.champion)
+        registry.move("promote", decision.version, "every check holds", after=after, decision=decision)
+        return registry.log
 
 
 def rollback(client: MlflowClient) -> tuple[Entry, ...]:
@@ -166,17 +166,17 @@ def rollback(client: MlflowClient) -> tuple[Entry, ...]:
     Returns: the log.
     Raises: Refusal RG-08 (exit 8) if there is none to go back to, RG-07 (exit 4) if its package is not intact.
     """
-    with gate_hand(client) as hand:
-        after, words = _way_back(client, hand)
+    with locked_registry(client) as registry:
+        after, words = _way_back(client, registry)
         if after.champion is not None:
-            _require_judged(client, after.champion, allowed_package(hand.log, after.champion))
-        hand.move("rollback", after.champion or hand.holders.champion or 0, words, after=after)
-        return hand.log
+            _require_judged(client, after.champion, allowed_package(registry.log, after.champion))
+        registry.move("rollback", after.champion or registry.holders.champion or 0, words, after=after)
+        return registry.log
 
 
-def _way_back(client: MlflowClient, hand: GateHand) -> tuple[Holders, str]:
+def _way_back(client: MlflowClient, registry: LockedRegistry) -> tuple[Holders, str]:
     """Who is to hold the aliases, and why. Raises: Refusal RG-08 (exit 8)."""
-    allowed = hand.holders
+    allowed = registry.holders
     if allowed.champion is not None and allowed.champion not in versions(client):
         return Holders(champion=allowed.previous), f"version {allowed.champion} is gone from the registry"
     if alias_holder(client, CHAMPION) != allowed.champion:
@@ -201,16 +201,16 @@ def remove(client: MlflowClient, version: int) -> None:
 
     Raises: Refusal RG-06 (exit 8) if it holds one, by the registry or by the log.
     """
-    with gate_hand(client) as hand:
+    with locked_registry(client) as registry:
         model = client.get_registered_model(MODEL_NAME)
         holds = [alias for alias, holder in model.aliases.items() if int(holder) == version]
-        holds += [name for name in (CHAMPION, PREVIOUS) if getattr(hand.holders, name) == version]
+        holds += [name for name in (CHAMPION, PREVIOUS) if getattr(registry.holders, name) == version]
         if holds:
             fix = "promote another version or roll back first"
             problem = f"holds the alias {' and '.join(sorted(set(holds)))}"
             raise Refusal.of("RG-06", f"models:/{MODEL_NAME}/{version}", problem, fix)
         client.delete_model_version(MODEL_NAME, str(version))
-        hand.write("remove", version, "removed from the registry")
+        registry.write("remove", version, "removed from the registry")
 
 
 def moved_by_hand(found: int | None, allowed: int | None) -> Fault:

@@ -7,7 +7,7 @@ from mlflow.tracking import MlflowClient
 from femseg.errors import Fault, Refusal
 from femseg.gate.audit import Entry, Standing, allowed_package, standing
 from femseg.networks.package import ModelPackage
-from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, gate_hand, moved_by_hand
+from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, locked_registry, moved_by_hand
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.model_name import IN_USE, MODEL_NAME
 from femseg.services.registry.versions import CHALLENGER, load_registered, versions
@@ -19,8 +19,8 @@ def registry_faults(client: MlflowClient) -> Sequence[Fault]:
     A promotion that was interrupted is brought to its end first.
     """
     try:
-        with gate_hand(client) as hand:
-            log = hand.log
+        with locked_registry(client) as registry:
+            log = registry.log
     except Refusal as refusal:
         return refusal.faults
     holders = standing(log).holders

@@ -35,7 +35,7 @@ _CURVE = "train_dice_loss"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Bench:
+class GateContext:
     """Where versions are judged.
 
     Attributes:
@@ -83,15 +83,15 @@ def judge(
     """
     test_set = read_test_set(manifest, split)
     with tempfile.TemporaryDirectory(prefix="femseg-gate-") as scratch:
-        bench = Bench(
+        context = GateContext(
             client=client, rules=rules, manifest=manifest, split=split, test_set=test_set, scratch=Path(scratch)
         )
-        version, champion = bench.version(number), alias_holder(client, CHAMPION)
+        version, champion = context.version(number), alias_holder(client, CHAMPION)
         with progress(f"judge version {number}", total=4) as advance:
-            checks, package = _origin(bench, version)
+            checks, package = _origin(context, version)
             advance(1, "where it comes from")
             if package is not None:
-                checks += _evidence(bench, version, package, trusted=_all_passed(checks), champion=champion)
+                checks += _evidence(context, version, package, trusted=_all_passed(checks), champion=champion)
             advance(4, "done")
     return Decision(
         version=number,
@@ -125,17 +125,17 @@ def _refused(refusal: Refusal, name: str, expected: str, fault_id: str = "") -> 
     return Check(id=fault_id or fault.id, name=name, passed=False, found=found, expected=expected, fix=fault.fix)
 
 
-def _origin(bench: Bench, version: ModelVersion) -> tuple[list[Check], ModelPackage | None]:
+def _origin(context: GateContext, version: ModelVersion) -> tuple[list[Check], ModelPackage | None]:
     """Where the version comes from; without a package there is nothing else to look at."""
-    run, sha256 = _run_facts(bench.client, str(version.run_id)), version.tags.get("package_sha256", "")
+    run, sha256 = _run_facts(context.client, str(version.run_id)), version.tags.get("package_sha256", "")
     try:
-        package = load_registered(bench.client, _uri(version.version))
+        package = load_registered(context.client, _uri(version.version))
     except Refusal as refusal:
         failed = _refused(refusal, "stored package", "whole, and the one that was registered", "RG-01")
         return [*run_checks(run, package_sha256=sha256, max_iterations=None), failed], None
     checks = [
         *run_checks(run, package_sha256=package.sha256, max_iterations=wanted_iterations(package.model)),
-        *lineage_checks(package.lineage, package.model, bench.test_set, clean_commit=bench.rules.clean_commit),
+        *lineage_checks(package.lineage, package.model, context.test_set, clean_commit=context.rules.clean_commit),
         validation_check(package.model),
     ]
     return checks, package
@@ -156,7 +156,7 @@ def _run_facts(client: MlflowClient, run_id: str) -> RunFacts:
 
 
 def _evidence(
-    bench: Bench, version: ModelVersion, package: ModelPackage, *, trusted: bool, champion: int | None
+    context: GateContext, version: ModelVersion, package: ModelPackage, *, trusted: bool, champion: int | None
 ) -> list[Check]:
     """Its saved masks: whole, of this package and these cases, truly scored, good enough, no worse than the champion.
 
@@ -164,27 +164,27 @@ def _evidence(
     """
     checks: list[Check] = []
     try:
-        saved = bench.saved(version)
+        saved = context.saved(version)
         checks += [
             _belongs("package of the predictions", saved.package_sha256, package.sha256),
-            _belongs("test cases of the predictions", saved.test_set_sha256, bench.test_set.sha256),
+            _belongs("test cases of the predictions", saved.test_set_sha256, context.test_set.sha256),
         ]
         if not _all_passed(checks):
             return checks
-        scores = recomputed(bench.test_set, saved.femur_zyx)
-        metrics = _run_facts(bench.client, str(version.run_id)).metrics
+        scores = recomputed(context.test_set, saved.femur_zyx)
+        metrics = _run_facts(context.client, str(version.run_id)).metrics
         checks += recorded_checks(scores, read_scores(saved.scores), metrics)
     except Refusal as refusal:
         if refusal.faults[0].id == "ST-05":  # the reference masks at hand, no fault of the version
             raise
         return [*checks, _refused(refusal, "saved predictions", "readable, whole, as they were registered", "RG-03")]
     trusted = trusted and _all_passed(checks)
-    checks += acceptable_checks(scores, bench.test_set, bench.rules)
+    checks += acceptable_checks(scores, context.test_set, context.rules)
     if trusted:
-        again = list(reproduction_checks(bench.predicted_again(version), saved, bench.test_set, bench.rules))
+        again = list(reproduction_checks(context.predicted_again(version), saved, context.test_set, context.rules))
         checks += again
         if again[0].passed and champion not in (None, int(version.version)):
-            checks.append(_against(bench, int(champion or 0), scores))
+            checks.append(_against(context, int(champion or 0), scores))
     return checks
 
 
@@ -203,17 +203,17 @@ def _belongs(name: str, found: str, expected: str) -> Check:
     )
 
 
-def _against(bench: Bench, champion: int, scores: Sequence[CaseScore]) -> Check:
+def _against(context: GateContext, champion: int, scores: Sequence[CaseScore]) -> Check:
     """The comparison with the champion: its package segments the same cases now, whatever was saved of it once."""
     name, expected = f"champion version {champion}", "a package that can be compared with"
     try:
-        held = bench.version(champion)
-        load_registered(bench.client, _uri(champion))
-        again = bench.predicted_again(held)
+        held = context.version(champion)
+        load_registered(context.client, _uri(champion))
+        again = context.predicted_again(held)
     except Refusal as refusal:
         return _refused(refusal, name, expected, "RG-02")
     if again.failure:
         fix = "roll back to a version that works (`femseg rollback`)"
         return Check(id="RG-02", name=name, passed=False, found=again.failure, expected=expected, fix=fix)
-    theirs = recomputed(bench.test_set, lambda case: again.femur_zyx(case.case_id))
-    return non_inferiority_check(theirs, scores, bench.rules.non_inferiority, version=champion)
+    theirs = recomputed(context.test_set, lambda case: again.femur_zyx(case.case_id))
+    return non_inferiority_check(theirs, scores, context.rules.non_inferiority, version=champion)

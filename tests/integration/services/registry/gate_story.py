@@ -9,7 +9,7 @@ from tiny_registry import register_candidate, trained, write_candidate, write_co
 from femseg.errors import Refusal
 from femseg.gate.audit import standing
 from femseg.gate.rules import Acceptable, PromotionRules
-from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, gate_hand, promote, rollback
+from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, locked_registry, promote, rollback
 from femseg.services.registry.doctor import registry_faults
 from femseg.services.registry.gate import judge
 
@@ -45,6 +45,6 @@ def killed_before_each_write(client, uri: str) -> None:
     assert seen.returncode == 0, seen.stderr[-3000:]
     assert '"after": null' not in seen.stdout
     assert seen.stdout.count('"killed": true') >= 8
-    with gate_hand(client) as hand:
-        assert standing(hand.log).begun is None
-        assert hand.holders.champion == alias_holder(client, CHAMPION)
+    with locked_registry(client) as registry:
+        assert standing(registry.log).begun is None
+        assert registry.holders.champion == alias_holder(client, CHAMPION)

@@ -24,7 +24,7 @@ from femseg.services.registry.aliases import (
     CHAMPION,
     PREVIOUS,
     alias_holder,
-    gate_hand,
+    locked_registry,
     promote,
     remove,
     rollback,
@@ -336,7 +336,7 @@ def killed(uri, *how: str) -> list[dict]:
 def assert_whole(client, seen: list[dict]) -> None:
     """After every kill there was a champion, the old one or the new one; log and aliases agree in the end."""
     assert all(one["after"] in (1, 2) for one in seen)
-    with gate_hand(client):
+    with locked_registry(client):
         pass
     log = audit_log(client).read()
     assert standing(log).begun is None
@@ -419,7 +419,7 @@ def test_a_kill_between_an_entry_and_the_head_that_names_it_is_no_edit(client):
     client.set_registered_model_tag(MODEL_NAME, "audit.head", f"1 {log[0].sha256}")
     audit.copy.write_text(f"{log[0].line()}\n")
     assert audit.read() == log
-    with gate_hand(client):  # before it writes anything, for a kill may come at the same place again
+    with locked_registry(client):  # before it writes anything, for a kill may come at the same place again
         assert client.get_registered_model(MODEL_NAME).tags["audit.head"] == f"2 {log[1].sha256}"
     promote(client, allowed(client, 2))
     assert len(audit.read()) == 4

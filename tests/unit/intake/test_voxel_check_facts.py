@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from femseg.intake.examination import bone_cut_off, cut_off, metal_ml
+from femseg.intake.voxel_check import bone_cut_off, cut_off, metal_ml
 from femseg.volumes.grid import VoxelGrid
 
 UPRIGHT = VoxelGrid(shape_zyx=(6, 5, 4), spacing_mm_zyx=(10.0, 5.0, 20.0))

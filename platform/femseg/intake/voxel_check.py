@@ -1,4 +1,4 @@
-"""One study under examination: its pixels read once, everything wrong and everything worth knowing written down."""
+"""Check one study by its voxels, read once: its faults, its remarks and its facts."""
 
 import math
 from dataclasses import dataclass, replace
@@ -41,8 +41,8 @@ METAL_WORTH_A_WORD_ML = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Examination:
-    """What a study's pixels showed.
+class VoxelCheck:
+    """What the voxels of a study showed.
 
     Attributes:
         ct: the CT as read.
@@ -58,7 +58,7 @@ class Examination:
     mask_values_zyx: NDArray[np.generic] | None = None
 
 
-def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, volume: CtVolume) -> Examination:
+def check_voxels(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, volume: CtVolume) -> VoxelCheck:
     """Check what only the pixels tell of a study whose headers hold; its CT has been read, its mask is read here.
 
     Raises: Refusal if a file cannot be read after all.
@@ -80,13 +80,13 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, vo
     if study.mask is None:
         if ends := bone_cut_off(volume.hu_zyx, volume.grid):
             remarks.append(f"FACT: bone is cut off by the field of view at its {' and '.join(ends)} end")
-        return Examination(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
+        return VoxelCheck(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
     labels = study.labels or settings.labels
     faults += grid_faults(volume.grid, study.mask.grid, str(study.mask.where))
     values = None
     if not faults:
         values = read_checked_labels(study.mask, labels.meanings)
-        known, mask_faults, mask_remarks = _mask_examined(
+        known, mask_faults, mask_remarks = _check_mask(
             volume, values, study.mask, known, settings.femur, labels, in_hu=not odd_numbers
         )
         faults += mask_faults
@@ -98,7 +98,7 @@ def examined(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, vo
     elif math.prod(study.mask.grid.shape_zyx) <= volume.hu_zyx.size:  # a mask that unpacks to more is not worth it
         values = read_checked_labels(study.mask, labels.meanings)
         faults += value_faults(values, labels, str(study.mask.where))
-    return Examination(
+    return VoxelCheck(
         ct=volume,
         facts=known,
         femur_labels=labels.of_femur(settings.femur),
@@ -113,7 +113,7 @@ def _measured(volume: CtVolume, ct: CheckedVolume) -> NDArray[np.float32]:
     return volume.hu_zyx[volume.hu_zyx != OUTSIDE_HU] if "untilt" in ct.mends else volume.hu_zyx
 
 
-def _mask_examined(
+def _check_mask(
     ct: CtVolume,
     values: NDArray[np.generic],
     mask: CheckedVolume,
