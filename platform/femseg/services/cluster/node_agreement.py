@@ -14,7 +14,7 @@ from femseg.lineage.provenance import code_sha256
 
 _PACKAGES = ("femseg", "ray", "torch", "numpy", "mlflow")
 _CODE = ("cohorts", "networks", "training", "services")
-_ANSWER_WITHIN_S = 60.0
+NODE_ANSWERS_WITHIN_S = 180.0  # it may have to start a worker first; on a busy one that is slow
 
 
 def software() -> dict[str, str]:
@@ -56,7 +56,7 @@ def require_agreement(*, what: str) -> None:
     found = {"the driver": software()}
     for name, answer in asked.items():
         try:
-            found[name] = ray.get(answer, timeout=_ANSWER_WITHIN_S)
+            found[name] = ray.get(answer, timeout=NODE_ANSWERS_WITHIN_S)
         except RayError as error:
             if name.rpartition("/")[2] in {node["NodeID"][:8] for node in _living()}:
                 found[name] = {"femseg": f"does not run: {type(error).__name__}"}

@@ -13,9 +13,8 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from femseg.errors import Fault, Refusal
 from femseg.files.durable import write_bytes_durably
+from femseg.services.cluster.node_agreement import NODE_ANSWERS_WITHIN_S
 from femseg.services.storage.backend import Storage, StorageSettings, open_storage
-
-_ANSWER_WITHIN_S = 180.0  # a node may have to start a worker first; on a busy one that is slow
 
 
 def require_reach(settings: StorageSettings, run_folder: Path) -> None:
@@ -66,14 +65,14 @@ def _problems_there(
         ): node
         for node in nodes
     }
-    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=_ANSWER_WITHIN_S)
+    answered, _ = ray.wait(list(asked), num_returns=len(asked), timeout=NODE_ANSWERS_WITHIN_S)
     return {node: _judged(task, task in answered, storage, f"{probe}-{node}") for task, node in asked.items()}
 
 
 def _judged(task: "ray.ObjectRef[str]", answered: bool, storage: Storage, answer: str) -> str:
     """What a node says of itself, and whether this process can read what that node wrote."""
     if not answered:
-        return f"no answer within {_ANSWER_WITHIN_S:.0f} s"
+        return f"no answer within {NODE_ANSWERS_WITHIN_S:.0f} s"
     try:
         problem = ray.get(task)
         if not problem and storage.read(answer) != answer.encode():
