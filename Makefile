@@ -10,7 +10,7 @@ export DVC_NO_ANALYTICS := 1
 help:
 	@echo "make repro        environment, then the whole pipeline; ends with a registered model and reports/comparison.html"
 	@echo "make test         environment, then the tests"
-	@echo "make slow         the tests that take minutes"
+	@echo "make slow         the tests that take minutes, one after the other; ends with how long they took"
 	@echo "make chaos        kill -9 of trainings at random instants; is anything lost, are the bits the same? (half an hour)"
 	@echo "make lint         ruff, mypy --strict, import contracts"
 	@echo "make bench        every benchmark that needs no GPU; JSON into benchmarks/results"
@@ -42,7 +42,7 @@ test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadgroup
 
 slow: $(VENV)/.dev
-	python -m pytest -m slow
+	OMP_NUM_THREADS=1 python -m pytest -m slow --durations 20
 
 chaos: $(VENV)/.dev
 	python -m benchmarks.chaos.chaos --kills 100 --ray 12 --nodes 8 --output benchmarks/results/chaos.json
