@@ -43,17 +43,15 @@ def source_sha256(settings: NetworkSettings) -> str:
 
 
 def require_at_hand(name: str) -> None:
-    """Before the network that a package names is looked up: a package alone never decides what is imported.
+    """Import the network that a package names, if not the package alone decides that.
 
     Raises: ValueError if the name is neither femseg's own, nor an installed entry point's, nor that of the params.yaml
-        in the working folder.
+        in the working folder, or if it cannot be imported.
     """
     try:
         here = read_section(dict[str, Any], "network").get("name")
     except Refusal:
         here = None
     if name not in places() and name != here:
-        raise ValueError(
-            f"its network {printable(name)[:100]} is not at hand: set network.name to it in the params.yaml here, with "
-            "its module on Python's path, or install a package that has it as an entry point"
-        )
+        raise ValueError(f"{printable(name)[:100]} is not at hand")
+    network_class(name)

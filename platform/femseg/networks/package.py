@@ -25,6 +25,11 @@ from femseg.networks.package_files import (
 )
 from femseg.settings import as_plain
 
+_NOT_AT_HAND = (
+    "set network.name to it in the params.yaml here and put its module on Python's path (PYTHONPATH=.), or install a "
+    "package that has it as an entry point"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelPackage:
@@ -80,6 +85,9 @@ def load_package(folder: Path) -> ModelPackage:
     architecture = files.model.architecture
     try:
         require_at_hand(str(architecture.settings.get("name", "vnet")))
+    except ValueError as error:
+        raise package_refusal(folder / MODEL, f"its network {error}", _NOT_AT_HAND) from None
+    try:
         settings = network_settings(architecture.settings, where="architecture.settings", file=MODEL)
         settings.check_shape(files.model.input_recipe.shape_zyx)
         with torch.device("meta"):

@@ -89,7 +89,7 @@ def test_what_names_no_network_or_no_setting_of_it_is_refused_in_one_line(params
 
 def test_a_package_may_name_what_is_femsegs_own_installed_or_of_the_params_at_hand(params):
     require_at_hand("vnet")
-    with pytest.raises(ValueError, match=f"its network {FOREIGN} is not at hand: set network.name"):
+    with pytest.raises(ValueError, match=f"{FOREIGN} is not at hand"):
         require_at_hand(FOREIGN)  # no params.yaml at all
     params("{base_channels: 4}")
     with pytest.raises(ValueError, match="is not at hand"):
