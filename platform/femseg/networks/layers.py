@@ -1,4 +1,4 @@
-"""What stands between the V-Net's convolutions: normalisation and PReLU, both quick on channels-last features."""
+"""The V-Net's layers where PyTorch's own are slow or wrong on a CPU: convolution, normalisation and PReLU."""
 
 import math
 from typing import Any, Literal, Protocol
@@ -49,6 +49,26 @@ class ChannelwiseNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:  # (B, C, Z, Y, X)
         samples = [F.batch_norm(one, None, None, self.weight, self.bias, training=True) for one in x.split(1)]
         return samples[0] if len(samples) == 1 else torch.cat(samples)
+
+
+class Conv3d(nn.Conv3d):
+    """PyTorch's convolution, but in float32 where its bfloat16 weight gradient on a CPU is garbage.
+
+    Where the feature map is smaller than the kernel along z, or no larger than half of it along y, oneDNN's backward
+    pass reads memory that nobody wrote: the gradient is sometimes infinite, sometimes finite and wrong by any factor,
+    and no check for NaN finds the latter. Seen with PyTorch 2.13.0 on a processor with avx512_bf16, in both memory
+    layouts; strided and transposed convolutions with kernel 2 are right.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:  # (B, C, Z, Y, X)
+        if x.device.type != "cpu" or not torch.is_autocast_enabled("cpu") or not self._garbage(x.shape[2:]):
+            return super().forward(x)
+        with torch.autocast("cpu", enabled=False):
+            return super().forward(x.float()).to(torch.get_autocast_dtype("cpu"))
+
+    def _garbage(self, size_zyx: torch.Size) -> bool:
+        kernel = max(self.kernel_size)
+        return kernel > 1 and (size_zyx[0] < kernel or min(size_zyx[1:]) <= kernel // 2)
 
 
 class ChannelPReLU(nn.PReLU):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from femseg.networks.layers import ChannelPReLU, Normalisation, normalisation_layer
+from femseg.networks.layers import ChannelPReLU, Conv3d, Normalisation, normalisation_layer
 from femseg.networks.network import Network
 
 StrideTriple = tuple[int, int, int]
@@ -120,7 +120,7 @@ class Stage(nn.Module):
         kernel = settings.kernel_size
         self.dropout = nn.Dropout3d(settings.dropout) if settings.dropout and not input_channels else nn.Identity()
         self.convolutions = nn.ModuleList(
-            nn.Conv3d(n_in, channels, kernel, padding=kernel // 2, bias=settings.normalisation == "none")
+            Conv3d(n_in, channels, kernel, padding=kernel // 2, bias=settings.normalisation == "none")
             for n_in in widths[:-1]
         )
         self.normalisations = nn.ModuleList(normalisation_layer(settings, channels) for _ in range(count))
