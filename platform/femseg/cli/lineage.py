@@ -71,9 +71,6 @@ def _print_outputs(outputs: Sequence[Output]) -> None:
             print(f"    … and {len(of_kind) - _MOST_LINES} more; --json lists each")
 
 
-# `femseg replay`: a version evaluated again from what its lineage names.
-
-
 def say_replay(version: str, *, into: Path | None, as_json: bool) -> int:
     """Replay and print; returns the exit code: 4 if a mask differs."""
     uri = named_model(version)
@@ -99,9 +96,6 @@ def _print_replay(done: Replay) -> None:
         print(f"  {case.case_id:20} {case.grid:8} {then:>9} {now:>7}  {case.verdict}{voxels}")
     same = sum(case.same for case in done.cases)
     print(f"{same} of {len(done.cases)} masks are the same")
-
-
-# `femseg card`: the model card of a registered version.
 
 
 def write_card_of(version: str, folder: Path, *, as_json: bool) -> None:

@@ -18,8 +18,6 @@ from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import answering, version_number
 from femseg.services.tracking.connect import connect
 
-# `femseg rollback`, `history`, `remove` and `femseg audit verify`: the aliases and their log, without the network.
-
 
 def rollback(*, as_json: bool) -> None:
     """Give the alias back. Raises: Refusal RG-08 (exit 8), RG-07 (exit 4)."""

@@ -14,9 +14,6 @@ from femseg.files.durable import written_durably
 from femseg.formats.source import HashedFile, Source
 from femseg.volumes.grid import VoxelGrid
 
-# Which kind of CT scanner made a series, in words of a closed list: whatever else a header says stays there.
-
-
 # Manufacturers by a word of their name; then the families of their CT and PET/CT scanners. A header's own text never
 # leaves the header: it may hold a hospital's or a person's name.
 _MAKERS = {

@@ -67,9 +67,6 @@ def cohort_root(manifest: Manifest, manifest_path: Path) -> Path:
     return (manifest_path.parent / manifest.root).resolve()
 
 
-# A case's voxels, once every file is proven to be the one that was checked.
-
-
 @contextmanager
 def verified(source: Source, root: Path) -> Iterator[Path]:
     """The folder that a source's paths count from, each file proven to be the one that was checked.

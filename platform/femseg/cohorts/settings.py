@@ -129,9 +129,6 @@ class CohortSettings:
         return tuple(mend for mend, wanted in chosen if wanted)
 
 
-# How arrays are made from CTs: the `arrays:` section of params.yaml, shared by every input mode.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArraySettings:
     """What every input mode's recipe has in common; see `InputRecipe`."""

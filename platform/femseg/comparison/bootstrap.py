@@ -13,8 +13,6 @@ from numpy.typing import NDArray
 from scipy.stats import DegenerateDataWarning, bootstrap, norm
 from scipy.stats import t as student
 
-# Every resample of a few values, with its chance: what drawing ever more of them comes to.
-
 
 def exact_bca(values: NDArray[np.float64], *, level: float) -> tuple[float, float]:
     """Ends of Efron's BCa interval of the mean over all resamples, without any draw.

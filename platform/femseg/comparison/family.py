@@ -5,8 +5,6 @@ from collections.abc import Sequence
 from femseg.comparison.paired import PairedComparison
 from femseg.metrics.scorecard import Grid
 
-# Several tests of one question: what is left of each p-value.
-
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Adjusted p-values in the given order: the chance that *any* true null hypothesis is rejected stays at the level.

@@ -15,9 +15,6 @@ from femseg.comparison.verdict import Relevance, Verdict, relevance, verdict
 from femseg.metrics.definitions import metric_named
 from femseg.metrics.scorecard import CaseScore, Grid
 
-# The smallest difference that so many test cases could have shown.
-
-
 POWER = 0.8
 _SIMULATED_UP_TO = 50  # cases; beyond, the normal approximation is good to a hundredth
 _COHORTS = 4000

@@ -139,9 +139,6 @@ def _values(trainings: Sequence[Training], metric: str, grid: Grid) -> dict[tupl
     }
 
 
-# Which input modes are trained and compared: the `input_modes:` of params.yaml.
-
-
 InputMode = Literal["raw", "gradient", "both"]
 
 
@@ -156,9 +153,6 @@ def read_input_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
         problem = f"input_modes: expected raw, gradient and perhaps both, each once, got {', '.join(modes)}"
         raise Refusal.of("CFG-01", file, problem, "correct this setting")
     return modes
-
-
-# The `compare:` section of params.yaml.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

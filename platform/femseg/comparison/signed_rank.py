@@ -54,9 +54,6 @@ def signed_rank(differences: NDArray[np.float64]) -> SignedRank:
     )
 
 
-# Permutation test of paired differences: what if the two models' names had been swapped, case by case?
-
-
 _ALWAYS_ENUMERATED = 2**13  # patterns of signs
 
 

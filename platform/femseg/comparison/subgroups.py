@@ -102,9 +102,6 @@ def _is_tested(comparison: PairedComparison) -> bool:
     return comparison.test.p_value is not None and comparison.verdict != "too few cases"
 
 
-# Groups of cases by what the manifest knows about them.
-
-
 _METAL_ML = 0.1  # from here intake remarks on it; less is dense cortical bone or noise
 _SEX = {"F": "female", "M": "male", "O": "other"}
 

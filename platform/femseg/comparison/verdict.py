@@ -64,9 +64,6 @@ def relevance(interval: Interval, margin: float) -> Relevance:
     return "within the margin" if -margin < low and high < margin else "undecided"
 
 
-# What a plain HU threshold finds: the answer that a model has to beat.
-
-
 DEFAULT_THRESHOLD_HU = 200.0
 
 

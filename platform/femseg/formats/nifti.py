@@ -189,9 +189,6 @@ def _qform(quaternion: tuple[float, ...], pixdim: tuple[float, ...]) -> NDArray[
     return np.column_stack([rotation * (pixdim[1], pixdim[2], qfac * pixdim[3]), quaternion[3:6]])
 
 
-# A NIfTI file from its first byte to its last: header, extensions, voxels.
-
-
 def check_nifti(path: Path, role: Role) -> StatedVolume:
     """Check header, length, checksum and finiteness of a .nii or .nii.gz file.
 

@@ -68,9 +68,6 @@ def numbered(structures_zyx: Iterable[tuple[Path, NDArray[np.generic]]]) -> NDAr
     return numbers
 
 
-# Names of a mask's structures, told apart where two bear the same.
-
-
 def unique_names(numbered: Iterable[tuple[int, str]]) -> dict[str, int]:
     """Each structure's name with its number; a name borne twice gets the number added, as in "femur (2)".
 

@@ -89,9 +89,6 @@ if __name__ == "__main__":
         main(*map(Path, sys.argv[1:]))
 
 
-# Do the saved masks belong to the stored package, and is it quick and small enough?
-
-
 def reproduction_checks(
     again: Reproduction, saved: SavedPredictions, test_set: FrozenTestSet, rules: PromotionRules
 ) -> Iterator[Check]:

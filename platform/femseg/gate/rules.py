@@ -131,9 +131,6 @@ def read_rules(path: Path = PROMOTION_RULES) -> PromotionRules:
     return read_whole(PromotionRules, "promotion", file=path)
 
 
-# Which of the trained models is proposed: the best on the validation cases; the test cases have no say.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Candidate:
     """The proposed model and why it, not another.

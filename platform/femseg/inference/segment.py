@@ -15,9 +15,6 @@ from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 from femseg.volumes.network_input import network_grid, network_input
 from femseg.volumes.resample import axis_weights
 
-# The way back: from the network's grid to the CT's own voxels, size, spacing and orientation.
-
-
 _SLAB_SLICES = 32
 _FEMUR_FROM = 0.5
 

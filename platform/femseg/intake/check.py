@@ -25,8 +25,6 @@ from femseg.layouts.detect import ADAPTERS, studies_of
 from femseg.layouts.zipped_study import named_in_archive, opened
 from femseg.volumes.grid import CtVolume
 
-# What a study's headers say of it, and then its voxels: faults and remarks, or a case.
-
 
 def name_below(study: StudyFiles, root: Path) -> str:
     """A study's place below the cohort's folder."""

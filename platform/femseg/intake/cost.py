@@ -67,9 +67,6 @@ def _first_slice(files: Iterable[Path]) -> SliceHeader | None:
     return None
 
 
-# How long the check of many studies will take, roughly: enough to decide whether several processes pay.
-
-
 # of one core of a small server; the bytes of a DICOM study are read, unpacked, hashed and looked at
 _HEADER_SECONDS, _BYTES_A_SECOND = 3e-4, 1.2e8
 

@@ -128,9 +128,6 @@ def _pixels(header: SliceHeader, thin: int) -> NDArray[np.float32] | None:
     return np.asarray(array[0, ::thin, ::thin]) if array.ndim == 3 else None
 
 
-# Which pictures can be made of a study, whatever became of its check.
-
-
 def checked_preview(found: VoxelCheck, paired: PairedStudy, settings: CohortSettings) -> Preview:
     """Of a study whose voxels are in memory."""
     mask = None

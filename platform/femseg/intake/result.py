@@ -12,9 +12,6 @@ from femseg.files.durable import write_json_durably
 from femseg.intake.preview import Preview
 from femseg.volumes.grid import VoxelGrid
 
-# What deserves a look though nothing is refused for it.
-
-
 OUTLIER = "FACT"
 DOUBTFUL = ("IN-21", "PP-04")  # remarks of a study that are more than a note: left and right, a femur that changes size
 
@@ -132,9 +129,6 @@ class CheckedCohort:
         """Raises: Refusal with every fault, if there is any."""
         if self.faults:
             raise Refusal(self.faults)
-
-
-# Studies that were left out of a cohort, with the reasons: `quarantine.json`.
 
 
 FORMAT = 1

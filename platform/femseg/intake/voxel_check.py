@@ -176,9 +176,6 @@ def _side_shown(
     return "both" if middle_between(parts) is not None else None
 
 
-# What a CT and its femur mask show at a glance: metal, and a femur cut off by the field of view.
-
-
 METAL_HU = 2500.0
 BONE_HU = 300.0
 _CUT_BONE_MM2 = 100.0

@@ -101,9 +101,6 @@ def _yaml(name: str) -> str:
     return name if re.fullmatch(r"[A-Za-z][\w.-]*( [\w.-]+)*", name) else json.dumps(name, ensure_ascii=False)
 
 
-# Masks that are drawn onto their CT: segments of a DICOM-SEG and regions of an RTSTRUCT, chosen by name.
-
-
 def check_drawn(
     mask: SliceHeader | Path,
     ct: CheckedVolume,

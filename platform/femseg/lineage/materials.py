@@ -73,9 +73,6 @@ def _bytes_of(path: Path) -> bytes | None:
         return None
 
 
-# One link of a lineage: what leads from an output to what it was made of, and whether it holds.
-
-
 State = Literal["holds", "not here", "broken"]
 
 

@@ -11,9 +11,6 @@ from scipy.spatial import KDTree
 
 from femseg.metrics.masks import Mask, with_rim
 
-# Nearest voxels by columns: how far the target is along z, once for all; then the columns around, nearest first.
-
-
 Ring = tuple[NDArray[np.int_], float]  # columns that are equally far, as steps in memory; their squared distance in mm²
 
 _REACH = 8  # in units of the largest spacing: how far is searched

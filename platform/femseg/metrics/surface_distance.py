@@ -144,9 +144,6 @@ def surface_dice_of(distances: SurfaceDistances | None, pair: MaskPair, *, toler
     return distances.surface_dice(tolerance_mm)
 
 
-# Average Hausdorff distance between two sets of voxels.
-
-
 def average_hausdorff_mm(reference: Mask, predicted: Mask, spacing_mm_zyx: Sequence[float]) -> float | None:
     """The larger of the two mean distances from every voxel of one mask to the nearest voxel of the other, in mm.
 

@@ -25,9 +25,6 @@ def volume_difference_ml(reference: Mask, predicted: Mask, spacing_mm_zyx: Seque
     return float(np.count_nonzero(predicted) - np.count_nonzero(reference)) * voxel_ml
 
 
-# Similarity of two volumes, wherever they lie.
-
-
 def volume_similarity(reference: Mask, predicted: Mask) -> float:
     """1 − | |A| − |B| | / (|A| + |B|): 1 for equal volumes (even disjoint ones), 0 if one mask alone is empty.
 

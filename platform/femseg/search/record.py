@@ -118,9 +118,6 @@ def _write(record: Path, space: Space, *, ended: bool) -> None:
     write_json_durably(record, {"content": content, "sha256_of_content": sha256_of_json(content)})
 
 
-# The learning rate that a search left for the trainings after it: a number, whatever else its file may hold.
-
-
 def found_rate(best: Path, input_mode: str) -> float | None:
     """What `best.json` names as the best rate of one input mode; None if the search has none for it.
 

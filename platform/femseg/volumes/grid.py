@@ -96,9 +96,6 @@ class VoxelGrid:
         return max(float(np.linalg.norm(self.position_mm_xyz(c) - other.position_mm_xyz(c))) for c in corners)
 
 
-# A CT or a mask together with its grid: voxels never travel without their geometry.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CtVolume:
     """CT in Hounsfield units, shape (Z, Y, X), with its grid."""
@@ -125,9 +122,6 @@ class MaskVolume:
             raise ValueError(f"mask dtype: expected bool, got {self.femur_zyx.dtype}")
 
 
-# A volume seen only where some slices, rows and columns cross.
-
-
 Indices = NDArray[np.intp]
 IndicesZyx = tuple[Indices, Indices, Indices]
 
@@ -152,9 +146,6 @@ def with_neighbours(indices: Indices, size: int) -> Indices:
     """Indices together with the index before and after each, within 0 … size − 1; ascending, each once."""
     around = np.concatenate([indices - 1, indices, indices + 1])
     return np.unique(around[(around >= 0) & (around < size)])
-
-
-# One array order for every scan: a view whose axes run as a patient lies in LPS.
 
 
 def _axis_for_patient_axis(grid: VoxelGrid) -> tuple[tuple[int, ...], tuple[bool, ...]]:

@@ -9,9 +9,6 @@ import struct
 from dataclasses import dataclass
 from typing import BinaryIO
 
-# Compressed pixel data: which fragments of a file make up each frame (PS3.5 annex A.4).
-
-
 Span = tuple[int, int]  # offset in the file, length in bytes
 Frame = tuple[Span, ...]  # the fragments of one frame
 

@@ -24,9 +24,6 @@ from femseg.formats.plausible import voxel_count_faults
 from femseg.formats.source import CheckedVolume, Mend
 from femseg.volumes.grid import CtVolume
 
-# What a multi-frame object says of each frame, shared by all or frame by frame (PS3.3 C.7.6.16).
-
-
 HEADER_BYTES_AT_MOST = 24 << 20
 ITEMS_AT_MOST = 150_000  # some 15 000 frames; pydicom takes about 30 µs for each item
 _ITEM_TAGS = (b"\xfe\xff\0\xe0", b"\xff\xfe\xe0\0")

@@ -28,8 +28,6 @@ from femseg.formats.source import CheckedVolume
 from femseg.formats.structures import unique_names
 from femseg.volumes.grid import VoxelGrid
 
-# Which pixels closed contours enclose, by the even-odd rule on pixel centres.
-
 
 def filled(contours_xy: list[NDArray[np.float64]], shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
     """Pixels whose centres lie inside an odd number of the contours' windings: a contour inside another is a hole.

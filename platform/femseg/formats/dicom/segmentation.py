@@ -30,9 +30,6 @@ from femseg.formats.source import CheckedVolume
 from femseg.formats.structures import unique_names
 from femseg.volumes.grid import VoxelGrid
 
-# Where a mask's frame lies on the CT: on which slice, and how it is turned in the plane.
-
-
 # Two places closer than this are one, as for two slices: a tenth of the finest spacing that is read, and far more than
 # decimal text loses (cosines of six digits move the far corner of 500 mm by 0.0004 mm).
 SAME_PLACE_MM = SAME_POSITION_MM

@@ -82,9 +82,6 @@ class Section:
     note: str = ""
 
 
-# Who is in each part of a cohort, as a table for a model's card.
-
-
 METAL_ML = 0.1  # as where intake remarks on it
 DATA_HEAD = ("", "training", "validation", "test")
 

@@ -96,9 +96,6 @@ def _mark_threshold(axes: Axes, dice: float, threshold_hu: float, theme: Theme) 
     axes.set_xlabel(f"{words} ({place})", fontsize=8.5, color=theme.muted)
 
 
-# Figure 3: Dice loss over the iterations, and Dice on the validation cases.
-
-
 _WINDOWS = 40  # the smoothed line averages over one such part of the training
 
 
@@ -159,9 +156,6 @@ def _draw_validation(axes: Axes, curve: Sequence[CurvePoint], colour: str, *, al
     axes.plot(
         iterations[best], dice[best], "o", markersize=9, markerfacecolor="none", color=colour, markeredgewidth=1.6
     )
-
-
-# Every test case's paired difference, beside their mean, its interval and the difference that matters.
 
 
 _NAMED_CASES = 30

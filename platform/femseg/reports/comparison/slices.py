@@ -158,9 +158,6 @@ def draw_scale_bar(axes: Axes) -> None:
     words.set_path_effects([withStroke(linewidth=2, foreground=_HALO)])
 
 
-# Figure 2: what the two networks see of one case, and what they are to find.
-
-
 _PANEL_IN = 2.3
 _GAP_IN = 0.12
 _HEAD_IN = 0.62
@@ -187,9 +184,6 @@ def input_slices(case: CasePicture) -> bytes:
         draw_outline(coronal, case, window, case.reference_zyx, "coronal", colour=ANNOTATION, width=1.6)
         draw_outline(axial, case, window, case.reference_zyx, "axial", colour=ANNOTATION, width=1.6)
         return png(made)
-
-
-# The arrays of a test case as the figures show them, from the files that the stages left.
 
 
 def read_picture(case_id: str, *, modes: Sequence[str], arrays: Path, evaluated: Path) -> CasePicture:

@@ -11,9 +11,6 @@ from femseg.metrics.definitions import METRICS, Metric, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.comparison.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
 
-# What a reader must know to read the report's tables, and what they do not cover.
-
-
 _MANY_CASES = 20
 
 

@@ -171,9 +171,6 @@ def submitted(command: Sequence[str], *, folder: Path | None) -> int:
     return exit_code_of(found)
 
 
-# Which Ray job this process is.
-
-
 def job_tags() -> dict[str, str]:
     """The tag `ray_job`: the submission id of `ray job submit`; none where a stage runs by itself.
 

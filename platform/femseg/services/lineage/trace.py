@@ -35,8 +35,6 @@ from femseg.services.registry.versions import find_version, load_registered
 from femseg.services.tracking.address import SQLITE
 from femseg.services.tracking.connect import connect, find_run, redacted, tracking_uri
 
-# From a model package to its registered version, the MLflow run that trained it and the job that run was part of.
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registry:

@@ -18,8 +18,6 @@ from femseg.lineage.materials import Materials, is_inside
 from femseg.lineage.replayed import GRID_FOLDERS
 from femseg.paths import COHORT, DVC_LOCK, MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
 
-# DVC's side of a repository: where it keeps its objects.
-
 
 def materials_of(repository: Path) -> Materials:
     """The repository's data, in the working tree and in DVC's cache; without the cache where DVC is not set up."""

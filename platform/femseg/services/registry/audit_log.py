@@ -126,9 +126,6 @@ def who() -> str:
         return f"unknown@{socket.gethostname()}"
 
 
-# What people read of the gate on MLflow's own page of the registered model: its last decisions, newest first.
-
-
 _ENTRIES, _WORDS, _MOST = 12, 240, 5000  # characters that MLflow keeps of a description
 _TITLE = "### The gate"
 _AS_TEXT = str.maketrans({"|": "\\|", "<": "&lt;", "\n": " ", "`": "'", "[": "\\[", "*": "\\*", "_": "\\_"})

@@ -54,9 +54,6 @@ def predictions_of(version: ModelVersion, into: Path, *, sha256: str = "") -> Sa
     raise Refusal.of("RG-03", f"models:/{MODEL_NAME}/{version.version}", "has no saved predictions", fix)
 
 
-# The card of a registered version: kept with its run, and brought back as it was written.
-
-
 CARD_TAG = "card_sha256"  # of the card's record, which has the hash of every other file
 
 

@@ -186,9 +186,6 @@ def _not_there(uri: str, error: Exception) -> Refusal:
     return Refusal.of("RG-12", uri, problem, fix)
 
 
-# A model package becomes a version of the registered model, once.
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Registration:
     """A registered version, and whether it was there before."""

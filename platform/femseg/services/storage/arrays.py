@@ -12,9 +12,6 @@ from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, write_bytes_durably
 from femseg.services.storage.backend import Storage, no_answer
 
-# Objects: bytes in the storage under their own SHA-256, and each node's cache of them, proven at every use.
-
-
 _PATIENCE_S = 60.0  # an outage that is over by then is not told of
 _PAUSE_S = 2.0
 

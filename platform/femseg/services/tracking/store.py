@@ -123,9 +123,6 @@ def _ask(uri: str, endpoint: str) -> Response:
     return answer
 
 
-# Artefacts that the store has whole, or a refusal that says which disk is full.
-
-
 @contextmanager
 def artefacts_taken(client: MlflowClient, what: str) -> Iterator[None]:
     """Log artefacts in this block. MLflow gives a file its name once it is whole, so what failed is not listed.
