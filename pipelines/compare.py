@@ -7,7 +7,7 @@ from pathlib import Path
 from femseg.cohorts.manifest import Manifest, cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.split import Split, read_split
 from femseg.cohorts.store import ArrayStore
-from femseg.comparison.repeats import CompareSettings, RepeatSettings, Training, mean_over_seeds, read_input_modes
+from femseg.comparison.repeats import CompareSettings, RepeatSettings, ScoredTraining, mean_over_seeds, read_input_modes
 from femseg.comparison.subgroups import case_groups, patients_with_several
 from femseg.comparison.verdict import threshold_baseline
 from femseg.exits import command_exit
@@ -64,10 +64,10 @@ def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: Inpu
     return scores
 
 
-def trainings_of(mode: str, repeats: RepeatSettings) -> tuple[Training, ...]:
+def trainings_of(mode: str, repeats: RepeatSettings) -> tuple[ScoredTraining, ...]:
     """The scores of every repeat of one input mode."""
     return tuple(
-        Training(fold=fold, seed=seed, scores=read_scores(repeats_of(fold, seed) / mode / "scores.csv"))
+        ScoredTraining(fold=fold, seed=seed, scores=read_scores(repeats_of(fold, seed) / mode / "scores.csv"))
         for fold, seed in repeats.trainings
     )
 

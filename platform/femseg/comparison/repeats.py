@@ -44,7 +44,7 @@ class RepeatSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
+class ScoredTraining:
     """One training's scores on the test cases of its fold."""
 
     fold: int
@@ -77,7 +77,7 @@ def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, se
         raise Refusal.of("CFG-02", PARAMS, problem, fix)
 
 
-def mean_over_seeds(trainings: Sequence[Training]) -> tuple[CaseScore, ...]:
+def mean_over_seeds(trainings: Sequence[ScoredTraining]) -> tuple[CaseScore, ...]:
     """Each case's scores averaged over the trainings that tested it; undefined if any of them is.
 
     Raises: ValueError if a case was not tested as often as the others: its mean would not be of the same kind.
@@ -91,7 +91,7 @@ def mean_over_seeds(trainings: Sequence[Training]) -> tuple[CaseScore, ...]:
     return tuple(_mean(of_case) for _, of_case in sorted(rows.items()))
 
 
-def compared_means(trainings: Sequence[Training]) -> tuple[CaseScore, ...]:
+def compared_means(trainings: Sequence[ScoredTraining]) -> tuple[CaseScore, ...]:
     """The same of what a comparison takes: of a metric that should be near zero, the mean of its sizes.
 
     A mask too small by 30 ml with one seed and too large by 30 ml with another is off by 30 ml, not by 0.
@@ -115,7 +115,7 @@ def _mean(rows: Sequence[CaseScore]) -> CaseScore:
 
 
 def repeated_differences(
-    baseline: Sequence[Training], candidate: Sequence[Training], *, metric: str, grid: Grid
+    baseline: Sequence[ScoredTraining], candidate: Sequence[ScoredTraining], *, metric: str, grid: Grid
 ) -> tuple[RepeatedDifference, ...]:
     """Candidate − baseline of each case, training by training; of a metric that is always defined, such as Dice.
 
@@ -130,7 +130,7 @@ def repeated_differences(
     )
 
 
-def _values(trainings: Sequence[Training], metric: str, grid: Grid) -> dict[tuple[int, int, str], float]:
+def _values(trainings: Sequence[ScoredTraining], metric: str, grid: Grid) -> dict[tuple[int, int, str], float]:
     return {
         (training.fold, training.seed, row.case_id): getattr(row, metric)
         for training in trainings

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from femseg.comparison.repeats import Training, mean_over_seeds
+from femseg.comparison.repeats import ScoredTraining, mean_over_seeds
 from femseg.metrics.scorecard import score
 from femseg.reports.comparison.evidence import CasePicture, ComparisonEvidence, CurvePoint
 from femseg.reports.comparison.report import write_comparison_report
@@ -59,7 +59,9 @@ def test_the_report_of_equal_inputs_says_no_difference_shown_in_every_form(tmp_p
     rng = np.random.default_rng(20)
     predicted = predictions(rng, 16)
     trainings = {
-        mode: tuple(Training(fold=0, seed=seed, scores=scores_of(of_seed)[mode]) for seed, of_seed in enumerate(drawn))
+        mode: tuple(
+            ScoredTraining(fold=0, seed=seed, scores=scores_of(of_seed)[mode]) for seed, of_seed in enumerate(drawn)
+        )
         for drawn in [[predicted, predictions(np.random.default_rng(20), 16), predictions(rng, 16)]]
         for mode in MODES
     }

@@ -4,7 +4,7 @@ from scores import case_score
 from femseg.cohorts.split import SplitSettings
 from femseg.comparison.repeats import (
     RepeatSettings,
-    Training,
+    ScoredTraining,
     compared_means,
     mean_over_seeds,
     refuse_unfit,
@@ -19,7 +19,7 @@ SPLIT = SplitSettings(folds=2)
 
 def training(fold, seed, **dice):
     rows = tuple(case_score(case, dice=value) for case, value in dice.items())
-    return Training(fold=fold, seed=seed, scores=rows)
+    return ScoredTraining(fold=fold, seed=seed, scores=rows)
 
 
 def test_every_fold_is_trained_with_every_seed_and_by_default_nothing_is():
@@ -68,7 +68,7 @@ def test_a_case_counts_by_its_mean_over_the_seeds_of_its_fold():
 
 def test_volume_differences_of_either_sign_do_not_cancel_in_what_is_compared():
     trainings = [
-        Training(fold=0, seed=seed, scores=(case_score("a", dice=dice, volume_difference_ml=ml),))
+        ScoredTraining(fold=0, seed=seed, scores=(case_score("a", dice=dice, volume_difference_ml=ml),))
         for seed, dice, ml in ((0, 0.8, -30.0), (1, 0.9, 30.0))
     ]
     (shown,), (taken,) = mean_over_seeds(trainings), compared_means(trainings)

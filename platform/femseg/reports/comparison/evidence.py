@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from femseg.comparison.family import PRIMARY_GRID, PRIMARY_METRIC, as_one_family
 from femseg.comparison.paired import PairedComparison, paired_comparison
-from femseg.comparison.repeats import Training, compared_means, repeated_differences
+from femseg.comparison.repeats import ScoredTraining, compared_means, repeated_differences
 from femseg.comparison.subgroups import Subgroup, subgroup_table
 from femseg.comparison.variance import VarianceComponents, variance_components
 from femseg.errors import Refusal
@@ -92,7 +92,7 @@ class ComparisonEvidence:
     curves: Mapping[str, Sequence[Sequence[CurvePoint]]]
     provenance: Mapping[str, str]
     composition: Sequence[tuple[str, ...]] = ()
-    trainings: Mapping[str, Sequence[Training]] = field(default_factory=dict)
+    trainings: Mapping[str, Sequence[ScoredTraining]] = field(default_factory=dict)
     groups: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     patients_with_several: int = 0
     confidence: float = 0.95

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scores import case_score
 
-from femseg.comparison.repeats import Training, mean_over_seeds
+from femseg.comparison.repeats import ScoredTraining, mean_over_seeds
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.metrics.definitions import METRICS
@@ -50,7 +50,9 @@ def test_off_by_as_much_either_way_with_two_seeds_is_not_compared_as_perfect(evi
     off_ml = {"raw": (-30.0, 30.0), "gradient": (5.0, 5.0)}
     trainings = {
         mode: [
-            Training(fold=0, seed=seed, scores=tuple(case_score(f"c{c}", volume_difference_ml=ml) for c in range(8)))
+            ScoredTraining(
+                fold=0, seed=seed, scores=tuple(case_score(f"c{c}", volume_difference_ml=ml) for c in range(8))
+            )
             for seed, ml in enumerate(of_seed)
         ]
         for mode, of_seed in off_ml.items()

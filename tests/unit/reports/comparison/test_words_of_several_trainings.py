@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scores import case_score
 
-from femseg.comparison.repeats import Training, mean_over_seeds
+from femseg.comparison.repeats import ScoredTraining, mean_over_seeds
 from femseg.reports.comparison.figures import comparison_figures, worst_case_figures
 from femseg.reports.comparison.scatter import TITLE, scatter_section, trainings_said
 
@@ -13,7 +13,7 @@ def drawn(folds, seeds, *, sd):
     rng = np.random.default_rng(0)
     return {
         mode: [
-            Training(
+            ScoredTraining(
                 fold=fold,
                 seed=seed,
                 scores=tuple(
