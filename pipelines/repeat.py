@@ -5,10 +5,12 @@ import argparse
 from femseg.exits import command_exit
 from femseg.networks.package import load_package
 from femseg.paths import fold_split, model_of, repeats_of
-from femseg.services.fit.job import Training
+from femseg.services.cluster.session import ray_session
+from femseg.services.fit.driver import train_on_ray
+from femseg.services.fit.plan import TrainingPlan
 from femseg.services.tracking.connect import connect, find_run
 from pipelines.evaluate import evaluate
-from pipelines.train import carried_out, refuse_unfit_repeats
+from pipelines.train import refuse_unfit_repeats, to_be_trained, tracked_run, write_outputs
 
 
 def run_of_the_registered(input_mode: str) -> str | None:
@@ -18,10 +20,10 @@ def run_of_the_registered(input_mode: str) -> str | None:
     return find_run(client, experiment_id, tag="package_sha256", value=sha256)
 
 
-def repeated_training(input_mode: str, fold: int, seed: int) -> Training:
+def repeat_plan(input_mode: str, fold: int, seed: int) -> TrainingPlan:
     """One of the repeats; its MLflow run lies below the run of the model to register."""
     folder = repeats_of(fold, seed) / input_mode
-    return Training(
+    return TrainingPlan(
         name=f"train {input_mode} fold {fold} seed {seed}",
         input_mode=input_mode,
         split=fold_split(fold),
@@ -41,9 +43,13 @@ def main() -> None:
     parser.add_argument("--seed", required=True, type=int)
     given = parser.parse_args()
     refuse_unfit_repeats()
-    training = repeated_training(given.input_mode, given.fold, given.seed)
-    carried_out(training)
-    evaluate(load_package(training.model), training.split, training.curves)
+    plan = repeat_plan(given.input_mode, given.fold, given.seed)
+    with tracked_run(plan) as (job, client):
+        if to_be_trained(job, plan):
+            with ray_session():
+                train_on_ray(job, title=plan.name)
+        write_outputs(job, plan, client)
+    evaluate(load_package(plan.model), plan.split, plan.curves)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,12 @@
 """Stage `train`: the V-Net on one input mode, data-parallel on Ray Train; leaves the model package and its curves."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+
+from mlflow.tracking import MlflowClient
 
 from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
@@ -17,16 +21,8 @@ from femseg.paths import BEST_TRIALS, COHORT, DVC_LOCK, MANIFEST, MASKS
 from femseg.services.cluster.session import ray_session
 from femseg.services.cluster.submit import job_tags
 from femseg.services.fit.driver import train_on_ray
-from femseg.services.fit.job import (
-    Training,
-    TrainingJob,
-    claimed_everywhere,
-    described_job,
-    fit_job,
-    is_complete,
-    main_training,
-    mlflow_run_kept,
-)
+from femseg.services.fit.job import TrainingJob, finished_job, is_complete, locked_everywhere, mlflow_run_kept
+from femseg.services.fit.plan import TrainingPlan, main_plan, planned_job
 from femseg.services.fit.recorded_curve import record_curve
 from femseg.services.storage.arrays import publish
 from femseg.services.storage.backend import open_storage
@@ -43,8 +39,6 @@ from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
 from femseg.training.run_identity import nearest_other_run
 from femseg.training.settings import TrainSettings
-from femseg.training.surroundings import Surroundings
-from femseg.training.trainer import FitResult
 
 
 def refuse_unfit_repeats() -> None:
@@ -58,15 +52,71 @@ def refuse_unfit_repeats() -> None:
     )
 
 
-def write_outputs(job: TrainingJob, training: Training) -> tuple[FitResult, str]:
-    """The package and the curves of a complete run; returns its result and the package's SHA-256."""
-    network, result = fit_job(job, Surroundings(say=lambda line: None))
-    store = ArrayStore.open(training.inputs)
-    sources = [path.as_posix() for path in (COHORT, training.inputs, MASKS, training.split_out, BEST_TRIALS)]
+@contextmanager
+def tracked_run(plan: TrainingPlan) -> Iterator[tuple[TrainingJob, MlflowClient]]:
+    """Hold the run of a plan while the block runs, as one MLflow run that ends with a true status."""
+    job = planned_job(plan)
+    with locked_everywhere(job):
+        if remark := nearest_other_run(Path(job.run_folder), job.fingerprint):
+            print(f"{plan.name}: {remark}")
+        client, experiment_id = connect(job.tracking_uri)
+        with mlflow_run_kept(job.storage, Path(job.run_folder)):
+            run_id = resumable_run(
+                client,
+                experiment_id,
+                folder=Path(job.run_folder),
+                name=plan.name.replace(" ", "-"),
+                params={
+                    "input_mode": plan.input_mode,
+                    "train": as_plain(job.train),
+                    "network": as_plain(job.network),
+                    "optimisation": as_plain(job.optimisation),
+                },
+                tags=stage_tags("train", input_mode=plan.input_mode, **plan.tags, **job_tags()),
+                parent_run_id=plan.parent_run_id,
+            )
+        job = replace(job, mlflow_run_id=run_id)
+        with run_with_true_status(client, run_id):
+            log_inputs(client, job, plan)
+            yield job, client
+
+
+def log_inputs(client: MlflowClient, job: TrainingJob, plan: TrainingPlan) -> None:
+    """Name the run's data in MLflow, by their hashes here and in dvc.lock."""
+    outs = {"inputs": plan.inputs, "masks": MASKS, "split": plan.split_out}
+    sources = {name: out.as_posix() for name, out in outs.items()}
+    md5s = dvc_hashes(DVC_LOCK, list(sources.values()))
+    for name, source in sources.items():
+        log_dataset(
+            client,
+            job.mlflow_run_id,
+            name=name,
+            source=source,
+            digest=job.fingerprint[name],
+            context="training",
+            dvc_md5=md5s.get(source, ""),
+        )
+
+
+def to_be_trained(job: TrainingJob, plan: TrainingPlan) -> bool:
+    """Whether the run is not complete yet; every node can reach its data then."""
+    if is_complete(job):
+        print(f"{plan.name}: already complete")
+        return False
+    if job.storage.url:
+        publish(open_storage(job.storage.url), stores=[plan.inputs, MASKS], files=[plan.split])
+    return True
+
+
+def write_outputs(job: TrainingJob, plan: TrainingPlan, client: MlflowClient) -> None:
+    """The package and the curves of a complete run, here, in the storage and in MLflow."""
+    network, result = finished_job(job)
+    store = ArrayStore.open(plan.inputs)
+    sources = [path.as_posix() for path in (COHORT, plan.inputs, MASKS, plan.split_out, BEST_TRIALS)]
     kept = ("inputs", "masks", "split", "code", "network_code")
     hashes = {key: job.fingerprint[key] for key in kept if key in job.fingerprint}
     package_sha256 = write_package(
-        training.model,
+        plan.model,
         network,
         model=ModelDescription(
             architecture=architecture_of(network),
@@ -74,90 +124,38 @@ def write_outputs(job: TrainingJob, training: Training) -> tuple[FitResult, str]
             input_recipe=store.recipe,
             metrics=TrainingMetrics(validation_dice=result.validation_dice, best_iteration=result.best_iteration),
             training=UsedSettings(train=as_plain(job.train), optimisation=as_plain(job.optimisation)),
-            training_range=training_range(store.entry(case).ct_grid for case in read_split(training.split).train),
+            training_range=training_range(store.entry(case).ct_grid for case in read_split(plan.split).train),
             versions=software_versions(),
         ),
         lineage=lineage(
             Path(), inputs=sources, sha256={**hashes, "manifest": sha256_of_file(MANIFEST)}, seed=job.train.seed
         ),
     )
-    write_training_curve(training.curves / "training.csv", result.curve)
-    write_validation_curve(training.curves / "validation.csv", result.curve)
+    write_training_curve(plan.curves / "training.csv", result.curve)
+    write_validation_curve(plan.curves / "validation.csv", result.curve)
     write_timing_curve(Path(job.run_folder) / "timing.csv", result.curve)
-    return result, package_sha256
-
-
-def tracked_training(job: TrainingJob, training: Training) -> FitResult:
-    """Train, or find it done, as one MLflow run that ends with a true status; write the outputs."""
-    client, experiment_id = connect(job.tracking_uri)
-    input_mode, inputs, split = training.input_mode, training.inputs, training.split
-    with mlflow_run_kept(job.storage, Path(job.run_folder)):
-        run_id = resumable_run(
-            client,
-            experiment_id,
-            folder=Path(job.run_folder),
-            name=training.name.replace(" ", "-"),
-            params={
-                "input_mode": input_mode,
-                "train": as_plain(job.train),
-                "network": as_plain(job.network),
-                "optimisation": as_plain(job.optimisation),
-            },
-            tags=stage_tags("train", input_mode=input_mode, **training.tags, **job_tags()),
-            parent_run_id=training.parent_run_id,
-        )
-    job = replace(job, mlflow_run_id=run_id)
-    with run_with_true_status(client, run_id):
-        outs = {"inputs": inputs, "masks": MASKS, "split": training.split_out}
-        sources = {name: out.as_posix() for name, out in outs.items()}
-        locked = dvc_hashes(DVC_LOCK, list(sources.values()))
-        for name, source in sources.items():
-            log_dataset(
-                client,
-                run_id,
-                name=name,
-                source=source,
-                digest=job.fingerprint[name],
-                context="training",
-                dvc_md5=locked.get(source, ""),
-            )
-        if is_complete(job):
-            print(f"{training.name}: already complete")
-        else:
-            if job.storage.url:
-                publish(open_storage(job.storage.url), stores=[inputs, MASKS], files=[split])
-            with ray_session():
-                train_on_ray(job, title=training.name)
-        result, package_sha256 = write_outputs(job, training)
-        if job.storage.url:
-            print(f"{training.name}: {upload_package(open_storage(job.storage.url), training.model)}")
-        record_curve(client, job)
-        if run_id != training.parent_run_id:  # the repeat that is the registered model's own training leaves its tags
-            client.set_tag(run_id, "package_sha256", package_sha256)
-        recorder = MlflowRecorder(client, run_id)
-        recorder.metric("best_validation_dice", result.validation_dice, step=result.best_iteration)
-        recorder.flush()
-    return result
-
-
-def carried_out(training: Training) -> FitResult:
-    """Train, or go on where a run of the same settings, data and code was left, and write the outputs."""
-    job = described_job(training)
-    with claimed_everywhere(job):
-        if remark := nearest_other_run(Path(job.run_folder), job.fingerprint):
-            print(f"{training.name}: {remark}")
-        result = tracked_training(job, training)
-    print(f"{training.name}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
-    return result
+    if job.storage.url:
+        print(f"{plan.name}: {upload_package(open_storage(job.storage.url), plan.model)}")
+    record_curve(client, job)
+    if job.mlflow_run_id != plan.parent_run_id:  # the repeat that is the registered model's own training has its tags
+        client.set_tag(job.mlflow_run_id, "package_sha256", package_sha256)
+    recorder = MlflowRecorder(client, job.mlflow_run_id)
+    recorder.metric("best_validation_dice", result.validation_dice, step=result.best_iteration)
+    recorder.flush()
+    print(f"{plan.name}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
 
 
 def main() -> None:
     """Read `train`, `network` and `optimisation`; write models/<mode> and results/train/<mode>."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.train", description=__doc__)
     parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
-    input_mode: str = parser.parse_args().input_mode
+    plan = main_plan(parser.parse_args().input_mode)
     refuse_unfit_repeats()
-    carried_out(main_training(input_mode))
+    with tracked_run(plan) as (job, client):
+        if to_be_trained(job, plan):
+            with ray_session():
+                train_on_ray(job, title=plan.name)
+        write_outputs(job, plan, client)
 
 
 if __name__ == "__main__":

@@ -27,8 +27,8 @@ from femseg.services.fit.job import TrainingJob, fit_job, is_complete, training_
 from femseg.services.fit.recorded_curve import record_curve
 from femseg.services.tracking.connect import BackgroundRecorder, connect, resumable_run, run_with_true_status
 from femseg.training.checkpoint import newest_good_checkpoint
+from femseg.training.context import TrainerContext
 from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
-from femseg.training.surroundings import Surroundings
 from femseg.volumes.grid import VoxelGrid
 
 CHECKPOINT_EVERY, VALIDATE_EVERY = 10, 20
@@ -53,7 +53,7 @@ def write_store(folder: Path) -> None:
     write_split(split, folder / "split.json")
 
 
-def described_job(folder: Path, *, iterations: int, workers: int) -> TrainingJob:
+def chaos_job(folder: Path, *, iterations: int, workers: int) -> TrainingJob:
     """Some thousand weights; augmentation, dropout and a schedule, so that no random state may be lost."""
     return training_job(
         inputs=folder / "raw",
@@ -97,21 +97,21 @@ def train(job: TrainingJob, *, through_ray: bool) -> None:
             train_on_ray(job, title="chaos")
         return
     recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, Path(job.run_folder), say=print)
-    fit_job(job, Surroundings(recorder=recorder))
+    fit_job(job, TrainerContext(recorder=recorder))
     recorder.close()
 
 
 def run(folder: Path, *, iterations: int, ray_workers: int = 0) -> None:
     """One start of the command, as the stage `train` does it: claim, MLflow run, training, the whole curve, status."""
     torch.set_num_threads(1)
-    job = described_job(folder, iterations=iterations, workers=ray_workers or 1)
+    job = chaos_job(folder, iterations=iterations, workers=ray_workers or 1)
     with locked(Path(job.run_folder)):
         client, experiment_id = connect(job.tracking_uri)
         run_id = resumable_run(client, experiment_id, folder=Path(job.run_folder), name="chaos", params={})
         job = replace(job, mlflow_run_id=run_id)
         with run_with_true_status(client, run_id):
             train(job, through_ray=bool(ray_workers))
-            network, result = fit_job(job, Surroundings(say=lambda line: None))
+            network, result = fit_job(job, TrainerContext(say=lambda line: None))
             record_curve(client, job)
         last = newest_good_checkpoint(Path(job.run_folder), print)
         timeless = [{k: v for k, v in asdict(row).items() if "second" not in k} for row in result.curve]

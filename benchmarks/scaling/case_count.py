@@ -61,8 +61,8 @@ def work(folder: Path) -> dict[str, Any]:
 
     from femseg.networks.vnet import VNetSettings
     from femseg.services.fit.job import fit_job, training_job
+    from femseg.training.context import TrainerContext
     from femseg.training.settings import OptimisationSettings, TrainSettings
-    from femseg.training.surroundings import Surroundings
 
     torch.set_num_threads(1)
     imported_mib, started, cpu = _resident_mib(), time.perf_counter(), time.process_time()
@@ -82,7 +82,7 @@ def work(folder: Path) -> dict[str, Any]:
     def stepped(done: int, note: str) -> None:
         steps.append((time.perf_counter(), time.process_time()))
 
-    fit_job(job, Surroundings(progress=stepped, say=lambda line: None))
+    fit_job(job, TrainerContext(progress=stepped, say=lambda line: None))
     return {
         "mib_after_imports": imported_mib,
         "mib_after_training": _resident_mib(),

@@ -13,6 +13,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,12 +30,14 @@ from femseg.networks.vnet import VNet, VNetSettings
 from femseg.settings import read_section
 from femseg.training.batches import Batch
 from femseg.training.checkpoint import read_checkpoint, write_checkpoint
-from femseg.training.settings import OptimisationSettings
-from femseg.training.trainer import build_optimizer, train_steps
+from femseg.training.schedule import build_optimizer
+from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.trainer import Trainer
 from femseg.volumes.grid import VoxelGrid
 
 _PAPER, _DEMO = Path("params.paper.yaml"), Path("params.yaml")
 _WORLDS = (1, 2, 4)
+_NO_CASES: Any = None  # of a trainer that is given its batches
 
 
 def median_seconds(action: Callable[[], object], repeats: int) -> float:
@@ -94,28 +97,28 @@ def data_parallel_step(rank: int, world: int, *, iterations: int) -> dict[str, f
     """Median seconds of the demo's step where each process has two samples of its own, alone and data-parallel."""
     settings = read_section(OptimisationSettings, "optimisation", file=_DEMO)
     shape = read_section(ArraySettings, "arrays", file=_DEMO).shape_zyx
+    settings = replace(settings, batch_size=2 * world)
     torch.manual_seed(0)
-    network = VNet(read_section(VNetSettings, "network", file=_DEMO), 1).to(
-        memory_format=torch.channels_last_3d  # type: ignore[call-overload]
-    )
+    network = VNet(read_section(VNetSettings, "network", file=_DEMO), 1)
     volume = torch.rand(2, 1, *shape)
     target = (volume[:, 0] > 0.5).float()
     batches = [
         Batch(iteration=n, case_ids=("case",) * 2 * world, input_bczyx=volume, target_bzyx=target)
         for n in range(1, iterations + 1)
     ]
-    seconds = {}
+    train, seconds = TrainSettings(learning_rate=1e-4, workers=world), {}
     for name in ("alone", "together"):
-        wrapped = network if name == "alone" else torch.nn.parallel.DistributedDataParallel(network)
-        steps = train_steps(
-            wrapped,
-            batches,
-            build_optimizer(network, settings),
-            settings,
-            learning_rate=lambda _: 1e-4,
-            device=torch.device("cpu"),
-        )
-        seconds[name] = statistics.median([step.seconds for step in steps][2:])
+        trainer = Trainer(network, _NO_CASES, _NO_CASES, train, settings, folder=Path(), fingerprint={})
+        if name == "together":
+            trainer.model = torch.nn.parallel.DistributedDataParallel(network)
+        taken = []
+        for batch in batches:
+            started = time.perf_counter()
+            loss = trainer.forward_backward(batch)
+            if trainer.all_finite(loss):
+                trainer.optimizer.step()
+            taken.append(time.perf_counter() - started)
+        seconds[name] = statistics.median(taken[2:])
         distributed.barrier()
     return {"processes": world, "seconds_alone": seconds["alone"], "seconds_data_parallel": seconds["together"]}
 

@@ -20,8 +20,9 @@ import torch
 from femseg.files.durable import write_json_durably
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.batches import Batch
-from femseg.training.settings import OptimisationSettings
-from femseg.training.trainer import build_optimizer, train_steps
+from femseg.training.context import TrainerContext
+from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.trainer import Trainer
 
 PAPER_ITERATIONS, PAPER_HOURS = 10_000, 26.0
 
@@ -54,29 +55,30 @@ def measured(
     settings = OptimisationSettings(
         batch_size=batch_size, precision="bfloat16" if precision == "bfloat16" else "float32", **optimisation
     )
-    network = VNet(network_settings, input_channels=1).to(device)
-    if settings.channels_last:
-        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
-    if settings.compile:
-        network.compile()
-    network.activation_checkpointing = settings.activation_checkpointing
+    no_cases: Any = None  # the trainer is given its batches
+    trainer = Trainer(
+        VNet(network_settings, input_channels=1),
+        no_cases,
+        no_cases,
+        TrainSettings(learning_rate=1e-4),
+        settings,
+        folder=Path(),
+        fingerprint={},
+        context=TrainerContext(device=device),
+    )
     warm_up = 3
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     seconds, first_loss = [], None
-    batches = [batch_of(shape_zyx, batch_size, n) for n in range(1, warm_up + repeats + 1)]
-    steps = train_steps(
-        network, batches, build_optimizer(network, settings), settings, learning_rate=lambda _: 1e-4, device=device
-    )
-    while True:
+    for batch in [batch_of(shape_zyx, batch_size, n) for n in range(1, warm_up + repeats + 1)]:
         started = time.perf_counter()
-        report = next(steps, None)  # the step's loss is read back to the host, so the device is done
-        if report is None:
-            break
+        loss = trainer.forward_backward(batch)  # read back to the host, so the device is done
+        if trainer.all_finite(loss):
+            trainer.optimizer.step()
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - started)
-        first_loss = report.dice_loss if first_loss is None else first_loss
+        first_loss = loss if first_loss is None else first_loss
     step = statistics.median(seconds[warm_up:])
     hours = step * PAPER_ITERATIONS / 3600
     return {

@@ -31,8 +31,8 @@ from femseg.services.fit.job import TrainingJob, fit_job, training_job
 from femseg.services.fit.recorded_curve import record_curve
 from femseg.services.tracking.connect import connect
 from femseg.settings import read_section
+from femseg.training.context import TrainerContext
 from femseg.training.settings import OptimisationSettings, TrainSettings
-from femseg.training.surroundings import Surroundings
 from femseg.volumes.grid import VoxelGrid
 
 
@@ -76,7 +76,7 @@ def median_step_seconds(job: TrainingJob, *, through_ray: bool) -> float:
     """Median seconds of a step of one run, the first ones left out."""
     if through_ray:
         train_on_ray(job, title="through Ray Train")
-    result = fit_job(job, Surroundings(say=lambda line: None))[1]
+    result = fit_job(job, TrainerContext(say=lambda line: None))[1]
     return statistics.median(row.seconds for row in result.curve[5:])
 
 

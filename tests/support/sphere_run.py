@@ -18,9 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.networks.vnet import VNet, VNetSettings
+from femseg.training.context import TrainerContext
 from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
-from femseg.training.surroundings import Surroundings
-from femseg.training.trainer import fit
+from femseg.training.trainer import Trainer
 
 NETWORK = VNetSettings(base_channels=4, convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=3, dropout=0.2)
 
@@ -56,15 +56,15 @@ def new_network(settings=NETWORK):
 def run_rank(folder: Path, meeting: Path, rank: int, world_size: int, *, stop_after: int = 0) -> None:
     """One rank of a run in `folder`, which it goes on with; perhaps asked to stop after an iteration."""
     done = []
-    around = Surroundings(
+    context = TrainerContext(
         say=lambda line: None, progress=lambda n, _: done.append(n), stop_requested=lambda: done[-1:] == [stop_after]
     )
     if world_size > 1:
         distributed.init_process_group("gloo", init_method=f"file://{meeting}", rank=rank, world_size=world_size)
-        around = replace(around, rank=rank, world_size=world_size, wrap=DistributedDataParallel)
+        context = replace(context, rank=rank, world_size=world_size, wrap=DistributedDataParallel)
     network = new_network(replace(NETWORK, dropout=0.0))  # dropout is drawn for a share at once
     try:
-        result = fit(
+        trainer = Trainer(
             network,
             SphereCases(range(6)),
             SphereCases(range(100, 103)),
@@ -72,8 +72,9 @@ def run_rank(folder: Path, meeting: Path, rank: int, world_size: int, *, stop_af
             OptimisationSettings(batch_size=4, augmentation=AugmentationSettings(enabled=True)),
             folder=folder,
             fingerprint={},
-            surroundings=around,
+            context=context,
         )
+        result = trainer.fit()
     except Refusal as refusal:
         if refusal.exit_code != ExitCode.RESUMABLE:
             raise

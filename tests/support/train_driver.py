@@ -19,14 +19,14 @@ from femseg.services.fit.job import TrainingJob, fit_job, is_complete, mlflow_ru
 from femseg.services.fit.recorded_curve import record_curve
 from femseg.services.storage.backend import StorageSettings
 from femseg.services.tracking.connect import connect, resumable_run, run_with_true_status
+from femseg.training.context import TrainerContext
 from femseg.training.settings import OptimisationSettings, TrainSettings
-from femseg.training.surroundings import Surroundings
 
 LOCAL = StorageSettings()
-QUIET = Surroundings(say=lambda line: None)
+QUIET = TrainerContext(say=lambda line: None)
 
 
-def described_job(
+def tiny_job(
     store: Path, runs: Path, iterations: int, storage: StorageSettings = LOCAL, workers: int = 2
 ) -> TrainingJob:
     return training_job(
@@ -78,7 +78,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--alone", action="store_true")
     words = parser.parse_args()
-    job = described_job(words.store, words.runs, words.iterations, workers=words.workers)
+    job = tiny_job(words.store, words.runs, words.iterations, workers=words.workers)
     if words.alone:
         write_json_durably(words.runs / "outcome.json", outcome(job))
         return

@@ -118,7 +118,7 @@ def _write(record: Path, space: Space, *, ended: bool) -> None:
     write_json_durably(record, {"content": content, "sha256_of_content": sha256_of_json(content)})
 
 
-def found_rate(best: Path, input_mode: str) -> float | None:
+def searched_learning_rate(best: Path, input_mode: str) -> float | None:
     """What `best.json` names as the best rate of one input mode; None if the search has none for it.
 
     Raises: Refusal ST-02 (exit 4) if the file is missing or torn, or holds something else than a number above 0.

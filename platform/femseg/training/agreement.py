@@ -1,6 +1,7 @@
 """What all workers of a run must see alike: sums over ranks, and nothing to do when there is one."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import distributed, nn
@@ -12,6 +13,12 @@ def number_of_ranks() -> int:
     """How many workers compute together."""
     together = distributed.is_available() and distributed.is_initialized()
     return int(distributed.get_world_size()) if together else 1
+
+
+def this_rank() -> int:
+    """Which of them this process is, from 0."""
+    together = distributed.is_available() and distributed.is_initialized()
+    return int(distributed.get_rank()) if together else 0
 
 
 def summed_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
@@ -40,8 +47,17 @@ def copy_buffers_of_rank_0(network: nn.Module) -> None:
             distributed.broadcast(buffer, src=0)
 
 
-def raised_together(own: Refusal | None, device: torch.device) -> None:
-    """Raise on every rank if any has a refusal: its own where there is one. Every rank must call it."""
+@contextmanager
+def refused_together(device: torch.device) -> Iterator[None]:
+    """A block in which one rank may refuse: then every rank does, TR-08 where it has no reason of its own.
+
+    Every rank must enter it.
+    """
+    own = None
+    try:
+        yield
+    except Refusal as refusal:
+        own = refusal
     if any_rank(own is not None, device):
         raise own or Refusal(
             Fault(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from femseg.training.augmentation import augmented, drawn_change
-from femseg.training.settings import AugmentationSettings
+from femseg.training.settings import AugmentationSettings, OptimisationSettings
 
 _AHEAD = 2  # batches made while the network computes
 
@@ -88,12 +88,12 @@ def share_of_rank(batch_size: int, *, rank: int, world_size: int) -> range:
     return range(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
 
 
-def samples_at_a_time(batch_size: int, *, workers: int, gradient_accumulation: int) -> int:
+def samples_at_a_time(optimisation: OptimisationSettings, *, workers: int) -> int:
     """Samples of a micro-batch with as many workers as the settings say.
 
     Fewer workers compute as many at a time, more often: a batch stays what it is, and so does the memory it takes.
     """
-    return math.ceil(batch_size / workers / gradient_accumulation)
+    return math.ceil(optimisation.batch_size / workers / optimisation.gradient_accumulation)
 
 
 def training_batches(

@@ -176,6 +176,20 @@ def committed_iterations(folder: Path) -> list[int]:
     return sorted(int(number) for number in numbers if number.isdigit())
 
 
+def disk_full(error: Refusal, folder: Path, iteration: int, say: Callable[[str], None]) -> Refusal:
+    """TR-05 of a checkpoint that the disk did not take, once the one before it is proved."""
+    good = newest_good_checkpoint(folder, say)
+    kept = f"the checkpoint of iteration {good.iteration} is intact" if good else "no checkpoint was written yet"
+    return Refusal(
+        Fault(
+            id="TR-05",
+            file=error.faults[0].file,
+            problem=f"the checkpoint of iteration {iteration} {error.faults[0].problem}; {kept}",
+            fix="free space, then run the same command again to go on",
+        )
+    )
+
+
 def _set_aside(torn: Path) -> str:
     """Rename a bad checkpoint, so that nothing takes it for one; says what was done."""
     aside = _free_name(torn)

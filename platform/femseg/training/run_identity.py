@@ -6,7 +6,15 @@ from pathlib import Path
 from typing import Any
 
 from femseg.errors import Fault, Refusal, printable
-from femseg.training.checkpoint import Checkpoint, committed_content, committed_iterations
+from femseg.training.agreement import refused_together, summed_over_ranks
+from femseg.training.checkpoint import (
+    Checkpoint,
+    committed_content,
+    committed_iterations,
+    newest_good_checkpoint,
+    read_checkpoint,
+)
+from femseg.training.context import TrainerContext
 
 
 def differing_keys(found: dict[str, Any], expected: dict[str, Any]) -> list[str]:
@@ -30,6 +38,21 @@ def refuse_other_run(checkpoint: Checkpoint, fingerprint: dict[str, Any], folder
                 fix="use the settings and data that it was started with, or another run folder",
             )
         )
+
+
+def newest_checkpoint_of_run(folder: Path, fingerprint: dict[str, Any], context: TrainerContext) -> Checkpoint | None:
+    """The newest good checkpoint, which rank 0 chooses for all; None where there is none. Every rank must call it.
+
+    Raises: Refusal, as `newest_good_checkpoint` and `refuse_other_run`.
+    """
+    checkpoint = None
+    with refused_together(context.device):
+        if context.rank == 0:
+            checkpoint = newest_good_checkpoint(folder, context.say)
+            if checkpoint:
+                refuse_other_run(checkpoint, fingerprint, folder)
+    iteration = int(summed_over_ranks([checkpoint.iteration if checkpoint else 0], context.device)[0])
+    return checkpoint or (read_checkpoint(folder, iteration) if iteration else None)
 
 
 def nearest_other_run(folder: Path, fingerprint: dict[str, Any]) -> str:

@@ -1,33 +1,39 @@
-"""What changes while a run goes on, how it is saved, and how it comes back after an interruption."""
+"""How far a run has come, what of it a checkpoint holds, and what it leaves at its end."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from torch import Tensor
-from torch.optim import Optimizer
 
 from femseg.errors import Fault, Refusal
-from femseg.networks.network import Network
-from femseg.training.agreement import raised_together, summed_over_ranks
-from femseg.training.checkpoint import (
-    discard_old_checkpoints,
-    newest_good_checkpoint,
-    read_checkpoint,
-    write_checkpoint,
-)
 from femseg.training.curves import CurveRow, rows_as_plain, rows_from_plain
-from femseg.training.run_identity import refuse_other_run
-from femseg.training.settings import TrainSettings
-from femseg.training.surroundings import Surroundings
 
-_PLAIN_STATE = ("refused_in_a_row", "finished", "best_dice", "best_iteration", "best_weights")
+_PLAIN = ("refused_in_a_row", "finished", "best_dice", "best_iteration", "best_weights")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FitResult:
+    """What a run leaves; the network then holds the best weights, in float32 on its device.
+
+    Attributes:
+        validation_dice: best mean Dice over the validation cases, on the network grid.
+        best_iteration: after which it was reached; the earliest of equals.
+        iterations: that the run made.
+        curve: one row per iteration.
+        already_complete: nothing was trained, a finished run was found.
+    """
+
+    validation_dice: float
+    best_iteration: int
+    iterations: int
+    curve: list[CurveRow]
+    already_complete: bool
 
 
 @dataclass(slots=True, kw_only=True)
-class Run:
-    """What a run has reached; with weights and optimiser, all that its checkpoints hold."""
+class RunState:
+    """With weights and optimiser, all that a run's checkpoints hold."""
 
     iteration: int = 0
     refused_in_a_row: int = 0
@@ -37,73 +43,25 @@ class Run:
     best_weights: dict[str, Tensor] = field(default_factory=dict)
     rows: list[CurveRow] = field(default_factory=list)
 
+    @classmethod
+    def restored(cls, iteration: int, plain: dict[str, Any]) -> Self:
+        """The inverse of `as_plain`."""
+        return cls(iteration=iteration, rows=rows_from_plain(plain["rows"]), **{name: plain[name] for name in _PLAIN})
 
-def resumed_run(
-    network: Network, optimizer: Optimizer, folder: Path, fingerprint: dict[str, Any], around: Surroundings
-) -> Run:
-    """The run as its newest good checkpoint has it, also in network and optimiser; rank 0 says which that is."""
-    checkpoint, refusal = None, None
-    if around.rank == 0:
-        try:
-            checkpoint = newest_good_checkpoint(folder, around.say)
-            if checkpoint:
-                refuse_other_run(checkpoint, fingerprint, folder)
-        except Refusal as error:
-            refusal = error
-    raised_together(refusal, around.device)
-    iteration = int(summed_over_ranks([checkpoint.iteration if checkpoint else 0], around.device)[0])
-    if not iteration:
-        return Run()
-    checkpoint = checkpoint or read_checkpoint(folder, iteration)
-    state = checkpoint.state
-    network.load_state_dict(state["network"])
-    optimizer.load_state_dict(state["optimizer"])
-    if around.rank == 0:
-        before, now = state["workers"], around.world_size
-        changed = f" with {now} workers instead of {before}" if before != now else ""
-        around.say(f"going on after iteration {iteration}{changed}")
-    return Run(iteration=iteration, **{name: state[name] for name in _PLAIN_STATE}, rows=rows_from_plain(state["rows"]))
+    def as_plain(self) -> dict[str, Any]:
+        """For a checkpoint, which knows its iteration."""
+        return {"rows": rows_as_plain(self.rows), **{name: getattr(self, name) for name in _PLAIN}}
 
-
-def commit(
-    run: Run,
-    network: Network,
-    optimizer: Optimizer,
-    folder: Path,
-    fingerprint: dict[str, Any],
-    settings: TrainSettings,
-    around: Surroundings,
-) -> None:
-    """Write a checkpoint on rank 0; every rank learns whether that went well."""
-    refusal = None
-    if around.rank == 0:
-        state = {
-            "network": network.state_dict(),
-            "optimizer": optimizer.state_dict(),
-            "rows": rows_as_plain(run.rows),
-            "workers": around.world_size,
-            **{name: getattr(run, name) for name in _PLAIN_STATE},
-        }
-        try:
-            write_checkpoint(folder, run.iteration, state, fingerprint)
-            discard_old_checkpoints(
-                folder, newest=settings.keep_checkpoints, also_keep={run.best_iteration}, say=around.say
-            )
-            around.on_checkpoint(run.iteration, run.best_iteration)
-        except Refusal as error:
-            refusal = _disk_full(error, folder, run.iteration, around.say)
-    raised_together(refusal, around.device)
-
-
-def _disk_full(error: Refusal, folder: Path, iteration: int, say: Callable[[str], None]) -> Refusal:
-    """TR-05, once the checkpoint before the failed one is proved."""
-    good = newest_good_checkpoint(folder, say)
-    kept = f"the checkpoint of iteration {good.iteration} is intact" if good else "no checkpoint was written yet"
-    return Refusal(
-        Fault(
-            id="TR-05",
-            file=error.faults[0].file,
-            problem=f"the checkpoint of iteration {iteration} {error.faults[0].problem}; {kept}",
-            fix="free space, then run the same command again to go on",
+    def result(self, folder: Path, *, already_complete: bool) -> FitResult:
+        """Of a run that has ended. Raises: Refusal (TR-09, exit 7) if no validation gave a finite Dice."""
+        if not self.best_iteration:
+            problem = f"no validation in {self.iteration} iterations gave a finite Dice"
+            fix = "lower train.learning_rate, or check the validation cases with `femseg check`"
+            raise Refusal(Fault(id="TR-09", file=str(folder), problem=problem, fix=fix))
+        return FitResult(
+            validation_dice=self.best_dice,
+            best_iteration=self.best_iteration,
+            iterations=self.iteration,
+            curve=self.rows,
+            already_complete=already_complete,
         )
-    )

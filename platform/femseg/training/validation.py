@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from femseg.networks.network import foreground_probability
-from femseg.training.agreement import summed_over_ranks
+from femseg.training.agreement import number_of_ranks, summed_over_ranks, this_rank
 from femseg.training.batches import TrainingCases
+from femseg.training.device import autocast, on_device
 from femseg.training.losses import soft_dice_loss
-from femseg.training.precision import autocast, on_device
 from femseg.training.settings import OptimisationSettings
 
 
@@ -49,10 +49,8 @@ def validation_score(
     *,
     iteration: int,
     device: torch.device,
-    rank: int = 0,
-    world_size: int = 1,
 ) -> ValidationScore:
-    """Score the network, not wrapped for data-parallel training; each rank takes every world_size-th case.
+    """Score the network, not wrapped for data-parallel training; the ranks share the cases.
 
     Every rank must call it and gets the same score. Raises: ValueError if there are no cases.
     """
@@ -62,7 +60,7 @@ def validation_score(
     was_training = network.training
     network.eval()
     scores = np.zeros((len(case_ids), 2))
-    for place in range(rank, len(case_ids), world_size):
+    for place in range(this_rank(), len(case_ids), number_of_ranks()):
         input_czyx = torch.from_numpy(np.array(cases.input_czyx(case_ids[place]), dtype=np.float32))
         target_zyx = torch.from_numpy(np.array(cases.target_zyx(case_ids[place]), dtype=np.float32)).to(device)
         with autocast(settings, device):

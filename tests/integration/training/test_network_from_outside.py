@@ -6,7 +6,7 @@ import torch
 from residual_unet import ResidualUNetSettings
 from tiny_model import RECIPE, described
 from tiny_store import write_tiny_store
-from train_driver import QUIET, described_job
+from train_driver import QUIET, tiny_job
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
@@ -24,7 +24,7 @@ CT = CtVolume(
 
 
 def residual_job(folder, levels=2):
-    vnet = described_job(write_tiny_store(folder / "store"), folder / "runs", 40, workers=1)
+    vnet = tiny_job(write_tiny_store(folder / "store"), folder / "runs", 40, workers=1)
     return training_job(
         inputs=folder / "store/raw",
         masks=folder / "store/mask",
@@ -64,7 +64,7 @@ def test_it_is_trained_packaged_loaded_and_segments_a_ct(tmp_path, monkeypatch):
 
 def test_its_source_is_part_of_what_makes_a_run_itself(tmp_path):
     job = residual_job(tmp_path)
-    vnet = described_job(tmp_path / "store", tmp_path / "runs", 20)
+    vnet = tiny_job(tmp_path / "store", tmp_path / "runs", 20)
     assert job.fingerprint["network"] == {"name": "residual_unet:ResidualUNet", "width": 4, "levels": 2}
     assert len(job.fingerprint["network_code"]) == 64
     assert "network_code" not in vnet.fingerprint

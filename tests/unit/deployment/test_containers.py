@@ -102,7 +102,7 @@ def test_versions_are_those_of_the_constraints():
 
 
 def test_a_stopped_training_has_90_seconds_for_its_checkpoint_on_every_kind_of_cluster_TR_06():
-    """`_STOPPED_WITHIN_S` in services/attended_fit.py is 60."""
+    """`_STOPPED_WITHIN_S` in services/fit/monitor.py is 60."""
     job = yaml.safe_load((DOCKER / "kubernetes/rayjob.yaml").read_text())["spec"]["rayClusterSpec"]
     for group in (job["headGroupSpec"], *job["workerGroupSpecs"]):
         pod = group["template"]["spec"]

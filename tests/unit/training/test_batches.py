@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from femseg.training.batches import global_batch, samples_at_a_time, share_of_rank, training_batches
-from femseg.training.settings import AugmentationSettings
+from femseg.training.settings import AugmentationSettings, OptimisationSettings
 
 AUGMENTED = AugmentationSettings(enabled=True)
 
@@ -68,7 +68,8 @@ def test_a_worker_without_a_sample_is_refused():
 
 
 def test_tr_12_fewer_workers_than_the_settings_say_take_as_many_samples_at_a_time():
-    sizes = {acc: samples_at_a_time(8, workers=4, gradient_accumulation=acc) for acc in (1, 2)}
+    settings = [OptimisationSettings(batch_size=8, gradient_accumulation=acc) for acc in (1, 2)]
+    sizes = {one.gradient_accumulation: samples_at_a_time(one, workers=4) for one in settings}
     assert sizes == {1: 2, 2: 1}  # of a share of 2 on four workers, of 8 on one
 
 

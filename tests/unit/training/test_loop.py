@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -5,10 +7,10 @@ from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.batches import Batch
-from femseg.training.settings import OptimisationSettings
-from femseg.training.trainer import build_optimizer, learning_rate_at, train_steps
-
-CPU = torch.device("cpu")
+from femseg.training.context import TrainerContext
+from femseg.training.schedule import learning_rate_at
+from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.trainer import Trainer
 
 
 def batch(iteration, *, broken=False, size=2):
@@ -34,68 +36,79 @@ def network_of(normalisation="instance"):
     )
 
 
-def steps_of(network, batches, **settings):
-    optimisation = OptimisationSettings(**settings)
-    optimizer = build_optimizer(network, optimisation)
-    return train_steps(network, batches, optimizer, optimisation, learning_rate=lambda _: 1e-2, device=CPU), optimizer
+@pytest.fixture
+def trained(spheres, tmp_path):
+    """Train on given batches, and look at the trainer after each step; the trainer, which has ended."""
 
+    def train(network, batches, *, look=lambda trainer: None, **optimisation):
+        trainer = Trainer(
+            network,
+            spheres.SphereCases(range(1)),
+            spheres.SphereCases(range(100, 101)),
+            TrainSettings(learning_rate=1e-2, max_iterations=len(batches)),
+            OptimisationSettings(**optimisation),
+            folder=tmp_path / str(len(list(tmp_path.iterdir()))),
+            fingerprint={},
+            context=TrainerContext(progress=lambda *_: look(trainer)),
+        )
+        trainer.batches = lambda: iter(batches)
+        trainer.fit()
+        return trainer
 
-def bits(network):
-    return {name: value.clone() for name, value in network.state_dict().items()}
+    return train
 
 
 @pytest.mark.parametrize("normalisation", ["instance", "batch"])
-def test_tr_09_a_nan_voxel_touches_neither_weights_nor_running_statistics_nor_optimiser(normalisation):
-    network = network_of(normalisation)
-    steps, optimizer = steps_of(network, [batch(1), batch(2, broken=True), batch(3)])
-    assert next(steps).applied
-    before, moments = bits(network), [m["exp_avg"].clone() for m in optimizer.state.values()]
-    report = next(steps)
-    assert not report.applied
-    assert report.refused_in_a_row == 1
-    assert all(torch.equal(value, before[name]) for name, value in network.state_dict().items())
-    assert all(torch.equal(m["exp_avg"], old) for m, old in zip(optimizer.state.values(), moments, strict=True))
-    report = next(steps)
-    assert report.applied
-    assert report.refused_in_a_row == 0
-    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
+def test_tr_09_a_nan_voxel_touches_neither_weights_nor_running_statistics_nor_optimiser(normalisation, trained):
+    seen = []
+
+    def look(trainer):
+        weights = {name: value.clone() for name, value in trainer.network.state_dict().items()}
+        moments = [moment["exp_avg"].clone() for moment in trainer.optimizer.state.values()]
+        seen.append((trainer.state.refused_in_a_row, weights, moments))
+
+    trained(network_of(normalisation), [batch(1), batch(2, broken=True), batch(3)], look=look)
+    (_, weights, moments), (_, weights_after, moments_after), (_, weights_at_end, _) = seen
+    assert [refused for refused, _, _ in seen] == [0, 1, 0]
+    assert all(torch.equal(value, weights[name]) for name, value in weights_after.items())
+    assert all(torch.equal(now, before) for now, before in zip(moments_after, moments, strict=True))
+    assert all(torch.isfinite(value).all() for value in weights_at_end.values())
+    assert any(not torch.equal(value, weights[name]) for name, value in weights_at_end.items())
 
 
-def test_tr_09_three_such_steps_in_a_row_stop_with_step_cases_and_gradient_norm():
-    steps, _ = steps_of(network_of(), [batch(1), *(batch(n, broken=True) for n in (2, 3, 4, 5))])
+def test_tr_09_three_such_steps_in_a_row_stop_with_step_cases_and_gradient_norm(trained):
     with pytest.raises(Refusal) as stopped:
-        list(steps)
+        trained(network_of(), [batch(1), *(batch(n, broken=True) for n in (2, 3, 4, 5))])
     fault = stopped.value.faults[0]
     assert stopped.value.exit_code == ExitCode.TRAINING_FAILED
     assert (fault.id, fault.file) == ("TR-09", "iteration 4")
     assert "gradient norm nan for cases case-a, case-b; 3 steps in a row" in fault.problem
 
 
-def test_the_loss_falls_on_a_task_it_can_learn():
-    steps, _ = steps_of(network_of(), [batch(1 + n % 2) for n in range(40)])
-    losses = [step.dice_loss for step in steps]
+def test_the_loss_falls_on_a_task_it_can_learn(trained):
+    batches = [replace(batch(1 + n % 2), iteration=n + 1) for n in range(40)]
+    losses = [row.train_dice_loss for row in trained(network_of(), batches).state.rows]
     assert losses[-1] < 0.5 * losses[0]
 
 
-def test_micro_batches_and_channels_last_give_the_gradient_of_the_whole_batch():
+def test_micro_batches_and_channels_last_give_the_gradient_of_the_whole_batch(trained):
     norms = []
     for settings in ({}, {"gradient_accumulation": 2}, {"channels_last": False}, {"activation_checkpointing": True}):
-        steps, _ = steps_of(network_of(), [batch(1)], **settings)
-        norms.append(next(steps).gradient_norm)
+        norms.append(trained(network_of(), [batch(1)], **settings).gradient_norm)
     assert norms == pytest.approx([norms[0]] * 4, rel=1e-4)
 
 
-def test_bfloat16_autocast_leaves_weights_and_gradients_in_float32():
+def test_bfloat16_autocast_leaves_weights_and_gradients_in_float32(trained):
     network = network_of()
-    steps, _ = steps_of(network, [batch(1)], precision="bfloat16")
-    assert next(steps).applied
+    assert trained(network, [batch(1)], precision="bfloat16").state.refused_in_a_row == 0
     assert {p.dtype for p in network.parameters()} == {p.grad.dtype for p in network.parameters()} == {torch.float32}
 
 
 def test_the_learning_rate_is_a_function_of_the_iteration_alone():
+    train = TrainSettings(learning_rate=1e-4, max_iterations=100)
     constant, cosine = OptimisationSettings(), OptimisationSettings(schedule="cosine")
-    rates = [learning_rate_at(n, initial=1e-4, last_iteration=100, settings=cosine) for n in (1, 51, 100)]
+    rates = [learning_rate_at(n, train, cosine) for n in (1, 51, 100)]
     assert rates[0] == 1e-4
     assert rates[1] == pytest.approx(0.5e-4)
     assert 0 < rates[2] < 1e-6
-    assert learning_rate_at(77, initial=1e-4, last_iteration=100, settings=constant) == 1e-4
+    assert learning_rate_at(77, train, constant) == 1e-4

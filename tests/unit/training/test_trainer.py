@@ -11,9 +11,10 @@ from tiny_store import SPLIT, write_tiny_store
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.files.lock import locked
+from femseg.training.context import TrainerContext
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import StoredCases
-from femseg.training.trainer import Surroundings, fit
+from femseg.training.trainer import Trainer
 
 SETTINGS = {"learning_rate": 3e-3, "max_iterations": 12, "validate_every": 4, "checkpoint_every": 5}
 
@@ -26,10 +27,10 @@ class Curves:
         self.points.append((name, step, value))
 
 
-def run(spheres, folder, *, cases=None, settings=None, optimisation=None, fingerprint=None, **around):
+def run(spheres, folder, *, cases=None, settings=None, optimisation=None, fingerprint=None, **context):
     network = spheres.new_network()
-    around = {"say": lambda line: None, **around}
-    result = fit(
+    context = {"say": lambda line: None, **context}
+    trainer = Trainer(
         network,
         cases or spheres.SphereCases(range(4)),
         spheres.SphereCases(range(100, 102)),
@@ -37,9 +38,9 @@ def run(spheres, folder, *, cases=None, settings=None, optimisation=None, finger
         optimisation or OptimisationSettings(),
         folder=folder,
         fingerprint=fingerprint or {"seed": 0},
-        surroundings=Surroundings(**around),
+        context=TrainerContext(**context),
     )
-    return network, result
+    return network, trainer.fit()
 
 
 def deterministic(result):
@@ -229,6 +230,6 @@ def test_tr_17_a_wall_clock_that_steps_back_an_hour_changes_nothing(spheres, tmp
 
 
 def test_st_08_a_second_process_in_a_run_folder_is_refused_by_the_name_of_the_first(spheres, tmp_path, monkeypatch):
-    monkeypatch.setattr("femseg.training.sole_writer._PREDECESSOR_S", 0.2)
+    monkeypatch.setattr("femseg.training.trainer._PREDECESSOR_S", 0.2)
     with locked(tmp_path, name=".writer"), pytest.raises(Refusal, match=f"in use by process {os.getpid()} on"):
         run(spheres, tmp_path)

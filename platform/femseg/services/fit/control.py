@@ -1,8 +1,9 @@
-"""What ranks and their driver tell one another: a small Ray actor, so that ranks are heard and stopped on any node."""
+"""Between the driver and its ranks: a small Ray actor, by which ranks report and are stopped on any node."""
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,20 +12,21 @@ from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
 
 _ANSWER_WITHIN_S = 60.0
 _SECONDS_BETWEEN_PROGRESS = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class News:
-    """What has happened since the last time.
+class Status:
+    """How far the ranks are.
 
     Attributes:
         attempts: how often a group of ranks has started, but for those that have grown.
         workers: ranks in the newest group; 0 before the first.
         done, note: how far rank 0 has come; 0 and "" before its first iteration.
-        lines: what ranks had to say, such as a checkpoint set aside.
+        lines: log lines of the ranks since the last status, such as a checkpoint set aside.
     """
 
     attempts: int
@@ -35,29 +37,29 @@ class News:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Verdict:
+class GroupOutcome:
     """How the newest group of ranks has ended.
 
     Attributes:
-        faults: what ranks refused, in the order in which they came.
-        broken: "rank 1: RuntimeError: ..." of the rank that broke first, or "".
+        faults: of the ranks that refused, in the order in which they came.
+        error: "rank 1: RuntimeError: ..." of the rank that failed first, or "".
         draining: a node that is being taken away made the ranks stop.
     """
 
     faults: tuple[Fault, ...]
-    broken: str
+    error: str
     draining: bool
 
 
-class _Desk:
-    """Lives on the driver's node and dies with the driver; what it knows is needed by nobody after that."""
+class ControlActor:
+    """Lives on the driver's node and dies with the driver; nobody needs its state after that."""
 
     def __init__(self) -> None:
         self._stop = asyncio.Event()
         self._attempts, self._workers, self._done, self._note = 0, 0, 0, ""
         self._lines: list[str] = []
         self._faults: list[Fault] = []
-        self._broken: list[str] = []
+        self._errors: list[str] = []
         self._draining = False
 
     async def start(self, workers: int) -> bool:
@@ -68,66 +70,66 @@ class _Desk:
         if not 0 < self._workers < workers:
             self._attempts += 1
         self._workers = workers
-        self._broken.clear()
+        self._errors.clear()
         return not self._faults
 
-    async def stopped(self) -> None:
+    async def wait_for_stop(self) -> None:
         """Answers when the driver asks the ranks to stop."""
         await self._stop.wait()
 
-    async def stop(self) -> None:
+    async def request_stop(self) -> None:
         self._stop.set()
 
-    async def advance(self, done: int, note: str) -> None:
+    async def progress(self, done: int, note: str) -> None:
         self._done, self._note = done, note
 
-    async def say(self, line: str) -> None:
+    async def log(self, line: str) -> None:
         self._lines.append(line)
 
     async def refuse(self, faults: list[Fault]) -> None:
         self._faults += [fault for fault in faults if fault not in self._faults]
 
-    async def break_down(self, words: str) -> None:
-        self._broken.append(words)
+    async def fail(self, error: str) -> None:
+        self._errors.append(error)
 
     async def drain(self) -> None:
         self._draining = True
 
-    async def news(self) -> News:
+    async def status(self) -> Status:
         lines, self._lines = tuple(self._lines), []
-        return News(attempts=self._attempts, workers=self._workers, done=self._done, note=self._note, lines=lines)
+        return Status(attempts=self._attempts, workers=self._workers, done=self._done, note=self._note, lines=lines)
 
-    async def verdict(self) -> Verdict:
-        broken = self._broken[0] if self._broken else ""
-        return Verdict(faults=tuple(self._faults), broken=broken, draining=self._draining)
+    async def outcome(self) -> GroupOutcome:
+        error = self._errors[0] if self._errors else ""
+        return GroupOutcome(faults=tuple(self._faults), error=error, draining=self._draining)
 
 
-class DriverSide:
-    """The desk as the driver uses it; plain calls that wait for their answer, but never for ever."""
+class DriverControl:
+    """The control actor as the driver uses it; plain calls that wait for their answer, within a bound."""
 
     def __init__(self) -> None:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         self.actor: Any = (
-            ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(_Desk)
+            ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)(ControlActor)
             .options(scheduling_strategy=here)
             .remote()
         )
 
-    def ask_to_stop(self) -> None:
+    def request_stop(self) -> None:
         """Ask every rank to commit a checkpoint and end; asking again does no harm."""
-        self.actor.stop.remote()
+        self.actor.request_stop.remote()
 
-    def news(self) -> News | None:
-        """What has happened since the last time; None if the desk is too busy to say."""
+    def status(self) -> Status | None:
+        """How far the ranks are; None if the actor is too busy to answer."""
         try:
-            answer: News = ray.get(self.actor.news.remote(), timeout=_ANSWER_WITHIN_S)
+            answer: Status = ray.get(self.actor.status.remote(), timeout=_ANSWER_WITHIN_S)
         except RayError:
             return None
         return answer
 
-    def verdict(self) -> Verdict:
-        """How the newest group of ranks has ended. Raises: RayError if the desk is lost."""
-        answer: Verdict = ray.get(self.actor.verdict.remote(), timeout=_ANSWER_WITHIN_S)
+    def outcome(self) -> GroupOutcome:
+        """How the newest group of ranks has ended. Raises: RayError if the actor is lost."""
+        answer: GroupOutcome = ray.get(self.actor.outcome.remote(), timeout=_ANSWER_WITHIN_S)
         return answer
 
     def close(self) -> None:
@@ -136,59 +138,76 @@ class DriverSide:
             ray.kill(self.actor)
 
 
-class RankSide:
-    """The desk as a rank uses it."""
+class RankControl:
+    """The control actor as a rank uses it."""
 
     def __init__(self, actor: Any, rank: int) -> None:
         self._actor, self._rank = actor, rank
-        self._stopped = actor.stopped.remote()
+        self._stopped = actor.wait_for_stop.remote()
         self._last_progress = 0.0
 
     def start(self, workers: int) -> bool:
-        """Rank 0 says that its group, of so many, starts; every rank asks whether it should."""
+        """Whether this rank's group, of so many workers, should start; rank 0 counts it as one more attempt."""
         if self._rank == 0:
             return bool(ray.get(self._actor.start.remote(workers), timeout=_ANSWER_WITHIN_S))
-        verdict: Verdict = ray.get(self._actor.verdict.remote(), timeout=_ANSWER_WITHIN_S)
-        return not verdict.faults
+        outcome: GroupOutcome = ray.get(self._actor.outcome.remote(), timeout=_ANSWER_WITHIN_S)
+        return not outcome.faults
 
     def stop_requested(self) -> bool:
         """Whether the driver asks to stop; costs no message."""
         return bool(ray.wait([self._stopped], timeout=0)[0])
 
-    def advance(self, done: int, note: str, *, last: bool = False) -> None:
-        """Say how far training has come, twice a second at most."""
+    def progress(self, done: int, note: str, *, last: bool = False) -> None:
+        """Report how far training has come, twice a second at most."""
         now = time.monotonic()
         if last:
-            self._tell(self._actor.advance.remote(done, note))
+            self._send(self._actor.progress.remote(done, note))
         elif now - self._last_progress > _SECONDS_BETWEEN_PROGRESS:
             self._last_progress = now
-            self._actor.advance.remote(done, note)
+            self._actor.progress.remote(done, note)
 
-    def say(self, line: str) -> None:
+    def log(self, line: str) -> None:
         """A line for the driver's log."""
-        self._tell(self._actor.say.remote(line))
+        self._send(self._actor.log.remote(line))
 
     def refuse(self, refusal: Refusal) -> None:
         """This rank goes no further, for stated reasons."""
-        self._tell(self._actor.refuse.remote(list(refusal.faults)))
+        self._send(self._actor.refuse.remote(list(refusal.faults)))
 
-    def break_down(self, error: Exception) -> None:
-        """This rank fails, and perhaps others after it; the first one's words are worth showing."""
+    def fail(self, error: Exception) -> None:
+        """This rank fails, and perhaps others after it; the first one's error is worth showing."""
         words = " ".join(str(error).split())[:300]
-        self._tell(self._actor.break_down.remote(f"rank {self._rank}: {type(error).__name__}: {words}"))
+        self._send(self._actor.fail.remote(f"rank {self._rank}: {type(error).__name__}: {words}"))
+
+    @contextmanager
+    def failures_reported(self) -> Iterator[None]:
+        """Report a refusal or an error of the block to the driver, and raise it.
+
+        A stop (exit 75) is not raised: all ranks agree on it and return. Anything else is: Ray frees the ranks that
+        wait for this one.
+        """
+        try:
+            yield
+        except Refusal as refusal:
+            self.refuse(refusal)
+            if refusal.exit_code != ExitCode.RESUMABLE:
+                raise
+        except Exception as error:
+            self.fail(error)
+            raise
 
     def drain(self) -> None:
         """The node of a rank is about to be taken away."""
-        self._tell(self._actor.drain.remote())
+        self._send(self._actor.drain.remote())
 
-    def _tell(self, answer: Any) -> None:
-        with suppress(RayError):  # a driver that is gone cannot be told
+    def _send(self, answer: Any) -> None:
+        with suppress(RayError):  # a driver that is gone takes no message
             ray.get(answer, timeout=_ANSWER_WITHIN_S)
 
 
-def refusal_of(verdict: Verdict) -> Refusal | None:
-    """What the ranks refused, the first first; that another rank refused is worth saying only if nothing else is."""
-    reasons = [fault for fault in verdict.faults if fault.id != "TR-08"] or list(verdict.faults)
+def refusal_of(outcome: GroupOutcome) -> Refusal | None:
+    """The refusals of the ranks, the first first; TR-08, that another rank refused, only if there is nothing else."""
+    reasons = [fault for fault in outcome.faults if fault.id != "TR-08"] or list(outcome.faults)
     return Refusal(reasons) if reasons else None
 
 

@@ -1,42 +1,41 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from femseg.cohorts.manifest import Manifest, read_manifest
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.files.lock import locked
 from femseg.lineage.provenance import code_sha256
-from femseg.networks.choice import NetworkField, read_network, source_sha256
+from femseg.networks.choice import NetworkField, source_sha256
 from femseg.networks.network import Network, NetworkSettings, build_network
-from femseg.paths import BEST_TRIALS, MANIFEST, MASKS, PARAMS, SPLIT, TRAIN_RUNS, TRAINED, arrays_of, model_of
-from femseg.search.record import found_rate
+from femseg.paths import PARAMS
 from femseg.services.storage.arrays import ObjectCache, fetched_split, fetched_store
 from femseg.services.storage.backend import StorageSettings, no_answer, open_storage
 from femseg.services.storage.checkpoints import CheckpointMirror, StoredRun
 from femseg.services.storage.lease import run_lease
 from femseg.services.tracking.address import tracking_uri
 from femseg.services.tracking.runs import MEMORY
-from femseg.settings import as_plain, read_section
-from femseg.training.agreement import raised_together
+from femseg.settings import as_plain
+from femseg.training.agreement import refused_together
 from femseg.training.batches import share_of_rank
 from femseg.training.checkpoint import Checkpoint, newest_good_checkpoint
+from femseg.training.context import TrainerContext
+from femseg.training.run_state import FitResult
 from femseg.training.settings import OptimisationSettings, TrainSettings, what_decides
 from femseg.training.stored_cases import StoredCases
-from femseg.training.surroundings import Surroundings
-from femseg.training.trainer import FitResult, fit
+from femseg.training.trainer import Trainer
 
 _NO_STORAGE = StorageSettings()
-_LAST_WORDS_S = 20.0  # a worker that is asked to stop has 30 s
+_UPLOAD_WHEN_STOPPED_S = 20.0  # a worker that is asked to stop has 30 s
 _LAST_UPLOAD_S = 180.0
 
 
@@ -128,13 +127,17 @@ def _refuse_what_does_not_fit(
         raise Refusal(fault) from None
 
 
-def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[Network, FitResult]:
-    """Run a job in this process: what a Ray worker does, and what a script without Ray may do."""
-    train, validation = _cases(job, surroundings.say)
+@contextmanager
+def job_trainer(job: TrainingJob, context: TrainerContext) -> Iterator[Trainer]:
+    """The trainer of a job in this process; when the block ends, its checkpoints are in the storage.
+
+    Raises: Refusal ST-09 (exit 6) if the last checkpoint did not get there; the run folder has it.
+    """
+    train, validation = _cases(job, context.say)
     torch.manual_seed(job.train.seed)  # the initial weights belong to the seed
     network = build_network(job.network, len(train.inputs.recipe.channels))
-    with _kept_in_storage(job, surroundings) as around:
-        result = fit(
+    with _checkpoints_in_storage(job, context) as listening:
+        yield Trainer(
             network,
             train,
             validation,
@@ -142,9 +145,22 @@ def fit_job(job: TrainingJob, surroundings: Surroundings) -> tuple[Network, FitR
             job.optimisation,
             folder=node_folder(job),
             fingerprint=job.fingerprint,
-            surroundings=around,
+            context=listening,
         )
-    return network, result
+
+
+def fit_job(job: TrainingJob, context: TrainerContext) -> tuple[Network, FitResult]:
+    """Run a job in this process, without Ray."""
+    with job_trainer(job, context) as trainer:
+        result = trainer.fit()
+    return trainer.network, result
+
+
+def finished_job(job: TrainingJob) -> tuple[Network, FitResult]:
+    """The best network and the result of a complete run."""
+    with job_trainer(job, TrainerContext(say=lambda line: None)) as trainer:
+        result = trainer.finished_result()
+    return trainer.network, result
 
 
 def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[StoredCases, StoredCases]:
@@ -180,29 +196,23 @@ def _name(run_folder: Path) -> str:
 
 
 @contextmanager
-def _kept_in_storage(job: TrainingJob, around: Surroundings) -> Iterator[Surroundings]:
-    """Go on from the storage's newest good checkpoint, on whatever node, and put every new one there.
-
-    Raises: Refusal ST-09 (exit 6) if the last checkpoint of a run did not get there; the run folder has it.
-    """
+def _checkpoints_in_storage(job: TrainingJob, context: TrainerContext) -> Iterator[TrainerContext]:
+    """Go on from the storage's newest good checkpoint, on whatever node, and put every new one there."""
     if not job.storage.url:
-        yield around
+        yield context
         return
-    run, folder, refusal = stored_run(job), node_folder(job), None
-    if around.rank == 0:
-        try:
-            run.reconcile(folder, around.say)
-        except Refusal as error:
-            refusal = error
-    raised_together(refusal, around.device)
-    if around.rank != 0:
-        run.reconcile(folder, around.say)  # what rank 0 goes on from is there by now
-        yield around
+    run, folder = stored_run(job), node_folder(job)
+    with refused_together(context.device):
+        if context.rank == 0:
+            run.reconcile(folder, context.say)
+    if context.rank != 0:
+        run.reconcile(folder, context.say)  # what rank 0 goes on from is there by now
+        yield context
         return
-    mirror = CheckpointMirror(run, folder, keep=job.train.keep_checkpoints, say=around.say)
-    within_s = _LAST_WORDS_S
+    mirror = CheckpointMirror(run, folder, keep=job.train.keep_checkpoints, say=context.say)
+    within_s = _UPLOAD_WHEN_STOPPED_S
     try:
-        yield replace(around, on_checkpoint=mirror.committed)
+        yield replace(context, on_checkpoint=mirror.committed)
         within_s = _LAST_UPLOAD_S
     finally:
         failure = mirror.close(within_s)
@@ -211,7 +221,7 @@ def _kept_in_storage(job: TrainingJob, around: Surroundings) -> Iterator[Surroun
 
 
 @contextmanager
-def claimed_everywhere(job: TrainingJob) -> Iterator[None]:
+def locked_everywhere(job: TrainingJob) -> Iterator[None]:
     """Hold the run, against drivers on any host that use the storage, while the block runs.
 
     Raises: Refusal ST-08 (exit 2) naming who holds it.
@@ -253,100 +263,3 @@ def is_complete(job: TrainingJob) -> bool:
     """Whether the run is finished: starting it again would train nothing (TR-16)."""
     newest = newest_checkpoint(job)
     return newest is not None and bool(newest.state["finished"])
-
-
-# Which training it is, and the job that params.yaml, the arrays, the split and the search describe for it.
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Training:
-    """Which training this is, what it reads and where its outputs go.
-
-    Attributes:
-        name: in words, as on the terminal; its MLflow run has it with hyphens.
-        split: its split.json.
-        model, curves: folders of package and curves.
-        seed: instead of `train.seed`; None leaves that.
-        parent_run_id: the MLflow run that it repeats; None for the model to register.
-        tags: more of its MLflow run.
-    """
-
-    name: str
-    input_mode: str
-    split: Path
-    model: Path
-    curves: Path
-    seed: int | None = None
-    parent_run_id: str | None = None
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def inputs(self) -> Path:
-        """The array store of its input mode."""
-        return arrays_of(self.input_mode)
-
-    @property
-    def split_out(self) -> Path:
-        """The DVC out that holds its split.json."""
-        return self.split if self.split == SPLIT else self.split.parent
-
-
-def learning_rate(settings: TrainSettings, input_mode: str) -> float:
-    """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
-    if settings.learning_rate != "search":
-        return float(settings.learning_rate)
-    found = found_rate(BEST_TRIALS, input_mode)
-    if found is None:
-        fault = Fault(
-            id="CFG-02",
-            file=str(PARAMS),
-            problem=f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'",
-            fix="set search.enabled to true, or give train.learning_rate a number",
-        )
-        raise Refusal(fault)
-    return found
-
-
-def refuse_one_sided(manifest: Manifest) -> None:
-    """A left femur mirrored is a right one: where one side is the foreground, mirroring would teach a wrong label."""
-    sides = sorted({case.femur for case in manifest.cases} - {"all"})
-    if sides:
-        fault = Fault(
-            id="CFG-02",
-            file=str(PARAMS),
-            problem=f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone",
-            fix="set it to false, or cohort.femur to all",
-        )
-        raise Refusal(fault)
-
-
-def main_training(input_mode: str) -> Training:
-    """The training of the model that may be registered."""
-    return Training(
-        name=f"train {input_mode}",
-        input_mode=input_mode,
-        split=SPLIT,
-        model=model_of(input_mode),
-        curves=TRAINED / input_mode,
-    )
-
-
-def described_job(training: Training) -> TrainingJob:
-    """The job that params.yaml, the arrays, the split and the search describe."""
-    train = read_section(TrainSettings, "train")
-    optimisation = read_section(OptimisationSettings, "optimisation")
-    augmentation = optimisation.augmentation
-    if augmentation.enabled and augmentation.mirror_left_right:
-        refuse_one_sided(read_manifest(MANIFEST))
-    seed = train.seed if training.seed is None else training.seed
-    return training_job(
-        inputs=training.inputs,
-        masks=MASKS,
-        split=training.split,
-        runs=TRAIN_RUNS,
-        name=training.input_mode,
-        network=read_network(),
-        optimisation=optimisation,
-        train=replace(train, learning_rate=learning_rate(train, training.input_mode), seed=seed),
-        storage=read_section(StorageSettings, "storage"),
-    )

@@ -16,8 +16,8 @@ from femseg.search.halving import SearchSettings, TrialResult, usable
 from femseg.services.fit.job import TrainingJob, fit_job, newest_checkpoint, node_folder, stored_run
 from femseg.services.tracking.connect import BackgroundRecorder
 from femseg.settings import checked
+from femseg.training.context import TrainerContext
 from femseg.training.curves import CurveRow, rows_from_plain
-from femseg.training.surroundings import Surroundings
 from femseg.training.validation import ValidationScore
 
 
@@ -79,7 +79,7 @@ def _trained_to(job: TrainingJob, last_iteration: int, say: Callable[[str], None
         return best_dice(rows, last_iteration)
     rung = _Rung(last_iteration, best_dice(rows, last_iteration))
     recorder = BackgroundRecorder(job.tracking_uri, job.mlflow_run_id, node_folder(job), say=say)
-    surroundings = Surroundings(
+    context = TrainerContext(
         device=torch.device("cuda" if job.train.use_gpu else "cpu"),
         recorder=recorder,
         say=say,
@@ -87,7 +87,7 @@ def _trained_to(job: TrainingJob, last_iteration: int, say: Callable[[str], None
         stop_requested=rung.over,
     )
     try:
-        fit_job(job, surroundings)
+        fit_job(job, context)
     except Refusal as refusal:
         if not (refusal.exit_code == ExitCode.RESUMABLE and rung.over()):
             raise

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ray.cluster_utils import Cluster
-from train_driver import described_job, tracked
+from train_driver import tiny_job, tracked
 
 from femseg.errors import Refusal
 from femseg.exits import command_exit
@@ -50,7 +50,7 @@ def reach(job: TrainingJob, urls: list[str]) -> None:
 def main() -> None:
     what, store, runs, urls, *second = sys.argv[1:]
     with two_nodes(dict(word.split("=", 1) for word in second)):
-        job = described_job(Path(store), Path(runs), 20, StorageSettings(url="" if what == "reach" else urls))
+        job = tiny_job(Path(store), Path(runs), 20, StorageSettings(url="" if what == "reach" else urls))
         if what == "reach":
             reach(job, urls.split(","))
             return

@@ -8,10 +8,10 @@ import pytest
 
 CODE = """
 import sys, threading, time
-from femseg.services.cluster.head_watch import SilenceWatch
-watch = SilenceWatch(lambda silent_s: print(f'silent for {silent_s:.1f} s', flush=True), bound_s=1.0)
+from femseg.services.cluster.head_watch import Watchdog
+watchdog = Watchdog(lambda idle_s: print(f'idle for {idle_s:.1f} s', flush=True), bound_s=1.0)
 for _ in range(3):
-    watch.heard()
+    watchdog.step()
     time.sleep(0.2)
 what, limit = sys.argv[1], time.monotonic() + 2.5
 if what == 'sleep':
@@ -19,7 +19,7 @@ if what == 'sleep':
 if what == 'lock':
     threading.Event().wait()
 if what == 'close':
-    watch.close()
+    watchdog.close()
     time.sleep(2)
 while what == 'compute' and time.monotonic() < limit:
     pass
@@ -38,4 +38,4 @@ while what == 'compute' and time.monotonic() < limit:
 def test_a_training_thread_that_waits_for_ever_ends_its_process_and_one_that_computes_does_not(what, ends):
     done = subprocess.run([sys.executable, "-c", CODE, what], capture_output=True, text=True, timeout=60)
     assert done.returncode == ends, done.stderr
-    assert done.stdout.startswith("silent for") is (ends != 0)
+    assert done.stdout.startswith("idle for") is (ends != 0)

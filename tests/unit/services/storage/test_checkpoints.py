@@ -18,9 +18,9 @@ from femseg.services.fit.job import fit_job, is_complete, newest_checkpoint, nod
 from femseg.services.storage import backend as storage_module
 from femseg.services.storage.arrays import publish
 from femseg.services.storage.backend import Storage, StorageSettings, open_storage
+from femseg.training.context import TrainerContext
 from femseg.training.curves import rows_from_plain
 from femseg.training.settings import OptimisationSettings, TrainSettings
-from femseg.training.surroundings import Surroundings
 
 BUCKET = "runs"
 LAST = 24
@@ -73,8 +73,8 @@ def undisturbed(data, tmp_path_factory):
     return fitted(job_in(tmp_path_factory.mktemp("undisturbed"), data, ""))
 
 
-def fitted(job, **around):
-    network, result = fit_job(job, Surroundings(**{"say": lambda line: None, **around}))
+def fitted(job, **context):
+    network, result = fit_job(job, TrainerContext(**{"say": lambda line: None, **context}))
     weights = {name: value.clone() for name, value in network.state_dict().items()}
     return weights, [row.train_dice_loss for row in result.curve], result.validation_dice
 

@@ -1,4 +1,4 @@
-"""Where a worker trains and who watches."""
+"""The context of a Trainer: its rank and device, and who listens to it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -8,8 +8,6 @@ import torch
 from torch import nn
 
 from femseg.training.validation import ValidationScore
-
-# Who listens to a training run.
 
 
 class Recorder(Protocol):
@@ -28,8 +26,8 @@ class NoRecorder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Surroundings:
-    """Where a worker runs and who watches; nothing here changes the result.
+class TrainerContext:
+    """Where a worker trains and who listens; nothing here changes the result.
 
     Attributes:
         rank, world_size: of this worker.

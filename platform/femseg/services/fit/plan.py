@@ -1,0 +1,109 @@
+"""Which training it is, and the job that params.yaml, the arrays, the split and the search describe for it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from femseg.cohorts.manifest import Manifest, read_manifest
+from femseg.errors import Fault, Refusal
+from femseg.networks.choice import read_network
+from femseg.paths import BEST_TRIALS, MANIFEST, MASKS, PARAMS, SPLIT, TRAIN_RUNS, TRAINED, arrays_of, model_of
+from femseg.search.record import searched_learning_rate
+from femseg.services.fit.job import TrainingJob, training_job
+from femseg.services.storage.backend import StorageSettings
+from femseg.settings import read_section
+from femseg.training.settings import OptimisationSettings, TrainSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrainingPlan:
+    """One training of the pipeline: what it reads and where its outputs go.
+
+    Attributes:
+        name: in words, as on the terminal; its MLflow run has it with hyphens.
+        split: its split.json.
+        model, curves: folders of package and curves.
+        seed: instead of `train.seed`; None leaves that.
+        parent_run_id: the MLflow run that it repeats; None for the model to register.
+        tags: more of its MLflow run.
+    """
+
+    name: str
+    input_mode: str
+    split: Path
+    model: Path
+    curves: Path
+    seed: int | None = None
+    parent_run_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> Path:
+        """The array store of its input mode."""
+        return arrays_of(self.input_mode)
+
+    @property
+    def split_out(self) -> Path:
+        """The DVC out that holds its split.json."""
+        return self.split if self.split == SPLIT else self.split.parent
+
+
+def learning_rate(settings: TrainSettings, input_mode: str) -> float:
+    """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
+    if settings.learning_rate != "search":
+        return float(settings.learning_rate)
+    rate = searched_learning_rate(BEST_TRIALS, input_mode)
+    if rate is None:
+        fault = Fault(
+            id="CFG-02",
+            file=str(PARAMS),
+            problem=f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'",
+            fix="set search.enabled to true, or give train.learning_rate a number",
+        )
+        raise Refusal(fault)
+    return rate
+
+
+def refuse_one_sided(manifest: Manifest) -> None:
+    """A left femur mirrored is a right one: where one side is the foreground, mirroring would teach a wrong label."""
+    sides = sorted({case.femur for case in manifest.cases} - {"all"})
+    if sides:
+        fault = Fault(
+            id="CFG-02",
+            file=str(PARAMS),
+            problem=f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone",
+            fix="set it to false, or cohort.femur to all",
+        )
+        raise Refusal(fault)
+
+
+def main_plan(input_mode: str) -> TrainingPlan:
+    """The training of the model that may be registered."""
+    return TrainingPlan(
+        name=f"train {input_mode}",
+        input_mode=input_mode,
+        split=SPLIT,
+        model=model_of(input_mode),
+        curves=TRAINED / input_mode,
+    )
+
+
+def planned_job(plan: TrainingPlan) -> TrainingJob:
+    """The job that params.yaml, the arrays, the split and the search describe."""
+    train = read_section(TrainSettings, "train")
+    optimisation = read_section(OptimisationSettings, "optimisation")
+    augmentation = optimisation.augmentation
+    if augmentation.enabled and augmentation.mirror_left_right:
+        refuse_one_sided(read_manifest(MANIFEST))
+    seed = train.seed if plan.seed is None else plan.seed
+    return training_job(
+        inputs=plan.inputs,
+        masks=MASKS,
+        split=plan.split,
+        runs=TRAIN_RUNS,
+        name=plan.input_mode,
+        network=read_network(),
+        optimisation=optimisation,
+        train=replace(train, learning_rate=learning_rate(train, plan.input_mode), seed=seed),
+        storage=read_section(StorageSettings, "storage"),
+    )
