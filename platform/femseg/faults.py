@@ -194,8 +194,6 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "TR-03": FaultKind(INTEGRITY, "A checkpoint is torn or altered",
             "Restore the run folder from a backup, or remove it to train anew.",
             "a warning while an older good one exists"),
-        "TR-04": FaultKind(REMARK, "`mlflow_run.json` of a run folder is torn or altered",
-            "Nothing: it is written anew.", "a warning; the run in the store that carries the folder's key goes on"),
         "TR-05": FaultKind(RESUMABLE, "The disk is full", "Free space, then run the same command again.",
             "the last good checkpoint is intact"),
         "TR-06": FaultKind(RESUMABLE, "The training was stopped by a signal", _SAME_COMMAND,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from processes import ended, start
+from runs_in_mlflow import run_id_of
 
 SUPPORT = Path(__file__).parent
 ITERATIONS = 200
@@ -59,5 +60,5 @@ class Training:
 
     @property
     def run_id(self) -> str:
-        (memory,) = self.folder.glob("raw-*/mlflow_run.json")
-        return json.loads(memory.read_text())["run_id"]
+        (folder,) = self.folder.glob("raw-*/")
+        return run_id_of(self.client, folder)

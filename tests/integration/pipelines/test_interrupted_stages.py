@@ -10,7 +10,10 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 from processes import ended, kill_tree, start, wait_until
+from runs_in_mlflow import run_id_of
 from tiny_project import changed, environment, hashes, run
+
+from femseg.services.tracking.runs import KEY_FILE
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 
@@ -78,8 +81,8 @@ def test_a_search_killed_then_interrupted_gives_the_table_of_one_that_was_not_SE
         os.killpg(process.pid, number)  # as a terminal does, and as `timeout` and batch systems do
         assert ended(process, copy / "log.txt", 60) == 75
         assert (copy / "log.txt").read_text().count("error SE-01") == times
-        memories = list((copy / "runs/search").rglob("mlflow_run.json"))
-        run_ids = [json.loads(memory.read_text())["run_id"] for memory in memories]
+        folders = {path.parent for path in (copy / "runs/search").rglob(f"{KEY_FILE}*")}
+        run_ids = [run_id_of(client, folder) for folder in folders]
         assert {client.get_run(run_id).info.status for run_id in run_ids} == {"KILLED"}
     assert "Traceback" not in (copy / "log.txt").read_text()
 

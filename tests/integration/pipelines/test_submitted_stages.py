@@ -13,6 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from own_cluster import OwnCluster, own_cluster
 from processes import ended, start, wait_until
+from runs_in_mlflow import run_id_of
 from tiny_project import changed, copy_of_the_working_tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow warns of itself
@@ -98,7 +99,7 @@ def test_a_stopped_job_leaves_a_checkpoint_and_goes_on_when_submitted_again_TR_0
     assert kept == iterations() < 300
     assert "error TR-06" in log.read_text()
     client = MlflowClient(f"sqlite:///{data / 'mlruns/mlflow.db'}")
-    run_id = re.search(r'"run_id": "(\w+)"', (newest / "mlflow_run.json").read_text()).group(1)
+    run_id = run_id_of(client, newest)
     assert client.get_run(run_id).info.status == "KILLED"
     done = submitted(cluster, project, data, "train --input-mode raw")
     assert done.returncode == 0, done.stdout

@@ -2,7 +2,6 @@
 
 import csv
 import hashlib
-import json
 import secrets
 import shutil
 import subprocess
@@ -16,10 +15,13 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 from processes import ended, start, wait_until
+from runs_in_mlflow import run_id_with
 from servers.curves_in_mlflow import history
 from servers.mlflow_server import MlflowServer, team_server
 from servers.s3_server import SECRET_KEY, S3Server, s3_server
 from tiny_project import ROOT, changed, copy_of_the_working_tree, environment, run
+
+from femseg.services.tracking.runs import KEY_FILE
 
 from .own_hosts import OwnHost, own_hosts
 
@@ -78,13 +80,10 @@ class Site:
         return sum(item["Key"].endswith("/COMMIT") for item in listed)
 
     def runs(self, name: str) -> dict[str, str]:
-        """MLflow run ids that S3 remembers under a data folder's name, by run folder: `train/…`, or of the search."""
-        prefix, memory = f"{name}/runs/", "/mlflow_run.json"
-        return {
-            key.removeprefix(prefix).removesuffix(memory): json.loads(content)["run_id"]
-            for key, content in self.s3.objects(BUCKET, prefix).items()
-            if key.endswith(memory)
-        }
+        """MLflow run ids of the run folders in S3 under a data folder's name: `train/…`, or of the search."""
+        prefix = f"{name}/runs/"
+        names = [key.removeprefix(prefix).partition(f"/{KEY_FILE}") for key in self.s3.objects(BUCKET, prefix)]
+        return {folder: run_id_with(self.client, key) for folder, mark, key in names if mark}
 
     @property
     def client(self) -> MlflowClient:

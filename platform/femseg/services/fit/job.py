@@ -23,7 +23,7 @@ from femseg.services.storage.backend import StorageSettings, no_answer, open_sto
 from femseg.services.storage.checkpoints import CheckpointMirror, StoredRun
 from femseg.services.storage.lease import run_lease
 from femseg.services.tracking.address import tracking_uri
-from femseg.services.tracking.runs import MEMORY
+from femseg.services.tracking.runs import KEY_FILE
 from femseg.settings import as_plain
 from femseg.training.agreement import refused_together
 from femseg.training.batches import share_of_rank
@@ -235,19 +235,19 @@ def locked_everywhere(job: TrainingJob) -> Iterator[None]:
 
 @contextmanager
 def mlflow_run_kept(settings: StorageSettings, run_folder: Path) -> Iterator[None]:
-    """Let a driver on another node find the MLflow run that a run folder remembers after the block.
+    """Let a driver on another node find the MLflow run of a run folder that the block makes or takes up.
 
     Raises: Refusal ST-09 (exit 6) if the storage does not answer.
     """
     if not settings.url:
         yield
         return
-    storage, memory = open_storage(settings.url), run_folder / MEMORY
+    storage = open_storage(settings.url)
     run = StoredRun(storage, _name(run_folder))
     try:
-        run.recall(memory)
+        run.share_names(run_folder, KEY_FILE)
         yield
-        run.remember(memory)
+        run.share_names(run_folder, KEY_FILE)
     except OSError as error:
         raise no_answer(storage, error) from error
 

@@ -101,15 +101,13 @@ class StoredRun:
         discard_old_checkpoints(folder, newest=1, say=say)  # of an earlier visit of the run to this node
         return True
 
-    def remember(self, file: Path) -> None:
-        """Keep a small file of the run in the storage. Raises: OSError."""
-        self._storage.write(f"{self._name}/{file.name}", file.read_bytes())
-
-    def recall(self, file: Path) -> None:
-        """Bring back what `remember` has kept, unless the file lies here. Raises: OSError."""
-        with suppress(FileNotFoundError):
-            if not file.exists():
-                write_bytes_durably(file, self._storage.read(f"{self._name}/{file.name}"))
+    def share_names(self, folder: Path, prefix: str) -> None:
+        """Empty files that are known by their names: those in the storage here, those here there. Raises: OSError."""
+        start = f"{self._name}/{prefix}"
+        for name in [name for name in self._storage.sizes(self._name) if name.startswith(start)]:
+            write_bytes_durably(folder / name.rpartition("/")[2], b"")
+        for file in folder.glob(f"{prefix}*"):
+            self._storage.write(f"{self._name}/{file.name}", b"")
 
     def _set_aside(self, iteration: int) -> None:
         with suppress(FileNotFoundError):

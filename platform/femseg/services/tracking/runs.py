@@ -4,98 +4,44 @@ import json
 import os
 import signal
 import uuid
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn, Self
+from typing import NoReturn
 
 from mlflow.entities import Dataset, DatasetInput, InputTag, Param, RunStatus
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.tracking import MlflowClient
 
-from femseg.errors import Refusal, printable, without_credentials
+from femseg.errors import Refusal, without_credentials
 from femseg.exits import on_signal
 from femseg.faults import ExitCode
-from femseg.files.durable import read_json, sha256_of_json, write_bytes_durably, write_json_durably
+from femseg.files.durable import write_bytes_durably
 from femseg.lineage.provenance import git_state
 from femseg.services.tracking.heartbeat import END_REASON, ENDED, heartbeat, life_tags, reopen
 from femseg.services.tracking.store import no_answer
 
-# Which MLflow run belongs to a run folder: a note in the folder, and a key that folder and run both carry.
+KEY_FILE, KEY_TAG = "mlflow-run-", "femseg.run_key"
 
 
-MEMORY = "mlflow_run.json"
-_KEY, _KEY_TAG = ".run-", "femseg.run_key"
-_TORN = "TR-04"
+def run_key(folder: Path) -> str:
+    """The key by which a run folder and its MLflow runs, in whatever store, find each other (TR-04).
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunMemory:
-    """What a run folder remembers.
-
-    The note is a copy: a run carries the folder's key from its first moment, so that it is found again whose note is
-    torn, altered or lost, or was never written because of a kill. The key is the name of an empty file, which no cut
-    can tear; it goes where the folder goes, and with it.
-
-    Attributes:
-        run_ids: of the folder's runs in whatever store, the newest first.
-        torn: the note is there, but cut short or altered, and nothing of it is believed.
-        key: drawn by whoever is here first.
-        key_is_new: no run can carry it yet.
+    A run carries it from its first moment. It is the name of an empty file, which no cut can tear and no kill can leave
+    half-written; it goes where the folder goes. Raises: Refusal (exit 5) if the disk does not take it.
     """
-
-    folder: Path
-    say: Callable[[str], None]
-    run_ids: tuple[str, ...]
-    torn: bool
-    key: str
-    key_is_new: bool
-
-    @classmethod
-    def of(cls, folder: Path, say: Callable[[str], None]) -> Self:
-        """Read the note, if it is there and whole, and the key. Raises: Refusal (exit 5) if the disk takes no key."""
-        run_ids = _noted(folder / MEMORY) if (folder / MEMORY).exists() else ()
-        known = sorted(
-            key for key in (path.name.removeprefix(_KEY) for path in folder.glob(f"{_KEY}*")) if key.isalnum()
-        )
-        key = known[0] if known else uuid.uuid4().hex
-        if not known:
-            write_bytes_durably(folder / f"{_KEY}{key}", b"")
-        return cls(folder=folder, say=say, run_ids=run_ids or (), torn=run_ids is None, key=key, key_is_new=not known)
-
-    @property
-    def tag(self) -> dict[str, str]:
-        """What every run of this folder is to carry."""
-        return {_KEY_TAG: self.key}
-
-    def found_by_key(self, client: MlflowClient, experiment_id: str) -> str | None:
-        """The newest run in the store that carries the folder's key. Raises: MlflowException if none answers."""
-        carries_it = f"tags.`{_KEY_TAG}` = '{self.key}'"
-        newest_first = ["attributes.start_time DESC"]
-        runs = [] if self.key_is_new else client.search_runs([experiment_id], carries_it, order_by=newest_first)
-        found = str(runs[0].info.run_id) if runs else None
-        if self.torn:
-            how = f"the store has run {found} of this folder" if found else "the store has no run of this folder"
-            self.say(f"warning {_TORN}: {printable(self.folder / MEMORY)}: is torn or altered; written anew, {how}")
-        return found
-
-    def write(self, run_id: str, experiment_id: str) -> None:
-        """Remember a run, and those before it."""
-        earlier = [known for known in self.run_ids if known != run_id]
-        content = {"experiment_id": experiment_id, "run_id": run_id, "earlier": earlier}
-        write_json_durably(self.folder / MEMORY, {**content, "sha256": sha256_of_json(content)})
+    known = sorted(path.name.removeprefix(KEY_FILE) for path in folder.glob(f"{KEY_FILE}*"))
+    key = next((name for name in known if name.isalnum()), None) or uuid.uuid4().hex
+    if key not in known:
+        write_bytes_durably(folder / f"{KEY_FILE}{key}", b"")
+    return key
 
 
-def _noted(note: Path) -> tuple[str, ...] | None:
-    """The run ids of a note; None if its hash does not hold."""
-    try:
-        content = dict(read_json(note))
-        intact = content.pop("sha256") == sha256_of_json(content)
-        return (str(content["run_id"]), *content["earlier"]) if intact else None
-    except (Refusal, KeyError, TypeError, ValueError):
-        return None
+def run_with_key(client: MlflowClient, experiment_id: str, key: str) -> str | None:
+    """The newest run in the store that carries a key, or None. Raises: MlflowException if the store does not answer."""
+    newest_first = ["attributes.start_time DESC"]
+    runs = client.search_runs([experiment_id], f"tags.`{KEY_TAG}` = '{key}'", order_by=newest_first, max_results=1)
+    return str(runs[0].info.run_id) if runs else None
 
 
 _DIGEST_LENGTH = 36  # MLflow takes no longer one
@@ -189,34 +135,23 @@ def resumable_run(
     params: Mapping[str, object],
     tags: Mapping[str, str] | None = None,
     parent_run_id: str | None = None,
-    say: Callable[[str], None] = print,
 ) -> str:
-    """The run that a run folder remembers, or a new one that it remembers from now on.
+    """The run of a run folder, found by the folder's key, or a new one with that key.
 
     A run that a kill left open, or that ended early, is taken up again; a finished one is left as it is. A store that
-    has no run of this folder gets one; the folder remembers the runs in other stores too, and finds them again if what
-    it remembers is torn, altered or lost (TR-04).
+    has no run of this folder gets one.
     Raises: Refusal TK-01 (exit 6) if the store has gone away.
     """
-    memory = RunMemory.of(folder, say)
+    key = run_key(folder)
     try:
-        known = next((run_id for run_id in memory.run_ids if _exists(client, run_id)), None)
-        there = known or memory.found_by_key(client, experiment_id)
-        if there is not None:
-            _take_up(client, there)
-        run_id = there or start_run(
-            client,
-            experiment_id,
-            name=name,
-            params=params,
-            tags={**(tags or {}), **memory.tag},
-            parent_run_id=parent_run_id,
-        )
+        run_id = run_with_key(client, experiment_id, key)
+        if run_id is not None:
+            _take_up(client, run_id)
+            return run_id
+        tags = {**(tags or {}), KEY_TAG: key}
+        return start_run(client, experiment_id, name=name, params=params, tags=tags, parent_run_id=parent_run_id)
     except MlflowException as error:
         raise no_answer(client.tracking_uri, error) from error
-    if known is None or memory.torn:
-        memory.write(run_id, experiment_id)
-    return run_id
 
 
 def _take_up(client: MlflowClient, run_id: str) -> None:
@@ -225,16 +160,6 @@ def _take_up(client: MlflowClient, run_id: str) -> None:
         for name, value in life_tags(client).items():
             client.set_tag(run_id, name, value)  # first, or another process takes the open run for a dead one
         reopen(client, run_id)
-
-
-def _exists(client: MlflowClient, run_id: str) -> bool:
-    """Raises: MlflowException if the store cannot say: a second run must not come of a store that is ill."""
-    try:
-        return str(client.get_run(run_id).info.lifecycle_stage) == "active"
-    except MlflowException as error:
-        if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-            return False
-        raise
 
 
 def log_dataset(

@@ -3,7 +3,6 @@
 python search_driver.py <store> <folder>
 """
 
-import json
 import os
 import sys
 from collections import Counter
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from runs_in_mlflow import run_id_of
 from tiny_model import TINY_NETWORK
 
 from femseg.search.halving import SearchSettings, Trial, TrialResult
@@ -69,8 +69,8 @@ class Search:
         return search_on_ray(changed, MODES, job_of, self.client, say=self.said.append)
 
     def run_of(self, trial_id: str) -> Run:
-        (memory,) = self.folder.glob(f"{trial_id}-*/mlflow_run.json")
-        return self.client.get_run(json.loads(memory.read_text())["run_id"])
+        (folder,) = self.folder.glob(f"{trial_id}-*/")
+        return self.client.get_run(run_id_of(self.client, folder))
 
     def steps_of(self, trial_id: str) -> Counter[int]:
         run_id = self.run_of(trial_id).info.run_id

@@ -160,7 +160,7 @@ def test_an_input_that_dvc_does_not_know_is_named_by_our_hash(store, run_id):
     assert dataset.dataset.digest == ("ab" * 32)[:36]
 
 
-def test_a_folder_remembers_its_run_in_every_store(store, tmp_path):
+def test_a_folder_has_a_run_in_every_store(store, tmp_path):
     other = connect(f"sqlite:///{tmp_path / 'other.db'}")
     words = {"folder": tmp_path / "run", "name": "train-raw", "params": {}}
     here, there = (resumable_run(*place, **words) for place in (store, other))
