@@ -6,7 +6,7 @@ from contextlib import contextmanager
 import torch
 from torch import distributed, nn
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 
 
 def number_of_ranks() -> int:
@@ -59,11 +59,4 @@ def refused_together(device: torch.device) -> Iterator[None]:
     except Refusal as refusal:
         own = refusal
     if any_rank(own is not None, device):
-        raise own or Refusal(
-            Fault(
-                id="TR-08",
-                file="another worker",
-                problem="refused to go on",
-                fix="see that worker's message",
-            )
-        )
+        raise own or Refusal.of("TR-08", "another worker", "refused to go on", "see that worker's message")

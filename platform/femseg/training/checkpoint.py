@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Fault, Refusal, printable, words_of
 from femseg.faults import ExitCode
 from femseg.files.durable import (
     read_json,
@@ -85,10 +85,9 @@ def read_checkpoint(folder: Path, iteration: int) -> Checkpoint:
     except pickle.UnpicklingError:
         problem = "holds more than tensors and plain values: a pickle that would run code; it was not loaded"
         fix = "do not load it anywhere; remove the run folder, and find out who wrote there"
-        raise Refusal(Fault(id="SC-01", file=str(file), problem=problem, fix=fix)) from None
+        raise Refusal.of("SC-01", file, problem, fix) from None
     except (RuntimeError, ValueError, EOFError) as error:
-        words = " ".join(str(error).split())[:200]
-        raise Refusal(_torn(file, f"cannot be read though its hash holds ({printable(words)})")) from None
+        raise Refusal(_torn(file, f"cannot be read though its hash holds ({words_of(error)})")) from None
     return Checkpoint(iteration=iteration, fingerprint=content["fingerprint"], state=state)
 
 
@@ -180,14 +179,8 @@ def disk_full(error: Refusal, folder: Path, iteration: int, say: Callable[[str],
     """TR-05 of a checkpoint that the disk did not take, once the one before it is proved."""
     good = newest_good_checkpoint(folder, say)
     kept = f"the checkpoint of iteration {good.iteration} is intact" if good else "no checkpoint was written yet"
-    return Refusal(
-        Fault(
-            id="TR-05",
-            file=error.faults[0].file,
-            problem=f"the checkpoint of iteration {iteration} {error.faults[0].problem}; {kept}",
-            fix="free space, then run the same command again to go on",
-        )
-    )
+    problem = f"the checkpoint of iteration {iteration} {error.faults[0].problem}; {kept}"
+    return Refusal.of("TR-05", error.faults[0].file, problem, "free space, then run the same command again to go on")
 
 
 def _set_aside(torn: Path) -> str:
@@ -206,8 +199,7 @@ def _free_name(torn: Path) -> Path:
 
 
 def _torn(path: Path, problem: str) -> Fault:
-    fix = "restore the run folder from a copy, or remove it to start this training anew"
-    return Fault(id="TR-03", file=str(path), problem=problem, fix=fix)
+    return Fault("TR-03", path, problem, "restore the run folder from a copy, or remove it to start this training anew")
 
 
 # When a checkpoint is due.

@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.networks.network import Network, foreground_probability
 from femseg.training.agreement import number_of_ranks
 from femseg.training.batches import Batch
@@ -74,11 +74,6 @@ def out_of_memory_refused(settings: OptimisationSettings, device: torch.device) 
     except torch.OutOfMemoryError as error:
         peak_gib = torch.cuda.max_memory_allocated(device) / 2**30
         share = settings.batch_size // number_of_ranks() // settings.gradient_accumulation
-        raise Refusal(
-            Fault(
-                id="TR-13",
-                file=str(device),
-                problem=f"out of GPU memory with {share} samples at a time on this GPU, peak {peak_gib:.1f} GiB",
-                fix="raise gradient_accumulation, set precision to bfloat16, or set activation_checkpointing",
-            )
-        ) from error
+        problem = f"out of GPU memory with {share} samples at a time on this GPU, peak {peak_gib:.1f} GiB"
+        fix = "raise gradient_accumulation, set precision to bfloat16, or set activation_checkpointing"
+        raise Refusal.of("TR-13", device, problem, fix) from error

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from femseg.errors import Fault, Refusal, printable
+from femseg.errors import Refusal, printable
 from femseg.training.agreement import refused_together, summed_over_ranks
 from femseg.training.checkpoint import (
     Checkpoint,
@@ -30,14 +30,8 @@ def differing_keys(found: dict[str, Any], expected: dict[str, Any]) -> list[str]
 def refuse_other_run(checkpoint: Checkpoint, fingerprint: dict[str, Any], folder: Path) -> None:
     """Raises: Refusal (TR-11, exit 2) listing every key in which the checkpoint's run differs from this one."""
     if differing := differing_keys(checkpoint.fingerprint, fingerprint):
-        raise Refusal(
-            Fault(
-                id="TR-11",
-                file=str(folder),
-                problem=f"holds checkpoints of another run ({'; '.join(differing)})",
-                fix="use the settings and data that it was started with, or another run folder",
-            )
-        )
+        fix = "use the settings and data that it was started with, or another run folder"
+        raise Refusal.of("TR-11", folder, f"holds checkpoints of another run ({'; '.join(differing)})", fix)
 
 
 def newest_checkpoint_of_run(folder: Path, fingerprint: dict[str, Any], context: TrainerContext) -> Checkpoint | None:

@@ -6,7 +6,7 @@ from typing import Any, Self
 
 from torch import Tensor
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.training.curves import CurveRow, rows_as_plain, rows_from_plain
 
 _PLAIN = ("refused_in_a_row", "finished", "best_dice", "best_iteration", "best_weights")
@@ -57,7 +57,7 @@ class RunState:
         if not self.best_iteration:
             problem = f"no validation in {self.iteration} iterations gave a finite Dice"
             fix = "lower train.learning_rate, or check the validation cases with `femseg check`"
-            raise Refusal(Fault(id="TR-09", file=str(folder), problem=problem, fix=fix))
+            raise Refusal.of("TR-09", folder, problem, fix)
         return FitResult(
             validation_dice=self.best_dice,
             best_iteration=self.best_iteration,

@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.networks.network import NetworkSettings
 from femseg.paths import PARAMS
 from femseg.training.losses import DiceDenominator
@@ -157,12 +157,9 @@ def fewest_workers(train: TrainSettings, network: NetworkSettings) -> int:
 def refuse_other_shares(network: NetworkSettings, train: TrainSettings, world_size: int) -> None:
     """Raises: Refusal (TR-12, exit 2) if this many workers would make another run of it than the settings say."""
     if network.share_matters and world_size != train.workers:
-        raise Refusal(
-            Fault(
-                id="TR-12",
-                file=str(PARAMS),
-                problem=f"batch statistics and dropout see a worker's share as a whole: a run with train.workers "
-                f"{train.workers} cannot go on with {world_size}",
-                fix="give it that many workers, or set network.normalisation to instance and network.dropout to 0",
-            )
+        problem = (
+            f"batch statistics and dropout see a worker's share as a whole: a run with train.workers "
+            f"{train.workers} cannot go on with {world_size}"
         )
+        fix = "give it that many workers, or set network.normalisation to instance and network.dropout to 0"
+        raise Refusal.of("TR-12", PARAMS, problem, fix)

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.store import ArrayStore
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +31,9 @@ class StoredCases:
         stores = cls(inputs=inputs, masks=masks, case_ids=case_ids)
         for case_id in case_ids:
             if not stores.inputs.shares_grid(stores.masks, case_id):
-                fault = Fault(
-                    id="ST-05",
-                    file=str(masks.folder),
-                    problem=f"mask and input of {case_id} lie on different network grids",
-                    fix="run `dvc repro` so that arrays and masks are made from the same settings",
-                )
-                raise Refusal(fault)
+                problem = f"mask and input of {case_id} lie on different network grids"
+                fix = "run `dvc repro` so that arrays and masks are made from the same settings"
+                raise Refusal.of("ST-05", masks.folder, problem, fix)
         return stores
 
     def input_czyx(self, case_id: str) -> NDArray[np.float32]:

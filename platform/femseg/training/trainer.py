@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import get_total_norm
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.lock import locked
 from femseg.networks.network import Network
 from femseg.training.agreement import (
@@ -231,9 +231,7 @@ class Trainer:
         if stopping and not self.state.finished:
             folder = checkpoint_folder(self.folder, iteration)
             problem = f"training was asked to stop and is saved as of iteration {iteration}"
-            raise Refusal(
-                Fault(id="TR-06", file=str(folder), problem=problem, fix="run the same command again to go on")
-            )
+            raise Refusal.of("TR-06", folder, problem, "run the same command again to go on")
 
     def refuse_non_finite(self, batch: Batch, loss: float) -> None:
         """Raises: Refusal (TR-09, exit 7) after `non_finite_limit` steps in a row that were not finite."""
@@ -245,7 +243,7 @@ class Trainer:
             f"{in_a_row} steps in a row were not finite and none of them touched the weights"
         )
         fix = "check these cases with `femseg check`, or lower train.learning_rate"
-        raise Refusal(Fault(id="TR-09", file=f"iteration {batch.iteration}", problem=problem, fix=fix))
+        raise Refusal.of("TR-09", f"iteration {batch.iteration}", problem, fix)
 
     def resume(self) -> None:
         """Go on from the newest good checkpoint; without one, from the start."""

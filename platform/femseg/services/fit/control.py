@@ -11,7 +11,7 @@ import ray
 from ray.exceptions import RayError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Fault, Refusal, words_of
 from femseg.faults import ExitCode
 
 _ANSWER_WITHIN_S = 60.0
@@ -176,8 +176,7 @@ class RankControl:
 
     def fail(self, error: Exception) -> None:
         """This rank fails, and perhaps others after it; the first one's error is worth showing."""
-        words = " ".join(str(error).split())[:300]
-        self._send(self._actor.fail.remote(f"rank {self._rank}: {type(error).__name__}: {words}"))
+        self._send(self._actor.fail.remote(f"rank {self._rank}: {type(error).__name__}: {words_of(error)}"))
 
     @contextmanager
     def failures_reported(self) -> Iterator[None]:
@@ -213,11 +212,5 @@ def refusal_of(outcome: GroupOutcome) -> Refusal | None:
 
 def stopped_before_start(what: str, run_folder: str) -> Refusal:
     """A stop that was asked for before any rank could commit a checkpoint."""
-    return Refusal(
-        Fault(
-            id="TR-06",
-            file=run_folder,
-            problem=f"{what} was asked to stop before its workers had started; earlier checkpoints are as they were",
-            fix="run the same command again to go on",
-        )
-    )
+    problem = f"{what} was asked to stop before its workers had started; earlier checkpoints are as they were"
+    return Refusal.of("TR-06", run_folder, problem, "run the same command again to go on")

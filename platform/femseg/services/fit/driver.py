@@ -24,7 +24,7 @@ from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal, words_of
 from femseg.exits import on_signal
 from femseg.faults import ExitCode
 from femseg.services.cluster.head_watch import Watchdog
@@ -128,17 +128,11 @@ def _reporting(
 
 def _retries_spent(error: BaseException, outcome: GroupOutcome, job: TrainingJob) -> Refusal:
     newest = newest_checkpoint(job, say=lambda line: None)
-    words = outcome.error or " ".join(str(error).split())[-300:]
+    words = outcome.error or words_of(error)
     kept = f"the last good checkpoint is of iteration {newest.iteration}" if newest else "there is no checkpoint yet"
     command = shlex.join([Path(sys.orig_argv[0]).name, *sys.orig_argv[1:]])
-    return Refusal(
-        Fault(
-            id="TR-15",
-            file=job.run_folder,
-            problem=f"training failed after {RETRIES} retries ({words}); {kept}",
-            fix=f"mend what the first worker says, then go on with: {command}",
-        )
-    )
+    problem = f"training failed after {RETRIES} retries ({words}); {kept}"
+    return Refusal.of("TR-15", job.run_folder, problem, f"mend what the first worker says, then go on with: {command}")
 
 
 def cores_for_each(workers: int, cores_of_nodes: Sequence[int]) -> int:

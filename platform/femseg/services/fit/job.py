@@ -11,7 +11,7 @@ import torch
 
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.files.lock import locked
 from femseg.lineage.provenance import code_sha256
@@ -122,9 +122,7 @@ def _refuse_what_does_not_fit(
         network.check_shape(shape_zyx)
         share_of_rank(optimisation.batch_size, rank=0, world_size=train.workers)
     except ValueError as error:
-        fix = "change one of these settings in params.yaml"
-        fault = Fault(id="CFG-02", file=str(PARAMS), problem=str(error), fix=fix)
-        raise Refusal(fault) from None
+        raise Refusal.of("CFG-02", PARAMS, str(error), "change one of these settings in params.yaml") from None
 
 
 @contextmanager

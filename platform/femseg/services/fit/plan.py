@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from femseg.cohorts.manifest import Manifest, read_manifest
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.networks.choice import read_network
 from femseg.paths import BEST_TRIALS, MANIFEST, MASKS, PARAMS, SPLIT, TRAIN_RUNS, TRAINED, arrays_of, model_of
 from femseg.search.record import searched_learning_rate
@@ -54,13 +54,8 @@ def learning_rate(settings: TrainSettings, input_mode: str) -> float:
         return float(settings.learning_rate)
     rate = searched_learning_rate(BEST_TRIALS, input_mode)
     if rate is None:
-        fault = Fault(
-            id="CFG-02",
-            file=str(PARAMS),
-            problem=f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'",
-            fix="set search.enabled to true, or give train.learning_rate a number",
-        )
-        raise Refusal(fault)
+        problem = f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'"
+        raise Refusal.of("CFG-02", PARAMS, problem, "set search.enabled to true, or give train.learning_rate a number")
     return rate
 
 
@@ -68,13 +63,8 @@ def refuse_one_sided(manifest: Manifest) -> None:
     """A left femur mirrored is a right one: where one side is the foreground, mirroring would teach a wrong label."""
     sides = sorted({case.femur for case in manifest.cases} - {"all"})
     if sides:
-        fault = Fault(
-            id="CFG-02",
-            file=str(PARAMS),
-            problem=f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone",
-            fix="set it to false, or cohort.femur to all",
-        )
-        raise Refusal(fault)
+        problem = f"augmentation.mirror_left_right is on, but the cohort's foreground is the {sides[0]} femur alone"
+        raise Refusal.of("CFG-02", PARAMS, problem, "set it to false, or cohort.femur to all")
 
 
 def main_plan(input_mode: str) -> TrainingPlan:

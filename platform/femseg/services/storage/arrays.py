@@ -8,7 +8,7 @@ from pathlib import Path
 
 from femseg.cohorts.split import Split, split_from_bytes
 from femseg.cohorts.store import INDEX_NAME, ArrayStore, bytes_needed
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import sha256_of_file, write_bytes_durably
 from femseg.services.storage.backend import Storage, no_answer
 
@@ -74,13 +74,11 @@ class ObjectCache:
             self._say(f"warning ST-06: {self._folder} keeps nothing more: {words}")
 
     def _lost(self, sha256: str, problem: str) -> Refusal:
-        return Refusal(
-            Fault(
-                id="ST-02",
-                file=f"{self._storage.url}/{object_name(sha256)}",
-                problem=problem,
-                fix="remove it there, then run the stage again where the data is: it uploads what is missing",
-            )
+        return Refusal.of(
+            "ST-02",
+            f"{self._storage.url}/{object_name(sha256)}",
+            problem,
+            "remove it there, then run the stage again where the data is: it uploads what is missing",
         )
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal, words_of
 from femseg.files.durable import write_bytes_durably
 from femseg.paths import PARAMS
 
@@ -86,13 +86,8 @@ def open_storage(url: str) -> Storage:
     try:
         return S3(url)
     except ImportError as error:
-        fault = Fault(
-            id="CFG-02",
-            file=str(PARAMS),
-            problem=f"storage.url is in S3, whose client is not installed here ({error})",
-            fix='pip install "femseg[cluster]" on every node',
-        )
-        raise Refusal(fault) from None
+        problem = f"storage.url is in S3, whose client is not installed here ({error})"
+        raise Refusal.of("CFG-02", PARAMS, problem, 'pip install "femseg[cluster]" on every node') from None
 
 
 def _raise_unless_gone(error: OSError) -> None:
@@ -195,17 +190,10 @@ class S3:
         try:
             yield
         except self._errors as error:
-            raise OSError(" ".join(str(error).split())[:200]) from error
+            raise OSError(words_of(error)) from error
 
 
 def no_answer(storage: Storage, error: OSError) -> Refusal:
     """ST-09: the storage is there by its settings, yet it does not give or take (exit 6)."""
-    words = " ".join(str(error).split())[:200] or type(error).__name__
-    return Refusal(
-        Fault(
-            id="ST-09",
-            file=storage.url,
-            problem=f"the storage does not answer as it should: {words}",
-            fix="look whether it is up and the credentials in the environment hold, then run the same command again",
-        )
-    )
+    fix = "look whether it is up and the credentials in the environment hold, then run the same command again"
+    return Refusal.of("ST-09", storage.url, f"the storage does not answer as it should: {words_of(error)}", fix)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal, words_of
 from femseg.files.durable import write_bytes_durably
 from femseg.services.storage.backend import Storage, no_answer
 from femseg.training.checkpoint import checkpoint_folder, discard_old_checkpoints, read_checkpoint
@@ -118,14 +118,9 @@ class StoredRun:
     def _refuse_if_all_torn(self) -> None:
         torn = [name for name in self._storage.sizes(self._name) if name.endswith(_ASIDE)]
         if torn:
-            raise Refusal(
-                Fault(
-                    id="TR-03",
-                    file=f"{self._storage.url}/{torn[-1]}",
-                    problem=f"none of the {len(torn)} checkpoints of this run is good",
-                    fix=f"remove {self.url} to start this training anew",
-                )
-            )
+            problem = f"none of the {len(torn)} checkpoints of this run is good"
+            fix = f"remove {self.url} to start this training anew"
+            raise Refusal.of("TR-03", f"{self._storage.url}/{torn[-1]}", problem, fix)
 
     def _path(self, iteration: int, part: str) -> str:
         return f"{self._name}/{checkpoint_folder(Path(), iteration).as_posix()}/{part}"
@@ -190,8 +185,8 @@ class CheckpointMirror:
                         self._wanted = None
                 else:
                     if not attempts:
-                        words = " ".join(str(failure).split())[:200]
-                        self._say(f"warning ST-09: checkpoint {wanted[0]} is not in {self._run.url} yet: {words}")
+                        late = f"checkpoint {wanted[0]} is not in {self._run.url} yet"
+                        self._say(f"warning ST-09: {late}: {words_of(failure)}")
                     pause_s = _PAUSES_S[min(attempts, len(_PAUSES_S) - 1)]
                     attempts += 1
                     self._changed.wait_for(lambda: self._closing, pause_s)

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Refusal
 from femseg.files.durable import folder_written_durably, write_bytes_durably
 from femseg.networks.package import ModelPackage, load_package
 from femseg.services.storage.backend import Storage, no_answer
@@ -60,5 +60,4 @@ def _proven(made: Path, sha256: str, url: str) -> ModelPackage:
         problem = f"{Path(fault.file).name} {fault.problem}"
     if not problem:
         return package
-    fix = "remove it there, then run the stage `train` again, which uploads it"
-    raise Refusal(Fault(id="RG-07", file=url, problem=problem, fix=fix))
+    raise Refusal.of("RG-07", url, problem, "remove it there, then run the stage `train` again, which uploads it")

@@ -11,7 +11,7 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from femseg.errors import Fault, Refusal
+from femseg.errors import Fault, Refusal, words_of
 from femseg.files.durable import write_bytes_durably
 from femseg.services.cluster.node_agreement import NODE_ANSWERS_WITHIN_S
 from femseg.services.storage.backend import Storage, StorageSettings, open_storage
@@ -51,7 +51,7 @@ def _problem_here(storage: Storage, probe: str) -> str:
         storage.write(probe, probe.encode())
         return "" if storage.read(probe) == probe.encode() else "gives other bytes than were written"
     except OSError as error:
-        return _words(error)
+        return words_of(error)
 
 
 def _problems_there(
@@ -80,7 +80,7 @@ def _judged(task: "ray.ObjectRef[str]", answered: bool, storage: Storage, answer
     except FileNotFoundError:
         problem = "what it writes is not there for others; it has a folder of its own there"
     except (OSError, ray.exceptions.RayError) as error:
-        problem = _words(error)
+        problem = words_of(error)
     return problem
 
 
@@ -99,7 +99,7 @@ def _problem_on_this_node(settings: StorageSettings, probe: str, answer: str, wi
     except FileNotFoundError:
         return "what others write is not there"
     except OSError as error:
-        return _words(error)
+        return words_of(error)
     except Refusal as refusal:  # no client for S3, or a cache that takes no files
         return f"{refusal.faults[0].file} {refusal.faults[0].problem}"
     return ""
@@ -113,16 +113,12 @@ def _tidy(storage: Storage, names: list[str]) -> None:
             return  # it was told of already, or a leftover of a few bytes
 
 
-def _words(error: Exception) -> str:
-    return " ".join(str(error).split())[:200] or type(error).__name__
-
-
 def _fault(url: str, node: str, problem: str) -> Fault:
     return Fault(
-        id="CL-04",
-        file=url,
-        problem=f"node {node} does not reach it: {problem}",
-        fix="set storage.url to what all nodes reach; give S3's address and credentials to every node's environment",
+        "CL-04",
+        url,
+        f"node {node} does not reach it: {problem}",
+        "set storage.url to what all nodes reach; give S3's address and credentials to every node's environment",
     )
 
 
