@@ -175,12 +175,7 @@ def checkpointing(params: Path, repeats: int) -> dict[str, float]:
     optimizer.step()
     best = {name: value.clone() for name, value in network.state_dict().items()}
     rows = [[n, 0.5, 1e-4, 0.1, 20.0, None, None] for n in range(1000)]
-    state = {
-        "network": network.state_dict(),
-        "optimizer": optimizer.state_dict(),
-        "best_weights": best,
-        "rows": rows,
-    }
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "best_weights": best, "rows": rows}
     with tempfile.TemporaryDirectory(prefix="femseg-checkpoint-", dir=".") as folder:
         iterations = iter(range(1, 1000))
         write = median_seconds(lambda: write_checkpoint(Path(folder), next(iterations), state, {}), repeats)

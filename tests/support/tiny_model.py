@@ -14,11 +14,7 @@ from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
 
 TINY_NETWORK = VNetSettings(
-    base_channels=4,
-    strides=((2, 2, 2), (2, 2, 2)),
-    convolutions_down=(1, 1, 1),
-    convolutions_up=(1, 1),
-    kernel_size=3,
+    base_channels=4, strides=((2, 2, 2), (2, 2, 2)), convolutions_down=(1, 1, 1), convolutions_up=(1, 1), kernel_size=3
 )
 RECIPE = InputRecipe(
     input_mode="raw", shape_zyx=(16, 16, 16), raw_scaling=Scaling(kind="window", low=-200.0, high=1200.0)

@@ -133,12 +133,7 @@ class PairedComparison:
         """The same comparison as one of a family of tests: its p-value and verdict are those that hold there."""
         gain = None if self.mean_difference is None else metric_named(self.metric).gain(self.mean_difference)
         said = verdict(
-            mean_gain=gain,
-            interval=self.interval,
-            test=self.test,
-            adjusted_p=adjusted_p,
-            tests=tests,
-            level=self.level,
+            mean_gain=gain, interval=self.interval, test=self.test, adjusted_p=adjusted_p, tests=tests, level=self.level
         )
         detectable = detectable_difference(self.differences_sd, n=self.n, level=self.level / tests)
         return replace(self, tests=tests, adjusted_p=adjusted_p, verdict=said, detectable_difference=detectable)

@@ -106,10 +106,7 @@ def _archive(stream: BinaryIO) -> tuple[str, str]:
                 names.append(member.filename[:40])
     except Exception as error:  # zipfile meets a broken archive with any of half a dozen exception types
         return f"is a NumPy archive (.npz) that is broken ({words_of(error)})", "IN-25"
-    return (
-        f"is an archive of arrays ({', '.join(names[:5])}) without spacing, origin and direction",
-        "IN-25",
-    )
+    return f"is an archive of arrays ({', '.join(names[:5])}) without spacing, origin and direction", "IN-25"
 
 
 def _member(head: bytes) -> tuple[str, str]:

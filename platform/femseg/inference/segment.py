@@ -99,11 +99,7 @@ class Segmentation:
 
 
 def femur_probability(
-    network: torch.nn.Module,
-    input_czyx: NDArray[np.float32],
-    *,
-    device: torch.device | str = "cpu",
-    name: str = "CT",
+    network: torch.nn.Module, input_czyx: NDArray[np.float32], *, device: torch.device | str = "cpu", name: str = "CT"
 ) -> NDArray[np.float32]:
     """The network's probability of femur in every voxel of its grid.
 

@@ -103,10 +103,7 @@ class _Surface:
 
 
 def better_place(
-    ct_hu_zyx: NDArray[np.float32],
-    mask_zyx: NDArray[np.bool_],
-    grid: VoxelGrid,
-    box_zyx: tuple[slice, slice, slice],
+    ct_hu_zyx: NDArray[np.float32], mask_zyx: NDArray[np.bool_], grid: VoxelGrid, box_zyx: tuple[slice, slice, slice]
 ) -> BetterPlace | None:
     """The place where a mask fits clearly better than where it lies, up to 12 mm away or mirrored, if there is one.
 

@@ -19,12 +19,7 @@ from femseg.volumes.grid import CtVolume
 
 
 def inspect_study(
-    path: Path,
-    *,
-    id_key: bytes,
-    series: tuple[str, ...] = (),
-    accept_hu: bool = False,
-    mends: tuple[Mend, ...] = (),
+    path: Path, *, id_key: bytes, series: tuple[str, ...] = (), accept_hu: bool = False, mends: tuple[Mend, ...] = ()
 ) -> tuple[Case, CtVolume]:
     """Check a single CT and read it: a DICOM folder, a volume file, or either in a ZIP. A mask beside it is left alone.
 
@@ -43,13 +38,7 @@ def inspect_study(
 
 
 def _inspected(
-    study: StudyFiles,
-    root: Path,
-    *,
-    id_key: bytes,
-    series: tuple[str, ...],
-    accept_hu: bool,
-    mends: tuple[Mend, ...],
+    study: StudyFiles, root: Path, *, id_key: bytes, series: tuple[str, ...], accept_hu: bool, mends: tuple[Mend, ...]
 ) -> tuple[Case, CtVolume]:
     """The same for a study whose files lie below `root`."""
     path = study.location

@@ -153,6 +153,5 @@ def _person(study: StudyFiles) -> _Person:
     except ValueError:
         years = math.nan
     return _Person(
-        sex="F" if gender == "f" else "M" if gender == "m" else None,
-        age_years=int(years) if 0 <= years < 150 else None,
+        sex="F" if gender == "f" else "M" if gender == "m" else None, age_years=int(years) if 0 <= years < 150 else None
     )

@@ -107,8 +107,5 @@ def lineage(repository: Path, *, inputs: Sequence[str], sha256: Mapping[str, str
         sha256: our own hashes of the same: array indices, split, manifest.
     """
     return Lineage(
-        git=git_state(repository),
-        dvc_md5=dvc_hashes(repository / DVC_LOCK, inputs),
-        sha256=dict(sha256),
-        seed=seed,
+        git=git_state(repository), dvc_md5=dvc_hashes(repository / DVC_LOCK, inputs), sha256=dict(sha256), seed=seed
     )

@@ -63,9 +63,7 @@ def femur_voxels(frame: LegFrame, points: Points, texture: Voxels) -> FemurVoxel
             where = (slice(int(inside[0]), int(inside[-1]) + 1), slice(None), slice(None))
             distance[where] = shape(patient, points[where], distance[where])
     return FemurVoxels(
-        distance_mm=distance,
-        cortex_mm=_cortex_mm(patient, height),
-        interior_hu=_interior_hu(frame, points, texture),
+        distance_mm=distance, cortex_mm=_cortex_mm(patient, height), interior_hu=_interior_hu(frame, points, texture)
     )
 
 

@@ -43,12 +43,7 @@ def hard_dice(foreground_zyx: Tensor, target_zyx: Tensor) -> float:
 
 @torch.inference_mode()
 def validation_score(
-    network: nn.Module,
-    cases: TrainingCases,
-    settings: OptimisationSettings,
-    *,
-    iteration: int,
-    device: torch.device,
+    network: nn.Module, cases: TrainingCases, settings: OptimisationSettings, *, iteration: int, device: torch.device
 ) -> ValidationScore:
     """Score the network, not wrapped for data-parallel training; the ranks share the cases.
 

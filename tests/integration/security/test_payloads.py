@@ -254,10 +254,8 @@ def test_yaml_that_would_run_or_grow_is_refused_SC_06(registry, file, text, tmp_
     monkeypatch.chdir(here)
     Path("promotion.yaml").write_text("{}\n")
     Path(file).write_text(text.replace("{canary}", str(canary)))
-    words = {
-        "params.yaml": ("check", "data/source", "--params", "params.yaml"),
-        "promotion.yaml": ("promote", "1"),
-    }[file]
+    commands = {"params.yaml": ("check", "data/source", "--params", "params.yaml"), "promotion.yaml": ("promote", "1")}
+    words = commands[file]
     assert_refused(femseg(*words), "CFG-01", 2)
 
 

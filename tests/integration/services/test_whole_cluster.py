@@ -32,12 +32,7 @@ ITERATIONS, CHECKPOINT_EVERY = 400, 40
 SETTINGS = {
     "optimisation": {"precision": "float32"},  # other shares of a batch then change no more than its rounding
     "search": {"trials_per_mode": 2, "rungs": [100, 200]},
-    "train": {
-        "max_iterations": ITERATIONS,
-        "validate_every": 80,
-        "checkpoint_every": CHECKPOINT_EVERY,
-        "workers": 2,
-    },
+    "train": {"max_iterations": ITERATIONS, "validate_every": 80, "checkpoint_every": CHECKPOINT_EVERY, "workers": 2},
 }
 
 
@@ -122,16 +117,7 @@ def site(tmp_path_factory) -> Iterator[Site]:
             host.start_node(kind, head, node_env)
         access = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(keys / "ray_token")}
         env = environment(ROOT) | access | {"RAY_API_SERVER_ADDRESS": f"http://{head.address}:8265"}
-        yield Site(
-            head=head,
-            other=other,
-            node_env=node_env,
-            env=env,
-            project=project,
-            s3=s3,
-            mlflow=mlflow,
-            logs=logs,
-        )
+        yield Site(head=head, other=other, node_env=node_env, env=env, project=project, s3=s3, mlflow=mlflow, logs=logs)
 
 
 def sha256s(folder: Path, *patterns: str) -> dict[str, str]:

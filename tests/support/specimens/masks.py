@@ -246,14 +246,7 @@ SPECIMENS: tuple[Specimen, ...] = (
         "no whole numbers: 0, 0.5",
         faulty="mask",
     ),
-    refused(
-        "mask-negative",
-        "IN-22",
-        "a mask of 0 and -1",
-        with_mask(_femur(-1, "i2")),
-        "holds -1, 0",
-        faulty="mask",
-    ),
+    refused("mask-negative", "IN-22", "a mask of 0 and -1", with_mask(_femur(-1, "i2")), "holds -1, 0", faulty="mask"),
     refused(
         "labels-without-map",
         "IN-22",
@@ -263,12 +256,5 @@ SPECIMENS: tuple[Specimen, ...] = (
         "cohort.labels",
         faulty="mask",
     ),
-    refused(
-        "ct-as-mask",
-        "IN-22",
-        "the CT itself under the mask's name",
-        _ct_as_mask,
-        "mask.nii.gz",
-        faulty="mask",
-    ),
+    refused("ct-as-mask", "IN-22", "the CT itself under the mask's name", _ct_as_mask, "mask.nii.gz", faulty="mask"),
 )

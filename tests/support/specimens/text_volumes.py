@@ -166,13 +166,7 @@ SPECIMENS: tuple[Specimen, ...] = (
         _line(".mha", "ElementSpacing = 2.5 3 4", "ElementSpacing = 0.0025 0.003 0.004"),
         "0.004 × 0.003 × 0.0025",
     ),
-    refused(
-        "nrrd-four-d",
-        "IN-18",
-        "an NRRD of two volumes",
-        _two_volumes,
-        truth="none",
-    ),
+    refused("nrrd-four-d", "IN-18", "an NRRD of two volumes", _two_volumes, truth="none"),
     refused(
         "mha-far-too-many-voxels",
         "IN-24",

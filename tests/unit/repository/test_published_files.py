@@ -13,10 +13,7 @@ import femseg
 
 ROOT = Path(__file__).parents[3]
 CHECKER = Path(sys.executable).with_name("check-jsonschema")
-SCHEMAS = {
-    "CITATION.cff": "vendor.citation-file-format",
-    ".github/workflows/ci.yml": "vendor.github-workflows",
-}
+SCHEMAS = {"CITATION.cff": "vendor.citation-file-format", ".github/workflows/ci.yml": "vendor.github-workflows"}
 
 
 def found_wrong(schema: str, file: Path) -> str:

@@ -26,11 +26,7 @@ def network_of(normalisation="instance"):
     torch.manual_seed(0)
     return VNet(
         VNetSettings(
-            base_channels=4,
-            convolutions_down=(1, 1),
-            convolutions_up=(1,),
-            kernel_size=3,
-            normalisation=normalisation,
+            base_channels=4, convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=3, normalisation=normalisation
         ),
         1,
     )

@@ -156,9 +156,7 @@ def slice_spacing(
     if not len(odd) and not drifts:
         if abs(steps[worst] - expected) <= JITTER_MM:
             return SliceSpacing()
-        return SliceSpacing(
-            remarks=(f"IN-02: slices are {found} apart; read as an even {np.mean(steps):.4g} mm",),
-        )
+        return SliceSpacing(remarks=(f"IN-02: slices are {found} apart; read as an even {np.mean(steps):.4g} mm",))
     longest = int(np.argmax(steps))
     bridgeable = steps[longest] <= max(BRIDGED_AT_MOST_MM, expected) + tolerance
     if "regularise" in mends and bridgeable:

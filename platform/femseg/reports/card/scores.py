@@ -104,13 +104,7 @@ def failures(facts: CardFacts) -> Section:
             f"The test cases with the lowest Dice on the CT's own grid, worst first.{lowest} "
             "Expect cases like these in use, and worse ones.",
         ),
-        tables={
-            "": Table(
-                head=_FAILURES_HEAD,
-                rows=tuple(rows),
-                last_is_text=True,
-            )
-        },
+        tables={"": Table(head=_FAILURES_HEAD, rows=tuple(rows), last_is_text=True)},
         figures=(WORST_FIGURE,),
         note="femseg segment marks a mask for review that is empty, implausibly small or large, in several pieces, or "
         "at the edge of the scan (IF-03); a wrong mask of plausible size and shape is not noticed.",

@@ -174,10 +174,7 @@ class ComparisonEvidence:
         return {
             candidate: variance_components(
                 repeated_differences(
-                    self.trainings[self.modes[0]],
-                    self.trainings[candidate],
-                    metric=HEADLINE_METRIC,
-                    grid=HEADLINE_GRID,
+                    self.trainings[self.modes[0]], self.trainings[candidate], metric=HEADLINE_METRIC, grid=HEADLINE_GRID
                 )
             )
             for candidate in self.modes[1:]

@@ -17,13 +17,7 @@ from femseg.reports.style import Theme, figure, png, styled
 
 _SHOWN = tuple(
     metric_named(name)
-    for name in (
-        "dice",
-        "average_hausdorff_mm",
-        "average_surface_distance_mm",
-        "hausdorff_95_mm",
-        "volume_similarity",
-    )
+    for name in ("dice", "average_hausdorff_mm", "average_surface_distance_mm", "hausdorff_95_mm", "volume_similarity")
 )
 
 

@@ -217,11 +217,7 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
             with _controlled(job) as (control, run_config):
                 trainer = _LeanTrainer(
                     run_rank,
-                    train_loop_config={
-                        "job": as_plain(job),
-                        "control": control.actor,
-                        "preemptible": _preemptible(),
-                    },
+                    train_loop_config={"job": as_plain(job), "control": control.actor, "preemptible": _preemptible()},
                     scaling_config=_scaling(job),
                     torch_config=TorchConfig(timeout_s=int(os.environ["RAY_TRAIN_COLLECTIVE_TIMEOUT_S"])),
                     run_config=run_config,

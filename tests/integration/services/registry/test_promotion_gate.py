@@ -201,10 +201,7 @@ def borrowed_predictions(registry):
     """The version's tag names the champion's own predictions."""
     number = registry.registered(registry.made())
     tag = registry.version(registry.champion).tags["predictions_sha256"]
-    shutil.copytree(
-        registry.predictions(registry.champion),
-        registry.predictions(number).parent / tag[:16],
-    )
+    shutil.copytree(registry.predictions(registry.champion), registry.predictions(number).parent / tag[:16])
     registry.client.set_model_version_tag(MODEL_NAME, str(number), "predictions_sha256", tag)
     return number
 

@@ -20,10 +20,7 @@ from femseg.services.tracking.heartbeat import HEARTBEAT, OWNER, SILENT_S
 
 from .outage import is_whole, train_through
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning"),
-]
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")]
 
 
 @pytest.fixture(scope="module")

@@ -99,9 +99,7 @@ def test_rounding_below_a_tenth_of_a_voxel_is_not_worth_a_word(headers):
             id="IN-08",
         ),
         pytest.param(
-            leaned(leg(), 0.04),
-            "IN-09: slices lie up to 0.28 mm sideways over 399.0 mm; read as upright",
-            id="IN-09",
+            leaned(leg(), 0.04), "IN-09: slices lie up to 0.28 mm sideways over 399.0 mm; read as upright", id="IN-09"
         ),
     ],
 )

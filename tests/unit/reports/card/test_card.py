@@ -55,13 +55,7 @@ def case(name: str, number: int) -> Case:
     remarks = ("IN-03: Mustermann, Max", "FACT: metal") if number == 1 else ()
     source = Source(kind="volume", files=())
     return Case(
-        case_id=name,
-        patient_id=f"patient-{number}",
-        ct=source,
-        mask=source,
-        grid=grid,
-        facts=facts,
-        remarks=remarks,
+        case_id=name, patient_id=f"patient-{number}", ct=source, mask=source, grid=grid, facts=facts, remarks=remarks
     )
 
 
