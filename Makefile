@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
-.PHONY: help repro register test slow chaos lint format constraints bench scaling clean
+.PHONY: help repro register test slow chaos lint format faults constraints bench scaling clean
 
 help:
 	@echo "make repro        environment, then the whole pipeline; ends with a registered model and reports/comparison.html"
@@ -13,7 +13,7 @@ help:
 	@echo "make slow         the tests that take minutes, one after the other; ends with how long they took"
 	@echo "make chaos        kill -9 of trainings at random instants; is anything lost, are the bits the same? (half an hour)"
 	@echo "make lint         ruff, mypy --strict, import contracts"
-	@echo "make bench        every benchmark that needs no GPU; JSON into benchmarks/results"
+	@echo "make bench        the benchmarks that need neither a GPU nor peers; JSON into benchmarks/results"
 	@echo "make scaling      what workers and cases cost, and the model, figures and tables of docs/explanation/scaling.md"
 	@echo "make faults       write docs/reference/exit-codes-and-faults.md anew from femseg/faults.py"
 	@echo "make constraints  renew constraints.txt from pyproject.toml's bounds"

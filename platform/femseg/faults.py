@@ -204,7 +204,7 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "TR-11": FaultKind(USAGE, "The run folder holds checkpoints of another run",
             "Use the settings and data that it was started with, or another run folder."),
         "TR-12": FaultKind(USAGE, "The number of workers would make the run another",
-            "Give it `train.workers` workers, or set `network.normalisation` to `instance` and `network.dropout` to 0.",
+            "Give it `train.workers` workers, or a network without batch statistics and dropout.",
             "batch statistics or dropout, and another number of workers than `train.workers`"),
         "TR-13": FaultKind(RESOURCE, "Out of GPU memory",
             "Raise `gradient_accumulation`, set `precision` to `bfloat16`, or set `activation_checkpointing`."),

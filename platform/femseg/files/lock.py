@@ -42,7 +42,8 @@ def lives(owner: str) -> bool | None:
     found, here = parts(owner), _here()
     if not here or any(found.get(key) != value for key, value in here.items()):
         return None
-    return bool(found.get("began")) and _began(found.get("pid", "")) == found["began"]
+    began = _began(found.get("pid", ""))
+    return None if began is None else bool(began) and began == found.get("began")
 
 
 def _here() -> dict[str, str]:
@@ -56,15 +57,25 @@ def _here() -> dict[str, str]:
         return {}
 
 
-def _began(pid: str) -> str:
-    """Start of a process in ticks since boot, which no change of the clock moves; "" of none, and of a zombie."""
+def _began(pid: str) -> str | None:
+    """Start of a process in ticks since boot, which no change of the clock moves; "" of none, and of a zombie.
+
+    None of one that may not be looked at: /proc can hide the processes of other users.
+    """
     if not (pid.isdecimal() or pid == "self"):
         return ""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if fields[0] == "Z" else fields[19]
     except OSError:
+        pass
+    try:
+        os.kill(int(pid), 0)
+    except PermissionError:
+        return None
+    except (OSError, ValueError, OverflowError):
         return ""
-    return "" if fields[0] == "Z" else fields[19]
+    return None
 
 
 @contextmanager

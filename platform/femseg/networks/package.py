@@ -96,8 +96,11 @@ def load_package(folder: Path) -> ModelPackage:
         wanted = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
         if wanted != {name: (value.shape, value.dtype) for name, value in weights.items()}:
             raise ValueError("names, shapes or types of the weights differ from the architecture's")
-    except (TypeError, ValueError, RuntimeError, SafetensorError, Refusal) as error:
+    except (SafetensorError, Exception) as error:  # the constructor of another's network may raise anything
         words = error.faults[0].problem if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
         raise package_refusal(folder / MODEL, f"does not describe the weights beside it ({words})") from None
     network.load_state_dict(weights, assign=True)
+    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+        problem = f"its network {settings.name} keeps values outside of its weights (a buffer with persistent=False)"
+        raise package_refusal(folder / MODEL, problem, "make it a persistent buffer, and train and package it again")
     return ModelPackage(network=network.eval(), model=files.model, lineage=files.lineage, sha256=files.sha256)

@@ -16,7 +16,17 @@ from femseg.services.tracking.connect import connect
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
 RULES = {"acceptable": {"dice": {"mean": 0.6, "worst_case": 0.5, "subgroup_mean": 0.6}}}
 NAMES = ("1", "champion", "@champion", "models:/femseg/1", "models:/femseg@champion", "good/package", "package")
-NO_NAMES = ("", "²", "1.5", "models:/femseg/x", "models:/femseg/1/2", "model:femseg", "a b", "9" * 300)
+NO_NAMES = (
+    "",
+    "²",
+    "1.5",
+    "models:/femseg/x",
+    "models:/other/1",
+    "models:/femseg/1/",
+    "model:femseg",
+    "a b",
+    "9" * 300,
+)
 CT = "data/source/case-09/ct.nii.gz"
 COMMANDS = {  # with the exit code and the words that show which version was found
     "segment": (("segment", CT, "-o", "mask.nii.gz", "--overwrite", "--model"), 0, "model {sha256:.12}"),

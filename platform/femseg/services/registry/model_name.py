@@ -7,7 +7,7 @@ from femseg.errors import Refusal, printable
 
 MODEL_NAME, SCHEME = "femseg", "models:/"
 IN_USE = f"{SCHEME}{MODEL_NAME}"  # the champion, or the challenger while there is no champion
-_ADDRESS = re.compile(rf"{SCHEME}[\w.-]+(/\d{{1,9}}|@[\w-]+)", re.ASCII)
+_ADDRESS = re.compile(rf"{SCHEME}{MODEL_NAME}(/\d{{1,9}}|@[\w-]+)", re.ASCII)
 _NUMBER, _ALIAS = re.compile(r"\d{1,9}", re.ASCII), re.compile(r"@?([A-Za-z][\w-]*)", re.ASCII)
 ACCEPTED = f"3, champion, @champion, {SCHEME}{MODEL_NAME}/3, {SCHEME}{MODEL_NAME}@champion, or the folder of a package"
 

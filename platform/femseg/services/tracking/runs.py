@@ -24,17 +24,18 @@ from femseg.services.tracking.store import no_answer
 KEY_FILE, KEY_TAG = "mlflow-run-", "femseg.run_key"
 
 
-def run_key(folder: Path) -> str:
-    """The key by which a run folder and its MLflow runs, in whatever store, find each other (TR-04).
+def run_keys(folder: Path) -> list[str]:
+    """The keys by which a run folder and its MLflow runs, in whatever store, find each other (TR-04); one, as a rule.
 
-    A run carries it from its first moment. It is the name of an empty file, which no cut can tear and no kill can leave
+    A run carries one from its first moment. It is the name of an empty file, which no cut can tear and no kill leave
     half-written; it goes where the folder goes. Raises: Refusal (exit 5) if the disk does not take it.
     """
-    known = sorted(path.name.removeprefix(KEY_FILE) for path in folder.glob(f"{KEY_FILE}*"))
-    key = next((name for name in known if name.isalnum()), None) or uuid.uuid4().hex
-    if key not in known:
-        write_bytes_durably(folder / f"{KEY_FILE}{key}", b"")
-    return key
+    names = sorted(path.name.removeprefix(KEY_FILE) for path in folder.glob(f"{KEY_FILE}*"))
+    keys = [name for name in names if name.isalnum()]
+    if not keys:
+        keys = [uuid.uuid4().hex]
+        write_bytes_durably(folder / f"{KEY_FILE}{keys[0]}", b"")
+    return keys
 
 
 def run_with_key(client: MlflowClient, experiment_id: str, key: str) -> str | None:
@@ -142,13 +143,13 @@ def resumable_run(
     has no run of this folder gets one.
     Raises: Refusal TK-01 (exit 6) if the store has gone away.
     """
-    key = run_key(folder)
+    keys = run_keys(folder)
     try:
-        run_id = run_with_key(client, experiment_id, key)
-        if run_id is not None:
+        found = (run_with_key(client, experiment_id, key) for key in keys)
+        if run_id := next(filter(None, found), None):
             _take_up(client, run_id)
             return run_id
-        tags = {**(tags or {}), KEY_TAG: key}
+        tags = {**(tags or {}), KEY_TAG: keys[0]}
         return start_run(client, experiment_id, name=name, params=params, tags=tags, parent_run_id=parent_run_id)
     except MlflowException as error:
         raise no_answer(client.tracking_uri, error) from error

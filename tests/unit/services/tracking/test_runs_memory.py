@@ -60,3 +60,9 @@ def test_a_folder_whose_run_was_deleted_gets_a_new_one_TR_04(store, tmp_path):
     run_id = resumable_run(*store, folder=tmp_path, **WORDS)
     store[0].delete_run(run_id)
     assert resumable_run(*store, folder=tmp_path, **WORDS) != run_id
+
+
+def test_a_folder_that_another_node_s_key_came_to_keeps_its_run_TR_04(store, tmp_path):
+    run_id = resumable_run(*store, folder=tmp_path, **WORDS)
+    (tmp_path / f"{KEY_FILE}{'0' * 32}").touch()
+    assert resumable_run(*store, folder=tmp_path, **WORDS) == run_id
