@@ -39,7 +39,7 @@ register: $(VENV)/.run
 	python -m pipelines.register
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2
 
 slow: $(VENV)/.dev
 	OMP_NUM_THREADS=1 python -m pytest -m slow --durations 20

@@ -1,15 +1,23 @@
 """Tests that share what takes long to make stay in one process when several processes share the tests."""
 
-from pathlib import Path
-
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
-TESTS = Path(__file__).parent
-ONE_PROJECT = TESTS / "integration" / "pipelines"  # all use one project whose whole pipeline has run
+ONE_PROJECT = "tests/integration/pipelines/"  # all use one project whose whole pipeline has run
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests share fixtures of the module, those of `pipelines` one of the session."""
-    for item in items:
-        together = ONE_PROJECT if item.path.is_relative_to(ONE_PROJECT) else item.path
-        item.add_marker(pytest.mark.xdist_group(together.relative_to(TESTS).as_posix()))
+class FilesTogether(LoadScopeScheduling):
+    """A file's tests share fixtures of the module, those of `pipelines` one of the session.
+
+    pytest-xdist 3.8's own groups (`--dist loadgroup`) do nothing under pytest 9.2, and say nothing: they change
+    `_nodeid`, from which `nodeid` is no longer read.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return ONE_PROJECT if file.startswith(ONE_PROJECT) else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> FilesTogether:
+    """The scheduler of `--numprocesses`."""
+    return FilesTogether(config, log)
