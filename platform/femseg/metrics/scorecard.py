@@ -14,9 +14,8 @@ from femseg.errors import Refusal
 from femseg.files.durable import write_bytes_durably
 from femseg.metrics.definitions import METRICS
 from femseg.metrics.masks import Mask, MaskPair
-from femseg.metrics.overlap import Overlap
+from femseg.metrics.overlap import MM3_PER_ML, Overlap
 from femseg.metrics.surface_distance import average_hausdorff_of, surface_dice_of, surface_distances_of
-from femseg.metrics.volume import MM3_PER_ML
 
 Grid = Literal["network", "native"]
 GRIDS: tuple[Grid, ...] = get_args(Grid)

@@ -5,12 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.phantom.femur import femur_box, femur_voxels
+from femseg.phantom.femur import femur_box, femur_voxels, neck_base, shaft_centre
 from femseg.phantom.frame import LegFrame, Where, leg_frame
-from femseg.phantom.implant import METAL_HU, nail
 from femseg.phantom.other_bones import other_bones
 from femseg.phantom.patient import PhantomPatient, Side
-from femseg.phantom.shapes import Voxels, coverage, paint
+from femseg.phantom.shapes import Points, Voxels, coverage, paint, rod, tube
 from femseg.phantom.soft_tissue import (
     body_surface,
     paint_cartilage,
@@ -25,6 +24,7 @@ from femseg.phantom.vessels import paint_vessels
 from femseg.volumes.grid import VoxelGrid
 
 AIR_HU = -1000.0
+_METAL_HU = 3071.0  # where a 12-bit CT number ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def painted_leg(
         _paint_bone(hu_zyx, frame, bone.where, bone.distance_mm, bone.cortex_mm, interior_hu)
     _paint_bone(hu_zyx, frame, where, femur.distance_mm, femur.cortex_mm, femur.interior_hu)
     if with_nail:
-        paint(hu_zyx[where], coverage(nail(frame, frame.femur[where]), frame.edge_mm), METAL_HU)
+        paint(hu_zyx[where], coverage(_nail(frame, frame.femur[where]), frame.edge_mm), _METAL_HU)
 
     femur_zyx = np.zeros(grid.shape_zyx, np.bool_)
     femur_zyx[where] = femur.distance_mm < 0.0
@@ -88,3 +88,17 @@ def _paint_bone(
 ) -> None:
     paint(hu_zyx[where], coverage(distance_mm, frame.edge_mm), frame.patient.cortical_hu)
     paint(hu_zyx[where], coverage(distance_mm + cortex_mm, frame.edge_mm), interior_hu)
+
+
+def _nail(frame: LegFrame, points: Points) -> Voxels:
+    """Distance to an intramedullary nail, a screw through the neck into the head, and one above the condyles."""
+    patient, head = frame.patient, frame.head_centre
+    base, height = neck_base(patient), points.superior_mm
+    radius = np.full_like(height, 5.2)
+    shaft = tube(points, shaft_centre(patient, height), (radius, radius))
+    shaft = np.maximum(shaft, np.maximum(70.0 - height, height - base[2] - 26.0))
+    outward = tuple(b - 0.55 * (h - b) for b, h in zip(base, head, strict=True))
+    neck_screw = rod(points, (outward[0], outward[1], outward[2]), head, 4.6, 4.6)
+    width = patient.condyle_width_mm
+    locking = rod(points, (-0.36 * width, -4.0, 84.0), (0.36 * width, -4.0, 84.0), 2.6, 2.6)
+    return np.asarray(np.minimum(np.minimum(shaft, neck_screw), locking))

@@ -7,10 +7,9 @@ import surface_distance
 from scipy import ndimage
 from surface_distance import lookup_tables
 
-from femseg.metrics.overlap import dice_coefficient, intersection_over_union, precision, sensitivity
+from femseg.metrics.overlap import dice_coefficient, intersection_over_union, precision, sensitivity, volume_similarity
 from femseg.metrics.surface_distance import average_hausdorff_mm, hausdorff_mm, surface_distances
 from femseg.metrics.surface_elements import CORNERS, FULL_CODE, element_areas_mm2, neighbourhood_codes
-from femseg.metrics.volume import volume_similarity
 
 SPACING = (0.9, 1.8, 1.2)
 

@@ -5,7 +5,14 @@ from math import sqrt
 import numpy as np
 import pytest
 
-from femseg.metrics.overlap import dice_coefficient, intersection_over_union, precision, sensitivity
+from femseg.metrics.overlap import (
+    dice_coefficient,
+    intersection_over_union,
+    precision,
+    sensitivity,
+    volume_difference_ml,
+    volume_similarity,
+)
 from femseg.metrics.surface_distance import (
     DirectedDistances,
     average_hausdorff_mm,
@@ -15,7 +22,6 @@ from femseg.metrics.surface_distance import (
     surface_dice,
     surface_distances,
 )
-from femseg.metrics.volume import volume_difference_ml, volume_similarity
 
 
 def voxels(*indices_zyx, shape=(5, 6, 9)):

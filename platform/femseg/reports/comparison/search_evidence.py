@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from femseg.comparison.variance import VarianceShares, variance_shares
 from femseg.errors import Refusal
 from femseg.files.durable import read_json
 from femseg.reports.comparison.evidence import CurvePoint
-from femseg.search.importance import VarianceShares, variance_shares
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

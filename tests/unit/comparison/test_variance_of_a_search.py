@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from femseg.search.importance import variance_shares
+from femseg.comparison.variance import variance_shares
 
 RATES = (-4.0, -3.0, -2.0, -1.0)
 GRID = list(itertools.product(("gradient", "raw"), RATES))
