@@ -19,9 +19,7 @@ def debugging() -> bool:
     return os.environ.get("FEMSEG_DEBUG", "") not in ("", "0")
 
 
-def _traceback_without_credentials(
-    kind: type[BaseException], error: BaseException, trace: TracebackType | None
-) -> None:
+def _print_without_credentials(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """What Python prints of an error that nobody caught; libraries put addresses with passwords into theirs."""
     sys.stderr.write(without_credentials("".join(traceback.format_exception(kind, error, trace))))
 
@@ -30,7 +28,7 @@ def _traceback_without_credentials(
 def command_exit(*, as_json: bool = False) -> Iterator[None]:
     """Run a command's body; turn what it raises into lines on stderr (or JSON on stdout) and the right exit code."""
     if debugging():
-        sys.excepthook = _traceback_without_credentials
+        sys.excepthook = _print_without_credentials
     try:
         yield
     except Refusal as refusal:

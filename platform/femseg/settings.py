@@ -156,14 +156,9 @@ def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path
         raise Refusal(faults) from None
     except (TypeError, ValueError, RecursionError) as error:
         raise Refusal(_usage_fault(file, f"{where}: {_short(error)}", "use plain YAML values")) from None
-    unknown = _unknown_keys(settings, given, where)
+    unknown = [f"{key[:100]}: unknown setting" for key in _unknown_keys(settings, given, where)]
     if unknown:
-        raise Refusal(
-            [
-                _usage_fault(file, f"{key[:100]}: unknown setting", "remove it or correct its name")
-                for key in unknown[:20]
-            ]
-        )
+        raise Refusal([_usage_fault(file, problem, "remove it or correct its name") for problem in unknown[:20]])
     return settings
 
 

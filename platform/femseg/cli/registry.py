@@ -8,7 +8,7 @@ from typing import Any
 
 from femseg.errors import Refusal, printable
 from femseg.gate.audit import Entry, altered, standing
-from femseg.gate.decision import Check, Decision
+from femseg.gate.decision import Check
 from femseg.gate.rules import read_rules
 from femseg.services.registry import aliases as champion
 from femseg.services.registry.audit_log import audit_log
@@ -83,7 +83,8 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
     client, _ = connect()
     with answering(client):
         number = version_number(client, name)
-        if number == champion.alias_holder(client, champion.CHAMPION) == _allowed_champion(client):
+        holder = champion.alias_holder(client, champion.CHAMPION)
+        if number == holder == standing(audit_log(client).read()).holders.champion:
             say({"version": number, "already": True}, f"version {number} is champion already", as_json=as_json)
             return
         decision = judge(client, number, read)
@@ -96,14 +97,6 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
             say(decision.as_plain(), words, as_json=as_json)
             return
         log = champion.promote(client, decision)
-    _say_where_it_stands(decision, log, as_json=as_json)
-
-
-def _allowed_champion(client: Any) -> int | None:
-    return standing(audit_log(client).read()).holders.champion
-
-
-def _say_where_it_stands(decision: Decision, log: Sequence[Entry], *, as_json: bool) -> None:
     plain = {**decision.as_plain(), "head": log[-1].sha256, "entries": len(log)}
     say(plain, f"{log[-1].words}\n{log_head(log)}", as_json=as_json)
 

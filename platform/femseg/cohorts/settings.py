@@ -48,9 +48,7 @@ class LabelMap:
         """Values that make up the wanted femur; the side of plain `femur` values is told by their place."""
         if not self.known:
             return (1,)
-        if femur == "all":
-            return (*self.femur, *self.left, *self.right)
-        return self.of_side(femur) or self.femur
+        return (*self.femur, *self.left, *self.right) if femur == "all" else self.of_side(femur) or self.femur
 
     def of_side(self, side: Literal["left", "right"]) -> tuple[int, ...]:
         """Values that say themselves which side they are."""

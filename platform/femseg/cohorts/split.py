@@ -103,7 +103,8 @@ def folds(cases: Sequence[Case], settings: SplitSettings) -> tuple[Split, ...]:
 
 
 def _in_order(cases: Sequence[Case], seed: int) -> list[str]:
-    return sorted({case.patient_id for case in cases}, key=lambda patient: _rank(patient, seed))
+    patients = {case.patient_id for case in cases}
+    return sorted(patients, key=lambda patient: hashlib.sha256(f"{seed}:{patient}".encode()).hexdigest())
 
 
 def _patients(amount: int | float, of: int) -> int:
@@ -160,7 +161,3 @@ def _checked_split(plain: Any, path: Path) -> Split:
                 return split
             problem = f"its fingerprint says {plain.get('sha256')}, its parts give {split.sha256}"
     raise Refusal.of("ST-02", path, problem, "run `dvc repro split`")
-
-
-def _rank(patient_id: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}:{patient_id}".encode()).hexdigest()

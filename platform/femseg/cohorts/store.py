@@ -229,9 +229,8 @@ def _plain_array(content: bytes, shape: tuple[int, ...], dtype: np.dtype[Any], p
         raise integrity(path, f"is no NPY file ({error})") from None
     if (found_shape, fortran_order, found_dtype) != (shape, False, dtype):
         order = "Fortran" if fortran_order else "C"
-        raise integrity(
-            path, f"holds {found_dtype} {found_shape} in {order} order, expected {dtype} {shape} in C order"
-        )
+        found = f"{found_dtype} {found_shape} in {order} order"
+        raise integrity(path, f"holds {found}, expected {dtype} {shape} in C order")
     voxels, expected = len(content) - stream.tell(), int(np.prod(shape)) * dtype.itemsize
     if voxels != expected:
         raise integrity(path, f"holds {voxels} bytes of voxels, expected {expected}")

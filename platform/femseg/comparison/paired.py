@@ -175,7 +175,7 @@ def paired_comparison(
     pairs = np.array([[kind.compared(v) for v in pair] for pair in values.values() if None not in pair]).reshape(-1, 2)
     differences = np.round(pairs[:, 1] - pairs[:, 0], 12)  # equal scores must tie whatever their last bits
     interval = mean_interval(differences, confidence=confidence, resamples=resamples, seed=seed)
-    test = signed_rank(differences)
+    test, sd = signed_rank(differences), _sd(differences)
     gains = np.array([kind.gain(difference) for difference in differences])
     alone = PairedComparison(
         metric=metric,
@@ -192,8 +192,8 @@ def paired_comparison(
         permutation=sign_flip(differences, resamples=resamples, seed=seed),
         tests=1,
         adjusted_p=test.p_value,
-        standardised_difference=_standardised(differences),
-        differences_sd=_sd(differences),
+        standardised_difference=float(differences.mean() / sd) if sd else None,
+        differences_sd=sd,
         detectable_difference=None,
         margin=margin,
         relevance=relevance(interval, margin),
@@ -210,11 +210,6 @@ def _sd(differences: NDArray[np.float64]) -> float | None:
     if len(differences) < 2:
         return None
     return float(differences.std(ddof=1)) if np.ptp(differences) else 0.0
-
-
-def _standardised(differences: NDArray[np.float64]) -> float | None:
-    sd = _sd(differences)
-    return float(differences.mean() / sd) if sd else None
 
 
 def _by_case(scores: Sequence[CaseScore], grid: Grid, name: str) -> Mapping[str, CaseScore]:

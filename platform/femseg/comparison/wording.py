@@ -15,9 +15,8 @@ def numbers(comparison: PairedComparison) -> str:
     metric = metric_named(comparison.metric)
     before, after = comparison.baseline_mean, comparison.candidate_mean
     if before is None or after is None:
-        return (
-            f"{metric.title}: no case has a value for both inputs, so nothing can be compared.{_left_out(comparison)}"
-        )
+        left_out = _left_out(comparison)
+        return f"{metric.title}: no case has a value for both inputs, so nothing can be compared.{left_out}"
     what = f"size of the {metric.heading.lower()}" if metric.better == "nearer to zero" else metric.heading
     means = (
         f"Mean {what} {after:.{metric.decimals}f} with {input_name(comparison.candidate)} "
@@ -103,9 +102,8 @@ def _evidence(comparison: PairedComparison, metric: Metric) -> str:
     else:
         parts.append(f"Wilcoxon p {p_text(test.p_value)}")
         if comparison.tests > 1 and comparison.adjusted_p is not None:
-            parts.append(
-                f"{p_text(comparison.adjusted_p).removeprefix('= ')} after adjustment for {comparison.tests} tests"
-            )
+            adjusted_p = p_text(comparison.adjusted_p).removeprefix("= ")
+            parts.append(f"{adjusted_p} after adjustment for {comparison.tests} tests")
         if comparison.permutation.p_value is not None:
             parts.append(f"sign-flip permutation p {p_text(comparison.permutation.p_value)}")
         if test.rank_biserial is not None:

@@ -136,9 +136,8 @@ def check_extensions(content: bytes, path: Path) -> None:
         lengths = [struct.unpack_from(f"{order}i", content, at)[0] for order in "<>"]
         fits = [n for n in lengths if n >= 16 and n % 16 == 0 and at + n <= len(content)]
         if not fits:
-            problem = (
-                f"has an extension at byte {HEADER_BYTES + at} of {lengths[0]} bytes, more than lie before the voxels"
-            )
+            place = f"at byte {HEADER_BYTES + at} of {lengths[0]} bytes"
+            problem = f"has an extension {place}, more than lie before the voxels"
             fix = "write the file again without its extensions"
             raise Refusal.of("IN-18", path, problem, fix)
         at += fits[0]

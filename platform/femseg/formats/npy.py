@@ -58,12 +58,8 @@ def npy_refusal(path: Path) -> Refusal:
             problem, fault_id = "is a pickle, which runs code when it is loaded", "SC-01"
         else:
             problem, fault_id = f"is no NumPy file (it starts with {head!r})", "IN-25"
-    fix = (
-        "do not load it anywhere; ask whoever made it for plain numbers as .nii.gz"
-        if fault_id == "SC-01"
-        else _TO_NIFTI
-    )
-    return Refusal.of(fault_id, path, problem, fix)
+    ask = "do not load it anywhere; ask whoever made it for plain numbers as .nii.gz"
+    return Refusal.of(fault_id, path, problem, ask if fault_id == "SC-01" else _TO_NIFTI)
 
 
 def _array(stream: BinaryIO, file_bytes: int) -> tuple[str, str]:
@@ -112,16 +108,12 @@ def _archive(stream: BinaryIO) -> tuple[str, str]:
 def _member(head: bytes) -> tuple[str, str]:
     if head.startswith(MAGIC):
         return _array(io.BytesIO(head), len(head))
-    if may_be_pickle(head):
-        return "is a pickle and runs code when it is loaded", "SC-01"
-    return "", "IN-25"
+    return ("is a pickle and runs code when it is loaded", "SC-01") if may_be_pickle(head) else ("", "IN-25")
 
 
 def may_be_pickle(head: bytes) -> bool:
     """Protocol 2 and later begin so; of the older ones, what calls something by name has a line like `cos\\nsystem`."""
     if head[:1] == b"\x80" and head[1:2] in (b"\2", b"\3", b"\4", b"\5"):
         return True
-    return any(
-        mark in head
-        for mark in (b"\nR.", b"(i", b"c__builtin__\n", b"cbuiltins\n", b"cos\n", b"cposix\n", b"csubprocess\n")
-    )
+    calls = (b"\nR.", b"(i", b"c__builtin__\n", b"cbuiltins\n", b"cos\n", b"cposix\n", b"csubprocess\n")
+    return any(mark in head for mark in calls)

@@ -16,15 +16,12 @@ _SAMPLED_VOXELS = 2_000_000
 def size_faults(grid: VoxelGrid, file: str) -> list[Fault]:
     """IN-19: spacing outside 0.1 … 10 mm or an edge outside 50 … 2500 mm. IN-24: more voxels than memory is for."""
     faults = []
-    for quantity, values, (low, high) in (
-        ("spacing", grid.spacing_mm_zyx, _SPACING_MM),
-        ("extent", grid.extent_mm_zyx, _EXTENT_MM),
-    ):
+    sizes = (("spacing", grid.spacing_mm_zyx, _SPACING_MM), ("extent", grid.extent_mm_zyx, _EXTENT_MM))
+    for quantity, values, (low, high) in sizes:
         if min(values) < low or max(values) > high:
             shown = " × ".join(f"{value:.4g}" for value in values)
             problem = f"{quantity} of {shown} mm (z, y, x) is outside {low:g} to {high:g} mm: another unit?"
-            fix = "write the file's geometry in millimetres"
-            faults.append(Fault("IN-19", file, problem, fix))
+            faults.append(Fault("IN-19", file, problem, "write the file's geometry in millimetres"))
     return faults + voxel_count_faults(grid.shape_zyx, file)
 
 

@@ -114,8 +114,7 @@ def _foreign(path: Path) -> Refusal:
         return npy_refusal(path)
     suffix = next((suffix for suffix in _CONVERT if name.endswith(suffix)), "")
     problem = f"is of a kind that is not read; {', '.join(SUFFIXES)} are"
-    fix = _CONVERT.get(suffix, "convert it with its geometry")
-    return Refusal.of("IN-12", path, problem, fix)
+    return Refusal.of("IN-12", path, problem, _CONVERT.get(suffix, "convert it with its geometry"))
 
 
 def _grid(reader: sitk.ImageFileReader) -> VoxelGrid:

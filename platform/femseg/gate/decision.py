@@ -75,7 +75,4 @@ class Decision:
 
     def faults(self, name: str) -> Sequence[Fault]:
         """One line for each reason to refuse (exit 8)."""
-        return [
-            Fault(check.id, name, f"{check.name}: {check.found}; expected {check.expected}", check.fix)
-            for check in self.failed
-        ]
+        return [Fault(c.id, name, f"{c.name}: {c.found}; expected {c.expected}", c.fix) for c in self.failed]

@@ -73,7 +73,7 @@ def lineage_checks(
             id="RG-04",
             name="code beside the commit",
             passed=git.modified is False,
-            found=_modified(git.modified),
+            found={None: "not recorded", True: "tracked files differed from the commit", False: "none"}[git.modified],
             expected="none (promotion.yaml: clean_commit)",
             fix="commit, train again with `dvc repro --force train`, and register",
         )
@@ -116,21 +116,13 @@ def wanted_iterations(model: ModelDescription) -> int:
 def validation_check(model: ModelDescription) -> Check:
     """RG-02: the package's validation Dice is a number that a Dice can be."""
     dice = model.metrics.validation_dice
-    usable = dice is not None and 0.0 <= dice <= 1.0
+    valid = dice is not None and 0.0 <= dice <= 1.0
     expected = "a number from 0 to 1"
-    return Check(
-        id="RG-02", name="validation Dice", passed=usable, found=str(dice), expected=expected, fix=_TRAIN_AGAIN
-    )
+    return Check(id="RG-02", name="validation Dice", passed=valid, found=str(dice), expected=expected, fix=_TRAIN_AGAIN)
 
 
 def _lineage_check(name: str, passed: bool, *, found: str, expected: str) -> Check:
     return Check(id="RG-04", name=name, passed=passed, found=found, expected=expected, fix=_TRAIN_AGAIN)
-
-
-def _modified(recorded: bool | None) -> str:
-    if recorded is None:
-        return "not recorded"
-    return "tracked files differed from the commit" if recorded else "none"
 
 
 def _lack(names: Sequence[str]) -> str:

@@ -61,15 +61,11 @@ def _telling_names(name: str, folder: Path, files: Sequence[Path]) -> Iterator[F
 def _word_in(name: str, words: Iterable[str]) -> str:
     """The first of some words of a patient's name or identifiers in a file's name; a short one must stand by itself."""
     lower = name.casefold()
-    return next((word for word in words if word in lower and (_long(word) or _alone(word, lower))), "")
-
-
-def _long(word: str) -> bool:
-    return word.isalpha() and len(word) >= _LETTERS_AT_LEAST
-
-
-def _alone(word: str, text: str) -> bool:
-    return re.search(rf"(?<![0-9a-z]){re.escape(word)}(?![0-9a-z])", text) is not None
+    for word in words:
+        long = word.isalpha() and len(word) >= _LETTERS_AT_LEAST
+        if word in lower and (long or re.search(rf"(?<![0-9a-z]){re.escape(word)}(?![0-9a-z])", lower)):
+            return word
+    return ""
 
 
 def _identifying_words(files: Sequence[Path]) -> dict[str, str]:
@@ -97,7 +93,8 @@ def _telling_texts(name: str, folder: Path, files: Sequence[Path]) -> Iterator[F
         suffix = volume_suffix(path)
         if not suffix:
             continue
-        fields = sorted(field for field, text in _texts(path, suffix) if _PATIENT_KEY.search(field) or _telling(text))
+        texts = _texts(path, suffix)
+        fields = sorted(key for key, text in texts if _PATIENT_KEY.search(key) or _PERSON_NAME.search(text.strip()))
         if fields:
             file = path.relative_to(folder) if path.is_relative_to(folder) else Path(path.name)
             yield Finding(
@@ -106,10 +103,6 @@ def _telling_texts(name: str, folder: Path, files: Sequence[Path]) -> Iterator[F
                 problem=f"the header of {file} may name a patient, in: {', '.join(fields)}",
                 advice="Look at these fields, and write the file again without them before you pass it on.",
             )
-
-
-def _telling(text: str) -> bool:
-    return _PERSON_NAME.search(text.strip()) is not None
 
 
 def _texts(path: Path, suffix: str) -> list[tuple[str, str]]:

@@ -52,7 +52,7 @@ def split_faults(studies: Iterable[CheckedStudy], folds: Sequence[Fold]) -> dict
     for number, fold in enumerate(folds):
         first: dict[tuple[str, str], tuple[str, str]] = {}
         for study in studies:
-            for side in _sides(study, fold):
+            for side in [side for side, names in fold.items() if names & _names(study)]:
                 keys = [("the same pixels", study.pixels_sha256), ("the same patient", study.patient_id)]
                 seen = [(what, *first[what, key]) for what, key in keys if key and (what, key) in first]
                 apart = next((one for one in seen if one[2] != side), None)
@@ -67,10 +67,6 @@ def split_faults(studies: Iterable[CheckedStudy], folds: Sequence[Fold]) -> dict
         fix = "put all studies of a patient on one side of the split"
         faults.setdefault(location, []).append(Fault("IN-23", location, problem + where, fix))
     return faults
-
-
-def _sides(study: CheckedStudy, fold: Fold) -> list[str]:
-    return [side for side, names in fold.items() if names & _names(study)]
 
 
 def _names(study: CheckedStudy) -> frozenset[str]:

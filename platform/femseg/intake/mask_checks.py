@@ -87,9 +87,8 @@ def value_faults(values_zyx: NDArray[np.generic], labels: LabelMap, file: str) -
 
     present = _present(values_zyx)
     if not np.isfinite(present).all() or (present != np.round(present)).any():
-        return refused(
-            f"holds values that are no whole numbers: {_some(present)}", "store the mask as labels, unscaled"
-        )
+        problem = f"holds values that are no whole numbers: {_some(present)}"
+        return refused(problem, "store the mask as labels, unscaled")
     foreground = present[present != 0]
     if not foreground.size:
         return refused("is empty: no voxel differs from 0", "draw the femur, or drop the case")
@@ -99,9 +98,8 @@ def value_faults(values_zyx: NDArray[np.generic], labels: LabelMap, file: str) -
     if not unknown.size:
         return []
     if labels.known:
-        return refused(
-            f"holds {_some(present)}; cohort.labels explains {sorted(labels.known)}", "add the others to cohort.labels"
-        )
+        problem = f"holds {_some(present)}; cohort.labels explains {sorted(labels.known)}"
+        return refused(problem, "add the others to cohort.labels")
     return refused(
         f"holds {_some(present)}, expected 0 and 1",
         "say what the values mean by cohort.labels (femur, left, right, other)",
@@ -186,5 +184,4 @@ def density_faults(
     if inside > outside:
         return []
     problem = f"mean of {inside:.0f} HU inside the mask, {outside:.0f} HU in the 5 mm round it: no bone there"
-    fix = "check the mask's orientation and that it belongs to this CT"
-    return [Fault("IN-21", file, problem, fix)]
+    return [Fault("IN-21", file, problem, "check the mask's orientation and that it belongs to this CT")]

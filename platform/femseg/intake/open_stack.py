@@ -40,9 +40,7 @@ def refused_series_preview(study: StudyFiles, mask: MaskVolume | None) -> Previe
         and not names_a_mask(header.series_description)
     ]
     series = by_series(candidates)
-    if not series:
-        return None
-    return _preview(max(series.values(), key=len), mask)
+    return _preview(max(series.values(), key=len), mask) if series else None
 
 
 def _drawable(header: SliceHeader) -> bool:

@@ -44,10 +44,8 @@ class Finding:
 def doubts(study: str, remarks: tuple[str, ...]) -> tuple[Finding, ...]:
     """Remarks of a study that somebody should look into."""
     advice = "Compare the mask with the CT in your viewer."
-    parted = (remark.partition(": ") for remark in remarks)
-    return tuple(
-        Finding(id=id_, study=study, problem=said, advice=advice) for id_, _, said in parted if id_ in DOUBTFUL
-    )
+    parts = (remark.partition(": ") for remark in remarks)
+    return tuple(Finding(id=id_, study=study, problem=text, advice=advice) for id_, _, text in parts if id_ in DOUBTFUL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -207,8 +207,5 @@ def cut_off(mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> tuple[End, ...]:
 
 def bone_cut_off(ct_hu_zyx: NDArray[np.float32], grid: VoxelGrid) -> tuple[End, ...]:
     """The same told from a CT without mask: ends whose slice shows more than 1 cm² above 300 HU, of any bone."""
-    return tuple(
-        sorted(
-            end for end, face, area in _ends(ct_hu_zyx, grid) if np.count_nonzero(face > BONE_HU) * area > _CUT_BONE_MM2
-        )
-    )
+    bone_mm2 = {end: np.count_nonzero(face > BONE_HU) * area for end, face, area in _ends(ct_hu_zyx, grid)}
+    return tuple(sorted(end for end, area in bone_mm2.items() if area > _CUT_BONE_MM2))

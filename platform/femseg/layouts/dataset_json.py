@@ -37,19 +37,15 @@ def read_dataset_json(folder: Path) -> dict[str, Any]:
         problem, fix = f"cannot be opened: {error.strerror or error}", "restore the file or its permissions"
         raise Refusal.of("IN-26", path, problem, fix) from None
     if len(content) > _BYTES_AT_MOST:
-        problem, fix = (
-            f"is larger than {_BYTES_AT_MOST} bytes",
-            "leave nothing in it but the description of the dataset",
-        )
-        raise Refusal.of("IN-24", path, problem, fix)
+        fix = "leave nothing in it but the description of the dataset"
+        raise Refusal.of("IN-24", path, f"is larger than {_BYTES_AT_MOST} bytes", fix)
     try:
         document = json.loads(content, object_pairs_hook=without_twins)
     except (ValueError, RecursionError) as error:
         raise Refusal(wrong_dataset(folder, f"is no readable JSON ({error})", f"correct {NAME}")) from None
     if not isinstance(document, dict):
-        raise Refusal(
-            wrong_dataset(folder, f"holds a {type(document).__name__}, expected an object", f"correct {NAME}")
-        )
+        problem = f"holds a {type(document).__name__}, expected an object"
+        raise Refusal(wrong_dataset(folder, problem, f"correct {NAME}"))
     return document
 
 

@@ -43,6 +43,7 @@ from femseg.layouts.adapter import (
 from femseg.layouts.structures import check_drawn
 
 Slices = Sequence[SliceHeader]
+_SIDES: dict[str, Literal["left", "right"]] = {"L": "left", "R": "right"}
 _MODALITIES = frozenset(
     ("CR", "DX", "MG", "MR", "NM", "OT", "PT", "RTDOSE", "RTIMAGE", "RTPLAN", "SC", "SEG", "SR", "US", "XA")
 )
@@ -104,7 +105,7 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
         patient_key=first.patient_id if first and first.patient_id else study.name,
         sex=_sex(first.sex) if first else None,
         age_years=_age_years(first.age) if first else None,
-        side=_side(first.laterality) if first else None,
+        side=_SIDES.get(first.laterality) if first else None,
         scanner=scanner_family(first.manufacturer, first.model) if first else None,
         faults=tuple(faults),
         remarks=tuple(remarks),
@@ -173,7 +174,8 @@ def _chosen_ct(
         besides: whether the study holds a mask at least.
     """
     series = by_series(slices)
-    others = {uid: found[0].modality for uid, found in series.items() if _is_no_ct(found)}
+    stated = {uid: {header.modality for header in found} for uid, found in series.items()}
+    others = {uid: series[uid][0].modality for uid in series if not stated[uid] & {"CT", ""}}
     if len(others) < len(series):  # a dose, a PET or an MR beside the CT
         series = {uid: found for uid, found in series.items() if uid not in others}
     else:
@@ -195,18 +197,9 @@ def _chosen_ct(
             fix = "put the CT's DICOM files into the study's folder"
             faults.append(Fault("IN-05", study.location, problem, fix))
         return [], []
-    remarks = [f"IN-12: {_modality(stated)} series left out" for stated in others.values()]
+    codes = [code if code in _MODALITIES else "another" for code in others.values()]  # free text might name somebody
+    remarks = [f"IN-12: {code} series left out" for code in codes]
     return next(iter(series.values())), [*remarks, *("IN-07: localizer series left out" for _ in scouts)]
-
-
-def _modality(stated: str) -> str:
-    """A modality by its code; anything else might name somebody."""
-    return stated if stated in _MODALITIES else "another"
-
-
-def _is_no_ct(slices: Slices) -> bool:
-    """Whether a series says of itself, in every file, that it is something else."""
-    return all(header.modality not in ("CT", "") for header in slices)
 
 
 def _row(slices: Slices) -> str:
@@ -229,8 +222,7 @@ def _mask(
     series = list(by_series(slices).values())
     if len(series) + len(files) > 1:
         found = [*(series_name(one) for one in series), *map(str, files)]
-        fix = "name the one to use, or its folder, by cohort.mask"
-        faults.append(several(study, "masks", found, fix))
+        faults.append(several(study, "masks", found, "name the one to use, or its folder, by cohort.mask"))
         return None
     if series:
         return collected(lambda: check_series(series[0], "mask", pseudonym, settings.mends), faults)
@@ -280,7 +272,3 @@ def _age_years(text: str) -> int | None:
     if len(text) != 4 or not text[:3].isdigit() or text[3] not in "YMWD":
         return None
     return int(text[:3]) // {"Y": 1, "M": 12, "W": 52, "D": 365}[text[3]]
-
-
-def _side(text: str) -> Literal["left", "right"] | None:
-    return "left" if text == "L" else "right" if text == "R" else None

@@ -46,10 +46,8 @@ def _folders(folder: Path) -> list[Path]:
 
 def studies(folder: Path) -> list[StudyFiles]:
     """Every folder below is a study, unless `folder` itself is one."""
-    return [
-        StudyFiles(name=below.name, location=below, folder=below, files=tuple(files_below(below)))
-        for below in _folders(folder)
-    ]
+    files = {below: tuple(files_below(below)) for below in _folders(folder)}
+    return [StudyFiles(name=below.name, location=below, folder=below, files=files[below]) for below in files]
 
 
 def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, masks: MaskUse) -> PairedStudy:
@@ -152,6 +150,5 @@ def _person(study: StudyFiles) -> _Person:
         years = float(age)
     except ValueError:
         years = math.nan
-    return _Person(
-        sex="F" if gender == "f" else "M" if gender == "m" else None, age_years=int(years) if 0 <= years < 150 else None
-    )
+    age_years = int(years) if 0 <= years < 150 else None
+    return _Person(sex="F" if gender == "f" else "M" if gender == "m" else None, age_years=age_years)

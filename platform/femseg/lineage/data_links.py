@@ -17,14 +17,6 @@ from femseg.lineage.provenance import Lineage
 from femseg.paths import MANIFEST, trained_from
 
 
-def _fingerprint_of_split(content: bytes) -> str:
-    return sha256_of_json(json.loads(content)["parts"])
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Vouched:
     """One of our own hashes: what it is called, its key in the lineage, and the file that it is taken of."""
@@ -33,7 +25,7 @@ class _Vouched:
     key: str
     path: str
     inner: str = ""
-    hashed: Callable[[bytes], str] = _sha256
+    hashed: Callable[[bytes], str] = lambda content: hashlib.sha256(content).hexdigest()
 
     def hash_of(self, content: bytes) -> str:
         """The hash of a file's bytes; of a torn file one that equals none."""
@@ -47,7 +39,7 @@ def _vouched(input_mode: str) -> tuple[_Vouched, ...]:
     cohort, inputs, masks, split = trained_from(input_mode)
     return (
         _Vouched(what="cohort manifest", key="manifest", path=cohort, inner=MANIFEST.name),
-        _Vouched(what="split", key="split", path=split, hashed=_fingerprint_of_split),
+        _Vouched(what="split", key="split", path=split, hashed=lambda text: sha256_of_json(json.loads(text)["parts"])),
         _Vouched(what="network inputs", key="inputs", path=inputs, inner="index.json"),
         _Vouched(what="network masks", key="masks", path=masks, inner="index.json"),
     )
@@ -96,10 +88,8 @@ def trained_on(lineage: Lineage, key: Literal["manifest", "split"], materials: M
     """The cohort's manifest or the split that a model was trained on, as JSON values; None if it is not here."""
     one = next(one for one in _vouched("") if one.key == key)
     expected = lineage.sha256.get(key)
-    for content in (
-        materials.in_cache(lineage.dvc_md5.get(one.path, ""), one.inner),
-        materials.in_tree(one.path, one.inner),
-    ):
+    cached = materials.in_cache(lineage.dvc_md5.get(one.path, ""), one.inner)
+    for content in (cached, materials.in_tree(one.path, one.inner)):
         if content is not None and one.hash_of(content) == expected:
             return json.loads(content)
     return None

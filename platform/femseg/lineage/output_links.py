@@ -89,10 +89,8 @@ def _cohort(lineage: Lineage, materials: Materials) -> tuple[dict[str, str], dic
 
 def series_of_cohort(manifest: Mapping[str, Any]) -> dict[str, str]:
     """By case id: the hash of its CT, as `series_sha256` gives it."""
-    return {
-        case["case_id"]: sha256_of_json(sorted(file["sha256"] for file in case["ct"]["files"]))
-        for case in manifest["cases"]
-    }
+    files = {case["case_id"]: case["ct"]["files"] for case in manifest["cases"]}
+    return {case_id: sha256_of_json(sorted(file["sha256"] for file in of_case)) for case_id, of_case in files.items()}
 
 
 def _ct_link(name: str, sha256: str, known: Mapping[str, str], parts: Mapping[str, str]) -> Link:

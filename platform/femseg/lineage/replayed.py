@@ -71,7 +71,8 @@ def replayed_cases(
         folder, _, file = name.partition("/")
         if folder in GRID_FOLDERS:
             case_id, grid = file.partition(".")[0], GRID_FOLDERS[folder]
-            original = next((p / name for p in originals if _is_file_of(p / name, sha256)), None)
+            present = (place / name for place in originals if (place / name).is_file())
+            original = next((file for file in present if sha256_of_file(file) == sha256), None)
             verdict, voxels, between = _compared(again / name, sha256, original)
             cases.append(
                 ReplayedCase(
@@ -85,10 +86,6 @@ def replayed_cases(
                 )
             )
     return cases
-
-
-def _is_file_of(path: Path, sha256: str) -> bool:
-    return path.is_file() and sha256_of_file(path) == sha256
 
 
 def _compared(

@@ -53,18 +53,14 @@ def code_carried(file: Path) -> tuple[str, str] | None:
                 return ("SC-01", "holds Python objects (a pickle), which run code when loaded") if objects else None
     except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
         head = b""
-    if _is_plain(head):
+    # JSON, or safetensors (the length of a JSON header, then the header): no pickle begins so, whatever follows
+    if head.lstrip()[:1] == b"{" or (head[8:9] == b"{" and head[7:8] == b"\0"):
         return None
     if may_be_pickle(head) or head.startswith(_TORCH_LEGACY_TAR):
         return "SC-01", "is a pickle, which runs code when it is loaded"
     if file.suffix.lower() in _PICKLED:
         return "SC-01", f"is a {file.suffix} file, a kind that runs code when it is loaded"
     return None
-
-
-def _is_plain(head: bytes) -> bool:
-    """Safetensors (the length of a JSON header, then the header) or JSON: no pickle begins so, whatever follows."""
-    return head.lstrip()[:1] == b"{" or (head[8:9] == b"{" and head[7:8] == b"\0")
 
 
 def _archive(file: Path, archive: zipfile.ZipFile) -> tuple[str, str] | None:

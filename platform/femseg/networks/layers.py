@@ -105,9 +105,8 @@ class _WidePReLU(torch.autograd.Function):
         gradient_rows, _ = _rows(gradients[0].contiguous(memory_format=torch.channels_last_3d), slopes)
         result_rows = torch.empty_like(rows)
         slope_gradient = torch.zeros(rows.shape[1], dtype=torch.float32)
-        for piece, gradient, result in zip(
-            *(t.split(_CHUNK_ROWS) for t in (rows, gradient_rows, result_rows)), strict=True
-        ):
+        pieces = (t.split(_CHUNK_ROWS) for t in (rows, gradient_rows, result_rows))
+        for piece, gradient, result in zip(*pieces, strict=True):
             above = torch.ops.aten.threshold_backward(gradient, piece, 0)  # the gradient where x > 0, else 0
             torch.lerp(above, gradient, row_slopes, out=result)
             slope_gradient += (gradient - above).mul_(piece).sum(dim=0)

@@ -71,8 +71,7 @@ def write_package(folder: Path, network: Network, *, model: ModelDescription, li
             MODEL: write_json_durably(made / MODEL, as_plain(model)),
             LINEAGE: write_json_durably(made / LINEAGE, as_plain(lineage)),
         }
-        manifest = {"files": files, "sha256_of_files": sha256_of_json(files)}
-        return write_json_durably(made / MANIFEST, manifest)
+        return write_json_durably(made / MANIFEST, {"files": files, "sha256_of_files": sha256_of_json(files)})
 
 
 def load_package(folder: Path) -> ModelPackage:

@@ -107,16 +107,11 @@ def paint_knee_tendons(hu_zyx: Voxels, frame: LegFrame) -> None:
     """Quadriceps tendon and patellar ligament."""
     s = frame.patient.condyle_width_mm / 80.0
     front = -31.0 * s - 13.0
-    for start, end in (
-        ((2.0, front, 50.0 * s), (2.0, front + 4.0, 110.0)),
-        ((2.0, front, 20.0 * s), (2.0, -24.0 * s, -38.0 * s)),
-    ):
-        box = tuple(
-            zip(
-                *((min(a, b) - m, max(a, b) + m) for a, b, m in zip(start, end, (9.0, 9.0, 7.0), strict=True)),
-                strict=True,
-            )
-        )
+    quadriceps = ((2.0, front, 50.0 * s), (2.0, front + 4.0, 110.0))
+    patellar = ((2.0, front, 20.0 * s), (2.0, -24.0 * s, -38.0 * s))
+    for start, end in (quadriceps, patellar):
+        sides = ((min(a, b) - m, max(a, b) + m) for a, b, m in zip(start, end, (9.0, 9.0, 7.0), strict=True))
+        box = tuple(zip(*sides, strict=True))
         where = frame.where_femur((box[0], box[1]))
         paint(hu_zyx[where], coverage(rod(frame.femur[where], start, end, 5.0, 5.0), frame.edge_mm), TENDON_HU)
 

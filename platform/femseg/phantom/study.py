@@ -93,9 +93,8 @@ def _anatomy(settings: PhantomSettings, index: int, patient: PhantomPatient, acq
     if settings.legs == "one":
         return scanned_side
     other_side = leg("right" if patient.side == "left" else "left", with_nail=False)
-    x = acquisition.grid.origin_mm_xyz[0] + acquisition.grid.spacing_mm_zyx[2] * np.arange(
-        acquisition.grid.shape_zyx[2]
-    )
+    grid = acquisition.grid
+    x = grid.origin_mm_xyz[0] + grid.spacing_mm_zyx[2] * np.arange(grid.shape_zyx[2])
     on_side = (x > 0.0) == (patient.side == "left")
     return Anatomy(
         hu_zyx=np.where(on_side, scanned_side.hu_zyx, other_side.hu_zyx),

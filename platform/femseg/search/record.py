@@ -82,10 +82,8 @@ def changes(there: Space, now: Space) -> list[str]:
         if before == after:
             continue
         if key in ("input_modes", "first_learning_rates", "rungs") and before and after:
-            parts = (
-                ("added", [v for v in after if v not in before]),
-                ("removed", [v for v in before if v not in after]),
-            )
+            added, removed = [v for v in after if v not in before], [v for v in before if v not in after]
+            parts = (("added", added), ("removed", removed))
             words = "; ".join(f"{what} {_some(values)}" for what, values in parts if values) or "another order"
         else:
             words = f"{_short(before)} there, {_short(after)} now"

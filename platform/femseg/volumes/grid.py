@@ -1,7 +1,7 @@
 """Where the voxels of a volume lie in the patient."""
 
 from dataclasses import dataclass
-from itertools import permutations
+from itertools import permutations, product
 from typing import Any, Self
 
 import numpy as np
@@ -90,9 +90,8 @@ class VoxelGrid:
 
     def largest_offset_mm(self, other: "VoxelGrid") -> float:
         """How far apart the two grids place the same voxel, at the worst corner of the volume."""
-        corners = [
-            (z, y, x) for z in (0, self.shape_zyx[0]) for y in (0, self.shape_zyx[1]) for x in (0, self.shape_zyx[2])
-        ]
+        z, y, x = self.shape_zyx
+        corners = product((0, z), (0, y), (0, x))
         return max(float(np.linalg.norm(self.position_mm_xyz(c) - other.position_mm_xyz(c))) for c in corners)
 
 

@@ -130,9 +130,8 @@ def mask_on_network_grid(mask: MaskVolume, recipe: InputRecipe, *, name: str = "
 def mask_remarks(mask: MaskVolume, on_network_grid: NDArray[np.bool_]) -> tuple[str, ...]:
     """What to remark about a mask that was resampled: a volume change above 5 % (PP-04)."""
     change = _volume_change(mask, on_network_grid)
-    if abs(change) <= _REMARKED_VOLUME_CHANGE:
-        return ()
-    return (f"PP-04: femur volume {change:+.1%} on the network grid",)
+    remark = f"PP-04: femur volume {change:+.1%} on the network grid"
+    return (remark,) if abs(change) > _REMARKED_VOLUME_CHANGE else ()
 
 
 def _volume_change(mask: MaskVolume, on_network_grid: NDArray[np.bool_]) -> float:

@@ -54,9 +54,8 @@ def resampled(
     sizes = zip(shape_in_zyx, shape_out_zyx, strict=True)
     weights = [axis_weights(n_in, n_out, anti_aliasing=anti_aliasing, shift=shift) for n_in, n_out in sizes]
     slices, rows, columns = (np.unique(w.indices).astype(np.intp) for w in weights)
-    from_slices, from_rows, from_columns = (
-        w[:, touched] for w, touched in zip(weights, (slices, rows, columns), strict=True)
-    )
+    touched = zip(weights, (slices, rows, columns), strict=True)
+    from_slices, from_rows, from_columns = (w[:, indices] for w, indices in touched)
     reduced = np.empty((len(slices), *shape_out_zyx[1:]))  # in-plane done, all touched slices
     at_once = max(1, _SLAB_VOXELS // (len(rows) * len(columns)))
     for first in range(0, len(slices), at_once):

@@ -88,7 +88,7 @@ def scan_dicom(files: Sequence[Path]) -> DicomScan:
     ignored: list[Path] = []
     for path in files:
         if path not in marked and _is_packed_slice(path, endings):
-            faults.append(_packed_slice(path))
+            faults.append(Fault("IN-14", path, "is a packed file among slices", "unpack it in its place"))
             continue
         expected = path.suffix.lower() in _DICOM_SUFFIXES or (path.parent, _ending(path)) in endings
         if path not in marked and (_lies_beside(path) or not expected):
@@ -113,10 +113,6 @@ def _is_packed_slice(path: Path, endings: set[tuple[Path, str]]) -> bool:
     inner = path.with_suffix("")
     expected = inner.suffix.lower() in _DICOM_SUFFIXES or (path.parent, _ending(inner)) in endings
     return path.suffix.lower() in _PACKED_SUFFIXES and expected and not _lies_beside(inner)
-
-
-def _packed_slice(path: Path) -> Fault:
-    return Fault("IN-14", path, "is a packed file among slices", "unpack it in its place")
 
 
 def folder_faults(files: Iterable[Path]) -> list[Fault]:

@@ -103,10 +103,8 @@ def mended_labels(values_zyx: NDArray[np.generic], plan: MendPlan) -> NDArray[np
     for z, (below, above, weight) in enumerate(_neighbours(plan.slices)):
         weight = weight + _TIE_SHIFT if below != above else weight
         if binary:
-            shares = [
-                _moved((values_zyx[k] != 0).astype(np.float64), plan, k, outside=0.0, shift=_TIE_SHIFT)
-                for k in (below, above)
-            ]
+            slices = [(k, (values_zyx[k] != 0).astype(np.float64)) for k in (below, above)]
+            shares = [_moved(mask, plan, k, outside=0.0, shift=_TIE_SHIFT) for k, mask in slices]
             mended[z][(1.0 - weight) * shares[0] + weight * shares[1] >= 0.5] = value
         else:
             nearest = above if weight >= 0.5 else below

@@ -51,9 +51,10 @@ def stored_frames(header: SliceHeader, wanted: Sequence[int]) -> Iterator[NDArra
             else:
                 yield from _decoded(stream, header, chosen)
             return
+        unused = header.bits_allocated - header.bits_stored  # above the stored ones anything may stand
         for number in wanted:
             frame = _native(stream, header, number - 1)
-            yield frame if header.bits_allocated == 1 else _low_bits(frame, header.bits_allocated - header.bits_stored)
+            yield frame << unused >> unused if unused else frame  # a signed value keeps its sign
 
 
 def _native(stream: BinaryIO, header: SliceHeader, index: int) -> NDArray[Any]:
@@ -68,11 +69,6 @@ def _native(stream: BinaryIO, header: SliceHeader, index: int) -> NDArray[Any]:
     width = header.bits_allocated // 8
     stream.seek(header.pixel_offset + index * pixels * width)
     return np.frombuffer(stream.read(pixels * width), f"{order}{'i' if header.signed else 'u'}{width}").reshape(shape)
-
-
-def _low_bits(frame: NDArray[Any], unused: int) -> NDArray[Any]:
-    """Without what may stand in the bits above the stored ones; a signed value keeps its sign."""
-    return frame << unused >> unused if unused > 0 else frame
 
 
 def _packed_runs(stream: BinaryIO, header: SliceHeader, frames: Sequence[Frame]) -> Iterator[NDArray[Any]]:
@@ -172,18 +168,14 @@ def rescaling_findings(
             continue
         lower = every_fourth(slices[k - 1]) if lower is None else lower
         upper = every_fourth(slices[k])
-        change = _change_hu(lower, upper)
+        tissue = np.maximum(lower, upper) > _TISSUE_HU
+        change = float(np.median(upper[tissue] - lower[tissue])) if tissue.any() else 0.0
         if abs(change) > BREAK_HU:
             odd, neighbour = (k, k - 1) if common[kinds[k]] <= common[kinds[k - 1]] else (k - 1, k)
             broken.setdefault(slices[odd].path, _fault(slices[odd], slices[neighbour], abs(change)))
         lower = upper
     remark = f"IN-10: {len(common)} different rescalings to Hounsfield units, applied slice by slice"
     return list(broken.values())[:FAULTS_NAMED], [remark]
-
-
-def _change_hu(lower: NDArray[np.float32], upper: NDArray[np.float32]) -> float:
-    tissue = np.maximum(lower, upper) > _TISSUE_HU
-    return float(np.median(upper[tissue] - lower[tissue])) if tissue.any() else 0.0
 
 
 def _fault(odd: SliceHeader, neighbour: SliceHeader, change_hu: float) -> Fault:
@@ -206,9 +198,8 @@ def lossy_remarks(slices: Sequence[SliceHeader]) -> list[str]:
     kinds = sorted({header.transfer_syntax for header in lossy} & {*_LOSSY_SYNTAXES})
     by = ", ".join(map(uid_name, kinds)) or "earlier than their present storage"
     ratios = sorted({header.lossy_ratio for header in lossy if header.lossy_ratio})
-    stated = (
-        f"ratio {ratios[0]}" if len(ratios) == 1 else f"ratios {ratios[0]} to {ratios[-1]}" if ratios else "no ratio"
-    )
+    several = f"ratios {ratios[0]} to {ratios[-1]}" if ratios else "no ratio"
+    stated = f"ratio {ratios[0]}" if len(ratios) == 1 else several
     return [f"IN-12: {len(lossy)} of {len(slices)} slices compressed with loss ({by}; {stated} stated)"]
 
 

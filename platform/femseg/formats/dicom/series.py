@@ -215,7 +215,8 @@ def _without_localizers(
     shapes: list[list[SliceHeader]] = []
     for header in slices:
         for group in shapes:
-            if _alike(group[0], header):
+            first = group[0]
+            if (first.rows, first.columns) == (header.rows, header.columns) and parallel(first, header):
                 group.append(header)
                 break
         else:
@@ -245,10 +246,6 @@ def _odd_one(odd: Sequence[SliceHeader], usual: SliceHeader) -> Fault:
         f"({len(odd)} such slices)"
     )
     return Fault("IN-08", odd[0].path, problem, "keep slices of one size in a series")
-
-
-def _alike(one: SliceHeader, other: SliceHeader) -> bool:
-    return (one.rows, one.columns) == (other.rows, other.columns) and parallel(one, other)
 
 
 def _is_scout(header: SliceHeader, stack: Sequence[SliceHeader]) -> bool:

@@ -5,11 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from femseg.errors import Fault
 from femseg.formats.dicom.headers import SliceHeader, pixel_digest
-from femseg.formats.dicom.tilt_and_spacing import slice_line, slice_spacing
+from femseg.formats.dicom.tilt_and_spacing import Floats, slice_line, slice_spacing
 from femseg.formats.plausible import REFUSED_OF_VOXEL, REMARKED_OF_VOXEL
 from femseg.formats.source import Mend
 from femseg.volumes.grid import VoxelGrid
@@ -38,7 +37,7 @@ class SliceStack:
     bridged: int = 0
 
 
-def axes(orientation: Sequence[float]) -> NDArray[np.float64]:
+def axes(orientation: Sequence[float]) -> Floats:
     """3 × 3 matrix whose columns are the unit vectors along a row, along a column, and along the slice normal."""
     row = np.array(orientation[:3])
     row = row / np.linalg.norm(row)
@@ -73,7 +72,7 @@ def stack_grid(slices: Sequence[SliceHeader]) -> VoxelGrid:
     )
 
 
-def offsets_mm(slices: Sequence[SliceHeader]) -> NDArray[np.float64]:
+def offsets_mm(slices: Sequence[SliceHeader]) -> Floats:
     """Where each slice lies from the first: along its rows, along its columns, along the normal; shape (n, 3)."""
     positions = np.array([header.position_mm_xyz for header in slices], np.float64)
     return np.asarray((positions - positions[0]) @ axes(slices[0].orientation or ()))
@@ -90,7 +89,8 @@ def stacked(slices: Sequence[SliceHeader], series: str, mends: Sequence[Mend] = 
     normal = axes(slices[0].orientation or ())[:, 2]
     ordered = sorted(slices, key=lambda s: (float(np.dot(s.position_mm_xyz or (), normal)), str(s.path)))
     if len({s.path for s in ordered}) == 1:
-        return SliceStack(slices=tuple(ordered), faults=(_single_slice(ordered[0]),))
+        fault = Fault("IN-13", ordered[0].path, "is a series of a single slice, no volume", _RESEND)
+        return SliceStack(slices=tuple(ordered), faults=(fault,))
     apart_mm = np.ptp(offsets_mm(ordered), axis=0)  # along rows, along columns, along the normal
     if apart_mm[2] < SAME_POSITION_MM:
         one_place = apart_mm.max() < SAME_POSITION_MM
@@ -110,23 +110,19 @@ def stacked(slices: Sequence[SliceHeader], series: str, mends: Sequence[Mend] = 
     )
 
 
-def _single_slice(header: SliceHeader) -> Fault:
-    return Fault("IN-13", header.path, "is a series of a single slice, no volume", _RESEND)
-
-
 def _one_position(ordered: Sequence[SliceHeader], series: str) -> Fault:
     place = f"{_mm(ordered[0].position_mm_xyz)}, {ordered[0].path.name} first"
     problem = f"all {len(ordered)} slices have ImagePositionPatient {place}"
     return Fault("IN-13", series, problem, "export the series with its true slice positions")
 
 
-def _side_by_side(apart_mm: NDArray[np.float64], series: str) -> Fault:
+def _side_by_side(apart_mm: Floats, series: str) -> Fault:
     problem = f"all slices lie at one height along their normal, yet up to {apart_mm[:2].max():.1f} mm apart sideways"
     return Fault("IN-09", series, problem, "export the series with its true positions and orientation")
 
 
 def _without_doubles(
-    ordered: Sequence[SliceHeader], normal: NDArray[np.float64]
+    ordered: Sequence[SliceHeader], normal: Floats
 ) -> tuple[list[SliceHeader], list[Fault], list[str]]:
     """IN-04: of slices at one position, identical ones are dropped and recorded, different ones refused."""
     unique: list[SliceHeader] = [ordered[0]]
@@ -154,7 +150,7 @@ def _mm(position_mm_xyz: Sequence[float] | None) -> str:
     return "(" + ", ".join(f"{value:.6g}" for value in position_mm_xyz or ()) + ") mm"
 
 
-def _far_corners_mm(header: SliceHeader, direction: NDArray[np.float64] | None = None) -> NDArray[np.float64]:
+def _far_corners_mm(header: SliceHeader, direction: Floats | None = None) -> Floats:
     """From a slice's first pixel to its other corners, shape (3, 3).
 
     Args:
@@ -165,15 +161,13 @@ def _far_corners_mm(header: SliceHeader, direction: NDArray[np.float64] | None =
     return _corners_mm(direction, header.spacing_mm_yx or (0.0, 0.0), header.rows or 1, header.columns or 1)
 
 
-def _corners_mm(
-    direction: NDArray[np.float64], spacing_mm_yx: tuple[float, ...], rows: int, columns: int
-) -> NDArray[np.float64]:
+def _corners_mm(direction: Floats, spacing_mm_yx: tuple[float, ...], rows: int, columns: int) -> Floats:
     row = direction[:, 0] * spacing_mm_yx[1] * (columns - 1)
     column = direction[:, 1] * spacing_mm_yx[0] * (rows - 1)
     return np.stack([row, column, row + column])
 
 
-def _farthest_mm(corners: NDArray[np.float64], others: NDArray[np.float64]) -> float:
+def _farthest_mm(corners: Floats, others: Floats) -> float:
     """How far apart two slices with one first pixel place the same corner, at the worst."""
     return float(np.linalg.norm(corners - others, axis=1).max())
 

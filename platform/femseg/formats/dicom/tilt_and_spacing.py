@@ -14,6 +14,7 @@ from femseg.formats.dicom.headers import SliceHeader
 from femseg.formats.plausible import REFUSED_OF_VOXEL, REMARKED_OF_VOXEL
 from femseg.formats.source import Mend
 
+Floats = NDArray[np.float64]
 UNTILTED_AT_MOST_DEGREES = 35.0  # gantries tilt up to 30; beyond that, positions and orientation contradict each other
 _ON_THE_LINE_MM = 1e-9
 BRIDGED_AT_MOST_MM = 5.0
@@ -35,9 +36,7 @@ class SliceLine:
     untilted: bool = False
 
 
-def slice_line(
-    ordered: Sequence[SliceHeader], offsets_mm: NDArray[np.float64], series: str, mends: Sequence[Mend]
-) -> SliceLine:
+def slice_line(ordered: Sequence[SliceHeader], offsets_mm: Floats, series: str, mends: Sequence[Mend]) -> SliceLine:
     """Compare the slices' line with the normal.
 
     Args:
@@ -80,13 +79,13 @@ def slice_line(
     return SliceLine(faults=(Fault("IN-09", series, problem, fix), *faults))
 
 
-def _line(offsets_mm: NDArray[np.float64], tolerated_mm: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _line(offsets_mm: Floats, tolerated_mm: float) -> tuple[Floats, Floats]:
     """Sideways mm per mm of height, shape (2,), and each slice's distance from that line.
 
     The line runs through the two end slices, unless one of them is itself the one beside it.
     """
     last = len(offsets_mm) - 1
-    found: list[tuple[int, int, NDArray[np.float64], NDArray[np.float64]]] = []
+    found: list[tuple[int, int, Floats, Floats]] = []
     for low, high in ((0, last), (0, last - 1), (1, last)):
         start, span = offsets_mm[low], offsets_mm[high] - offsets_mm[low]
         if span[2] <= _ON_THE_LINE_MM:
@@ -122,7 +121,7 @@ class _Gap:
     missing: int
 
 
-def even_step_mm(heights_mm: NDArray[np.float64]) -> float:
+def even_step_mm(heights_mm: Floats) -> float:
     """The step of a regularised stack: as near to the lower quartile of its steps as lets both end slices stay.
 
     Not the smallest step, which one misplaced slice decides; not the median, which thins out what a third of the stack
@@ -134,7 +133,7 @@ def even_step_mm(heights_mm: NDArray[np.float64]) -> float:
 
 
 def slice_spacing(
-    slices: Sequence[SliceHeader], heights_mm: NDArray[np.float64], series: str, mends: Sequence[Mend]
+    slices: Sequence[SliceHeader], heights_mm: Floats, series: str, mends: Sequence[Mend]
 ) -> SliceSpacing:
     """Compare the steps between slices with each other.
 
@@ -177,9 +176,7 @@ def slice_spacing(
     return SliceSpacing(faults=(Fault("IN-02", series, problem, fix),))
 
 
-def _gaps(
-    slices: Sequence[SliceHeader], steps: NDArray[np.float64], odd: NDArray[np.intp], expected: float
-) -> list[_Gap]:
+def _gaps(slices: Sequence[SliceHeader], steps: Floats, odd: NDArray[np.intp], expected: float) -> list[_Gap]:
     """Missing slices: a few steps are whole multiples of all the others; none where spacing is uneven otherwise."""
     ratios = steps[odd] / expected
     whole = (np.round(ratios) >= 2) & (np.abs(ratios - np.round(ratios)) < 0.05)
@@ -194,7 +191,7 @@ def _gaps(
     ]
 
 
-def _regularised(heights_mm: NDArray[np.float64], gaps: Sequence[_Gap], found: str) -> SliceSpacing:
+def _regularised(heights_mm: Floats, gaps: Sequence[_Gap], found: str) -> SliceSpacing:
     step = even_step_mm(heights_mm)
     count = round(float(heights_mm[-1] - heights_mm[0]) / step) + 1
     remarks = [f"IN-01: {gap.missing} slice(s) missing, interpolated over {gap.words}" for gap in gaps[:GAPS_NAMED]]
@@ -204,9 +201,7 @@ def _regularised(heights_mm: NDArray[np.float64], gaps: Sequence[_Gap], found: s
     return SliceSpacing(remarks=tuple(remarks), bridged=sum(gap.missing for gap in gaps), regularised=True)
 
 
-def _fix(
-    slices: Sequence[SliceHeader], steps: NDArray[np.float64], longest: int, *, chosen: bool, bridgeable: bool
-) -> str:
+def _fix(slices: Sequence[SliceHeader], steps: Floats, longest: int, *, chosen: bool, bridgeable: bool) -> str:
     if bridgeable and not chosen:
         return "resample it by --regularise (cohort.regularise)"
     between = f"{slices[longest].path.name} and {slices[longest + 1].path.name}"

@@ -83,9 +83,8 @@ def bone_views(
 def _fine(field: NDArray[np.float64], spacing_mm_zyx: tuple[float, float, float]) -> NDArray[np.float64]:
     """A field on an even grid of 1 mm."""
     if not np.isfinite(field).all():  # an empty prediction
-        return np.full(
-            [max(1, round(n * s / _STEP_MM)) for n, s in zip(field.shape, spacing_mm_zyx, strict=True)], np.inf
-        )
+        shape = [max(1, round(n * s / _STEP_MM)) for n, s in zip(field.shape, spacing_mm_zyx, strict=True)]
+        return np.full(shape, np.inf)
     return np.asarray(zoom(field, [s / _STEP_MM for s in spacing_mm_zyx], order=1, grid_mode=True, mode="nearest"))
 
 

@@ -113,15 +113,12 @@ def _curves_caption(evidence: ComparisonEvidence) -> str:
         if trainings > 1
         else "each iteration, faint, and the running mean over a fortieth of the training; one training of each input"
     )
+    cases = evidence.split_sizes.get("validation")
+    validated = f"{cases} validation cases" if cases else "validation cases of each fold"
     return (
         f"Above: Dice loss on the training cases, {shown}; logarithmic scale. Below: mean Dice on the "
-        f"{_validated(evidence)}; a ring marks the best. As figure 3 of the paper."
+        f"{validated}; a ring marks the best. As figure 3 of the paper."
     )
-
-
-def _validated(evidence: ComparisonEvidence) -> str:
-    cases = evidence.split_sizes.get("validation")
-    return f"{cases} validation cases" if cases else "validation cases of each fold"
 
 
 def _figures_of_the_paper(evidence: ComparisonEvidence, load_picture: LoadPicture) -> Mapping[str, PageFigure]:

@@ -81,7 +81,8 @@ def comparison_page(
     )
     environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
     environment.filters["width_in"] = width_in
-    environment.filters["unbroken"] = _unbroken
+    # no line of a heading starts with a unit: "95 %", "(mm)"
+    environment.filters["unbroken"] = lambda heading: heading.replace(" %", "\u00a0%").replace(" (", "\u00a0(")
     deciding = headline_comparisons(comparisons)
     return environment.get_template("comparison.html.j2").render(
         evidence=evidence,
@@ -108,11 +109,6 @@ def comparison_page(
 def width_in(png: bytes) -> str:
     """Width at which a figure was drawn, in inches: at this width its type has the size that it was given."""
     return f"{int.from_bytes(png[16:20], 'big') / PIXELS_PER_INCH:.2f}"  # PNG: the header's width, big-endian
-
-
-def _unbroken(heading: str) -> str:
-    """A heading whose number or unit does not start a line: "95 %", "(mm)"."""
-    return heading.replace(" %", "\u00a0%").replace(" (", "\u00a0(")
 
 
 def _tiles(evidence: ComparisonEvidence) -> list[dict[str, str]]:

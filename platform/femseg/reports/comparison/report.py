@@ -31,9 +31,8 @@ def write_comparison_report(
     comparisons = evidence.comparisons()
     worst, figures = worst_case_figures(evidence, load_picture), comparison_figures(evidence, comparisons, load_picture)
     searched = search_figures(search) if search else {}
-    files: dict[str, bytes] = {
-        f"figures/{name}": figure.light for name, figure in {**worst, **figures, **searched}.items()
-    }
+    drawn = {**worst, **figures, **searched}
+    files: dict[str, bytes] = {f"figures/{name}": figure.light for name, figure in drawn.items()}
     told = search_markdown(search, {f.title: f"figures/{name}" for name, f in searched.items()}) if search else []
     dependence = dependence_said(evidence)
     trained = {

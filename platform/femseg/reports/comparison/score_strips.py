@@ -200,7 +200,6 @@ def paired_differences(
         axes.grid(axis="y", visible=False)
         axes.set_ylim(-0.7, len(differences) - 0.3)
         axes.set_xlabel(f"{dice.heading}: {comparison.candidate} − {comparison.baseline}")
-        axes.set_title(
-            f"mean {signed(comparison.mean_difference, dice.decimals)}", fontsize=10, color=better, loc="left"
-        )
+        mean = signed(comparison.mean_difference, dice.decimals)
+        axes.set_title(f"mean {mean}", fontsize=10, color=better, loc="left")
         return png(made)

@@ -65,10 +65,7 @@ def _importance(search: SearchEvidence) -> str:
 
 def budget_rows(search: SearchEvidence) -> list[tuple[str, ...]]:
     """Cells of the table of rungs."""
-    return [
-        (str(rung.last_iteration), str(rung.trials), str(rung.failed), _thousands(rung.iterations))
-        for rung in search.spent()
-    ]
+    return [(str(r.last_iteration), str(r.trials), str(r.failed), _thousands(r.iterations)) for r in search.spent()]
 
 
 def trial_rows(search: SearchEvidence) -> list[tuple[str, ...]]:

@@ -1,7 +1,5 @@
 """Two figures of the search: learning rate against Dice, and how each trial learned."""
 
-from collections.abc import Sequence
-
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
@@ -58,13 +56,10 @@ def _draw_trial(axes: Axes, trial: SearchedTrial, search: SearchEvidence, colour
     finished, taken = trial.iterations == search.rungs[-1], trial.trial_id in search.chosen.values()
     axes.plot(rate, dice, color=colour, linewidth=1.2, alpha=0.5)
     axes.plot(rate[:-1], dice[:-1], "o", color=colour, markersize=3, alpha=0.5)
-    axes.plot(
-        rate[-1:], dice[-1:], "o", color=colour, markersize=7, markerfacecolor=colour if finished else theme.paper
-    )
+    end = (rate[-1:], dice[-1:])
+    axes.plot(*end, "o", color=colour, markersize=7, markerfacecolor=colour if finished else theme.paper)
     if taken:
-        axes.plot(
-            rate[-1:], dice[-1:], "o", color=theme.ink, markersize=13, markerfacecolor="none", markeredgewidth=1.6
-        )
+        axes.plot(*end, "o", color=theme.ink, markersize=13, markerfacecolor="none", markeredgewidth=1.6)
         axes.annotate(
             f"{trial.learning_rate:g}",
             (rate[-1], dice[-1]),
@@ -126,9 +121,7 @@ def _rate_colours(theme: Theme) -> Colormap:
 def _draw_curve(
     axes: Axes, trial: SearchedTrial, search: SearchEvidence, colour: tuple[float, ...], theme: Theme
 ) -> None:
-    measured: Sequence[tuple[int, float]] = [
-        (p.iteration, p.train_dice_loss) for p in trial.curve if p.train_dice_loss is not None
-    ]
+    measured = [(p.iteration, p.train_dice_loss) for p in trial.curve if p.train_dice_loss is not None]
     if not measured:
         return
     iterations, losses = np.array(measured, float).T

@@ -179,10 +179,8 @@ def markdown(
     for comparison in headline_comparisons(comparisons):
         lines += [f"**{headline(comparison)}.** {in_full(comparison, trained)}", ""]
     sizes = ", ".join(f"{count} {part}" for part, count in evidence.split_sizes.items())
-    lines += [
-        f"Cases: {sizes}. Mean ± standard deviation over the test cases. {reading_note(evidence, comparisons)}",
-        "",
-    ]
+    note = reading_note(evidence, comparisons)
+    lines += [f"Cases: {sizes}. Mean ± standard deviation over the test cases. {note}", ""]
     for grid in evidence.grids:
         lines += [f"## {GRID_TITLES[grid]}", "", *_markdown_table(evidence, comparisons, grid), ""]
     for candidate, cells in subgroup_lines(evidence).items():

@@ -95,9 +95,8 @@ def hu_lines(studies: Sequence[CheckedStudy], outliers: Sequence[str]) -> tuple[
 def counted(studies: Sequence[CheckedStudy]) -> dict[str, str]:
     """How many studies of which side and sex, in words."""
     sides = Counter(study.facts.side or "not known" for study in studies)
-    sexes = Counter(
-        {"F": "female", "M": "male", "O": "other"}.get(study.facts.sex or "", "not known") for study in studies
-    )
+    words = {"F": "female", "M": "male", "O": "other"}
+    sexes = Counter(words.get(study.facts.sex or "", "not known") for study in studies)
     patients = len({study.patient_id for study in studies if study.patient_id})
     cut = Counter(end for study in studies for end in study.facts.cut_off)
     metal = sum(study.facts.metal_ml >= 0.1 for study in studies)

@@ -22,11 +22,6 @@ def _outcome(function: Callable[[Any], Any], item: Any) -> Any:
         return refusal
 
 
-def _crash(name: str, error: RayError) -> Refusal:
-    fix = "give each case more memory (fewer cases at once) and run the stage again"
-    return Refusal.of("PP-07", name, f"its worker died ({type(error).__name__}: {words_of(error)})", fix)
-
-
 def map_cases(
     function: Callable[[Item], Result],
     items: Sequence[Item],
@@ -62,8 +57,10 @@ def map_cases(
                 words = f"{type(error.cause).__name__}: {error.cause}"
                 raise RuntimeError(f"{task}, {names[index]}: {words}") from error
             except RayError as error:
-                crash = _crash(names[index], error)
-                outcome = on_crash(items[index], crash.faults[0]) if on_crash else crash
+                problem = f"its worker died ({type(error).__name__}: {words_of(error)})"
+                fix = "give each case more memory (fewer cases at once) and run the stage again"
+                crash = Fault("PP-07", names[index], problem, fix)
+                outcome = on_crash(items[index], crash) if on_crash else Refusal(crash)
             if isinstance(outcome, Refusal):
                 refused += outcome.faults
             results[index] = outcome

@@ -97,12 +97,8 @@ def require_resources(*, what: str, cpus: float = 1, gpus: float = 0, memory_byt
     Raises: Refusal CL-01 (exit 5) with what was asked for and what is present.
     """
     present: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    wanted = (
-        ("CPU", "CPUs", cpus, 1.0),
-        ("GPU", "GPUs", gpus, 1.0),
-        ("memory", "GiB of memory", memory_bytes, 2.0**30),
-    )
-    for kind, unit, asked, scale in wanted:
+    needs = (("CPU", "CPUs", cpus, 1.0), ("GPU", "GPUs", gpus, 1.0), ("memory", "GiB of memory", memory_bytes, 2.0**30))
+    for kind, unit, asked, scale in needs:
         if asked > present.get(kind, 0.0):
             problem = f"asks for {asked / scale:.3g} {unit}, the cluster has {present.get(kind, 0.0) / scale:.3g}"
             raise Refusal.of("CL-01", what, problem, "lower the number of workers, or use a larger cluster")

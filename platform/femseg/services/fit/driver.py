@@ -149,9 +149,8 @@ def _scaling(job: TrainingJob) -> ScalingConfig:
         nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
         cores = [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
         share = {"CPU": cores_for_each(workers, cores)}
-    return ScalingConfig(
-        num_workers=(least, workers) if least < workers else workers, use_gpu=use_gpu, resources_per_worker=share
-    )
+    num_workers = (least, workers) if least < workers else workers
+    return ScalingConfig(num_workers=num_workers, use_gpu=use_gpu, resources_per_worker=share)
 
 
 def _preemptible() -> bool:

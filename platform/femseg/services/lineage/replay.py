@@ -102,16 +102,16 @@ def replay(client: MlflowClient, uri: str, *, repository: Path, into: Path | Non
             read_scores(again / "scores.csv"),
         )
     commit = str(package.lineage.git.commit)
-    return Replay(uri=uri, commit=commit, cases=tuple(cases), other_software=_other_software(package))
+    then, now = package.model.versions, software_versions()
+    other = {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
+    return Replay(uri=uri, commit=commit, cases=tuple(cases), other_software=other)
 
 
 def _require_whole(uri: str, package: ModelPackage, repository: Path) -> None:
     """Raises: Refusal LN-01 for every broken link to code or data: what came of these would prove nothing."""
     materials = materials_of(repository)
-    links = [
-        *code_links(package.lineage, repository),
-        *data_links(package.lineage, package.model.input_mode, materials),
-    ]
+    of_data = data_links(package.lineage, package.model.input_mode, materials)
+    links = [*code_links(package.lineage, repository), *of_data]
     if faults := broken_links(uri, links):
         raise Refusal(faults)
 
@@ -164,11 +164,6 @@ def _evaluated_now(
     uri = f"models:/{MODEL_NAME}/{version.version}"
     bring_package(scratch, stored_package(version, uri, into=place / "package"), mode)
     return evaluate_again(scratch, mode), originals
-
-
-def _other_software(package: ModelPackage) -> dict[str, tuple[str, str]]:
-    then, now = package.model.versions, software_versions()
-    return {name: (then[name], now[name]) for name in now if name in then and then[name] != now[name]}
 
 
 def _missing(uri: str, problem: str) -> Refusal:

@@ -164,7 +164,8 @@ def trace(subject: str, *, repository: Path = Path(), below: Path = Path()) -> T
     path, name = Path(subject), printable(subject)[:300] or "SUBJECT"
     materials = materials_of(repository)
     if is_there(subject):
-        if (folder := _package_folder(path)) is not None:
+        folder = next((folder for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)
+        if folder is not None:  # a package, or a file of one
             return _trace_package(name, load_package(folder), registry_at_hand(), materials, below)
         return Trace(subject=name, links=_output_links(path, registry_at_hand(), materials))
     if (ct := ct_named(subject, repository, below)) is not None:
@@ -185,11 +186,6 @@ def required_registry(subject: str) -> Registry:
         problem = "there is no tracking store here"
         raise Refusal.of("RG-12", subject, problem, fix)
     return registry
-
-
-def _package_folder(path: Path) -> Path | None:
-    """The package that a path is, or is a file of."""
-    return next((folder for folder in (path, path.parent) if (folder / MANIFEST).is_file()), None)
 
 
 def _trace_package(

@@ -182,7 +182,8 @@ def _way_back(client: MlflowClient, registry: LockedRegistry) -> tuple[Holders, 
     if alias_holder(client, CHAMPION) != allowed.champion:
         return allowed, "undo a move that the gate did not allow"
     if allowed.previous is None:
-        raise _no_previous(allowed.champion)
+        problem = f"there is no version to go back to; champion is {_named(allowed.champion)}"
+        raise Refusal.of("RG-08", f"models:/{MODEL_NAME}@{PREVIOUS}", problem, "promote another version")
     return Holders(champion=allowed.previous, previous=allowed.champion), f"back from version {allowed.champion}"
 
 
@@ -223,11 +224,6 @@ def moved_by_hand(found: int | None, allowed: int | None) -> Fault:
 def _overtaken(name: str, now_champion: int | None, compared_with: int | None) -> Fault:
     problem = f"was compared with {_named(compared_with)} as champion, which is {_named(now_champion)} by now"
     return Fault("RG-05", name, problem, "promote it again")
-
-
-def _no_previous(champion: int | None) -> Refusal:
-    problem = f"there is no version to go back to; champion is {_named(champion)}"
-    return Refusal.of("RG-08", f"models:/{MODEL_NAME}@{PREVIOUS}", problem, "promote another version")
 
 
 def _named(version: int | None) -> str:

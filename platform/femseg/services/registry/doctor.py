@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from mlflow.tracking import MlflowClient
 
 from femseg.errors import Fault, Refusal
-from femseg.gate.audit import Entry, Standing, allowed_package, standing
+from femseg.gate.audit import Entry, allowed_package, standing
 from femseg.networks.package import ModelPackage
 from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, locked_registry, moved_by_hand
 from femseg.services.registry.audit_log import audit_log
@@ -24,11 +24,9 @@ def registry_faults(client: MlflowClient) -> Sequence[Fault]:
     except Refusal as refusal:
         return refusal.faults
     holders = standing(log).holders
-    faults = (
-        []
-        if (found := alias_holder(client, CHAMPION)) == holders.champion
-        else [moved_by_hand(found, holders.champion)]
-    )
+    faults = []
+    if (found := alias_holder(client, CHAMPION)) != holders.champion:
+        faults.append(moved_by_hand(found, holders.champion))
     if (found := alias_holder(client, PREVIOUS)) != holders.previous:
         faults.append(_previous_moved(found, holders.previous))
     for alias in (CHAMPION, PREVIOUS, CHALLENGER):
@@ -62,13 +60,9 @@ def champion_remarks(client: MlflowClient) -> tuple[str, ...]:
         return tuple(f"{fault.id}: {fault.file}: {fault.problem}" for fault in refusal.faults)
     said = standing(log)
     found = alias_holder(client, CHAMPION)
-    faults = [] if found in _allowed(said) else [moved_by_hand(found, said.holders.champion)]
+    allowed = {said.holders.champion} | ({said.begun.after.champion} if said.begun else set())  # two during a move
+    faults = [] if found in allowed else [moved_by_hand(found, said.holders.champion)]
     return tuple(f"{fault.id}: {fault.file} {fault.problem}" for fault in (*faults, *_swapped_package(client, log)))
-
-
-def _allowed(said: Standing) -> set[int | None]:
-    """The champions that the log allows now: two while a move is on its way."""
-    return {said.holders.champion} | ({said.begun.after.champion} if said.begun else set())
 
 
 def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
@@ -83,8 +77,7 @@ def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
         first = refusal.faults[0]
         if first.id == "RG-12":
             problem = f"points at version {version}, which cannot be loaded: {first.problem}"
-            fix = "`femseg rollback`, or register the package again"
-            return [Fault("RG-11", uri, problem, fix)]
+            return [Fault("RG-11", uri, problem, "`femseg rollback`, or register the package again")]
         return list(refusal.faults)
     return []
 
@@ -100,8 +93,7 @@ def _swapped_package(client: MlflowClient, log: Sequence[Entry]) -> list[Fault]:
         return []
     problem = f"names the package {found[:12]}, the gate allowed {allowed[:12]}"
     fix = "`femseg rollback`, and find out who changed it"
-    uri = f"models:/{MODEL_NAME}@{CHAMPION}"
-    return [Fault("RG-07", uri, problem, fix)]
+    return [Fault("RG-07", f"models:/{MODEL_NAME}@{CHAMPION}", problem, fix)]
 
 
 def _previous_moved(found: int | None, allowed: int | None) -> Fault:

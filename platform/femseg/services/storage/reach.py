@@ -114,12 +114,8 @@ def _tidy(storage: Storage, names: list[str]) -> None:
 
 
 def _fault(url: str, node: str, problem: str) -> Fault:
-    return Fault(
-        "CL-04",
-        url,
-        f"node {node} does not reach it: {problem}",
-        "set storage.url to what all nodes reach; give S3's address and credentials to every node's environment",
-    )
+    fix = "set storage.url to what all nodes reach; give S3's address and credentials to every node's environment"
+    return Fault("CL-04", url, f"node {node} does not reach it: {problem}", fix)
 
 
 @contextmanager

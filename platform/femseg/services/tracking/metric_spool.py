@@ -101,9 +101,5 @@ def _points(content: bytes) -> Iterator[Point]:
     for line in content.splitlines():
         with suppress(ValueError, TypeError, KeyError):
             plain = json.loads(line)
-            yield Point(
-                name=str(plain["name"]),
-                value=float(plain["value"]),
-                step=int(plain["step"]),
-                time_ms=int(plain["time_ms"]),
-            )
+            value, step, time_ms = float(plain["value"]), int(plain["step"]), int(plain["time_ms"])
+            yield Point(name=str(plain["name"]), value=value, step=step, time_ms=time_ms)

@@ -15,7 +15,7 @@ from mlflow.utils.rest_utils import http_request
 from requests import Response
 from sqlalchemy.exc import SQLAlchemyError
 
-from femseg.errors import Fault, Refusal, words_of
+from femseg.errors import Refusal, words_of
 from femseg.services.tracking.address import redacted
 from femseg.services.tracking.schema import artifact_root, require_schema
 
@@ -60,8 +60,7 @@ def no_answer(uri: str, error: Exception) -> Refusal:
     else:
         problem = f"the tracking store does not answer ({type(error).__name__})"
         fix = "start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local store"
-    fault = Fault("TK-01", redacted(uri), problem, fix)
-    return Refusal(fault)
+    return Refusal.of("TK-01", redacted(uri), problem, fix)
 
 
 def refuse_open_password(uri: str) -> None:
@@ -70,7 +69,8 @@ def refuse_open_password(uri: str) -> None:
     FEMSEG_TRACKING_INSECURE=1 allows it, for a network that nobody else is on.
     """
     parts = urlsplit(uri)
-    if parts.scheme != "http" or _is_loopback(parts.hostname or "") or _allowed():
+    allowed = os.environ.get("FEMSEG_TRACKING_INSECURE", "") not in ("", "0")
+    if parts.scheme != "http" or _is_loopback(parts.hostname or "") or allowed:
         return
     known = get_default_host_creds(uri)
     if parts.password or known.password or known.token:
@@ -108,10 +108,6 @@ def _is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def _allowed() -> bool:
-    return os.environ.get("FEMSEG_TRACKING_INSECURE", "") not in ("", "0")
 
 
 def _ask(uri: str, endpoint: str) -> Response:
