@@ -25,7 +25,7 @@ KEY_FILE, KEY_TAG = "mlflow-run-", "femseg.run_key"
 
 
 def run_keys(folder: Path) -> list[str]:
-    """The keys by which a run folder and its MLflow runs, in whatever store, find each other (TR-04); one, as a rule.
+    """The keys by which a run folder and its MLflow runs, in whatever store, find each other; one, as a rule.
 
     A run carries one from its first moment. It is the name of an empty file, which no cut can tear and no kill leave
     half-written; it goes where the folder goes. Raises: Refusal (exit 5) if the disk does not take it.

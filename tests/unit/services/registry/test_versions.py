@@ -96,7 +96,7 @@ def test_mlflows_own_loader_predicts_the_same(registry):
         np.testing.assert_allclose(one, femur_probability(network, input_czyx), atol=1e-6)
 
 
-@pytest.mark.parametrize("uri", [f"models:/{MODEL_NAME}@champion", "models:/other@challenger", "models:/femseg/99"])
+@pytest.mark.parametrize("uri", [f"models:/{MODEL_NAME}@champion", f"models:/{MODEL_NAME}@nobody", "models:/femseg/99"])
 def test_an_unknown_model_is_refused_with_what_to_do(registry, uri):
     with pytest.raises(Refusal) as refused:
         load_registered(registry[0], uri)
