@@ -7,8 +7,9 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mlflow.tracking import MlflowClient
 from processes import ended, start
-from runs_in_mlflow import run_id_of
+from servers.runs_in_mlflow import run_id_of
 
 SUPPORT = Path(__file__).parent
 ITERATIONS = 200
@@ -61,4 +62,4 @@ class Training:
     @property
     def run_id(self) -> str:
         (folder,) = self.folder.glob("raw-*/")
-        return run_id_of(self.client, folder)
+        return run_id_of(MlflowClient(self.env["MLFLOW_TRACKING_URI"]), folder)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 from processes import ended, kill_tree, start, wait_until
-from runs_in_mlflow import run_id_of
+from servers.runs_in_mlflow import run_id_of
 from tiny_project import changed, environment, hashes, run
 
 from femseg.services.tracking.runs import KEY_FILE

@@ -13,7 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 from own_cluster import OwnCluster, own_cluster
 from processes import ended, start, wait_until
-from runs_in_mlflow import run_id_of
+from servers.runs_in_mlflow import run_id_of
 from tiny_project import changed, copy_of_the_working_tree
 
 pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow warns of itself

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 from processes import ended, start, wait_until
-from runs_in_mlflow import run_id_with
 from servers.curves_in_mlflow import history
 from servers.mlflow_server import MlflowServer, team_server
+from servers.runs_in_mlflow import run_id_with
 from servers.s3_server import SECRET_KEY, S3Server, s3_server
 from tiny_project import ROOT, changed, copy_of_the_working_tree, environment, run
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
-from runs_in_mlflow import run_id_of
+from servers.runs_in_mlflow import run_id_of
 from tiny_model import TINY_NETWORK
 
 from femseg.search.halving import SearchSettings, Trial, TrialResult
