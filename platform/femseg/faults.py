@@ -286,6 +286,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "Roll back, or promote another version."),
         "RG-12": FaultKind(USAGE, "No such registered model, none that was judged, or it has no card",
             "Look at `femseg history`; `make register`, or `femseg promote VERSION --dry-run`."),
+        "RG-13": FaultKind(USAGE, "A package names a network that is not at hand",
+            "Set `network.name` in the `params.yaml` here to it, or install the package that has it."),
         "TK-01": FaultKind(SERVICE, "The tracking store does not answer",
             "Start the MLflow server again; look at its name.", "or does not take the name and password"),
         "TK-08": FaultKind(RESOURCE, "The artefact store did not take a file",

@@ -8,7 +8,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
-from femseg.errors import Refusal
+from femseg.errors import Refusal, printable
 from femseg.files.durable import folder_written_durably, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.lineage.provenance import Lineage
 from femseg.networks.choice import network_settings, require_at_hand
@@ -77,15 +77,15 @@ def write_package(folder: Path, network: Network, *, model: ModelDescription, li
 def load_package(folder: Path) -> ModelPackage:
     """Read a package after every hash holds; the bytes that are parsed are the bytes that were hashed.
 
-    Raises: Refusal, as `read_package_files`, or RG-07 (exit 4) if model.json does not describe the weights, or names a
-        network that is not at hand.
+    Raises: Refusal, as `read_package_files`, RG-07 (exit 4) if model.json does not describe the weights, or RG-13 (2) if
+        it names a network that is not at hand.
     """
     files = read_package_files(folder)
     architecture = files.model.architecture
     try:
         require_at_hand(str(architecture.settings.get("name", "vnet")))
     except ValueError as error:
-        raise package_refusal(folder / MODEL, f"its network {error}", _NOT_AT_HAND) from None
+        raise Refusal.of("RG-13", printable(folder / MODEL), f"its network {error}", _NOT_AT_HAND) from None
     try:
         settings = network_settings(architecture.settings, where="architecture.settings", file=MODEL)
         settings.check_shape(files.model.input_recipe.shape_zyx)

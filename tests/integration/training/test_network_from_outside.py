@@ -50,10 +50,10 @@ def test_it_is_trained_packaged_loaded_and_segments_a_ct(tmp_path, monkeypatch):
     write_package(tmp_path / "model", network, model=described(network), lineage=Lineage(seed=0))
 
     with pytest.raises(
-        Refusal, match=r"RG-07: .*residual_unet:ResidualUNet is not at hand.* Fix: set network\.name"
+        Refusal, match=r"RG-13: .*residual_unet:ResidualUNet is not at hand.* Fix: set network\.name"
     ) as refused:
         load_package(tmp_path / "model")
-    assert refused.value.exit_code == ExitCode.INTEGRITY
+    assert refused.value.exit_code == ExitCode.USAGE
 
     (tmp_path / "params.yaml").write_text("network: {name: 'residual_unet:ResidualUNet'}\n")
     loaded = load_package(tmp_path / "model")

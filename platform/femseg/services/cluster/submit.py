@@ -146,7 +146,7 @@ def exit_code_of(found: JobDetails) -> int:
     """Its command's own exit code; 75 if it was stopped; 1 if it never came to run."""
     if found.status == JobStatus.STOPPED:
         return int(ExitCode.RESUMABLE)
-    return found.driver_exit_code if found.driver_exit_code is not None else 1
+    return found.driver_exit_code if found.driver_exit_code is not None else int(ExitCode.INTERNAL)
 
 
 def submitted(command: Sequence[str], *, folder: Path | None) -> int:
