@@ -77,8 +77,8 @@ def write_package(folder: Path, network: Network, *, model: ModelDescription, li
 def load_package(folder: Path) -> ModelPackage:
     """Read a package after every hash holds; the bytes that are parsed are the bytes that were hashed.
 
-    Raises: Refusal, as `read_package_files`, RG-07 (exit 4) if model.json does not describe the weights, or RG-13 (2) if
-        it names a network that is not at hand.
+    Raises: Refusal, as `read_package_files`; RG-07 (exit 4) if model.json does not describe the weights; RG-13 (exit 2)
+        if it names a network that is not at hand.
     """
     files = read_package_files(folder)
     architecture = files.model.architecture
