@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as tensors_from_bytes
 from safetensors.torch import save as tensors_to_bytes
 
@@ -95,7 +94,7 @@ def load_package(folder: Path) -> ModelPackage:
         wanted = {name: (value.shape, value.dtype) for name, value in network.state_dict().items()}
         if wanted != {name: (value.shape, value.dtype) for name, value in weights.items()}:
             raise ValueError("names, shapes or types of the weights differ from the architecture's")
-    except (SafetensorError, Exception) as error:  # the constructor of another's network may raise anything
+    except Exception as error:  # the constructor of another's network may raise anything
         words = error.faults[0].problem if isinstance(error, Refusal) else f"{type(error).__name__}: {error}"
         raise package_refusal(folder / MODEL, f"does not describe the weights beside it ({words})") from None
     network.load_state_dict(weights, assign=True)

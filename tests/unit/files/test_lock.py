@@ -113,3 +113,16 @@ def test_of_another_boot_or_namespace_nobody_can_tell(change):
     assert lives(this_process()) is True
     assert lives(this_process().replace(*change)) is (True if change[0] == "host=" else None)
     assert lives("") is None
+
+
+@pytest.mark.parametrize(("answer", "living"), [(PermissionError, None), (ProcessLookupError, False)])
+def test_a_process_that_proc_hides_from_us_is_not_dead(monkeypatch, answer, living):
+    """`hidepid` hides the processes of other users; the kernel still knows them."""
+
+    def kill(pid, number):
+        raise answer
+
+    here = parts(this_process())
+    hidden = " ".join(f"{key}={value}" for key, value in (here | {"pid": str(2**22 + 5)}).items())  # above pid_max
+    monkeypatch.setattr(os, "kill", kill)
+    assert lives(hidden) is living

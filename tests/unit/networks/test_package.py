@@ -208,3 +208,28 @@ def test_a_package_of_femseg_0_1_without_versions_and_name_is_read_as_it_is(tmp_
         "architecture": {"input_channels": 1, "settings": settings},
     }
     assert as_plain(package.lineage) == lineage | {"version": 1}
+
+
+def test_a_network_with_values_outside_of_its_weights_is_refused(tmp_path, network, monkeypatch):
+    """They would stay without a value, and the first CT would meet that."""
+    write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
+
+    def with_buffer(settings, input_channels):
+        made = VNet(settings, input_channels)
+        made.register_buffer("scale", torch.ones(1), persistent=False)
+        return made
+
+    monkeypatch.setattr("femseg.networks.package.build_network", with_buffer)
+    with pytest.raises(Refusal, match=r"RG-07: .* keeps values outside of its weights"):
+        load_package(tmp_path / "model")
+
+
+def test_whatever_a_network_s_constructor_raises_is_one_sentence(tmp_path, network, monkeypatch):
+    write_package(tmp_path / "model", network, model=MODEL, lineage=LINEAGE)
+
+    def broken(settings, input_channels):
+        raise KeyError("width")
+
+    monkeypatch.setattr("femseg.networks.package.build_network", broken)
+    with pytest.raises(Refusal, match=r"RG-07: .*KeyError"):
+        load_package(tmp_path / "model")
