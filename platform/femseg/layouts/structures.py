@@ -15,9 +15,9 @@ from femseg.formats.source import CheckedVolume
 from femseg.layouts.adapter import Pseudonym
 
 _SHOWN = 12
-_FEMUR = re.compile(r"fem(ur|ora|oral)|thigh ?bone", re.IGNORECASE)
-_LEFT = re.compile(r"left|(^|[^a-z])l([^a-z]|$)", re.IGNORECASE)
-_RIGHT = re.compile(r"right|(^|[^a-z])r([^a-z]|$)", re.IGNORECASE)
+_FEMUR = re.compile(r"f[eé]m(ur|ora|oral)|thigh ?bone|oberschenkel|大腿骨", re.IGNORECASE)
+_LEFT = re.compile(r"left|gauche|links|izquierd|左|(^|[^a-z])l([^a-z]|$)", re.IGNORECASE)
+_RIGHT = re.compile(r"right|droite?|rechts|derech|右|(^|[^a-z])r([^a-z]|$)", re.IGNORECASE)
 
 
 def label_map(found: Mapping[str, int], settings: CohortSettings, file: str) -> LabelMap:

@@ -146,8 +146,8 @@ def check_unmended(ct: CheckedVolume, file: str) -> None:
         raise Refusal.of("IN-20", file, problem, fix)
 
 
-def gap_remarks(slices: set[int], name: str, file: str) -> tuple[str, ...]:
-    """Remark on slices that a structure skips between its ends.
+def gap_remarks(slices: set[int], name: str, file: str, besides: str = "") -> tuple[str, ...]:
+    """Remark on slices that a structure skips between its ends; a refusal says `besides` what may belong there.
 
     Raises: Refusal IN-22 if it skips more than a tenth of them: it was drawn on thicker slices, or on every other one.
     """
@@ -158,5 +158,5 @@ def gap_remarks(slices: set[int], name: str, file: str) -> tuple[str, ...]:
     found = f"'{name}' is drawn on {len(slices)} of the {span} slices between its ends; the first gap is slice"
     if len(missing) > GAPS_TOLERATED * span:
         fix = "draw it on every slice (interpolate between the drawn ones), or take the CT that it was drawn on"
-        raise Refusal.of("IN-22", file, f"{found} {missing[0] + 1}", fix)
+        raise Refusal.of("IN-22", file, f"{found} {missing[0] + 1}{f' ({besides})' if besides else ''}", fix)
     return (f"IN-22: {found} {missing[0] + 1}",)

@@ -6,14 +6,17 @@ elements are bounded here, before it sees the file.
 Source: PS3.5 sections 7.1 (elements) and 7.5 (sequences).
 """
 
+import contextlib
 import math
 import struct
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
+from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.tag import BaseTag
-from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32, STANDARD_VR, TEXT_VR_DELIMS
 
 DEPTH_AT_MOST = 64
 ELEMENTS_AT_MOST = 1_000_000
@@ -247,3 +250,15 @@ def numbers(text: str, count: int) -> tuple[float, ...] | None:
     except ValueError:
         return None
     return found if len(found) == count and all(map(math.isfinite, found)) else None
+
+
+def decoded(value: bytes, charsets: str) -> str:
+    """A text without padding, by SpecificCharacterSet (0008,0005); what that does not explain is read as UTF-8."""
+    if value.isascii() and b"\x1b" not in value:
+        return value.decode("ascii").strip(" \0")
+    if charsets:
+        with warnings.catch_warnings(), contextlib.suppress(LookupError, UnicodeError, UserWarning):
+            warnings.simplefilter("error")  # pydicom warns where it replaces or guesses
+            encodings = convert_encodings(charsets.split("\\"))
+            return decode_bytes(value, encodings, TEXT_VR_DELIMS).strip(" \0")
+    return value.decode("utf-8", errors="backslashreplace").strip(" \0")

@@ -18,7 +18,7 @@ from pydicom.uid import UID
 from femseg.errors import Refusal
 from femseg.formats.dicom.codestream import PixelLayout, check_frames
 from femseg.formats.dicom.deflated import dicom_stream
-from femseg.formats.dicom.elements import BrokenHeader, Elements, numbers, walked
+from femseg.formats.dicom.elements import BrokenHeader, Elements, decoded, numbers, walked
 
 _PLAIN_TEXT = {  # fields of SliceHeader that hold a text as it stands
     "patient_id": "PatientID",
@@ -59,7 +59,8 @@ _SHORTS = {
     for name in ["SamplesPerPixel", "Rows", "Columns", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"]
 }
 _META_KIND, _EXTENDED_OFFSETS = Tag("MediaStorageSOPClassUID"), Tag("ExtendedOffsetTable")
-_TAGS = frozenset(map(int, [*_TEXT.values(), *_SHORTS.values(), _META_KIND, _EXTENDED_OFFSETS]))
+_CHARSETS = Tag("SpecificCharacterSet")
+_TAGS = frozenset(map(int, [*_TEXT.values(), *_SHORTS.values(), _META_KIND, _EXTENDED_OFFSETS, _CHARSETS]))
 IMPLICIT_VR, BIG_ENDIAN = "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
 READABLE_SYNTAXES = frozenset(
     {IMPLICIT_VR, "1.2.840.10008.1.2.1", BIG_ENDIAN, "1.2.840.10008.1.2.5"}  # the last: run-length encoding
@@ -157,8 +158,9 @@ def read_slice_header(path: Path) -> SliceHeader | OtherObject:
 
 def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObject:
     elements, syntax = _elements(path, stream, size)
-    text = {name: _text(elements.values, tag) for name, tag in _TEXT.items()}
-    text["SOPClassUID"] = text["SOPClassUID"] or _text(elements.values, _META_KIND)  # of a DICOMDIR
+    charsets = decoded(elements.values.get(_CHARSETS, b""), "")
+    text = {name: decoded(elements.values.get(tag, b""), charsets) for name, tag in _TEXT.items()}
+    text["SOPClassUID"] = text["SOPClassUID"] or decoded(elements.values.get(_META_KIND, b""), "")  # of a DICOMDIR
     shorts = {name: _short(elements.values, tag, syntax) for name, tag in _SHORTS.items()}
     if syntax not in READABLE_SYNTAXES:
         return _header(path, text, shorts, syntax, 0)  # refused later, once for the whole series
@@ -231,10 +233,6 @@ def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syn
         signed=shorts["PixelRepresentation"] == 1,
         lossy=text["LossyImageCompression"] == "01",
     )
-
-
-def _text(values: Mapping[int, bytes], tag: BaseTag) -> str:
-    return values.get(tag, b"").decode("utf-8", errors="backslashreplace").strip(" \0")
 
 
 def _short(values: Mapping[int, bytes], tag: BaseTag, syntax: UID) -> int | None:

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from femseg.errors import Fault, Refusal
 from femseg.formats.dicom.deflated import dicom_stream
-from femseg.formats.dicom.elements import numbers
+from femseg.formats.dicom.elements import decoded, numbers
 from femseg.formats.dicom.headers import OtherObject, SliceHeader, read_slice_header, uid_name, unreadable
 from femseg.formats.dicom.pixels import stored_frames
 from femseg.formats.dicom.series import Pseudonym, check_series
@@ -93,6 +93,14 @@ def text_of(dataset: Dataset, name: str) -> str:
     if isinstance(value, bytes):
         return value.decode("utf-8", errors="backslashreplace").strip(" \0")
     return "" if value is None else str(value)
+
+
+def decoded_of(item: Dataset, name: str, dataset: Dataset) -> str:
+    """A text of an item in the character set that the item, or else its data set, says."""
+    value = raw_of(item, name)
+    charsets = item.get("SpecificCharacterSet") or dataset.get("SpecificCharacterSet") or ""
+    charsets = charsets if isinstance(charsets, str) else "\\".join(map(str, charsets))
+    return decoded(value, charsets) if isinstance(value, bytes) else str(value or "")
 
 
 def texts_of(datasets: Iterable[Dataset], name: str) -> frozenset[str]:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from femseg.errors import Refusal
+from femseg.formats.dicom.contours import PlanarContour, enclosed_px, filled, length_px, region_of
 from femseg.formats.dicom.ct_planes import (
     RESAMPLED_TOGETHER,
     CtPlanes,
@@ -22,40 +23,11 @@ from femseg.formats.dicom.ct_planes import (
     gap_remarks,
     slice_place,
 )
-from femseg.formats.dicom.multiframe import parsing, raw_of, read_object, text_of, texts_of
+from femseg.formats.dicom.multiframe import decoded_of, parsing, raw_of, read_object, text_of, texts_of
 from femseg.formats.dicom.series import Pseudonym
 from femseg.formats.source import CheckedVolume
 from femseg.formats.structures import unique_names
 from femseg.volumes.grid import VoxelGrid
-
-
-def filled(contours_xy: list[NDArray[np.float64]], shape_yx: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels whose centres lie inside an odd number of the contours' windings: a contour inside another is a hole.
-
-    A centre exactly on an edge belongs to the area at its right and below (towards higher x and y), so that areas that
-    share an edge share no pixel and leave none out. An edge that is run through twice, as in a keyhole, encloses
-    nothing.
-
-    Args:
-        contours_xy: each of shape (n, 2), in pixels; pixel (y, x) has its centre at (x, y). Closed from last to first.
-        shape_yx: size of the slice; what lies beyond it is cut off.
-    """
-    height, width = shape_yx
-    toggles = np.zeros((height, width + 1), bool)  # one column more for crossings right of the slice
-    for points in contours_xy:
-        starts, ends = points, np.roll(points, -1, axis=0)
-        upward = starts[:, 1:] <= ends[:, 1:]
-        low, high = np.where(upward, starts, ends), np.where(upward, ends, starts)  # both ways along an edge: the same
-        first = np.clip(np.ceil(low[:, 1]), 0, height).astype(int)  # rows whose centre line y meets low <= y < high
-        after = np.clip(np.ceil(high[:, 1]), 0, height).astype(int)
-        edge = np.repeat(np.arange(len(points)), after - first)
-        row = np.arange(len(edge)) - np.repeat(np.cumsum(after - first) - (after - first), after - first) + first[edge]
-        share = (row - low[edge, 1]) / (high[edge, 1] - low[edge, 1])
-        crossing = low[edge, 0] + share * (high[edge, 0] - low[edge, 0])
-        column = np.clip(np.ceil(crossing), 0, width).astype(int)
-        np.logical_xor.at(toggles, (row, column), True)
-    return np.asarray(np.logical_xor.accumulate(toggles, axis=1)[:, :width])
-
 
 STRUCTURE_SET = "RT Structure Set Storage"
 OFF_PLANE_MM = 0.1  # planning systems write one or two decimals
@@ -66,7 +38,9 @@ _CONTOUR_BYTES_AT_MOST = 32 << 20  # a million points and more; a densely drawn 
 _CONTOURS_AT_MOST = 10_000  # pydicom takes about 0.2 ms for each; a femur of 500 slices has a thousand
 _LENGTH_AT_MOST_MM = 2e6  # filling takes as long as contours are; a femur of 500 slices has 0.1e6
 _ROI_NUMBER_AT_MOST = 2**31 - 1  # of an integer string (PS3.5 6.2)
-_CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
+_PAIRS_AT_MOST = 20_000  # of contours on one slice that are compared; a femur of 500 slices has a few for each
+_TOGGLING = ("CLOSEDPLANAR_XOR", "CLOSED_PLANAR_XOR")
+_CLOSED = ("CLOSED_PLANAR", "INTERPOLATED_PLANAR", *_TOGGLING)  # the second is in no standard, and is written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,10 +48,12 @@ class Contour:
     """One closed contour.
 
     Attributes:
+        kind: its ContourGeometricType.
         points_mm_xyz: shape (n, 3).
         image_uids: slices that it was drawn on, where it says so.
     """
 
+    kind: str
     points_mm_xyz: NDArray[np.float64]
     image_uids: frozenset[str]
 
@@ -110,9 +86,10 @@ def read_structure_set(path: Path) -> StructureSet:
         regions = list(dataset.get("StructureSetROISequence") or ())
         if len(regions) > _REGIONS_AT_MOST:
             raise _too_many(path, f"{len(regions)} regions", f"{_REGIONS_AT_MOST} regions")
+        names = [decoded_of(region, "ROIName", dataset) for region in regions]
         return StructureSet(
             path=path,
-            names=unique_names((k, text_of(region, "ROIName")) for k, region in enumerate(regions, start=1)),
+            names=unique_names(enumerate(names, start=1)),
             roi_numbers=_roi_numbers(regions, path),
             frame_uids=tuple(text_of(region, "ReferencedFrameOfReferenceUID") for region in regions),
             drawn_on=_drawn_on(dataset),
@@ -178,7 +155,7 @@ def contours_of(structures: StructureSet, region: int) -> tuple[list[Contour], d
                     others["repeated"] = others.get("repeated", 0) + 1
                     continue
                 images = texts_of(contour.get("ContourImageSequence") or (), "ReferencedSOPInstanceUID")
-                found[data] = Contour(points_mm_xyz=_points(data), image_uids=images)
+                found[data] = Contour(kind=kind, points_mm_xyz=_points(data), image_uids=images)
                 length_mm += float(np.abs(np.diff(found[data].points_mm_xyz, axis=0)).sum())
                 if length_mm > _LENGTH_AT_MOST_MM:
                     raise _too_many(path, f"{length_mm:.3g} mm", f"{_LENGTH_AT_MOST_MM:g} mm")
@@ -221,11 +198,15 @@ def check_structure_set(
         if not contours:
             problem = f"'{name}' has no closed contour ({_listed(others) or 'none at all'})"
             raise Refusal.of("IN-22", path, problem, "draw it, or choose another structure")
-        if others:
-            remarks += (f"IN-22: contours of '{name}' left out: {_listed(others)}",)
         check_images([contour.image_uids for contour in contours], f"contours of '{name}'", planes, str(path))
         slices = {_checked_slice(contour, k, name, planes, str(path)) for k, contour in enumerate(contours, start=1)}
-        remarks += gap_remarks(slices, name, str(path))
+        remarks += gap_remarks(slices, name, str(path), besides=f"left out: {_listed(others)}" if others else "")
+        repeated, drawn = _drawn_remarks(contours, name, ct.grid, path)
+        if repeated:
+            others["repeated"] = others.get("repeated", 0) + repeated
+        if others:
+            remarks += (f"IN-22: contours of '{name}' left out: {_listed(others)}",)
+        remarks += drawn
     return CheckedVolume(kind="rtstruct", paths=(path,), grid=ct.grid, remarks=remarks)
 
 
@@ -234,6 +215,43 @@ def _drawn_on_by(structures: StructureSet, chosen: Sequence[int], ct: CtPlanes) 
     own = frozenset(structures.frame_uids[region - 1] for region in chosen) - {""}
     frames = own - {ct.frame_of_reference_uid} or own or structures.drawn_on.frame_of_reference_uids
     return replace(structures.drawn_on, frame_of_reference_uids=frames)
+
+
+def _drawn_remarks(contours: Sequence[Contour], name: str, grid: VoxelGrid, path: Path) -> tuple[int, tuple[str, ...]]:
+    """What is drawn, compared with what the contours enclose by their points: how many are repeated, and remarks.
+
+    Raises: Refusal IN-22 if one that encloses pixels fills none: it runs round twice, or lies beside the image.
+        IN-24 if there are too many on one slice.
+    """
+    shape_yx, spacing_mm_yx = grid.shape_zyx[1:], grid.spacing_mm_zyx[1:]
+    pixel_mm2 = spacing_mm_yx[0] * spacing_mm_yx[1]
+    repeated = pairs = bare = 0
+    odd_mm2: list[tuple[float, float]] = []
+    for index, flat in sorted(_by_slice(contours, grid).items()):
+        region = region_of(flat, shape_yx, spacing_mm_yx)
+        repeated, pairs = repeated + region.repeated, pairs + region.pairs
+        if pairs > _PAIRS_AT_MOST:
+            raise _too_many(path, f"{pairs} pairs on one slice", f"{_PAIRS_AT_MOST} pairs")
+        bare += not region.inside_yx.any()
+        for points_xy, _ in flat:
+            meant, pixels = enclosed_px(points_xy), int(np.count_nonzero(filled([points_xy], shape_yx)))
+            if abs(meant - pixels) <= 1 + length_px(points_xy) / 2:
+                continue
+            found = f"{meant * pixel_mm2:.4g} mm² by its points"
+            if not pixels:
+                problem = f"a contour of '{name}' on slice {index + 1} encloses {found}, and no pixel"
+                fix = "draw it once round, inside the image, and without crossing itself"
+                raise Refusal.of("IN-22", path, problem, fix)
+            odd_mm2.append((meant * pixel_mm2, pixels * pixel_mm2))
+    kinds = Counter(contour.kind for contour in contours if contour.kind == "INTERPOLATED_PLANAR")
+    remarks = [f"IN-22: {count} contours of '{name}' are {kind}; taken as closed" for kind, count in kinds.items()]
+    if bare:
+        remarks.append(f"IN-22: '{name}' encloses no pixel's centre on {bare} of its slices")
+    if odd_mm2:
+        meant_mm2, drawn_mm2 = max(odd_mm2, key=lambda both: abs(both[0] - both[1]))
+        found = f"the oddest encloses {meant_mm2:.4g} mm² by its points, {drawn_mm2:.4g} mm² are drawn"
+        remarks.append(f"IN-22: {len(odd_mm2)} contours of '{name}' cross themselves or leave the image: {found}")
+    return repeated, tuple(remarks)
 
 
 def _listed(others: Mapping[str, int]) -> str:
@@ -271,8 +289,8 @@ def draw_structure_set(path: Path, grid: VoxelGrid, meanings: Sequence[Sequence[
     values_zyx = np.zeros(grid.shape_zyx, np.uint16)
     for same in meanings:
         for region in same:
-            for index, contours_xy in _by_slice(contours_of(structures, region)[0], grid).items():
-                inside = filled(contours_xy, grid.shape_zyx[1:])
+            for index, contours in _by_slice(contours_of(structures, region)[0], grid).items():
+                inside = region_of(contours, grid.shape_zyx[1:], grid.spacing_mm_zyx[1:]).inside_yx
                 if shared := int(np.count_nonzero(inside & ~np.isin(values_zyx[index], [0, *same]))):
                     problem = f"structure {region} shares {shared} voxels with another on slice {index + 1}"
                     raise Refusal.of("IN-22", path, problem, "correct the contours, or choose one structure")
@@ -280,11 +298,12 @@ def draw_structure_set(path: Path, grid: VoxelGrid, meanings: Sequence[Sequence[
     return values_zyx
 
 
-def _by_slice(contours: Sequence[Contour], grid: VoxelGrid) -> dict[int, list[NDArray[np.float64]]]:
+def _by_slice(contours: Sequence[Contour], grid: VoxelGrid) -> dict[int, list[PlanarContour]]:
     """Contours in pixels, by the index of their slice."""
     direction = np.array(grid.direction_xyz).reshape(3, 3)
-    slices: dict[int, list[NDArray[np.float64]]] = {}
+    slices: dict[int, list[PlanarContour]] = {}
     for contour in contours:
         index_xyz = (contour.points_mm_xyz - np.array(grid.origin_mm_xyz)) @ direction / grid.spacing_mm_zyx[::-1]
-        slices.setdefault(round(slice_place(contour.points_mm_xyz, grid)), []).append(index_xyz[:, :2])
+        flat = PlanarContour(index_xyz[:, :2], contour.kind in _TOGGLING)
+        slices.setdefault(round(slice_place(contour.points_mm_xyz, grid)), []).append(flat)
     return slices

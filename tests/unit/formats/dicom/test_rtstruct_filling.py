@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib.path import Path as Outline
 
-from femseg.formats.dicom.rtstruct import filled
+from femseg.formats.dicom.contours import filled
 
 SHAPE_YX = (9, 11)
 
