@@ -97,8 +97,9 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "slices shifted by more than half a voxel, or one beside the line of the others; `cohort.untilt` mends "
             "tilt"),
         "IN-10": FaultKind(INPUT, "The scale of the grey values is missing", _EXPORT_AGAIN,
-            "RescaleSlope or RescaleIntercept missing, slope 0, frames in another unit than HU, or a slice with a "
-            "rescaling of its own at which tissue jumps by more than 100 HU; other differences are a remark"),
+            "RescaleSlope or RescaleIntercept missing, slope 0, a RescaleType other than HU, a NIfTI scaled by NaN, or "
+            "a slice with a rescaling of its own at which tissue jumps by more than 100 HU; other differences are a "
+            "remark"),
         "IN-11": FaultKind(INPUT, "The grey values are no Hounsfield units",
             "Export the CT again without windowing or filters. If bone or air are truly absent: --accept-hu.",
             "implausible values; `cohort.accept_hu` or `--accept-hu` overrides"),
@@ -120,7 +121,7 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "IN-18": FaultKind(INPUT, "The file does not say clearly where its voxels lie",
             "Convert the CT again from its DICOM series.",
             "a header that places its voxels nowhere or in two places, is sheared, 4-D, keeps its voxels elsewhere, "
-            "states a field twice, scales by NaN, or is not read (NIfTI-2, ANALYZE, NRRD in bzip2 …)"),
+            "states a field twice, or is not read (NIfTI-2, ANALYZE, NRRD in bzip2 …)"),
         "IN-19": FaultKind(INPUT, "The sizes are impossible for a leg", "Write the geometry in millimetres.",
             "spacing outside 0.1 to 10 mm, or an edge outside 50 to 2500 mm"),
         "IN-20": FaultKind(INPUT, "Mask and CT do not lie on the same grid", _REDRAW,

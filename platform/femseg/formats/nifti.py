@@ -57,8 +57,8 @@ def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
         faults.append(refused(f"dim is {dim}, expected three sizes of at least 1", "store one 3-D volume per file"))
     else:
         faults += voxel_count_faults(used[:3], str(path))
-    stored = [*_storage(code, bits, vox_offset), *_units(units), *_scaling(slope, intercept)]
-    faults += [refused(*problem) for problem in stored]
+    faults += [refused(*problem) for problem in (*_storage(code, bits, vox_offset), *_units(units))]
+    faults += [Fault("IN-10", path, *problem) for problem in _scaling(slope, intercept)]
     if not all(np.isfinite(p) and p > 0 for p in pixdim[1:4]):
         faults.append(refused(f"pixdim[1..3] is {pixdim[1:4]}, expected three positive lengths in mm"))
     else:
@@ -108,7 +108,7 @@ def _units(code: int) -> list[tuple[str, ...]]:
     return [(f"xyzt_units says code {code}, expected millimetres (2)", "write it in millimetres")]
 
 
-def _scaling(slope: float, intercept: float) -> list[tuple[str, ...]]:
+def _scaling(slope: float, intercept: float) -> list[tuple[str, str]]:
     """What is wrong with scl_slope and scl_inter; by nifti1.h, slope 0 means that values are as stored.
 
     SimpleITK takes a slope that is not finite for 1, and adds the intercept even where the slope is 0.

@@ -1,5 +1,7 @@
 """Sizes and numbers that no CT of a femur has: what a wrong unit or a wrong rescaling looks like."""
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,10 +15,15 @@ _AIR_HU = (-1100.0, -900.0)
 _SAMPLED_VOXELS = 2_000_000
 
 
-def size_faults(grid: VoxelGrid, file: str) -> list[Fault]:
-    """IN-19: spacing outside 0.1 … 10 mm or an edge outside 50 … 2500 mm. IN-24: more voxels than memory is for."""
+def size_faults(grid: VoxelGrid, file: str, *, cropped: bool = False) -> list[Fault]:
+    """IN-19: spacing outside 0.1 … 10 mm or an edge outside 50 … 2500 mm. IN-24: more voxels than memory is for.
+
+    Args:
+        cropped: whether the volume may be cut to what it shows, as a mask may: then it has no least edge.
+    """
     faults = []
-    sizes = (("spacing", grid.spacing_mm_zyx, _SPACING_MM), ("extent", grid.extent_mm_zyx, _EXTENT_MM))
+    extent = (0.0, _EXTENT_MM[1]) if cropped else _EXTENT_MM
+    sizes = (("spacing", grid.spacing_mm_zyx, _SPACING_MM), ("extent", grid.extent_mm_zyx, extent))
     for quantity, values, (low, high) in sizes:
         if min(values) < low or max(values) > high:
             shown = " × ".join(f"{value:.4g}" for value in values)
@@ -78,3 +85,19 @@ REMARKED_OF_VOXEL = 0.1  # shares of the shortest voxel edge; below this, roundi
 REFUSED_OF_VOXEL = 0.5  # beyond this a voxel lies in its neighbour's place
 MASK_REMARKED_MM = 0.01  # a mask was drawn on its CT's voxels: what lies between here and the tenth of a voxel is
 MASK_REFUSED_OF_VOXEL = 0.1  # a header rounded on the way
+
+
+def place_in(whole: VoxelGrid, part: VoxelGrid) -> tuple[int, int, int] | None:
+    """The voxel (z, y, x) of `whole` at which a smaller grid begins that has voxels of it alone; else None."""
+    if part.shape_zyx == whole.shape_zyx:
+        return None
+    off_mm = np.subtract(part.origin_mm_xyz, whole.origin_mm_xyz)
+    index_xyz = np.array(whole.direction_xyz).reshape(3, 3).T @ off_mm / whole.spacing_mm_zyx[::-1]
+    x, y, z = (round(float(index)) for index in index_xyz)
+    origin_x, origin_y, origin_z = whole.position_mm_xyz((z, y, x)).tolist()
+    same = replace(whole, shape_zyx=part.shape_zyx, origin_mm_xyz=(origin_x, origin_y, origin_z))
+    ends = np.add((z, y, x), part.shape_zyx)
+    inside = min(z, y, x) >= 0 and bool((ends <= whole.shape_zyx).all())
+    if not inside or same.largest_offset_mm(part) > MASK_REFUSED_OF_VOXEL * min(whole.spacing_mm_zyx):
+        return None
+    return z, y, x

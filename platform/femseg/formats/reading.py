@@ -15,6 +15,7 @@ from femseg.formats.dicom.rtstruct import draw_structure_set
 from femseg.formats.dicom.segmentation import draw_segmentation
 from femseg.formats.dicom.stack import stack_grid
 from femseg.formats.itk import array_of, itk_reading
+from femseg.formats.plausible import place_in
 from femseg.formats.source import CheckedVolume, Mend, Source
 from femseg.formats.structures import numbered
 from femseg.formats.volume_file import volume_reader, volume_suffix
@@ -44,7 +45,7 @@ def read_mask(source: Source, root: Path, ct_grid: VoxelGrid) -> MaskVolume:
     """Read a mask: voxels whose value is among `source.labels`.
 
     Args:
-        ct_grid: the CT's, on which a DICOM-SEG or RTSTRUCT is drawn; other masks have their own.
+        ct_grid: the CT's, on which a DICOM-SEG or RTSTRUCT is drawn, and a cropped mask placed; others have their own.
     """
     values, grid = _labels(source, source.paths(root), ct_grid, [source.labels])
     return MaskVolume(femur_zyx=of_labels(values, source.labels), grid=grid)
@@ -86,12 +87,24 @@ def _labels(
     if what.kind == "dicom-seg":
         return draw_segmentation(_slice(paths[0]), ct_grid, meanings), ct_grid
     if what.kind == "volume":
-        return _labels_of_files(paths)
+        return _placed(*_labels_of_files(paths), ct_grid)
     values_zyx = array_of(_series(paths))
     if what.mends:
         plan = _plan(paths, what.mends)
         return mended_labels(values_zyx, plan), plan.grid
     return values_zyx, _dicom_grid(paths)
+
+
+def _placed(
+    values_zyx: NDArray[np.generic], grid: VoxelGrid, ct_grid: VoxelGrid
+) -> tuple[NDArray[np.generic], VoxelGrid]:
+    """A mask that was cropped to what it shows, on the CT's whole grid; any other as it is."""
+    start = place_in(ct_grid, grid)
+    if start is None:
+        return values_zyx, grid
+    whole = np.zeros(ct_grid.shape_zyx, values_zyx.dtype)
+    whole[tuple(slice(k, k + n) for k, n in zip(start, grid.shape_zyx, strict=True))] = values_zyx
+    return whole, ct_grid
 
 
 def _labels_of_files(paths: Sequence[Path]) -> tuple[NDArray[np.generic], VoxelGrid]:
@@ -130,6 +143,8 @@ def _series(paths: Sequence[Path]) -> sitk.Image:
 def _file(path: Path, pixel_type: int) -> sitk.Image:
     reader = volume_reader(path) if volume_suffix(path) else sitk.ImageFileReader()
     reader.SetFileName(str(path))
+    if not volume_suffix(path):
+        reader.SetImageIO("GDCMImageIO")
     reader.SetOutputPixelType(pixel_type)
     with itk_reading(str(path)):
         image: sitk.Image = reader.Execute()

@@ -1,5 +1,7 @@
 """One volume in one file (NIfTI, NRRD, MHA): checked before its voxels are read."""
 
+import contextlib
+import zlib
 from pathlib import Path
 
 import SimpleITK as sitk
@@ -19,6 +21,7 @@ from femseg.volumes.grid import VoxelGrid
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 FOREIGN_SUFFIXES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".npy", ".npz", ".tif", ".tiff", ".vtk")
+_HEAD_BYTES = 4096
 SAME_PLACE_MM = 0.1  # single precision and rounding to 0.0001 mm stay below, over 1000 voxels
 _IMAGE_IO = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 _CHUNKS = {"none": plain_chunks, "gzip": gzip_chunks, "zlib": zlib_chunks}
@@ -64,6 +67,40 @@ def stated_volume(path: Path) -> StatedVolume:
         return read_mha_header(stream, path, path.stat().st_size)
 
 
+def _check_suffix(path: Path) -> None:
+    """Refuse a file whose bytes are plainly of another kind than its name says (IN-12): named rightly, it is read."""
+    suffix = volume_suffix(path)
+    with opened(path) as stream:
+        head = stream.read(_HEAD_BYTES)
+    packed, inner = head.startswith(b"\x1f\x8b"), head
+    if packed:
+        inner = b""
+        with contextlib.suppress(zlib.error):
+            inner = zlib.decompressobj(wbits=31).decompress(head, _HEAD_BYTES)
+    held = _kind_of(inner)
+    problem = fix = ""
+    if suffix == ".nii" and packed:
+        problem, fix = "is packed, which its name does not say", "name it .nii.gz"
+    elif suffix == ".nii.gz" and held == ".nii" and not packed:
+        problem, fix = "is not packed, as its name says", "name it .nii"
+    elif held and held != suffix.removesuffix(".gz"):
+        problem = f"is of another kind than its name says ({held.removeprefix('.')})"
+        fix = f"name it {held}, or write it again as {suffix}"
+    if problem:
+        raise Refusal.of("IN-12", path, problem, fix)
+
+
+def _kind_of(head: bytes) -> str:
+    """The suffix that a file's first bytes call for; "" where they do not tell."""
+    if head[128:132] == b"DICM":
+        return ".dcm"
+    if head[:4] == b"NRRD":
+        return ".nrrd"
+    if head[344:348] == b"n+1\0":
+        return ".nii"
+    return ".mha" if head[:10] == b"ObjectType" else ".zip" if head[:4] == b"PK\3\4" else ""
+
+
 def check_volume_file(path: Path, role: Role) -> CheckedVolume:
     """Check a volume file's header and every byte of its voxels, then that SimpleITK places them where the header does.
 
@@ -71,8 +108,9 @@ def check_volume_file(path: Path, role: Role) -> CheckedVolume:
     """
     if not volume_suffix(path):
         raise _foreign(path)
+    _check_suffix(path)
     stated = check_nifti(path, role) if volume_suffix(path).startswith(".nii") else _check_text_file(path, role)
-    if faults := size_faults(stated.grid, str(path)):
+    if faults := size_faults(stated.grid, str(path), cropped=role == "mask"):
         raise Refusal(faults)
     reader = volume_reader(path)
     with itk_reading(str(path)):

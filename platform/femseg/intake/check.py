@@ -10,6 +10,7 @@ from femseg.cohorts.settings import CohortSettings, MaskUse
 from femseg.errors import Fault, Refusal
 from femseg.files.durable import sha256_of_file
 from femseg.files.plain import is_folder, require_plain_name
+from femseg.formats.plausible import place_in
 from femseg.formats.reading import read_checked_ct
 from femseg.formats.source import Source
 from femseg.formats.zip_archive import is_archive
@@ -21,7 +22,7 @@ from femseg.intake.preview import hu_counts
 from femseg.intake.result import CheckedCohort, CheckedStudy, doubts
 from femseg.intake.voxel_check import VoxelCheck, check_voxels
 from femseg.layouts.adapter import PairedStudy, Pseudonym, StudyFiles
-from femseg.layouts.detect import ADAPTERS, studies_of
+from femseg.layouts.detect import adapter_of, studies_of
 from femseg.layouts.zipped_study import named_in_archive, opened
 from femseg.volumes.grid import CtVolume
 
@@ -176,7 +177,8 @@ def _looked_at(
     pictures: bool,
 ) -> CheckedStudy:
     """The same for a study whose files are on disk, below `files_root`."""
-    paired = _with_packed(ADAPTERS[settings.source].pair(study, settings, pseudonym_with(id_key), masks), study)
+    paired = _with_packed(adapter_of(study, settings).pair(study, settings, pseudonym_with(id_key), masks), study)
+    paired = _with_placed_mask(paired)
     judged = checked_by_headers(study, paired, name_below(study, root), files_root, id_key)
     if headers_only:
         return judged
@@ -185,6 +187,17 @@ def _looked_at(
         made = checked_preview(found, paired, settings) if found else refused_preview(study, paired, settings)
         outcome = replace(outcome, preview=made, no_preview="" if made else "the CT could not be read far enough")
     return outcome
+
+
+def _with_placed_mask(paired: PairedStudy) -> PairedStudy:
+    """A mask cropped to what it shows, as 3D Slicer exports it, is placed on the CT's grid by its header (IN-20)."""
+    ct, mask = paired.ct, paired.mask
+    start = place_in(ct.grid, mask.grid) if ct and mask and mask.kind == "volume" else None
+    if ct is None or mask is None or start is None:
+        return paired
+    small, at = (" × ".join(map(str, numbers)) for numbers in (mask.grid.shape_zyx, start))
+    remark = f"IN-20: the mask holds {small} of the CT's voxels alone, from {at} on (z, y, x); placed there"
+    return replace(paired, mask=replace(mask, grid=ct.grid, remarks=(*mask.remarks, remark)))
 
 
 def _with_packed(paired: PairedStudy, study: StudyFiles) -> PairedStudy:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Fault
+from femseg.files.plain import is_folder
+from femseg.formats.dicom.folder import system_folders
 from femseg.intake.leakage import Fold, split_faults, split_findings
 from femseg.intake.outliers import outlier_findings, quantities
 from femseg.intake.result import CheckedCohort, CheckedStudy, Finding
@@ -35,11 +37,21 @@ def gathered(
         ignored=tuple(path for study in judged for path in study.ignored),
         studies=tuple(found),
         findings=(
+            *_system_folders(folder),
             *_several_studies(found),
             *split_findings(found, folds),
             *outlier_findings(quantities([study for study in found if study.usable])),
         ),
     )
+
+
+def _system_folders(folder: Path) -> tuple[Finding, ...]:
+    """One remark on what a file server or an operating system keeps among the studies; none of it was looked at."""
+    names = system_folders(folder) if is_folder(folder) else ()
+    if not names:
+        return ()
+    problem = f"folders of the system were left out: {', '.join(names)}"
+    return (Finding(id="IN-05", study="", problem=problem, advice="Nothing to do, unless a study lies in one."),)
 
 
 def _with(study: CheckedStudy, faults: Iterable[Fault]) -> CheckedStudy:

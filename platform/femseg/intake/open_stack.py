@@ -119,7 +119,7 @@ def _pixels(header: SliceHeader, thin: int) -> NDArray[np.float32] | None:
     """Every `thin`-th pixel of one slice; None where it cannot be read."""
     try:
         with itk_reading(str(header.path)):
-            image = sitk.ReadImage(str(header.path), sitk.sitkFloat32)
+            image = sitk.ReadImage(str(header.path), sitk.sitkFloat32, imageIO="GDCMImageIO")
     except Refusal:
         return None
     array = array_of(image)

@@ -9,10 +9,11 @@ from femseg.cohorts.settings import CohortSettings, CohortSource
 from femseg.errors import Fault, Refusal
 from femseg.files.plain import is_folder
 from femseg.formats.dicom.folder import files_below, holds_dicom
+from femseg.formats.volume_file import volume_suffix
 from femseg.formats.zip_archive import is_archive
 from femseg.layouts import dataset_json, dicom_pairs, nnunet, totalsegmentator, volume_pairs
 from femseg.layouts import dataset_json as msd
-from femseg.layouts.adapter import Adapter, StudyFiles
+from femseg.layouts.adapter import Adapter, StudyFiles, is_mask_path
 from femseg.layouts.zipped_study import zip_holds_dicom, zipped_studies, zipped_study
 
 ADAPTERS: Mapping[CohortSource, Adapter] = {
@@ -43,6 +44,8 @@ def detected_source(folder: Path) -> CohortSource:
         if totalsegmentator.is_layout_of(folder):
             return "totalsegmentator"
     files = files_below(folder)
+    for linked in [path for path in files if path.parent == folder and path.is_symlink() and is_folder(path)]:
+        files += files_below(linked)  # a study's folder may be a link; what it holds counts
     return "dicom" if holds_dicom(files) or any(map(zip_holds_dicom, filter(is_archive, files))) else "volumes"
 
 
@@ -54,6 +57,21 @@ def _looking_into(folder: Path) -> Iterator[None]:
     except OSError as error:
         problem, fix = f"cannot be looked into: {error.strerror or error}", "give yourself the right to read it"
         raise Refusal.of("IN-26", error.filename or folder, problem, fix) from None
+
+
+def adapter_of(study: StudyFiles, settings: CohortSettings) -> Adapter:
+    """How a study is read: as the cohort's source says, but DICOM and volume files may stand side by side.
+
+    A study in a folder of its own whose CT is of the other of both kinds, and that has none of the first, is read as
+    what it is.
+    """
+    volumes = [path for path in study.files if volume_suffix(path)]
+    if settings.source not in _ZIPPED or study.files == (study.location,):
+        return ADAPTERS[settings.source]
+    cts = [path for path in volumes if not is_mask_path(path, study, settings)]
+    if settings.source == "volumes":
+        return dicom_pairs if not cts and holds_dicom(study.files) else volume_pairs
+    return volume_pairs if cts and not holds_dicom(study.files) else dicom_pairs
 
 
 def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:

@@ -20,12 +20,12 @@ from typing import Literal
 from femseg.cohorts.case import scanner_family
 from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
 from femseg.errors import Fault, Refusal
-from femseg.formats.dicom.folder import DicomScan, by_series, files_below, holds_dicom, scan_dicom
+from femseg.formats.dicom.folder import DicomScan, by_series, files_below, holds_dicom, is_hidden, scan_dicom
 from femseg.formats.dicom.headers import SliceHeader
 from femseg.formats.dicom.multiframe import ENHANCED_CT, multiframe_stack
 from femseg.formats.dicom.rtstruct import STRUCTURE_SET
 from femseg.formats.dicom.segmentation import SEGMENTATIONS
-from femseg.formats.dicom.series import check_series, series_name
+from femseg.formats.dicom.series import LOCALIZERS_AT_MOST, check_series, series_name
 from femseg.formats.dicom.stack import median_step_mm
 from femseg.formats.source import CheckedVolume, Mend
 from femseg.formats.volume_file import check_volume_file, volume_suffix
@@ -51,7 +51,7 @@ _MODALITIES = frozenset(
 
 def studies(folder: Path) -> list[StudyFiles]:
     """Every folder below is a study, unless `folder` itself is one; a loose volume file is one that is refused."""
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    entries = sorted(path for path in folder.iterdir() if not is_hidden(path.name))
     if holds_dicom(path for path in entries if not path.is_dir()) or (folder / "ct").is_dir():
         entries = [folder]
     return [
@@ -180,8 +180,8 @@ def _chosen_ct(
         series = {uid: found for uid, found in series.items() if uid not in others}
     else:
         others = {}
-    scouts = [uid for uid, found in series.items() if all("LOCALIZER" in header.image_type for header in found)]
-    if len(series) - len(scouts) == 1:
+    scouts = [uid for uid, found in series.items() if _is_overview(found)]
+    if len(scouts) < len(series):
         series = {uid: found for uid, found in series.items() if uid not in scouts}
     else:
         scouts = []
@@ -200,6 +200,12 @@ def _chosen_ct(
     codes = [code if code in _MODALITIES else "another" for code in others.values()]  # free text might name somebody
     remarks = [f"IN-12: {code} series left out" for code in codes]
     return next(iter(series.values())), [*remarks, *("IN-07: localizer series left out" for _ in scouts)]
+
+
+def _is_overview(slices: Slices) -> bool:
+    """Whether a series is a topogram or another overview: it says so, or has too few images for any femur."""
+    images = sum(header.frames for header in slices)
+    return images <= LOCALIZERS_AT_MOST or all("LOCALIZER" in header.image_type for header in slices)
 
 
 def _row(slices: Slices) -> str:

@@ -21,7 +21,7 @@ from typing import Literal
 from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse, StructureNames
 from femseg.errors import Fault, Refusal
 from femseg.files.plain import is_file, open_plain
-from femseg.formats.dicom.folder import files_below, folder_faults
+from femseg.formats.dicom.folder import files_below, folder_faults, is_hidden
 from femseg.formats.structures import check_structure_files
 from femseg.formats.volume_file import check_volume_file, volume_stem, volume_suffix
 from femseg.layouts.adapter import PairedStudy, Pseudonym, StudyFiles, collected, several
@@ -41,7 +41,7 @@ def is_layout_of(folder: Path) -> bool:
 def _folders(folder: Path) -> list[Path]:
     if (folder / _MASKS).is_dir():
         return [folder]
-    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not is_hidden(path.name))
 
 
 def studies(folder: Path) -> list[StudyFiles]:

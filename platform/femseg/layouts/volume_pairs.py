@@ -20,7 +20,7 @@ from pathlib import Path
 
 from femseg.cohorts.settings import CohortSettings, MaskUse
 from femseg.errors import Fault
-from femseg.formats.dicom.folder import files_below, folder_faults
+from femseg.formats.dicom.folder import files_below, folder_faults, is_hidden
 from femseg.formats.source import CheckedVolume
 from femseg.formats.volume_file import FOREIGN_SUFFIXES, check_volume_file, volume_stem, volume_suffix
 from femseg.layouts.adapter import (
@@ -41,7 +41,7 @@ _MASK_TAIL = re.compile(r"[ _.-](masks?|seg|segmentations?|labels?)$", re.IGNORE
 
 def studies(folder: Path) -> list[StudyFiles]:
     """The folder itself if it holds a file named like a CT; else its image files, and each folder of volumes below."""
-    entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+    entries = sorted(path for path in folder.iterdir() if not is_hidden(path.name))
     files = [path for path in entries if volume_suffix(path) and not path.is_dir()]
     if any(volume_stem(path).lower() in _CT_STEMS for path in files):
         return [_study(folder)]
@@ -107,8 +107,11 @@ def _ct_file(candidates: Sequence[Path], study: StudyFiles, faults: list[Fault])
     if named:
         found = [path.name for path in named]
         faults.append(several(study, "files that may be the CT", found, "name the one to use ct.nii.gz"))
-    else:
-        faults.append(Fault("IN-05", study.location, "holds masks but no CT", "put the CT there as ct.nii.gz"))
+    elif not faults:  # what could not be looked at may be the CT, and is said already
+        strange = [path.name for path in study.files if not volume_suffix(path)]
+        besides = f"; {len(strange)} files are of no kind that is read ({strange[0]} …)" if strange else ""
+        fix = "put the CT there as ct.nii.gz, or as a DICOM series"
+        faults.append(Fault("IN-05", study.location, f"holds masks but no CT{besides}", fix))
     return None
 
 

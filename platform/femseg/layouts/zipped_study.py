@@ -6,7 +6,8 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from femseg.errors import Fault, Refusal
-from femseg.formats.dicom.folder import MARK_BYTES, files_below, is_dicom
+from femseg.formats.dicom.deflated import MARK_BYTES
+from femseg.formats.dicom.folder import files_below, is_dicom, is_hidden
 from femseg.formats.zip_archive import any_file, archive_stem, is_archive, unpacked, unpacked_sizes
 from femseg.layouts import dataset_json
 from femseg.layouts.adapter import StudyFiles, names_a_mask
@@ -14,7 +15,7 @@ from femseg.layouts.adapter import StudyFiles, names_a_mask
 
 def zipped_studies(folder: Path) -> list[StudyFiles]:
     """Every archive in a folder as a study, in name order; also those of a kind that its check will refuse."""
-    return [zipped_study(path) for path in sorted(folder.iterdir()) if is_archive(path) and path.name[0] != "."]
+    return [zipped_study(path) for path in sorted(folder.iterdir()) if is_archive(path) and not is_hidden(path.name)]
 
 
 def zipped_study(path: Path) -> StudyFiles:
@@ -75,6 +76,6 @@ def _holds_dataset(archive: Path) -> bool:
 
 def _study_folder(folder: Path) -> Path:
     """The only folder in a folder, unless its name says that it is the mask's; else the folder itself."""
-    entries = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    entries = [path for path in folder.iterdir() if not is_hidden(path.name)]
     lone = entries[0] if len(entries) == 1 and entries[0].is_dir() else None
     return lone if lone and not names_a_mask(lone.name) else folder

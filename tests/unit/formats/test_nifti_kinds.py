@@ -24,11 +24,11 @@ def patched(path: Path, offset: int, form: str, *values: float) -> Path:
 @pytest.mark.parametrize(
     ("offset", "form", "values", "says"),
     [
-        pytest.param(112, "<2f", (float("nan"), 0.0), "scl_slope is nan", id="IN-18 slope NaN"),
-        pytest.param(112, "<2f", (float("inf"), 0.0), "scl_slope is inf", id="IN-18 slope infinite"),
-        pytest.param(112, "<2f", (1.0, float("nan")), "scl_inter nan", id="IN-18 intercept NaN"),
-        pytest.param(112, "<2f", (0.0, -1024.0), "programs differ", id="IN-18 slope 0 with intercept"),
-        pytest.param(112, "<2f", (1e-30, 0.0), "scales no CT", id="IN-18 slope tiny"),
+        pytest.param(112, "<2f", (float("nan"), 0.0), "scl_slope is nan", id="IN-10 slope NaN"),
+        pytest.param(112, "<2f", (float("inf"), 0.0), "scl_slope is inf", id="IN-10 slope infinite"),
+        pytest.param(112, "<2f", (1.0, float("nan")), "scl_inter nan", id="IN-10 intercept NaN"),
+        pytest.param(112, "<2f", (0.0, -1024.0), "programs differ", id="IN-10 slope 0 with intercept"),
+        pytest.param(112, "<2f", (1e-30, 0.0), "scales no CT", id="IN-10 slope tiny"),
         pytest.param(123, "<B", (1,), "xyzt_units says code 1", id="IN-18 metres"),
         pytest.param(123, "<B", (3,), "xyzt_units says code 3", id="IN-18 micrometres"),
         pytest.param(72, "<h", (8,), "bitpix is 8, datatype 4 has 16", id="IN-18 bits unlike type"),
@@ -42,7 +42,7 @@ def patched(path: Path, offset: int, form: str, *values: float) -> Path:
 )
 def test_a_header_that_cannot_be_meant_is_refused_naming_the_field(tmp_path, capfd, offset, form, values, says):
     path = patched(write_nifti(tmp_path / "ct.nii", ct_hu()), offset, form, *values)
-    with pytest.raises(Refusal, match=r"IN-1[68]") as refused:
+    with pytest.raises(Refusal, match=r"IN-1[068]") as refused:
         inspect_study(path, id_key=b"key")
     assert says in str(refused.value)
     assert capfd.readouterr() == ("", "")

@@ -7,11 +7,15 @@ from pathlib import Path
 
 from femseg.errors import Fault, Refusal
 from femseg.files.plain import is_folder, open_plain
+from femseg.formats.dicom.deflated import MARK_BYTES, is_bare
 from femseg.formats.dicom.headers import OtherObject, SliceHeader, read_slice_header
 
-MARK_BYTES = 132  # a DICOM file begins with 128 free bytes and the mark
 _DICOM_SUFFIXES = (".dcm", ".dicom", ".ima")
 _PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zst")
+_SYSTEM = (  # folders of file servers and operating systems, in lower case
+    *("#recycle", "#snapshot", "@eadir", "@recycle", "@recently-snapshot", "@tmp", "$recycle.bin", "recycler"),
+    *("system volume information", "lost+found", "__macosx"),
+)
 _BESIDE = ("readme", "license", "version", "lockfile", "dicomdir", "thumbs", "desktop")
 
 
@@ -32,6 +36,22 @@ class DicomScan:
     ignored: tuple[Path, ...]
 
 
+def is_hidden(name: str) -> bool:
+    """Whether a file or folder is none of the user's: a hidden one, or a system's bin, thumbnails or snapshots."""
+    return name.startswith(".") or name.lower() in _SYSTEM
+
+
+def system_folders(folder: Path) -> tuple[str, ...]:
+    """Names of systems' own folders in a folder and in those directly below it; hidden ones are not worth a word."""
+    found: set[str] = set()
+    for place in (folder, *(path for path in folder.iterdir() if is_folder(path) and not is_hidden(path.name))):
+        try:
+            found |= {entry.name for entry in os.scandir(place) if entry.name.lower() in _SYSTEM and entry.is_dir()}
+        except OSError:  # said by whoever checks what lies there
+            continue
+    return tuple(sorted(found))
+
+
 def by_series(slices: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
     """Slices by SeriesInstanceUID; those without one join the only series there is, or stand alone under ""."""
     found: dict[str, list[SliceHeader]] = {}
@@ -44,7 +64,7 @@ def by_series(slices: Iterable[SliceHeader]) -> dict[str, list[SliceHeader]]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """Every file below a folder in name order; hidden ones left out.
+    """Every file below a folder in name order; hidden ones and a system's own left out.
 
     A folder that cannot be looked into stands among the files, so that whoever opens it says so: what lies in it would
     else be missing without a word. So does an empty folder that is named like a file.
@@ -55,7 +75,7 @@ def files_below(folder: Path) -> list[Path]:
         found.append(Path(error.filename))
 
     for place, folders, files in os.walk(folder, onerror=unreadable):
-        folders[:] = [name for name in folders if not name.startswith(".")]
+        folders[:] = [name for name in folders if not is_hidden(name)]
         found += [Path(place, name) for name in folders if Path(place, name).is_symlink()]
         found += [Path(place, name) for name in files if not name.startswith(".")]
         if not folders and not files and Path(place) != folder and _named_like_a_file(place):
@@ -69,8 +89,8 @@ def holds_dicom(files: Iterable[Path]) -> bool:
 
 
 def is_dicom(name: str, first_bytes: bytes) -> bool:
-    """Whether a file is DICOM, by its name or by the mark in its first `MARK_BYTES`."""
-    return name.lower().endswith(_DICOM_SUFFIXES) or first_bytes[128:MARK_BYTES] == b"DICM"
+    """Whether a file is DICOM, by its name or by its first `MARK_BYTES`."""
+    return name.lower().endswith(_DICOM_SUFFIXES) or first_bytes[128:] == b"DICM" or is_bare(first_bytes)
 
 
 def scan_dicom(files: Sequence[Path]) -> DicomScan:
@@ -148,6 +168,7 @@ def _ending(path: Path) -> str:
 def _has_mark(path: Path) -> bool:
     try:
         with open_plain(path) as stream:
-            return stream.read(MARK_BYTES)[128:] == b"DICM"
+            head = stream.read(MARK_BYTES)
+        return head[128:] == b"DICM" or is_bare(head)
     except OSError:
         return False

@@ -5,6 +5,7 @@ missing, so that a later check names the tag.
 """
 
 import hashlib
+import re
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from pydicom.uid import UID
 
 from femseg.errors import Refusal
 from femseg.formats.dicom.codestream import PixelLayout, check_frames
-from femseg.formats.dicom.deflated import dicom_stream
+from femseg.formats.dicom.deflated import ADDED, MARK_BYTES, dicom_stream
 from femseg.formats.dicom.elements import BrokenHeader, Elements, decoded, numbers, walked
 
 _PLAIN_TEXT = {  # fields of SliceHeader that hold a text as it stands
@@ -35,6 +36,7 @@ _PLAIN_TEXT = {  # fields of SliceHeader that hold a text as it stands
     "photometric": "PhotometricInterpretation",
     "instance_uid": "SOPInstanceUID",
     "lossy_ratio": "LossyImageCompressionRatio",
+    "rescale_type": "RescaleType",
 }
 _TEXT = {
     name: Tag(name)
@@ -52,6 +54,7 @@ _TEXT = {
         "RescaleIntercept",
         "RescaleSlope",
         "LossyImageCompression",
+        "SeriesNumber",
     ]
 }
 _SHORTS = {
@@ -66,6 +69,14 @@ READABLE_SYNTAXES = frozenset(
     {IMPLICIT_VR, "1.2.840.10008.1.2.1", BIG_ENDIAN, "1.2.840.10008.1.2.5"}  # the last: run-length encoding
     | {f"1.2.840.10008.1.2.4.{jpeg}" for jpeg in (50, 51, 57, 70, 80, 81, 90, 91)}
 )
+_NUMBERS = {
+    "PixelSpacing": 2,
+    "ImagePositionPatient": 3,
+    "ImageOrientationPatient": 6,
+    "RescaleSlope": 1,
+    "RescaleIntercept": 1,
+}
+_NO_NAME = re.compile(r"[\d.,;:'\\ eE+-]{1,100}")
 _EXPORT = "export the series again with its true BitsAllocated, BitsStored and HighBit"
 _UNDEFINED_LENGTH = 0xFFFFFFFF
 _CHUNK_BYTES = 1 << 20
@@ -83,6 +94,9 @@ class SliceHeader:
         pixel_offset: where the pixels' bytes start in the file, after inflation where it is deflated.
         stored_bytes: how many bytes follow from there, before inflation (the whole file's where it is deflated).
         lossy: whether the header says that its pixels were compressed with loss, now or earlier; by how much, if said.
+        rescale_type: unit after rescaling, such as "HU"; "" where it is not said.
+        bare: without the preamble and mark of PS3.10, perhaps without its transfer syntax, too.
+        unread: what stands in a tag of numbers and is none, by the tag's name; "text" where it might be a name.
     """
 
     path: Path
@@ -121,6 +135,10 @@ class SliceHeader:
     stored_bytes: int = 0
     lossy: bool = False
     lossy_ratio: str = ""
+    rescale_type: str = ""
+    series_number: str = ""
+    bare: bool = False
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,10 +168,12 @@ def read_slice_header(path: Path) -> SliceHeader | OtherObject:
     with dicom_stream(path) as (stream, size):
         if size == 0:
             raise unreadable(path, "is empty (0 bytes)")
-        stream.seek(128)
-        if stream.read(4) != b"DICM":
+        stream.seek(0)
+        head = stream.read(MARK_BYTES)
+        if head[128:] != b"DICM":
             raise unreadable(path, f"is no DICOM file ({size} bytes, no 'DICM' mark at byte 128)")
-        return _parsed(path, stream, size)
+        found = _parsed(path, stream, size)
+        return replace(found, bare=True) if head[:128] == ADDED and isinstance(found, SliceHeader) else found
 
 
 def _parsed(path: Path, stream: BinaryIO, size: int) -> SliceHeader | OtherObject:
@@ -208,6 +228,9 @@ def _elements(path: Path, stream: BinaryIO, size: int) -> tuple[Elements, UID]:
 def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syntax: UID, offset: int) -> SliceHeader:
     slope, intercept = numbers(text["RescaleSlope"], 1), numbers(text["RescaleIntercept"], 1)
     frames, count = numbers(text["NumberOfFrames"], 1), numbers(text["ImagesInAcquisition"], 1)
+    unread = {
+        name: text[name] for name, expected in _NUMBERS.items() if text[name] and not numbers(text[name], expected)
+    }
     plain: dict[str, Any] = {field: text[name] for field, name in _PLAIN_TEXT.items()}
     return SliceHeader(
         **plain,
@@ -232,6 +255,8 @@ def _header(path: Path, text: dict[str, str], shorts: dict[str, int | None], syn
         high_bit=shorts["HighBit"] or 0,
         signed=shorts["PixelRepresentation"] == 1,
         lossy=text["LossyImageCompression"] == "01",
+        series_number=text["SeriesNumber"],
+        unread={name: shown if _NO_NAME.fullmatch(shown) else "text" for name, shown in unread.items()},
     )
 
 

@@ -18,7 +18,7 @@ from femseg.formats.dicom.deflated import dicom_stream
 from femseg.formats.dicom.elements import decoded, numbers
 from femseg.formats.dicom.headers import OtherObject, SliceHeader, read_slice_header, uid_name, unreadable
 from femseg.formats.dicom.pixels import stored_frames
-from femseg.formats.dicom.series import Pseudonym, check_series
+from femseg.formats.dicom.series import HOUNSFIELD, Pseudonym, check_series
 from femseg.formats.dicom.stack import SAME_POSITION_MM, axes
 from femseg.formats.plausible import voxel_count_faults
 from femseg.formats.source import CheckedVolume, Mend
@@ -159,7 +159,6 @@ def _number(dataset: Dataset, name: str) -> float | None:
 
 
 ENHANCED_CT = ("1.2.840.10008.5.1.4.1.1.2.1", "1.2.840.10008.5.1.4.1.1.2.2")  # the second: converted from slices
-_HOUNSFIELD = ("", "HU")
 _FRAME = "frame-"
 
 
@@ -236,6 +235,7 @@ def _as_slice(header: SliceHeader, group: FrameGroups) -> SliceHeader:
         orientation=group.orientation,
         slope=group.slope,
         intercept=group.intercept,
+        rescale_type="",  # judged by `_kind_faults`, once for the object
         stored_bytes=header.stored_bytes // header.frames,
     )
 
@@ -252,7 +252,7 @@ def _kind_faults(dataset: Dataset, groups: tuple[FrameGroups, ...], path: Path) 
     if shown_as not in ("MONOCHROME", ""):
         problem = f"PixelPresentation (0008,9205) is {shown_as}, expected MONOCHROME"
         faults.append(Fault("IN-12", path, problem, "choose the CT, not a map made from it"))
-    other = sorted({group.rescale_type for group in groups} - {*_HOUNSFIELD})
+    other = sorted({group.rescale_type for group in groups} - {*HOUNSFIELD})
     if other:
         problem = f"RescaleType (0028,1054) is {', '.join(other)}, expected HU"
         faults.append(Fault("IN-10", path, problem, "choose the reconstruction in Hounsfield units"))

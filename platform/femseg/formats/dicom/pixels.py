@@ -134,7 +134,7 @@ def _bare(header: SliceHeader, frames: list[bytes]) -> Dataset:
 def read_slice_hu(header: SliceHeader) -> NDArray[np.float32]:
     """Hounsfield units of a slice with a file of its own, shape (rows, columns)."""
     with itk_reading(str(header.path)):
-        image = sitk.ReadImage(str(header.path), sitk.sitkFloat32)
+        image = sitk.ReadImage(str(header.path), sitk.sitkFloat32, imageIO="GDCMImageIO")
     return np.asarray(sitk.GetArrayFromImage(image).squeeze())
 
 

@@ -18,6 +18,9 @@ from femseg.volumes.grid import VoxelGrid
 COUNT_UNVERIFIABLE = "IN-03: count of slices not verifiable"
 LOCALIZERS_AT_MOST = 3
 _SCOUT_DEGREES = 10.0
+HOUNSFIELD = ("", "HU")  # what RescaleType may say of a CT (PS3.3 C.11.1.1.2); the others that are worth naming:
+_UNITS = ("ED", "EDW", "OD", "HGML", "Z_EFF", "HU_MOD", "PCT", "MGML")
+UNSPECIFIED = "US"
 
 Role = Literal["ct", "mask"]
 Pseudonym = Callable[[str], str]
@@ -59,6 +62,10 @@ def check_series(
         raise Refusal([*missing, *faults])
     kept, remarks, odd = _without_localizers(slices, series, mends)
     remarks += lossy_remarks(kept)
+    if role == "ct" and any(header.rescale_type == UNSPECIFIED for header in kept):
+        remarks.append("IN-10: RescaleType (0028,1054) is US, unspecified; taken as Hounsfield units")
+    if bare := sum(header.bare for header in kept):
+        remarks.append(f"IN-12: {bare} of {len(kept)} files have no DICOM preamble (PS3.10); read all the same")
     stack = stacked(kept, series, mends)
     uneven, unparallel = unlike_the_first(stack.slices)
     faults += [*odd, *uneven, *stack.faults]
@@ -120,7 +127,10 @@ def _missing_tags(slices: Sequence[SliceHeader]) -> list[Fault]:
     faults = []
     for tag, wrong in checks:
         if found := _first(slices, wrong):
-            problem = f"{tag} is missing or holds no usable number ({found[1]})"
+            if odd := found[0].unread.get(tag.partition(" ")[0]):
+                problem = f"{tag} is '{odd}', expected numbers with a decimal point ({found[1]})"
+            else:
+                problem = f"{tag} is missing or holds no usable number ({found[1]})"
             faults.append(Fault("IN-13", found[0].path, problem, "export the series again with its full header"))
     if found := _first(slices, skewed):
         cosines = ", ".join(f"{cosine:.4g}" for cosine in found[0].orientation or ())
@@ -190,7 +200,11 @@ def _unreadable_kind(slices: Sequence[SliceHeader], role: Role) -> list[Fault]:
 
 
 def _rescaling(slices: Sequence[SliceHeader]) -> list[Fault]:
-    """IN-10: without slope and intercept, numbers are not Hounsfield units."""
+    """IN-10: without slope and intercept, or in another unit, numbers are not Hounsfield units."""
+    if found := _first(slices, lambda s: s.rescale_type not in (*HOUNSFIELD, UNSPECIFIED)):
+        unit = found[0].rescale_type if found[0].rescale_type in _UNITS else "of another unit"
+        problem = f"RescaleType (0028,1054) is {unit}, expected HU ({found[1]})"
+        return [Fault("IN-10", found[0].path, problem, "choose the reconstruction in Hounsfield units")]
     checks: list[tuple[str, Callable[[SliceHeader], bool]]] = [
         ("RescaleSlope (0028,1053) is missing", lambda s: s.slope is None),
         ("RescaleSlope (0028,1053) is 0", lambda s: s.slope == 0),
@@ -199,6 +213,8 @@ def _rescaling(slices: Sequence[SliceHeader]) -> list[Fault]:
     faults = []
     for problem, wrong in checks:
         if found := _first(slices, wrong):
+            if odd := found[0].unread.get(problem.partition(" ")[0]):
+                problem = problem.replace("missing", f"'{odd}', expected a number with a decimal point")
             fix = "export the series again with its rescaling to Hounsfield units"
             faults.append(Fault("IN-10", found[0].path, f"{problem} ({found[1]})", fix))
     return faults
