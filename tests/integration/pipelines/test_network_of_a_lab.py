@@ -35,6 +35,6 @@ def test_a_network_beside_params_yaml_is_trained_on_ray_and_evaluated(project, t
 
     mask, ct = tmp_path / "mask.nii.gz", min((copy / "data/cohort/studies").glob("*/ct"))
     words = ("femseg", "segment", str(ct), "-o", str(mask), "--model", "models/raw")
-    refused = run(copy, *words, rc=4)  # a console script has no working folder on Python's path
-    assert f"RG-07: models/raw/model.json: its network {NETWORK} cannot be imported" in refused.stderr
+    refused = run(copy, *words, rc=2)  # a console script has no working folder on Python's path
+    assert f"RG-13: models/raw/model.json: its network {NETWORK} cannot be imported" in refused.stderr
     assert "PYTHONPATH=." in refused.stderr
