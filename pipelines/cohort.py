@@ -8,11 +8,13 @@ from pathlib import Path
 from femseg.cohorts.case import cohort_key
 from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
 from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.split import SplitSettings, part_sizes
 from femseg.exits import command_exit
 from femseg.intake.check import check_one, crashed_study
 from femseg.intake.cohort import gathered
 from femseg.intake.cost import check_memory_bytes
-from femseg.intake.report import ignored_text
+from femseg.intake.leakage import read_split_file
+from femseg.intake.report import all_findings, ignored_text
 from femseg.intake.result import CheckedCohort, write_quarantine
 from femseg.layouts.detect import studies_of
 from femseg.paths import COHORT, MANIFEST, PHANTOM_STUDIES, QUARANTINE
@@ -55,16 +57,18 @@ def main() -> None:
         checked = map_cases(
             check, studies, names=names, task="check studies", memory_bytes=memory, on_crash=crashed_study
         )
-    cohort = gathered(checked, folder, settings)
+    folds = read_split_file(Path(settings.split)) if settings.split else ()
+    cohort = gathered(checked, folder, settings, folds)
     if cohort.ignored:
         print(ignored_text(cohort))
-    for study in cohort.studies:
-        for finding in study.findings:
-            print(finding)
+    for finding in all_findings(cohort):
+        print(finding)
     if not (settings.quarantine and cohort.cases):
         cohort.refuse_faults()
+    if not settings.split:  # said now, not by the stage `split`, when minutes have gone into arrays
+        part_sizes(cohort.patients, read_section(SplitSettings, "split"))
     leave(cohort, folder, settings)
-    print(f"{len(cohort.cases)} cases checked")
+    print(f"{len(cohort.cases)} cases of {cohort.patients} patients checked")
 
 
 def leave(cohort: CheckedCohort, folder: Path, settings: CohortSettings) -> None:

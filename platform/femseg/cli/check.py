@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
+from femseg.cli.proposal import proposed, split_text, write_settings
 from femseg.cohorts.settings import CohortSettings, CohortSource, LabelMap, StructureNames
 from femseg.errors import Refusal
 from femseg.files.durable import require_writable, write_bytes_durably
@@ -44,6 +45,7 @@ class CheckOptions:
             left, right (and, for labels, other).
         headers_only: look at no voxel.
         html, quarantine, split: files to write, to write, and to read.
+        write: a params.yaml to write the settings into that the check proposes; `params` too where that is not given.
     """
 
     params: Path | None = None
@@ -53,6 +55,12 @@ class CheckOptions:
     html: Path | None = None
     quarantine: Path | None = None
     split: Path | None = None
+    write: Path | None = None
+
+    @property
+    def settings_file(self) -> Path | None:
+        """The file that settings are read from."""
+        return self.params or self.write
 
 
 def _usage(file: str, problem: str, fix: str) -> Refusal:
@@ -80,9 +88,10 @@ def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
         raise _usage("--source", f"expected auto, {', '.join(_SOURCES)}, got '{source}'", "choose one of them")
     if not is_folder(folder) and not (is_archive(folder) and os.path.lexists(folder)):
         raise _usage(str(folder), "is no folder", "give the folder that holds the studies, or one zipped study")
-    if options.params and not is_file(options.params):
-        raise _usage(str(options.params), "is no file", "give a params.yaml by --params")
-    stated = read_section(CohortSettings, "cohort", file=options.params) if options.params else CohortSettings()
+    if options.settings_file and not is_file(options.settings_file):
+        raise _usage(str(options.settings_file), "is no file", "give a params.yaml")
+    file = options.settings_file
+    stated = read_section(CohortSettings, "cohort", file=file) if file else CohortSettings()
     if options.params and not source and stated.source != "phantom":  # nobody else's folder holds phantoms
         source = stated.source
     if "structures" in given:
@@ -140,15 +149,16 @@ def _on_ray(check: Check, studies: Sequence[StudyFiles], memory_bytes: int) -> l
         )
 
 
-def checked(folder: Path, options: CheckOptions) -> CheckedCohort:
+def checked(folder: Path, options: CheckOptions, settings: CohortSettings | None = None) -> CheckedCohort:
     """Check every study below a folder: one after the other, or on Ray where that is faster.
 
     Case ids are hashed with a key of this call alone.
 
     Raises: Refusal if options or files named by them are wrong, or there is no study; faults of studies are returned.
     """
-    settings = settings_for(folder, options)
-    folds = read_split_file(options.split) if options.split else ()
+    settings = settings or settings_for(folder, options)
+    split = options.split or (Path(settings.split) if settings.split else None)
+    folds = read_split_file(split) if split else ()
     studies = studies_of(folder, settings)
     check = partial(
         check_one,
@@ -170,7 +180,8 @@ def checked(folder: Path, options: CheckOptions) -> CheckedCohort:
 def check_folder(folder: Path, options: CheckOptions, *, as_json: bool) -> int:
     """Check; report on stdout, one line for each fault on stderr, pages and lists to files. Returns the exit code."""
     _require_free_places(folder, options)
-    cohort = checked(folder, options)
+    settings = settings_for(folder, options)
+    cohort = checked(folder, options, settings)
     headers_only = options.headers_only
     if as_json:
         print(json.dumps(report_json(cohort, headers_only=headers_only), indent=2))
@@ -182,6 +193,12 @@ def check_folder(folder: Path, options: CheckOptions, *, as_json: bool) -> int:
         from femseg.reports.intake.page import intake_page  # as much to load as all the rest
 
         write_bytes_durably(options.html, intake_page(cohort, folder, headers_only=headers_only).encode())
+    if options.settings_file and not as_json:
+        print(split_text(cohort, settings, options.settings_file))
+    if options.write:
+        given = [key for key, value in options.cohort.items() if value]
+        for line in write_settings(options.write, proposed(cohort, settings, given, options.write)):
+            print(f"{options.write}: {line}", file=sys.stderr if as_json else sys.stdout)
     if options.quarantine:
         write_quarantine(cohort, folder, options.quarantine)
     if not cohort.faults or (options.quarantine and cohort.accepted):

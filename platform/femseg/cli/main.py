@@ -68,7 +68,12 @@ def check(
     ] = "",
     masks: Annotated[bool, typer.Option("--masks/--no-masks", help="Whether each study must have a mask.")] = True,
     mask: Annotated[str, typer.Option(help="The mask's file or folder in each study, if it has no usual name.")] = "",
-    series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a study holds several.")] = None,
+    series: Annotated[
+        list[str] | None, typer.Option(help="Number, description or UID of the series, where a study holds several.")
+    ] = None,
+    patients: Annotated[
+        str, typer.Option(help="Whose a study is: a .csv file (study,patient), or a pattern of its name.")
+    ] = "",
     structure: Annotated[
         list[str] | None, typer.Option(metavar="SIDE=NAME", help="What is femur by name: femur=, left= or right=.")
     ] = None,
@@ -91,6 +96,9 @@ def check(
     quarantine: Annotated[
         Path | None, typer.Option(help="Write the faulty studies to this file; end with 0 if any other is usable.")
     ] = None,
+    write: Annotated[
+        Path | None, typer.Option(help="Write the settings that the check proposes into this params.yaml.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Check every study before anyone trains on it: all faults of all studies, in one pass."""
@@ -103,6 +111,7 @@ def check(
                 "source": source,
                 "mask": mask,
                 "series": tuple(series or ()),
+                "patients": patients,
                 "structures": structure,
                 "labels": label,
                 "accept_hu": accept_hu,
@@ -115,6 +124,7 @@ def check(
             html=html,
             quarantine=quarantine,
             split=split,
+            write=write,
         )
         code = check_folder(folder, options, as_json=as_json)
     raise typer.Exit(code)
@@ -129,7 +139,9 @@ def segment(
     model: Annotated[
         str, typer.Option(help=f"{_VERSIONS} models:/femseg is the champion, or the challenger while there is none.")
     ] = "models:/femseg",
-    series: Annotated[list[str] | None, typer.Option(help="SeriesInstanceUID, where a folder holds several.")] = None,
+    series: Annotated[
+        list[str] | None, typer.Option(help="Number, description or UID of the series, where a folder holds several.")
+    ] = None,
     regularise: Annotated[bool, typer.Option("--regularise", help="Resample unevenly spaced slices.")] = False,
     untilt: Annotated[bool, typer.Option("--untilt", help="Resample a scan made with a tilted gantry.")] = False,
     accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,

@@ -54,6 +54,7 @@ __all__ = ["Case", "CaseFacts", "Femur", "HashedFile", "Source"]
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,99}")
 Femur = Literal["all", "left", "right"]
+Part = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +92,7 @@ class Case:
         femur: which femur of the scan the mask stands for.
         side_by_place: the mask's values do not tell that femur from the other; where it lies does.
         remarks: warnings and mends of intake, each starting with its matrix id.
+        part: where a split that was given puts the case; "" where there is none.
     """
 
     case_id: str
@@ -102,6 +104,7 @@ class Case:
     side_by_place: bool = False
     facts: CaseFacts = CaseFacts()
     remarks: tuple[str, ...] = ()
+    part: Part | Literal[""] = ""
 
     def __post_init__(self) -> None:
         for name in ("case_id", "patient_id"):

@@ -15,7 +15,7 @@ Side = Literal["left", "right"]
 ShownSide = Literal["left", "right", "both"]
 
 LARGE_ML = 1.0
-_SIDE_BY_SIDE = 0.5  # of the shorter one's length
+SIDE_BY_SIDE = 0.5  # of the shorter one's length
 APART_MM = 60.0  # the knees may touch, yet their centres, and those of whole femora, are farther apart than this
 _OFF_CENTRE_MM = 30.0
 _BODY_HU = -300.0
@@ -97,7 +97,7 @@ def middle_between(parts: MaskPieces) -> float | None:
     first = int(np.argmax(gaps)) + 1
     (low, high), (other_low, other_high) = _reach(pieces[:first]), _reach(pieces[first:])
     beside = min(high, other_high) - max(low, other_low)
-    if beside < _SIDE_BY_SIDE * min(high - low, other_high - other_low):
+    if beside < SIDE_BY_SIDE * min(high - low, other_high - other_low):
         return None
     return (pieces[first - 1].centre_mm_xyz[0] + pieces[first].centre_mm_xyz[0]) / 2
 

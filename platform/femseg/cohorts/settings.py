@@ -1,5 +1,6 @@
 """The `cohort:` section of params.yaml: where studies lie and which femur of a scan is wanted."""
 
+import re
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -93,7 +94,9 @@ class CohortSettings:
         labels: what the values of a mask mean.
         structures: names of what is femur, where a mask names its structures.
         mask: name of the mask's file or folder inside each study, where it has none of the usual names.
-        series: SeriesInstanceUIDs to prefer in studies that hold several.
+        series: UIDs, numbers or descriptions of the series to prefer in studies that hold several.
+        patients: whose a study is: a .csv file (study, patient), or a pattern of its name whose first group is.
+        split: a JSON file of study names by part (train, validation, test) that the stage `split` takes as given.
         accept_hu: take Hounsfield units as they are, however odd.
         accept_frame: take a mask whose FrameOfReferenceUID is not its CT's, if it lies on the CT's grid all the same.
         regularise: resample unevenly spaced slices to an even spacing.
@@ -108,6 +111,8 @@ class CohortSettings:
     structures: StructureNames = field(default_factory=StructureNames)
     mask: str = ""
     series: tuple[str, ...] = ()
+    patients: str = ""
+    split: str = ""
     accept_hu: bool = False
     accept_frame: bool = False
     regularise: bool = False
@@ -119,6 +124,12 @@ class CohortSettings:
             raise ValueError("folder: expected a folder's path, got ''")
         if self.mask.startswith("/") or ".." in self.mask.split("/"):
             raise ValueError(f"mask: expected a name inside the study's folder, got {self.mask!r}")
+        if not self.patients.lower().endswith(".csv"):
+            try:
+                re.compile(self.patients)
+            except re.error as error:
+                problem = f"expected a .csv file or a pattern of names, got {self.patients!r} ({error})"
+                raise ValueError(f"patients: {problem}") from None
 
     @property
     def mends(self) -> tuple[Mend, ...]:

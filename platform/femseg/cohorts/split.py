@@ -13,6 +13,7 @@ from femseg.files.durable import read_json, sha256_of_json, write_json_durably
 from femseg.settings import as_plain, checked
 
 FORMAT = 1
+PATIENTS_AT_LEAST = 6  # from there on a fifth for validation and a fifth for test leave enough to train on
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,19 +68,52 @@ class Split:
 
 
 def split_by_patient(cases: Sequence[Case], settings: SplitSettings) -> Split:
-    """Split a cohort by patient; with several folds, the one that the settings name.
+    """Split a cohort by patient; with several folds, the one that the settings name; as given, where that is so.
 
     Patients are put in the order of a hash of seed and patient id, which has nothing to do with the order or the number
     of the cases: a patient who joins the cohort moves at most one other per part border.
 
     Raises: Refusal (exit 2) if there are too few patients for three parts.
     """
+    if any(case.part for case in cases):
+        return _given(cases, settings)
     if settings.folds > 1:
         return folds(cases, settings)[settings.fold]
     patients = _in_order(cases, settings.seed)
-    test, validation = (_patients(amount, len(patients)) for amount in (settings.test, settings.validation))
-    _refuse_empty_parts(len(patients), test, validation)
+    _, validation, test = part_sizes(len(patients), settings)
     return _split(cases, patients, test=patients[:test], validation=patients[test : test + validation])
+
+
+def part_sizes(patients: int, settings: SplitSettings) -> tuple[int, int, int]:
+    """Patients to train, validation and test. Raises: Refusal CFG-03 if one of them would be empty."""
+    validation = _patients(settings.validation, patients)
+    test = _patients(settings.test, patients) if settings.folds == 1 else -(-patients // settings.folds)
+    _refuse_empty_parts(patients, test, validation)
+    return patients - validation - test, validation, test
+
+
+def _given(cases: Sequence[Case], settings: SplitSettings) -> Split:
+    """The split that the cases bring along; without a validation part there, one is taken out of the training part.
+
+    Raises: Refusal CFG-02 if several folds are wanted besides, or no case is in the training or the test part.
+    """
+    of_part = {part: [case for case in cases if case.part == part] for part in ("train", "validation", "test")}
+    problem = fix = ""
+    if settings.folds > 1:
+        problem, fix = f"split.folds is {settings.folds}, and cohort.split gives one split", "set split.folds to 1"
+    elif not of_part["train"] or not of_part["test"]:
+        sizes = ", ".join(f"{len(found)} to {part}" for part, found in of_part.items())
+        problem, fix = f"cohort.split puts {sizes}", "put cases into train and test"
+    if problem:
+        raise Refusal.of("CFG-02", "split", problem, fix)
+    validation = {case.patient_id for case in of_part["validation"]}
+    if not validation:
+        others = _in_order(of_part["train"], settings.seed)
+        amount = _patients(settings.validation, len({case.patient_id for case in cases}))
+        _refuse_empty_parts(len(others) + 1, 1, amount)
+        validation = set(others[:amount])
+    test = {case.patient_id for case in of_part["test"]}
+    return _split(cases, _in_order(cases, settings.seed), test=sorted(test), validation=sorted(validation))
 
 
 def folds(cases: Sequence[Case], settings: SplitSettings) -> tuple[Split, ...]:
@@ -118,7 +152,11 @@ def _refuse_empty_parts(patients: int, test: int, validation: int) -> None:
             f"{patients} patients give {train} to train, {validation} to validation, {test} to test; "
             "expected at least one in each"
         )
-        raise Refusal.of("CFG-03", "split", problem, "add cases, or lower split.validation, split.test or split.folds")
+        if patients >= PATIENTS_AT_LEAST:
+            fix = "write shares instead of counts: `split.validation: 0.2` and `split.test: 0.2`"
+        else:
+            fix = f"add patients: from {PATIENTS_AT_LEAST} on, `split.validation: 0.2` and `split.test: 0.2` fit"
+        raise Refusal.of("CFG-03", "split", problem, fix)
 
 
 def _split(cases: Sequence[Case], patients: Sequence[str], *, test: Sequence[str], validation: Sequence[str]) -> Split:

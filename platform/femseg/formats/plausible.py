@@ -88,8 +88,11 @@ MASK_REFUSED_OF_VOXEL = 0.1  # a header rounded on the way
 
 
 def place_in(whole: VoxelGrid, part: VoxelGrid) -> tuple[int, int, int] | None:
-    """The voxel (z, y, x) of `whole` at which a smaller grid begins that has voxels of it alone; else None."""
-    if part.shape_zyx == whole.shape_zyx:
+    """The voxel (z, y, x) of `whole` at which a smaller grid begins that has voxels of it alone; else None.
+
+    One of whole slices is not cropped, but lacks some: None, too.
+    """
+    if part.shape_zyx[1:] == whole.shape_zyx[1:]:
         return None
     off_mm = np.subtract(part.origin_mm_xyz, whole.origin_mm_xyz)
     index_xyz = np.array(whole.direction_xyz).reshape(3, 3).T @ off_mm / whole.spacing_mm_zyx[::-1]

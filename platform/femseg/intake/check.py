@@ -101,7 +101,7 @@ def checked_by_voxels(
             mask=replace(mask, labels=found.femur_labels) if mask else None,
             grid=found.ct.grid,
             femur=settings.femur,
-            side_by_place=(paired.labels or settings.labels).side_by_place(settings.femur),
+            side_by_place=found.labels.side_by_place(settings.femur),
             facts=found.facts,
             remarks=remarks,
         )

@@ -4,14 +4,19 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from femseg.cohorts.case import Part
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Fault
 from femseg.files.plain import is_folder
 from femseg.formats.dicom.folder import system_folders
-from femseg.intake.leakage import Fold, split_faults, split_findings
+from femseg.intake.leakage import Fold, given_parts, split_faults, split_findings
 from femseg.intake.outliers import outlier_findings, quantities
 from femseg.intake.result import CheckedCohort, CheckedStudy, Finding
+from femseg.layouts.adapter import NO_PATIENT
 from femseg.layouts.detect import no_study
+from femseg.layouts.patients import alike_but_for_a_number
+
+NUMBERED = "'(.+?)([ _.-]+[0-9-]+)?$'"  # a pattern of names as YAML takes it: what comes before a number or a date
 
 
 def gathered(
@@ -29,8 +34,15 @@ def gathered(
     leaks = split_faults(all_of, folds)
     judged = [_with(study, leaks.get(study.location, ())) for study in _twins_refused(all_of)]
     found = [study for study in judged if study.faults or study.usable]
+    parts: dict[str, Part] = {}
+    if settings.split:
+        parts = given_parts([s for s in found if s.usable and s.part == "training"], folds, Path(settings.split))
     faults = dict.fromkeys(fault for study in found for fault in study.faults)  # a dataset.json's, by each study
-    cases = {s.case.case_id: s.case for s in found if s.case and s.usable and s.part == "training"}
+    cases = {
+        s.case.case_id: replace(s.case, part=parts.get(s.location, ""))
+        for s in found
+        if s.case and s.usable and s.part == "training"
+    }
     return CheckedCohort(
         cases=tuple(cases[key] for key in sorted(cases)),
         faults=tuple(faults) if found else (no_study(folder, settings),),
@@ -39,6 +51,7 @@ def gathered(
         findings=(
             *_system_folders(folder),
             *_several_studies(found),
+            *_perhaps_of_one_patient(found, settings),
             *split_findings(found, folds),
             *outlier_findings(quantities([study for study in found if study.usable])),
         ),
@@ -90,3 +103,15 @@ def _several_studies(studies: Iterable[CheckedStudy]) -> tuple[Finding, ...]:
         for names in of_patient.values()
         if len(names) > 1
     )
+
+
+def _perhaps_of_one_patient(studies: Iterable[CheckedStudy], settings: CohortSettings) -> tuple[Finding, ...]:
+    """Studies that count as a patient each, though their names differ by a number or a date alone."""
+    unnamed = [study.name for study in studies if NO_PATIENT in study.remarks]
+    alike = alike_but_for_a_number(unnamed)
+    if settings.patients or not alike:
+        return ()
+    stem, names = next(iter(alike.items()))
+    problem = f"{len(alike)} stems are shared by names that count as a patient each, such as {', '.join(names[:3])}"
+    advice = f"If '{stem}' is a patient, write `cohort.patients: {NUMBERED}`, or a .csv file of study and patient."
+    return (Finding(id="IN-06", study="", problem=problem, advice=advice),)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from femseg.cohorts.case import Part
 from femseg.errors import Fault, Refusal
 from femseg.files.plain import open_plain
 from femseg.formats.volume_file import volume_stem
@@ -13,6 +14,10 @@ from femseg.layouts.dataset_json import without_twins
 
 Fold = Mapping[str, frozenset[str]]  # side → names of studies
 
+_PARTS: Mapping[str, Part] = {
+    **{"train": "train", "training": "train", "val": "validation", "validation": "validation"},
+    **{"test": "test", "testing": "test"},
+}
 _AT_MOST_BYTES = 16 * 2**20
 _NAMED = 5
 
@@ -73,6 +78,33 @@ def _names(study: CheckedStudy) -> frozenset[str]:
     """What a split may call a study: its place, the last part of it, or that without a volume file's suffix."""
     last = Path(study.name).name
     return frozenset({study.name, last, volume_stem(Path(last)), volume_stem(Path(last)).removesuffix("_0000")})
+
+
+def given_parts(studies: Iterable[CheckedStudy], folds: Sequence[Fold], path: Path) -> dict[str, Part]:
+    """The part of each study, by its location, in the one split that a file gives.
+
+    Raises: Refusal CFG-01 (exit 2) for several folds, other parts than train, validation and test, or a study in none.
+    """
+    if len(folds) != 1:
+        problem, fix = f"holds {len(folds)} folds, one split is taken", "write one of them alone, with its test part"
+        raise Refusal.of("CFG-01", path, problem, fix)
+    sides = {side: _PARTS.get(side.lower()) for side in folds[0]}
+    if None in sides.values() or not {"train", "test"} <= {*sides.values()}:
+        problem = f"has the parts {', '.join(sides)}; expected train, test and, if you like, validation"
+        raise Refusal.of("CFG-01", path, problem, "name the parts so")
+    found: dict[str, Part] = {}
+    missing = []
+    for study in studies:
+        parts = [sides[side] for side, names in folds[0].items() if names & _names(study)]
+        if parts and parts[0]:
+            found[study.location] = parts[0]
+        else:
+            missing.append(study.name)
+    if missing:
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        problem = f"names no part for {', '.join(missing[:_NAMED])}{more}"
+        raise Refusal.of("CFG-01", path, problem, "put every study into a part")
+    return found
 
 
 def split_findings(studies: Iterable[CheckedStudy], folds: Sequence[Fold]) -> tuple[Finding, ...]:

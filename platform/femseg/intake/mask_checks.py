@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from femseg.cohorts.case import Femur
-from femseg.cohorts.femur_side import MaskPieces, ShownSide, box_of
+from femseg.cohorts.femur_side import APART_MM, SIDE_BY_SIDE, MaskPieces, ShownSide, box_of
 from femseg.cohorts.settings import LabelMap
 from femseg.errors import Fault
 from femseg.formats.plausible import MASK_REFUSED_OF_VOXEL, MASK_REMARKED_MM
@@ -100,10 +101,43 @@ def value_faults(values_zyx: NDArray[np.generic], labels: LabelMap, file: str) -
     if labels.known:
         problem = f"holds {_some(present)}; cohort.labels explains {sorted(labels.known)}"
         return refused(problem, "add the others to cohort.labels")
-    return refused(
-        f"holds {_some(present)}, expected 0 and 1",
-        "say what the values mean by cohort.labels (femur, left, right, other)",
-    )
+    fix = "say what the values mean by cohort.labels (femur, left, right, other)"
+    if foreground.size == 1:
+        meant = "left: [1], right: [2]" if foreground[0] == 2 else f"femur: [{foreground[0]:g}]"
+        fix = f"if that is femur, write `cohort.labels: {{{meant}}}`"
+    return refused(f"holds {_some(present)}, expected 0 and 1", fix)
+
+
+def labels_by_place(
+    values_zyx: NDArray[np.generic], labels: LabelMap, grid: VoxelGrid, file: str
+) -> tuple[LabelMap, list[Fault], list[str]]:
+    """What 1 and 2 mean where nobody said: the left and the right femur, if they lie so (IN-22).
+
+    Returns: the labels, a fault with the line to write where the place does not say so, and a remark where it does.
+    """
+    if labels.known or not np.array_equal(_present(values_zyx), (0, 1, 2)):
+        return labels, [], []
+    first, second = (_centre(values_zyx == value) for value in (1, 2))
+    apart_mm = float(grid.position_mm_xyz(first)[0] - grid.position_mm_xyz(second)[0])
+    spans = [_heights_mm(values_zyx == value, grid) for value in (1, 2)]
+    beside_mm = min(high for _, high in spans) - max(low for low, _ in spans)
+    if abs(apart_mm) < APART_MM or beside_mm < SIDE_BY_SIDE * min(high - low for low, high in spans):
+        fix = "say which is femur, for instance by cohort.labels {femur: [1], other: [2]}"
+        return labels, [Fault("IN-22", file, "holds 1 and 2, which do not lie side by side as two femora do", fix)], []
+    if apart_mm < 0:
+        problem = f"holds 1 and 2, and 1 lies {-apart_mm:.0f} mm to the right of 2: not left and right, as usual"
+        fix = "if the header's orientation is right, write `cohort.labels: {left: [2], right: [1]}`"
+        return labels, [Fault("IN-22", file, problem, fix)], []
+    remark = f"IN-22: 1 and 2 taken as left and right femur, for so they lie, {apart_mm:.0f} mm apart"
+    return LabelMap(left=(1,), right=(2,)), [], [remark]
+
+
+def _heights_mm(mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> tuple[float, float]:
+    """Least and greatest height of a mask along the body, by the corners of its box."""
+    box = box_of(mask_zyx) or (slice(0, 1),) * 3
+    corners = np.array(list(product(*((part.start, part.stop - 1) for part in box))))
+    heights = grid.positions_mm_xyz(corners)[:, 2]
+    return float(heights.min()), float(heights.max())
 
 
 def _present(values_zyx: NDArray[np.generic]) -> NDArray[np.float64]:

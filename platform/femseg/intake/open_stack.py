@@ -6,6 +6,7 @@ nothing is drawn.
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import SimpleITK as sitk
@@ -130,7 +131,7 @@ def checked_preview(found: VoxelCheck, paired: PairedStudy, settings: CohortSett
     """Of a study whose voxels are in memory."""
     mask = None
     if found.mask_values_zyx is not None and paired.mask is not None:
-        mask = _outlined(found.mask_values_zyx, paired.mask.grid, paired, settings)
+        mask = _outlined(found.mask_values_zyx, paired.mask.grid, replace(paired, labels=found.labels), settings)
     return preview(found.ct, mask, end_bands(found.facts.cut_off))
 
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from femseg.cohorts.split import PATIENTS_AT_LEAST
 from femseg.errors import Fault, printable
 from femseg.faults import FAULTS
 from femseg.intake.outliers import Quantity, quantities
@@ -135,6 +136,13 @@ def ignored_text(cohort: CheckedCohort) -> str:
     return f"ignored {len(cohort.ignored)} file(s): {printable(shown)}"
 
 
+def patients_text(cohort: CheckedCohort) -> str:
+    """How many patients, and whether that is enough to split them."""
+    if cohort.patients >= PATIENTS_AT_LEAST:
+        return f"{cohort.patients} patients"
+    return f"{cohort.patients} patient(s), fewer than the {PATIENTS_AT_LEAST} that a split into three parts asks for"
+
+
 def report_text(cohort: CheckedCohort, *, headers_only: bool = False) -> str:
     """Studies as a table, what they have in common, remarks, findings, and faults by cause; fault lines go apart."""
     usable, lines = cohort.usable, []
@@ -154,7 +162,7 @@ def report_text(cohort: CheckedCohort, *, headers_only: bool = False) -> str:
         lines += ["", ignored_text(cohort)]
     if headers_only:
         lines += ["", NOT_LOOKED_AT]
-    summary = f"{len(cohort.accepted)} case(s) accepted, {len(cohort.faults)} fault(s)"
+    summary = f"{len(cohort.accepted)} case(s) accepted, {len(cohort.faults)} fault(s); {patients_text(cohort)}"
     return "\n".join([*lines, "", summary]).lstrip("\n")
 
 
@@ -162,6 +170,7 @@ def report_json(cohort: CheckedCohort, *, headers_only: bool = False) -> dict[st
     """The same for `--json`, nothing left out."""
     return {
         "headers_only": headers_only,
+        "patients": cohort.patients,
         "cases": [_case_json(study) for study in sorted(cohort.usable, key=lambda study: study.case_id)],
         "faults": [fault.as_dict() for fault in cohort.faults],
         "groups": [

@@ -119,6 +119,11 @@ class CheckedCohort:
         return tuple(study for study in self.usable if study.part == "training")
 
     @property
+    def patients(self) -> int:
+        """How many patients the accepted studies are of."""
+        return len({study.patient_id for study in self.accepted})
+
+    @property
     def refused(self) -> tuple[CheckedStudy, ...]:
         """The studies with faults."""
         return tuple(study for study in self.studies if study.faults)

@@ -58,8 +58,8 @@ def _inspected(
     outcome, found = checked_by_voxels(judged, paired, settings, root)
     if outcome.faults:
         raise Refusal(outcome.faults)
-    if series and dicom and paired.case_key.split()[-1:] and paired.case_key.split()[-1] not in series:
-        problem, fix = f"holds no CT series {', '.join(series)}", "give the SeriesInstanceUID of one that it holds"
+    if series and paired.series and {wanted.casefold() for wanted in series}.isdisjoint(paired.series):
+        problem, fix = f"holds no CT series {', '.join(series)}", "give number, description or UID of one that it holds"
         raise Refusal.of("IN-05", path, problem, fix)
     if outcome.case is None or found is None:
         raise Refusal.of("IN-05", path, "holds no CT", "give a DICOM folder or a volume file")

@@ -1,7 +1,7 @@
 """Check one study by its voxels, read once: its faults, its remarks and its facts."""
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -28,6 +28,7 @@ from femseg.intake.mask_checks import (
     density_faults,
     grid_faults,
     grid_remarks,
+    labels_by_place,
     side_faults,
     small_piece_remarks,
     swapped_side_faults,
@@ -46,7 +47,8 @@ class VoxelCheck:
 
     Attributes:
         ct: the CT as read.
-        femur_labels: values of the mask file that are the wanted femur.
+        labels: what the mask's values mean.
+        femur_labels: those that are the wanted femur.
         mask_values_zyx: the mask as stored, on its own grid; None without one.
     """
 
@@ -56,6 +58,7 @@ class VoxelCheck:
     faults: tuple[Fault, ...]
     remarks: tuple[str, ...]
     mask_values_zyx: NDArray[np.generic] | None = None
+    labels: LabelMap = field(default_factory=LabelMap)
 
 
 def check_voxels(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings, volume: CtVolume) -> VoxelCheck:
@@ -86,11 +89,12 @@ def check_voxels(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings
     values = None
     if not faults:
         values = read_checked_labels(study.mask, labels.meanings)
-        known, mask_faults, mask_remarks = _check_mask(
-            volume, values, study.mask, known, settings.femur, labels, in_hu=not odd_numbers
-        )
-        faults += mask_faults
-        remarks += [*grid_remarks(volume.grid, study.mask.grid), *mask_remarks]
+        labels, faults, by_place = labels_by_place(values, labels, volume.grid, str(study.mask.where))
+        if not faults:
+            known, faults, mask_remarks = _check_mask(
+                volume, values, study.mask, known, settings.femur, labels, in_hu=not odd_numbers
+            )
+            remarks += [*grid_remarks(volume.grid, study.mask.grid), *by_place, *mask_remarks]
         if known.cut_off and COUNT_UNVERIFIABLE in ct.remarks:
             remarks.append(
                 f"IN-03: the femur reaches the CT's {' and '.join(known.cut_off)} end, where slices may be missing"
@@ -102,6 +106,7 @@ def check_voxels(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings
     return VoxelCheck(
         ct=volume,
         facts=known,
+        labels=labels,
         femur_labels=labels.of_femur(settings.femur),
         faults=tuple(faults),
         remarks=tuple(remarks),

@@ -17,6 +17,7 @@ from femseg.formats.volume_file import volume_stem, volume_suffix
 
 Pseudonym = Callable[[str], str]
 
+NO_PATIENT = "IN-06: volume files hold no PatientID; each study counts as its own patient"
 _MASK_NAME = re.compile(r"(^|[^a-z])(masks?|seg|segmentations?|labels?|labelmap)([^a-z]|$)")
 
 
@@ -32,6 +33,7 @@ class StudyFiles:
         archive: the ZIP file that holds the study, if one does.
         part: what its dataset keeps it for. A study kept for the final test is checked, and looked for among the
             others (IN-23), and is no case.
+        patient: whose it is, as `cohort.patients` says or, where files do not, its name; "" where neither does.
     """
 
     name: str
@@ -40,6 +42,8 @@ class StudyFiles:
     files: tuple[Path, ...]
     archive: Path | None = None
     part: Literal["training", "test"] = "training"
+    patient: str = field(default="", repr=False)
+    patient_by: Literal["", "settings", "name"] = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +55,7 @@ class PairedStudy:
         labels: what the mask's values mean, where the study itself says; else cohort.labels holds.
         case_key: what names this study and no other; only its keyed hash is kept.
         patient_key: what names the patient; likewise.
+        series: of a DICOM CT, what it may be called: its UID, number and description.
         sex, age_years, side, scanner: as the header's allow-listed tags say.
         faults: everything wrong so far.
         ignored: files that were no business of ours.
@@ -61,6 +66,7 @@ class PairedStudy:
     labels: LabelMap | None = None
     case_key: str = field(default="", repr=False)
     patient_key: str = field(default="", repr=False)
+    series: tuple[str, ...] = field(default=(), repr=False)
     sex: Literal["F", "M", "O"] | None = None
     age_years: int | None = None
     side: Literal["left", "right"] | None = None
@@ -78,6 +84,20 @@ class Adapter(Protocol):
 
     def pair(self, study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, masks: MaskUse) -> PairedStudy:
         """Find a study's CT and mask and check their headers; never raises for what is wrong with the files."""
+
+
+def patient_of(study: StudyFiles, stated: str = "", *, otherwise: str = NO_PATIENT) -> tuple[str, tuple[str, ...]]:
+    """What names a study's patient, and a remark where its files do not: `cohort.patients`, PatientID, or its name.
+
+    Args:
+        stated: PatientID of its files, if they hold one.
+        otherwise: the remark where the study alone stands for its patient.
+    """
+    if study.patient_by == "settings" or stated:
+        return (study.patient if study.patient_by == "settings" else stated), ()
+    if study.patient:
+        return study.patient, ("IN-06: no PatientID; studies that are named alike but for the visit are one patient's",)
+    return study.name, (otherwise,)
 
 
 def names_a_mask(name: str) -> bool:

@@ -13,7 +13,7 @@ from femseg.cohorts.settings import CohortSettings, LabelMap, MaskUse
 from femseg.errors import Fault, Refusal
 from femseg.files.plain import open_plain
 from femseg.formats.volume_file import check_volume_file, volume_stem
-from femseg.layouts.adapter import PairedStudy, Pseudonym, StudyFiles, collected
+from femseg.layouts.adapter import PairedStudy, Pseudonym, StudyFiles, collected, patient_of
 from femseg.layouts.structures import label_map
 
 NAME = "dataset.json"
@@ -127,14 +127,9 @@ def pair_of(
             faults.append(Fault("IN-22", image, "has no label file", "add its label file, or remove the image"))
         else:
             mask = collected(lambda: check_volume_file(label, "mask"), faults)
+    patient, remarks = patient_of(study)
     return PairedStudy(
-        ct=ct,
-        mask=mask,
-        labels=labels,
-        case_key=study.name,
-        patient_key=study.name,
-        faults=tuple(faults),
-        remarks=("IN-06: volume files hold no PatientID; each study counts as its own patient",),
+        ct=ct, mask=mask, labels=labels, case_key=study.name, patient_key=patient, faults=tuple(faults), remarks=remarks
     )
 
 

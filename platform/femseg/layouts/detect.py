@@ -14,6 +14,7 @@ from femseg.formats.zip_archive import is_archive
 from femseg.layouts import dataset_json, dicom_pairs, nnunet, totalsegmentator, volume_pairs
 from femseg.layouts import dataset_json as msd
 from femseg.layouts.adapter import Adapter, StudyFiles, is_mask_path
+from femseg.layouts.patients import with_patients
 from femseg.layouts.zipped_study import zip_holds_dicom, zipped_studies, zipped_study
 
 ADAPTERS: Mapping[CohortSource, Adapter] = {
@@ -77,7 +78,7 @@ def adapter_of(study: StudyFiles, settings: CohortSettings) -> Adapter:
 def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
     """The studies below a folder, or the one in an archive, unread.
 
-    Raises: Refusal if there is no such folder (exit 2), no study or a wrong dataset.json (exit 3).
+    Raises: Refusal if there is no such folder or no patient (exit 2), no study or a wrong dataset.json (exit 3).
     """
     if is_archive(folder) and os.path.lexists(folder):
         return [zipped_study(folder)]
@@ -89,7 +90,7 @@ def studies_of(folder: Path, settings: CohortSettings) -> list[StudyFiles]:
             found = found + zipped_studies(folder)
     if not found:
         raise Refusal(no_study(folder, settings))
-    return found
+    return with_patients(found, settings.patients)
 
 
 def no_study(folder: Path, settings: CohortSettings) -> Fault:

@@ -38,11 +38,13 @@ from femseg.layouts.adapter import (
     mask_by_convention,
     names_a_mask,
     no_mask,
+    patient_of,
     several,
 )
 from femseg.layouts.structures import check_drawn
 
 Slices = Sequence[SliceHeader]
+_NO_PATIENT = "IN-06: no PatientID; the study's folder stands for the patient"
 _SIDES: dict[str, Literal["left", "right"]] = {"L": "left", "R": "right"}
 _MODALITIES = frozenset(
     ("CR", "DX", "MG", "MR", "NM", "OT", "PT", "RTDOSE", "RTIMAGE", "RTPLAN", "SC", "SEG", "SR", "US", "XA")
@@ -95,14 +97,15 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     used = {*mask_files, *map(_path, objects)}
     unused = [*scan.ignored, *({*(other.path for other in scan.others), *volume_files} - used)]
     first = headers[0] if headers else None
-    if first and not first.patient_id:
-        remarks.append("IN-06: no PatientID; the study's folder stands for the patient")
+    patient, unnamed = patient_of(study, first.patient_id if first else "", otherwise=_NO_PATIENT)
+    remarks += unnamed if first else ()
     return PairedStudy(
         ct=ct,
         mask=mask,
         labels=labels,
         case_key=f"{first.study_uid} {first.series_uid}" if first else study.name,
-        patient_key=first.patient_id if first and first.patient_id else study.name,
+        patient_key=patient,
+        series=_names_of(first) if first else (),
         sex=_sex(first.sex) if first else None,
         age_years=_age_years(first.age) if first else None,
         side=_SIDES.get(first.laterality) if first else None,
@@ -185,10 +188,12 @@ def _chosen_ct(
         series = {uid: found for uid, found in series.items() if uid not in scouts}
     else:
         scouts = []
-    if len(series) > 1 and (wanted := series.keys() & set(settings.series)):
-        series = {uid: series[uid] for uid in wanted}
+    if len(series) > 1 and (wanted := {uid: found for uid, found in series.items() if _is_chosen(found, settings)}):
+        series = wanted
     if len(series) > 1:
-        fix = f"choose one: --series {next(iter(series))} (cohort.series)"
+        numbers = [found[0].series_number for found in series.values()]
+        short = numbers[0] if numbers[0] and numbers.count(numbers[0]) == 1 else next(iter(series))
+        fix = f"choose one: --series {short}, its number, description or UID (cohort.series)"
         faults.append(several(study, "CT series", [_row(found) for found in series.values()], fix))
         return [], []
     if not series:
@@ -202,6 +207,17 @@ def _chosen_ct(
     return next(iter(series.values())), [*remarks, *("IN-07: localizer series left out" for _ in scouts)]
 
 
+def _is_chosen(slices: Slices, settings: CohortSettings) -> bool:
+    """Whether `cohort.series` names a series by its UID, its number, or its description, in whatever case."""
+    return not {wanted.casefold() for wanted in settings.series}.isdisjoint(_names_of(slices[0]))
+
+
+def _names_of(first: SliceHeader) -> tuple[str, ...]:
+    """What a series may be called, in small letters."""
+    names = (first.series_uid, first.series_number, first.series_description)
+    return tuple(name.casefold() for name in names if name)
+
+
 def _is_overview(slices: Slices) -> bool:
     """Whether a series is a topogram or another overview: it says so, or has too few images for any femur."""
     images = sum(header.frames for header in slices)
@@ -209,11 +225,12 @@ def _is_overview(slices: Slices) -> bool:
 
 
 def _row(slices: Slices) -> str:
-    """One line of IN-05's table: UID, description, count, spacing."""
+    """One line of IN-05's table: UID, number, description, count, spacing."""
     step = median_step_mm(slices)
     described = slices[0].series_description or "no description"
     images = sum(header.frames for header in slices)
-    return f"{slices[0].series_uid or 'no UID'} ({described}, {images} images, {step} apart)"
+    number = f"number {slices[0].series_number}, " if slices[0].series_number else ""
+    return f"{slices[0].series_uid or 'no UID'} ({number}{described}, {images} images, {step} apart)"
 
 
 def _mask(

@@ -24,7 +24,7 @@ from femseg.files.plain import is_file, open_plain
 from femseg.formats.dicom.folder import files_below, folder_faults, is_hidden
 from femseg.formats.structures import check_structure_files
 from femseg.formats.volume_file import check_volume_file, volume_stem, volume_suffix
-from femseg.layouts.adapter import PairedStudy, Pseudonym, StudyFiles, collected, several
+from femseg.layouts.adapter import PairedStudy, Pseudonym, StudyFiles, collected, patient_of, several
 from femseg.layouts.structures import is_chosen, label_map
 
 FEMORA = StructureNames(left=("femur_left",), right=("femur_right",))
@@ -73,20 +73,18 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     files = chosen.files if chosen else ()
     mask = collected(lambda: check_structure_files(files), faults) if files else None
     person = _person(study)
+    patient, remarks = patient_of(study)
     within = study.folder / (settings.mask or _MASKS)
     return PairedStudy(
         ct=ct,
         mask=mask,
         labels=chosen.labels if chosen else None,
         case_key=study.name,
-        patient_key=study.name,
+        patient_key=patient,
         sex=person.sex,
         age_years=person.age_years,
         faults=tuple(faults),
-        remarks=(
-            "IN-06: volume files hold no PatientID; each study counts as its own patient",
-            *(chosen.remarks if chosen else ()),
-        ),
+        remarks=(*remarks, *(chosen.remarks if chosen else ())),
         ignored=tuple(p for p in study.files if p != ct_file and not (within in p.parents and volume_suffix(p))),
     )
 

@@ -10,8 +10,8 @@ or many studies in one folder:
     a.nii.gz  a_mask.nii.gz      or a_seg, a_label, a_segmentation
     a.nii.gz  labels/a.nii.gz    or masks/, seg/, segmentations/
 
-All of .nii.gz, .nii, .nrrd and .mha may be mixed. Without DICOM there is no PatientID, so each study counts as a
-patient of its own.
+All of .nii.gz, .nii, .nrrd and .mha may be mixed. Without DICOM there is no PatientID: `cohort.patients` says
+whose a study is; else those named alike but for the visit are one patient's, and any other is its own.
 """
 
 import re
@@ -32,6 +32,7 @@ from femseg.layouts.adapter import (
     mask_by_convention,
     names_a_mask,
     no_mask,
+    patient_of,
     several,
 )
 
@@ -88,14 +89,15 @@ def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, mask
     ct_file = None if unread else _ct_file(candidates, study, faults)
     ct = collected(lambda: check_volume_file(ct_file, "ct"), faults) if ct_file else None
     mask = _mask(mask_files, study, faults) if masks == "required" and not unread_masks else None
+    patient, remarks = patient_of(study)
     used = {ct_file, *mask_files, *unread, *unread_masks}
     return PairedStudy(
         ct=ct,
         mask=mask,
         case_key=study.name,
-        patient_key=study.name,
+        patient_key=patient,
         faults=tuple(faults),
-        remarks=("IN-06: volume files hold no PatientID; each study counts as its own patient",),
+        remarks=remarks,
         ignored=tuple(path for path in study.files if path not in used),
     )
 

@@ -143,7 +143,6 @@ def cropped_affine(start_zyx: tuple[int, int, int]) -> np.ndarray:
     [
         pytest.param((slice(2, 12), slice(8, 14), slice(5, 12)), id="at its least extent"),
         pytest.param((slice(0, 14), slice(8, 24), slice(0, 12)), id="on three borders"),
-        pytest.param((slice(2, 13), slice(0, 24), slice(0, 26)), id="fewer slices"),
     ],
 )
 def test_a_mask_that_was_cropped_is_placed_where_it_belongs_IN_20(tmp_path, box):
@@ -163,6 +162,12 @@ def test_a_cropped_mask_off_the_cts_lattice_is_refused_IN_20(tmp_path, start):
     part = femur_mask()[2:12, 8:14, 5:12].astype(np.uint8)
     write_nifti(tmp_path / "study" / "mask.nii.gz", part, cropped_affine(start))
     assert_one_line_refusal(checked(tmp_path).faults, "IN-20", "mask size (10, 6, 7), CT (14, 24, 26)")
+
+
+def test_a_mask_of_whole_slices_that_lacks_some_is_not_cropped_and_refused_IN_20(tmp_path):
+    write_volume_study(tmp_path / "study")
+    write_nifti(tmp_path / "study" / "mask.nii.gz", femur_mask()[:13].astype(np.uint8))
+    assert_one_line_refusal(checked(tmp_path).faults, "IN-20", "mask size (13, 24, 26), CT (14, 24, 26)")
 
 
 def test_a_mask_in_another_unit_is_still_refused_by_its_spacing_IN_19(tmp_path):

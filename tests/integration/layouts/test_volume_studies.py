@@ -24,11 +24,11 @@ def check(folder: Path, **settings: object) -> CheckedCohort:
 
 
 def test_without_patient_ids_it_is_said_that_each_study_counts_as_its_own_patient_IN_06(tmp_path):
-    for seed, name in enumerate(("anna before", "anna after")):
+    for seed, name in enumerate(("anna", "berta")):
         write_volume_study(tmp_path / name, seed=seed)
-    before, after = check(tmp_path).cases
-    assert before.patient_id != after.patient_id
-    for case in (before, after):
+    anna, berta = check(tmp_path).cases
+    assert anna.patient_id != berta.patient_id
+    for case in (anna, berta):
         assert case.remarks == ("IN-06: volume files hold no PatientID; each study counts as its own patient",)
 
 

@@ -10,14 +10,17 @@ import yaml
 from study_maker import write_volume_study
 from tiny_project import ROOT, environment
 
+from femseg.cohorts.manifest import read_manifest
 from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.split import SplitSettings, split_by_patient
 from femseg.intake.check import check_cohort
 from pipelines.cohort import leave
 
 
 def cohort_stage(project: Path, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run the stage in a folder that holds nothing but its params.yaml."""
-    (project / "params.yaml").write_text(yaml.safe_dump({"cohort": settings, "phantom": {}}))
+    sections = {"cohort": settings, "phantom": {}, "split": {"validation": 1, "test": 1}}
+    (project / "params.yaml").write_text(yaml.safe_dump(sections))
     return subprocess.run(
         [sys.executable, "-m", "pipelines.cohort"],
         cwd=project,
@@ -42,15 +45,40 @@ def test_a_folder_without_any_study_is_refused_and_what_was_ignored_is_said_once
 def test_studies_outside_the_repository_keep_their_absolute_folder(tmp_path):
     archive, project = tmp_path / "archive", tmp_path / "project"
     project.mkdir()
-    for seed, name in enumerate(("one", "two")):
+    for seed, name in enumerate(("one", "two", "three")):
         write_volume_study(archive / name, seed=seed)
     (archive / "one" / "notes.txt").write_text("drawn twice")
     done = cohort_stage(project, source="volumes", folder=str(archive))
     assert done.returncode == 0, done.stderr
     manifest = json.loads((project / "data/cohort/manifest.json").read_text())
     assert manifest["root"] == str(archive)
-    assert {case["ct"]["files"][0]["path"] for case in manifest["cases"]} == {"one/ct.nii.gz", "two/ct.nii.gz"}
-    assert done.stdout.splitlines() == [f"ignored 1 file(s): {archive}/one/notes.txt", "2 cases checked"]
+    assert {case["ct"]["files"][0]["path"] for case in manifest["cases"]} == {
+        f"{name}/ct.nii.gz" for name in ("one", "two", "three")
+    }
+    expected = [f"ignored 1 file(s): {archive}/one/notes.txt", "3 cases of 3 patients checked"]
+    assert done.stdout.splitlines() == expected
+
+
+def test_a_split_that_the_patients_do_not_fill_is_refused_before_minutes_go_into_arrays_CFG_03(tmp_path):
+    for seed, name in enumerate(("P1_pre", "P1_post", "P2_pre")):
+        write_volume_study(tmp_path / "source" / name, seed=seed)
+    done = cohort_stage(tmp_path, source="volumes", folder="source")
+    assert done.returncode == 2, done.stderr
+    assert "error CFG-03: split: 2 patients give 0 to train, 1 to validation, 1 to test" in done.stderr
+    assert not list((tmp_path / "data/cohort").iterdir())
+
+
+def test_a_given_split_goes_through_the_stages_by_the_names_of_studies(tmp_path):
+    for seed, name in enumerate("abc"):
+        write_volume_study(tmp_path / "source" / name, seed=seed)
+    parts = {"train": ["b"], "validation": ["c"], "test": ["a"]}
+    (tmp_path / "source" / "split.json").write_text(json.dumps(parts))
+    done = cohort_stage(tmp_path, source="volumes", folder="source", split="source/split.json")
+    assert done.returncode == 0, done.stderr
+    cases = json.loads((tmp_path / "data/cohort/manifest.json").read_text())["cases"]
+    split = split_by_patient(read_manifest(tmp_path / "data/cohort/manifest.json").cases, SplitSettings())
+    named = {case["case_id"]: case["ct"]["files"][0]["path"][0] for case in cases}
+    assert [named[case] for (case,) in (split.train, split.validation, split.test)] == ["b", "c", "a"]
 
 
 def hundred_studies_of_which_seven_are_bad(folder: Path) -> None:
@@ -78,7 +106,7 @@ def test_seven_bad_studies_of_a_hundred_are_all_named_and_left_out_only_if_that_
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
         "IN-27: 7 studies left out, listed in data/cohort/quarantine.json",
-        "93 cases checked",
+        "93 cases of 93 patients checked",
     ]
     assert len(json.loads((cohort / "manifest.json").read_text())["cases"]) == 93
     listed = json.loads((cohort / "quarantine.json").read_text())["studies"]
