@@ -16,6 +16,7 @@ from femseg.formats.writing import write_mask
 from femseg.inference.segment import femur_probability, onto_ct_grid
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, series_sha256, write_record
 from femseg.metrics.scorecard import CaseScore, score, summary, write_scores
+from femseg.networks.network import FEMUR_FROM
 from femseg.networks.package import ModelPackage, load_package
 from femseg.paths import MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
 from femseg.progress import progress
@@ -30,7 +31,7 @@ def evaluate_case(
     case_id = case.case_id
     entry = cases.inputs.entry(case_id)
     probability_zyx = femur_probability(package.network, cases.input_czyx(case_id))
-    on_network_grid = probability_zyx >= 0.5
+    on_network_grid = probability_zyx >= FEMUR_FROM
     npy = io.BytesIO()
     np.save(npy, on_network_grid, allow_pickle=False)
     write_bytes_durably(folder / "network_grid" / f"{case_id}.npy", npy.getvalue())

@@ -9,24 +9,23 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from femseg.errors import Refusal
-from femseg.networks.network import foreground_probability
+from femseg.networks.network import FEMUR_FROM, foreground_probability
 from femseg.networks.package_files import ModelDescription
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 from femseg.volumes.network_input import network_grid, network_input
 from femseg.volumes.resample import axis_weights
 
 _SLAB_SLICES = 32
-_FEMUR_FROM = 0.5
 
 
 def onto_ct_grid(
     probability_zyx: NDArray[np.float32], network_grid: VoxelGrid, ct_grid: VoxelGrid
 ) -> NDArray[np.bool_]:
-    """Interpolate the network's probability in every voxel of the CT and cut it at 0.5.
+    """Interpolate the network's probability in every voxel of the CT and cut it at `FEMUR_FROM`.
 
     Linear in physical space. The two grids fill the same box, so this is separable; voxels in the half-voxel rim beyond
-    the outermost network centres take the edge's value. Worked slab by slab, and only around probabilities of 0.5 and
-    more: a mean of smaller ones is smaller.
+    the outermost network centres take the edge's value. Worked slab by slab, and only around probabilities that
+    reach it: a mean of smaller ones is smaller.
 
     Args:
         probability_zyx: on `network_grid`, shape (Z, Y, X).
@@ -42,7 +41,7 @@ def onto_ct_grid(
     offset_mm = network_grid.largest_offset_mm(lps_grid.resized(network_grid.shape_zyx))
     if offset_mm > 1e-3:
         raise ValueError(f"network grid lies {offset_mm:.3g} mm off the CT's box, expected it to fill the same box")
-    likely = probability_zyx >= _FEMUR_FROM
+    likely = probability_zyx >= FEMUR_FROM
     if not likely.any():
         return femur_zyx
 
@@ -58,7 +57,7 @@ def onto_ct_grid(
         slab = (from_z[first : first + _SLAB_SLICES] @ probability).reshape(-1, *probability_zyx.shape[1:])
         for z, slice_yx in enumerate(slab, start=z_first + first):
             interpolated = from_x @ (from_y @ slice_yx).T  # (X, Y)
-            femur_lps_zyx[z, y_first : y_first + n_y, x_first : x_first + n_x] = interpolated.T >= _FEMUR_FROM
+            femur_lps_zyx[z, y_first : y_first + n_y, x_first : x_first + n_x] = interpolated.T >= FEMUR_FROM
     return femur_zyx
 
 

@@ -18,6 +18,8 @@ from femseg.errors import printable, words_of
 NETWORKS = {"vnet": "femseg.networks.vnet:VNet"}  # name: where its class is
 ENTRY_POINTS = "femseg.networks"
 
+FEMUR_FROM = 0.5  # a voxel is femur from this probability on: in validation, in evaluation and in every mask
+
 
 class NetworkSettings(Protocol):
     """The `network:` section of params.yaml: a frozen dataclass, with a ValueError for values that do not fit."""

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from femseg.networks.network import foreground_probability
+from femseg.networks.network import FEMUR_FROM, foreground_probability
 from femseg.training.agreement import number_of_ranks, summed_over_ranks, this_rank
 from femseg.training.batches import TrainingCases
 from femseg.training.device import autocast, on_device
@@ -21,7 +21,7 @@ class ValidationScore:
 
     Attributes:
         iteration: after which the network was scored.
-        dice: of the mask cut at probability 0.5; NaN if a probability was not finite.
+        dice: of the mask cut at `FEMUR_FROM`; NaN if a probability was not finite.
         soft_dice: 1 - the soft Dice loss.
         dice_by_case: case id to Dice.
     """
@@ -33,10 +33,10 @@ class ValidationScore:
 
 
 def hard_dice(foreground_zyx: Tensor, target_zyx: Tensor) -> float:
-    """Dice of probability >= 0.5 with the mask; 1 if both are empty, NaN if a probability is not finite."""
+    """Dice of the mask cut at `FEMUR_FROM` with the target; 1 if both are empty, NaN if a probability is not finite."""
     if not bool(torch.isfinite(foreground_zyx).all()):
         return math.nan
-    predicted, reference = foreground_zyx >= 0.5, target_zyx > 0.5
+    predicted, reference = foreground_zyx >= FEMUR_FROM, target_zyx > 0.5
     sizes = int(predicted.sum()) + int(reference.sum())
     return 2.0 * int((predicted & reference).sum()) / sizes if sizes else 1.0
 

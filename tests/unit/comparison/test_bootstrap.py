@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import bootstrap
+from scipy.stats import binom, bootstrap, norm
 
 from femseg.comparison.bootstrap import exact_bca, expanded_confidence, fewest_values, mean_interval
 
@@ -33,6 +33,18 @@ def test_up_to_eight_cases_all_resamples_are_taken_and_no_seed_is_needed():
 def test_of_two_values_the_three_means_have_chances_of_a_quarter_a_half_and_a_quarter():
     values = np.array([1.0, 2.0])
     assert [exact_bca(values, level=level) for level in (0.4, 0.6)] == [(1.5, 1.5), (1.0, 2.0)]
+
+
+def test_the_exact_interval_of_one_outlier_lies_where_its_bias_and_acceleration_put_it():
+    values = np.array([0.0] * 7 + [8.0])  # resampled means are 0, 1, 2, … times binomial chances of 8 draws at 1/8
+    chances = binom.pmf(range(9), 8, 1 / 8)
+    bias = norm.ppf(chances[0] + chances[1] / 2)
+    away = np.array([-1 / 7] * 7 + [1.0])  # the mean without a case is 8/7, or 0
+    acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
+    for level in (0.5, 0.68, 0.8, 0.9, 0.95, 0.99):
+        z = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
+        places = norm.cdf(bias + z / (1 - acceleration * z))
+        assert exact_bca(values, level=level) == tuple(binom.ppf(places, 8, 1 / 8)), level
 
 
 def test_more_confidence_makes_it_wider():

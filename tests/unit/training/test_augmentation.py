@@ -36,6 +36,16 @@ def test_a_quarter_turn_keeps_shapes_in_millimetres_on_a_volume_that_is_no_cube(
     assert overlap(turned, ball(spacing=even, half_axes_mm=(14.0, 7.0, 7.0))) > 0.95
 
 
+@pytest.mark.parametrize(
+    ("about", "turned_mm"), [(0, (8.0, 6.0, 14.0)), (1, (6.0, 14.0, 8.0)), (2, (14.0, 8.0, 6.0))], ids=["z", "y", "x"]
+)
+def test_a_quarter_turn_keeps_shapes_in_millimetres_where_the_spacing_is_uneven(about, turned_mm):
+    shape, uneven = (40, 20, 14), (1.0, 2.0, 3.0)
+    turn = Change(rotation_rad_zyx=tuple(math.pi / 2 if axis == about else 0.0 for axis in range(3)))
+    _, turned = moved(ball(shape, uneven, half_axes_mm=(8.0, 14.0, 6.0)), turn, spacing=uneven)
+    assert overlap(turned, ball(shape, uneven, half_axes_mm=turned_mm)) > 0.9
+
+
 def test_scale_above_one_enlarges_by_its_cube():
     mask = ball(half_axes_mm=(8.0, 8.0, 8.0))
     _, larger = moved(mask, Change(scale=1.25))

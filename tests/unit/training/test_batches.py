@@ -22,8 +22,8 @@ def test_the_order_depends_on_the_seed_but_not_on_how_the_cases_were_listed():
     assert any(batch != global_batch(case_ids, seed=s, iteration=4, batch_size=2) for s in (2, 3, 4))
 
 
-def batches_of(spheres, *, rank, world_size, first=1):
-    cases = spheres.SphereCases(range(5))
+def batches_of(spheres, *, rank, world_size, first=1, cases=None):
+    cases = cases or spheres.SphereCases(range(5))
     return list(
         training_batches(
             cases,
@@ -45,6 +45,23 @@ def test_tr_12_the_global_batch_is_the_same_bits_for_one_two_and_four_workers(sp
             assert {part.case_ids for part in parts} == {whole.case_ids}
             assert torch.equal(torch.cat([part.input_bczyx for part in parts]), whole.input_bczyx)
             assert torch.equal(torch.cat([part.target_bzyx for part in parts]), whole.target_bzyx)
+
+
+def test_each_case_is_augmented_with_its_own_spacing(spheres):
+    class Stretched(spheres.SphereCases):
+        def spacing_mm_zyx(self, case_id):
+            return (2.0, 1.0, 3.0 if case_id == "sphere-002" else 1.0)
+
+    even, stretched = (
+        batches_of(spheres, rank=0, world_size=1, cases=cases(range(5))) for cases in (spheres.SphereCases, Stretched)
+    )
+    changed = {
+        case_id
+        for whole, other in zip(even, stretched, strict=True)
+        for case_id, a, b in zip(whole.case_ids, whole.input_bczyx, other.input_bczyx, strict=True)
+        if not torch.equal(a, b)
+    }
+    assert changed == {"sphere-002"}
 
 
 def test_batches_from_a_later_iteration_on_are_those_of_a_run_from_the_start(spheres):

@@ -2,6 +2,7 @@ import errno
 import os
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -74,6 +75,27 @@ def test_a_save_that_was_interrupted_before_its_commit_never_counted(tmp_path):
     assert (checkpoint.iteration, said) == (5, [])
     written(tmp_path, 10)
     assert newest(tmp_path)[0].iteration == 10
+
+
+@pytest.mark.parametrize("in_place", [0, 1])
+@pytest.mark.parametrize("written_before", [False, True])
+def test_a_writer_that_is_killed_between_its_files_leaves_nothing_that_counts(tmp_path, in_place, written_before):
+    written(tmp_path, 5, *([10] if written_before else []))
+    child = os.fork()
+    if child == 0:
+        replace, done = Path.replace, []
+
+        def killed(self, target):
+            if len(done) == in_place:
+                os._exit(0)
+            done.append(replace(self, target))
+
+        Path.replace = killed
+        write_checkpoint(tmp_path, 10, {"network": {}, "n": 2}, {"lr": 1e-4})
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    checkpoint, said = newest(tmp_path)
+    assert (checkpoint.iteration, said) == (5, [])  # no COMMIT vouches for a state that is not there
 
 
 def test_any_flipped_bit_of_state_or_commit_is_detected(tmp_path):

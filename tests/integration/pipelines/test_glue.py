@@ -1,0 +1,203 @@
+"""What the stages left, computed again from the files by programs that share no code with femseg; and what happens to
+search, training and registration when the test part is taken away: the code between the parts is right, too.
+"""
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import surface_distance
+import torch
+from medpy.metric import binary
+from scipy import ndimage
+from torch.nn import functional as F
+
+from femseg.networks.package import load_package
+
+from .stage_in_process import run_here
+
+pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow and surface-distance warn of themselves
+MODES = ("raw", "gradient")
+
+
+def part(project, name):
+    return json.loads((project / "data/split.json").read_text())["parts"][name]
+
+
+def image(project, case_id, kind):
+    """The CT or the mask of a case, as ITK's GDCM reads its DICOM series."""
+    (case,) = [
+        c for c in json.loads((project / "data/cohort/manifest.json").read_text())["cases"] if c["case_id"] == case_id
+    ]
+    folder = project / "data/cohort/studies" / case[kind]["files"][0]["path"].rpartition("/")[0]
+    return sitk.ReadImage(sitk.ImageSeriesReader.GetGDCMSeriesFileNames(str(folder)))
+
+
+def on_ct_grid(project, case_id, mode):
+    """Reference, predicted mask and spacing."""
+    reference = image(project, case_id, "mask")
+    predicted = sitk.ReadImage(str(project / f"results/evaluate/{mode}/ct_grid/{case_id}.nii.gz"))
+    assert predicted.GetOrigin() == pytest.approx(reference.GetOrigin(), abs=1e-3)
+    masks = (sitk.GetArrayFromImage(one) > 0 for one in (reference, predicted))
+    return *masks, reference.GetSpacing()[::-1]
+
+
+def on_network_grid(project, case_id, mode):
+    """The same, where the network works: its grid fills the CT's box."""
+    ct = image(project, case_id, "ct")
+    reference = np.load(project / f"data/arrays/mask/{case_id}.npy")
+    predicted = np.load(project / f"results/evaluate/{mode}/network_grid/{case_id}.npy")
+    box_mm = np.array(ct.GetSize()[::-1]) * np.array(ct.GetSpacing()[::-1])
+    return reference, predicted, tuple(box_mm / reference.shape)
+
+
+def computed_again(reference, predicted, spacing):
+    """Every column of a scorecard, by MedPy, surface-distance and SciPy."""
+    surfaces = surface_distance.compute_surface_distances(reference, predicted, spacing)
+    areas = [surfaces["surfel_areas_gt"].sum(), surfaces["surfel_areas_pred"].sum()]
+    farther = [
+        ndimage.distance_transform_edt(~there, sampling=spacing)[here].mean()
+        for here, there in ((reference, predicted), (predicted, reference))
+    ]
+    of_reference, of_predicted = (mask.sum() * np.prod(spacing) / 1000 for mask in (reference, predicted))
+    return {
+        "dice": binary.dc(predicted, reference),
+        "iou": binary.jc(predicted, reference),
+        "sensitivity": binary.sensitivity(predicted, reference),
+        "precision": binary.precision(predicted, reference),
+        "average_hausdorff_mm": max(farther),
+        "average_surface_distance_mm": np.average(
+            surface_distance.compute_average_surface_distance(surfaces), weights=areas
+        ),
+        "hausdorff_mm": surface_distance.compute_robust_hausdorff(surfaces, 100),
+        "hausdorff_95_mm": surface_distance.compute_robust_hausdorff(surfaces, 95),
+        "surface_dice_1mm": surface_distance.compute_surface_dice_at_tolerance(surfaces, 1.0),
+        "surface_dice_2mm": surface_distance.compute_surface_dice_at_tolerance(surfaces, 2.0),
+        "volume_similarity": 1 - abs(of_predicted - of_reference) / (of_predicted + of_reference),
+        "volume_difference_ml": of_predicted - of_reference,
+        "reference_volume_ml": of_reference,
+        "predicted_volume_ml": of_predicted,
+    }
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_every_score_is_that_of_the_masks_on_disk_with_their_own_grids_spacing(project, mode):
+    with (project / f"results/evaluate/{mode}/scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    wanted = {(case, grid) for case in part(project, "test") for grid in ("network", "native")}
+    assert {(row["case_id"], row["grid"]) for row in rows} == wanted
+    for row in rows:
+        case, grid = row.pop("case_id"), row.pop("grid")
+        masks = on_network_grid if grid == "network" else on_ct_grid
+        assert {name: float(cell) for name, cell in row.items()} == pytest.approx(
+            computed_again(*masks(project, case, mode)), rel=1e-6
+        ), (case, grid)
+    means = json.loads((project / f"results/evaluate/{mode}/metrics.json").read_text())
+    with (project / f"results/evaluate/{mode}/scores.csv").open() as file:
+        dice = [float(row["dice"]) for row in csv.DictReader(file) if row["grid"] == "network"]
+    assert means["network"]["dice"] == pytest.approx(np.mean(dice))
+
+
+def network_says(project, mode, case_id, *, precision=torch.float32):
+    """Probability of femur on the network grid, by a softmax."""
+    network = load_package(project / "models" / mode).network.eval()
+    inputs = torch.from_numpy(np.load(project / f"data/arrays/{mode}/{case_id}.npy"))[None, None]
+    with torch.inference_mode(), torch.autocast("cpu", torch.bfloat16, enabled=precision == torch.bfloat16):
+        return network(inputs).float().softmax(1)[:, 1:]
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_mask_holds_the_voxels_in_which_the_network_gives_femur_one_half_or_more(project, mode):
+    for case in part(project, "test"):
+        said = network_says(project, mode, case)
+        _, predicted, _ = on_network_grid(project, case, mode)
+        _, on_the_ct, _ = on_ct_grid(project, case, mode)
+        beyond = F.interpolate(said, size=on_the_ct.shape, mode="trilinear", align_corners=False)
+        for probability, mask in ((said, predicted), (beyond, on_the_ct)):
+            probability = probability[0, 0].numpy()
+            sure = abs(probability - 0.5) > 1e-4
+            np.testing.assert_array_equal(mask[sure], probability[sure] > 0.5)
+            assert ((probability > 0.45) & (probability < 0.5)).any()  # a cut elsewhere would show
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_validation_dice_of_a_model_is_that_of_the_validation_cases_at_one_half(project, mode):
+    said = json.loads((project / "models" / mode / "model.json").read_text())["metrics"]["validation_dice"]
+
+    def dice(cases):
+        masks = {case: np.load(project / f"data/arrays/mask/{case}.npy") for case in cases}
+        found = {case: network_says(project, mode, case, precision=torch.bfloat16)[0, 0].numpy() for case in cases}
+        return np.mean([binary.dc(found[case] >= 0.5, masks[case]) for case in cases])
+
+    assert said == pytest.approx(dice(part(project, "validation")), abs=2e-3)
+    assert abs(said - dice(part(project, "test"))) > 4e-3  # the test could tell
+
+
+def test_the_threshold_beside_the_models_is_measured_on_the_test_cases(project):
+    def dice(case):
+        bright = sitk.GetArrayFromImage(image(project, case, "ct")) >= 200
+        components, _ = ndimage.label(bright)
+        largest = components == np.argmax(np.bincount(components.ravel())[1:]) + 1
+        return binary.dc(largest, sitk.GetArrayFromImage(image(project, case, "mask")) > 0)
+
+    record = json.loads((project / "reports/comparison.json").read_text())
+    said = record["threshold"]["native"]["dice"]["mean"]
+    assert said == pytest.approx(np.mean([dice(case) for case in part(project, "test")]), rel=1e-6)
+    assert said != pytest.approx(np.mean([dice(case) for case in part(project, "train")]), rel=1e-3)
+
+
+def without_the_test_part(project):
+    """Its masks and studies are gone, and its inputs are full of NaN, for a reader that goes around their hashes."""
+    cases = {case["case_id"]: case for case in json.loads((project / "data/cohort/manifest.json").read_text())["cases"]}
+    for case in part(project, "test"):
+        for mode in MODES:
+            file = project / f"data/arrays/{mode}/{case}.npy"
+            poison = np.full_like(np.load(file), np.nan)
+            file.unlink()
+            np.save(file, poison)
+        (project / f"data/arrays/mask/{case}.npy").unlink()
+        shutil.rmtree(project / "data/cohort/studies" / cases[case]["ct"]["files"][0]["path"].partition("/")[0])
+    for folder in ("models", "results", "runs", "mlruns", "reports"):
+        shutil.rmtree(project / folder)
+
+
+def test_search_and_training_give_the_same_bytes_when_the_test_part_cannot_be_read(project, light_copy):
+    without_the_test_part(light_copy)
+    for stage in ("search", "train --input-mode raw"):
+        rc, said = run_here(light_copy, stage)
+        assert rc == 0, said
+    made = ("results/search/trials.csv", "results/train/raw/validation.csv", "models/raw/weights.safetensors")
+    for file in made:
+        assert (light_copy / file).read_bytes() == (project / file).read_bytes(), file
+
+
+@pytest.mark.parametrize("better_on_the_test_cases", MODES)
+def test_the_model_that_is_registered_is_the_better_one_by_validation_whatever_the_test_cases_say(
+    project, light_copy, better_on_the_test_cases
+):
+    for mode in MODES:
+        folder = light_copy / "results/evaluate" / mode
+        dice = 0.99 if mode == better_on_the_test_cases else 0.01
+        with (folder / "scores.csv").open() as file:
+            rows = [row | {"dice": dice, "iou": dice / (2 - dice)} for row in csv.DictReader(file)]
+        (folder / "scores.csv").unlink()
+        with (folder / "scores.csv").open("w", newline="") as file:
+            table = csv.DictWriter(file, rows[0], lineterminator="\n")
+            table.writeheader()
+            table.writerows(rows)
+        for name in ("summary.json", "metrics.json"):
+            record = json.loads((folder / name).read_text())
+            for grid in record.values():
+                grid["dice"] = grid["dice"] | {"mean": dice} if name == "summary.json" else dice
+            (folder / name).unlink()
+            (folder / name).write_text(json.dumps(record))
+    rc, said = run_here(light_copy, "register")
+    assert rc == 0, said
+    chosen = json.loads((light_copy / "results/registration.json").read_text())["input_mode"]
+    validated = {
+        m: json.loads((project / f"models/{m}/model.json").read_text())["metrics"]["validation_dice"] for m in MODES
+    }
+    assert chosen == max(validated, key=validated.get)
