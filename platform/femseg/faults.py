@@ -216,8 +216,7 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "trials that have ended keep their results"),
         "SE-02": FaultKind(INTEGRITY, "The record of a search is torn",
             "Give the settings back with which it was begun, or remove the file to start anew.",
-            "`runs/search/<name>/search.json`, and nothing else names its search; as a warning: it was written anew, "
-            "or a trial whose checkpoints are all torn is trained anew"),
+            "`runs/search/<name>/search.json`, and nothing else names its search; else a warning: it is written anew"),
         "SE-04": FaultKind(TRAINING, "Search trials failed",
             "Look at their runs in MLflow; narrow `search.learning_rate`, or raise `search.allow_failed`.",
             "more than `search.allow_failed` or all of one input mode"),
@@ -226,6 +225,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "under this `search.name`; lists what was added and removed"),
         "SE-07": FaultKind(USAGE, "The same search runs already", "Wait for it to end, or stop it.",
             "names host and process"),
+        "SE-08": FaultKind(REMARK, "A search trial is trained anew", "Look at the disk.",
+            "all its checkpoints are torn"),
         "ST-07": FaultKind(REMARK, "Old checkpoints are not deleted", "Look at the disk and its permissions.",
             "a warning: the newest cannot be read back, or an old one cannot be removed"),
         "ST-08": FaultKind(USAGE, "The same training runs already", "Wait for it to end, or stop it.",
@@ -234,10 +235,11 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
     "Inference, registry, tracking": {
         "IF-03": FaultKind(TRAINING, "The network gives non-finite probabilities",
             "Do not use this model; go back to the version before it.",
-            "no mask is written. As a reason to review a mask: empty, outside 50 to 1500 ml, several large pieces, or "
-            "at the edge of the scan"),
+            "no mask is written"),
         "IF-04": FaultKind(REMARK, "The CT is unlike those that the model was trained on", "Review the mask.",
             "a reason to review: spacing or field of view more than 10 % outside of theirs"),
+        "IF-09": FaultKind(REMARK, "The mask is unlike a femur", "Review the mask.",
+            "a reason to review: empty, outside 50 to 1500 ml, several large pieces, or at the edge of the scan"),
         "IF-08": FaultKind(USAGE, "The output exists", "Choose another output, or remove this one first.",
             "or in the place of its record lies something else"),
         "LN-01": FaultKind(INTEGRITY, "A link of a lineage leads nowhere, or elsewhere than it should",
@@ -346,8 +348,8 @@ earlier good results stay. There is no traceback unless you ask for it (`FEMSEG_
 Several faults at once: 9, then 4, then 5 decide; else the first fault's code. Under `dvc repro`, DVC prints the stage's
 code ("exited with 3") and itself ends with 255.
 {tables}
-"–": a remark or a warning, the command goes on. `IF-03` and `IF-04` as reasons to review end with 0: the mask is
-written, with the verdict `qc: review`. `FACT` marks what was seen in a study, such as metal or bone at its edge.
+"–": a remark or a warning, the command goes on. `IF-04` and `IF-09` are reasons to review: the
+verdict is `qc: review`. `FACT` marks what was seen in a study, such as metal or bone at its edge.
 """
 
 

@@ -58,7 +58,7 @@ def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
     else:
         faults += voxel_count_faults(used[:3], str(path))
     faults += [refused(*problem) for problem in (*_storage(code, bits, vox_offset), *_units(units))]
-    faults += [Fault("IN-10", path, *problem) for problem in _scaling(slope, intercept)]
+    faults += [Fault("IN-10", path, problem, fix) for problem, fix in _scaling(slope, intercept)]
     if not all(np.isfinite(p) and p > 0 for p in pixdim[1:4]):
         faults.append(refused(f"pixdim[1..3] is {pixdim[1:4]}, expected three positive lengths in mm"))
     else:

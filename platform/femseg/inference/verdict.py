@@ -36,28 +36,29 @@ def outside_training(grid: VoxelGrid, seen: TrainingRange) -> tuple[str, ...]:
         least, most = getattr(seen, name)
         for axis, value, low, high in zip(_AXES, getattr(upright, name), least, most, strict=True):
             if not low * (1 - _SLACK) <= value <= high * (1 + _SLACK):
-                found.append(f"IF-04 {words} along {axis} is {value:.3g} mm, trained on {low:.3g} to {high:.3g} mm")
+                seen_mm = " to ".join(dict.fromkeys((f"{low:.3g}", f"{high:.3g}")))  # one number where all were alike
+                found.append(f"IF-04 {words} along {axis} is {value:.3g} mm, trained on {seen_mm} mm")
     return tuple(found)
 
 
 def reasons_to_review(mask: MaskVolume) -> tuple[str, ...]:
-    """What a femur mask should not be (IF-03): empty, too small or large, in pieces, at the edge."""
+    """What a femur mask should not be (IF-09): empty, too small or large, in pieces, at the edge."""
     femur_zyx, grid = to_lps(mask.femur_zyx, mask.grid)
     voxel_ml = grid.voxel_volume_mm3 / 1000.0
     volume_ml = float(np.count_nonzero(femur_zyx)) * voxel_ml
     if volume_ml == 0.0:
-        return ("IF-03 the mask is empty",)
+        return ("IF-09 the mask is empty",)
     reasons = []
     low, high = _PLAUSIBLE_ML
     if not low <= volume_ml <= high:
-        reasons.append(f"IF-03 the mask is {volume_ml:.0f} ml, a femur is {low:.0f} to {high:.0f} ml")
+        reasons.append(f"IF-09 the mask is {volume_ml:.0f} ml, a femur is {low:.0f} to {high:.0f} ml")
     pieces = _large_pieces(femur_zyx, voxel_ml)
     if pieces > 1:
-        reasons.append(f"IF-03 the mask has {pieces} pieces of {_LARGE_PIECE_ML:.0f} ml or more")
+        reasons.append(f"IF-09 the mask has {pieces} pieces of {_LARGE_PIECE_ML:.0f} ml or more")
     for axis, (first, last) in enumerate((("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))):
         for end, index in ((first, 0), (last, -1)):
             if femur_zyx.take(index, axis=axis).any():
-                reasons.append(f"IF-03 the mask touches the {end} end of the volume")
+                reasons.append(f"IF-09 the mask touches the {end} end of the volume")
     return tuple(reasons)
 
 

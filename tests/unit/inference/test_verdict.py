@@ -34,7 +34,7 @@ def test_a_single_plausible_piece_inside_the_volume_needs_no_review():
         ([(slice(5, 55), slice(0, 10), slice(15, 25))], "anterior end"),
         ([(slice(5, 55), slice(15, 25), slice(30, 40))], "left end"),
     ],
-    ids=["IF-03-empty", "IF-03-small", "IF-03-pieces", "IF-03-inferior", "IF-03-superior", "IF-03-front", "IF-03-left"],
+    ids=["IF-09-empty", "IF-09-small", "IF-09-pieces", "IF-09-inferior", "IF-09-superior", "IF-09-front", "IF-09-left"],
 )
 def test_what_a_femur_should_not_be_is_said(boxes, words):
     assert any(words in reason for reason in reasons_to_review(mask_of(*boxes)))
@@ -52,7 +52,7 @@ def test_ends_are_named_in_the_patient_not_in_the_array():
     )
     at_first_slice = mask_of((slice(0, 50), slice(15, 25), slice(15, 25)), grid=upside_down)
     assert [r for r in reasons_to_review(at_first_slice) if "touches" in r] == [
-        "IF-03 the mask touches the superior end of the volume"
+        "IF-09 the mask touches the superior end of the volume"
     ]
 
 
@@ -60,8 +60,15 @@ def test_a_ct_unlike_those_of_the_training_is_said_with_numbers():  # IF-04
     seen = training_range([GRID, GRID.resized((50, 40, 40))])
     assert outside_training(GRID, seen) == ()
     finer = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 0.5, 0.5))
-    assert outside_training(finer, seen)[0] == "IF-04 spacing along y is 0.5 mm, trained on 2 to 2 mm"
-    assert "IF-04 field of view along x is 20 mm, trained on 80 to 80 mm" in outside_training(finer, seen)
+    assert outside_training(finer, seen)[0] == "IF-04 spacing along y is 0.5 mm, trained on 2 mm"
+    assert "IF-04 field of view along x is 20 mm, trained on 80 mm" in outside_training(finer, seen)
+
+
+def test_a_range_is_said_with_both_ends_and_one_value_once():  # IF-04
+    seen = training_range([GRID, VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 2.5, 2.0))])
+    said = " ".join(outside_training(VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(9.0, 9.0, 9.0)), seen))
+    assert "spacing along z is 9 mm, trained on 4 mm" in said
+    assert "spacing along y is 9 mm, trained on 2 to 2.5 mm" in said
 
 
 def test_a_model_without_a_training_range_is_judged_by_the_mask_alone():

@@ -107,7 +107,7 @@ def failures(facts: CardFacts) -> Section:
         tables={"": Table(head=_FAILURES_HEAD, rows=tuple(rows), last_is_text=True)},
         figures=(WORST_FIGURE,),
         note="femseg segment marks a mask for review that is empty, implausibly small or large, in several pieces, or "
-        "at the edge of the scan (IF-03); a wrong mask of plausible size and shape is not noticed.",
+        "at the edge of the scan (IF-09); a wrong mask of plausible size and shape is not noticed.",
     )
 
 

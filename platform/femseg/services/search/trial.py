@@ -20,6 +20,8 @@ from femseg.training.context import TrainerContext
 from femseg.training.curves import CurveRow, rows_from_plain
 from femseg.training.validation import ValidationScore
 
+_ANEW = "SE-08"
+
 
 class _Rung:
     """Asks a trial to stop, its checkpoint written, once it was validated at the rung's last iteration."""
@@ -45,7 +47,7 @@ def best_dice(rows: Sequence[CurveRow], last_iteration: int) -> float | None:
 def trial_rows(job: TrainingJob, say: Callable[[str], None]) -> list[CurveRow]:
     """The curve in a trial's newest good checkpoint; empty without one.
 
-    If all its checkpoints are torn they are put aside: a trial's training is short, and the same again (SE-02).
+    If all its checkpoints are torn they are put aside: a trial's training is short, and the same again (SE-08).
     """
     folder = node_folder(job)
     try:
@@ -55,7 +57,7 @@ def trial_rows(job: TrainingJob, say: Callable[[str], None]) -> list[CurveRow]:
         aside.mkdir(exist_ok=True)
         for torn in folder.glob("step-*.corrupt*"):
             torn.rename(aside / f"{torn.name}-{len(list(aside.iterdir()))}")
-        say(f"warning SE-02: {folder.name} is trained anew: {refusal.faults[0].problem}")
+        say(f"warning {_ANEW}: {folder.name} is trained anew: {refusal.faults[0].problem}")
         return []
     return rows_from_plain(newest.state["rows"]) if newest else []
 
