@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from femseg.cohorts.manifest import Manifest, cohort_root, read_case_ct, read_case_mask, read_manifest
+from femseg.cohorts.settings import cohort_title
 from femseg.cohorts.split import Split, read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.comparison.repeats import CompareSettings, RepeatSettings, ScoredTraining, mean_over_seeds, read_input_modes
@@ -170,7 +171,7 @@ def main() -> None:
     tested = tested_cases(repeats, split)
     trainings = {mode: trainings_of(mode, repeats) for mode in modes if repeats.trainings}
     evidence = ComparisonEvidence(
-        cohort=settings.cohort_name,
+        cohort=cohort_title(read_package_files(model_of(modes[0])).model.cohort_source, settings.cohort_name),
         split_sizes=cases_by_part(repeats, split, len(tested)),
         scores={mode: mean_over_seeds(of_mode) for mode, of_mode in trainings.items()}
         or {mode: read_scores(evaluation_of(mode) / "scores.csv") for mode in modes},

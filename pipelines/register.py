@@ -12,6 +12,7 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 
 from femseg.cohorts.manifest import read_manifest
+from femseg.cohorts.settings import cohort_title
 from femseg.cohorts.split import read_split
 from femseg.comparison.repeats import CompareSettings, read_input_modes
 from femseg.exits import command_exit
@@ -134,7 +135,7 @@ def keep_card(client: MlflowClient, registration: Registration, package: ModelPa
         version=version,
         package_sha256=package.sha256,
         model=package.model,
-        cohort=read_section(CompareSettings, "compare").cohort_name,
+        cohort=cohort_title(package.model.cohort_source, read_section(CompareSettings, "compare").cohort_name),
         cases=read_manifest(MANIFEST).cases,
         split=read_split(SPLIT),
         scores=read_scores(evaluation_of(mode) / "scores.csv"),

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mlflow.tracking import MlflowClient
 
+from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.comparison.repeats import RepeatSettings, refuse_unfit
@@ -124,6 +125,7 @@ def write_outputs(job: TrainingJob, plan: TrainingPlan, client: MlflowClient) ->
             input_recipe=store.recipe,
             metrics=TrainingMetrics(validation_dice=result.validation_dice, best_iteration=result.best_iteration),
             training=UsedSettings(train=as_plain(job.train), optimisation=as_plain(job.optimisation)),
+            cohort_source=read_section(CohortSettings, "cohort").source,
             training_range=training_range(store.entry(case).ct_grid for case in read_split(plan.split).train),
             versions=software_versions(),
         ),

@@ -3,6 +3,7 @@
 import json
 import os
 import secrets
+import sys
 from pathlib import Path
 
 from femseg.cohorts.case import Case
@@ -16,6 +17,8 @@ from femseg.intake.single_ct import inspect_study
 from femseg.lineage.records import OutputRecord, read_record, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
 from femseg.services.registry.model_name import IN_USE, is_registered, named_model
+
+_OF_PHANTOMS = "this model was trained on phantoms alone and has seen no patient: its masks are to try things out"
 
 
 def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...]]:
@@ -93,6 +96,9 @@ def segment_file(
     require_writable(record)
     case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu, mends=mends)
     package, model_remarks = load_model(model)
+    warnings = [_OF_PHANTOMS] if package.model.of_phantoms else []
+    for warning in warnings:
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
     mask = segment(package, ct, name=str(ct_path)).mask
     reasons = verdict(mask, package.model)
     write_mask(output, mask)
@@ -106,7 +112,7 @@ def segment_file(
         "input_mode": package.model.input_mode,
         "qc": "review" if reasons else "usable",
         "reasons": list(reasons),
-        "remarks": [*case.remarks, *model_remarks],
+        "remarks": [*warnings, *case.remarks, *model_remarks],
     }
     if as_json:
         print(json.dumps(result, indent=2))

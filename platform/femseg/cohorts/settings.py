@@ -12,7 +12,25 @@ from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
 
 CohortSource = Literal["phantom", "dicom", "volumes", "totalsegmentator", "nnunet", "msd"]
+_TITLES = {
+    "phantom": "Phantom cohort",
+    "dicom": "Cohort of DICOM studies",
+    "volumes": "Cohort of volume files",
+    "totalsegmentator": "TotalSegmentator cohort",
+    "nnunet": "nnU-Net cohort",
+    "msd": "Decathlon cohort",
+}
 MaskUse = Literal["required", "ignored"]  # a study without mask is refused, as for training; or CTs alone are looked at
+
+
+def cohort_title(source: str, name: str = "") -> str:
+    """What report and card call a cohort: the name it was given, else after `cohort.source`.
+
+    A cohort of patients is no "Phantom cohort", though an older params.yaml, copied from the demo, says so.
+    """
+    if name and (source == "phantom" or name != _TITLES["phantom"]):
+        return name
+    return _TITLES.get(source, "Cohort")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

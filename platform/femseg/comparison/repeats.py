@@ -160,7 +160,7 @@ class CompareSettings:
     """How input modes are compared.
 
     Attributes:
-        cohort_name: heading of the report.
+        cohort_name: what report and card call the cohort; empty: named after `cohort.source`.
         threshold_hu: of the plain threshold beside the models.
         confidence: of the bootstrap intervals; the tests' level is what it leaves.
         resamples: bootstrap resamples of the cases, and sign patterns of the permutation test.
@@ -168,7 +168,7 @@ class CompareSettings:
         dice_margin: the smallest difference in Dice that matters in practice; 0 sets none.
     """
 
-    cohort_name: str = "Phantom cohort"
+    cohort_name: str = ""
     threshold_hu: float = DEFAULT_THRESHOLD_HU
     confidence: float = 0.95
     resamples: int = 10_000

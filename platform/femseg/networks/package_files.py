@@ -68,6 +68,7 @@ class ModelDescription:
         metrics: of the validation.
         training: settings of the training.
         training_range: None in packages that do not say.
+        cohort_source: `cohort.source` of the training: "phantom" has seen no patient; "" in packages that do not say.
         versions: of femseg and of what its numbers depend on.
         version: of this layout; files of femseg 0.1 have none and are read as they are.
     """
@@ -78,8 +79,14 @@ class ModelDescription:
     metrics: TrainingMetrics = field(default_factory=TrainingMetrics)
     training: UsedSettings = field(default_factory=UsedSettings)
     training_range: TrainingRange | None = None
+    cohort_source: str = ""
     versions: dict[str, str] = field(default_factory=dict)
     version: int = 1
+
+    @property
+    def of_phantoms(self) -> bool:
+        """Whether the network has seen synthetic CTs alone."""
+        return self.cohort_source == "phantom"
 
     def __post_init__(self) -> None:
         recipe, channels = self.input_recipe, self.architecture.input_channels

@@ -205,6 +205,7 @@ def test_a_package_of_femseg_0_1_without_versions_and_name_is_read_as_it_is(tmp_
     assert isinstance(package.network, VNet)
     assert as_plain(package.model) == model | {
         "version": 1,
+        "cohort_source": "",
         "architecture": {"input_channels": 1, "settings": settings},
     }
     assert as_plain(package.lineage) == lineage | {"version": 1}

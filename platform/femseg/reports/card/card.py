@@ -52,11 +52,17 @@ def _intended_use(facts: CardFacts) -> Section:
         )
         if not there
     ]
+    purpose = (
+        f"Segments {femur} in synthetic CTs (phantoms), to show that the pipeline works. It has seen no patient: do "
+        "not use its masks of patients' CTs for anything."
+        if facts.model.of_phantoms
+        else f"Segments {femur} in a CT of the thigh or pelvis, on the CT's own grid: for research in orthopaedic "
+        "planning, measurement and 3-D printing, by people who look at every mask before they use it."
+    )
     return Section(
         title="Intended use",
         sentences=(
-            f"Segments {femur} in a CT of the thigh or pelvis, on the CT's own grid: for research in orthopaedic "
-            "planning, measurement and 3-D printing, by people who look at every mask before they use it.",
+            purpose,
             *reach,
             *([f"Not in the training data, and so not to be trusted: {', '.join(unseen)}."] if unseen else []),
             "It is research software, no medical device. Nothing is known of how it does on patients and scanners that "

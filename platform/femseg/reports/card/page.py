@@ -40,7 +40,7 @@ def card_summary(facts: CardFacts) -> str:
     """The card in two sentences, for the registry's list of versions."""
     dice = [row.dice for row in facts.on_grid("native")]
     return (
-        f"Femur in CT, {facts.mode} input. Dice {sum(dice) / len(dice):.3f} on {len(dice)} test cases on the CT's own "
+        f"{_what(facts)}. Dice {sum(dice) / len(dice):.3f} on {len(dice)} test cases on the CT's own "
         f"grid, lowest {min(dice):.3f}. The model card is among the run's artefacts, and `femseg card {facts.version}` "
         f"writes it. {_CLAUSE}"
     )
@@ -48,7 +48,11 @@ def card_summary(facts: CardFacts) -> str:
 
 def card_title(facts: CardFacts) -> str:
     """The card's heading."""
-    return f"femseg, version {facts.version}: femur in CT, {facts.mode} input"
+    return f"femseg, version {facts.version}: f{_what(facts)[1:]}"
+
+
+def _what(facts: CardFacts) -> str:
+    return f"Femur in {'phantom CTs' if facts.model.of_phantoms else 'CT'}, {facts.mode} input"
 
 
 def card_markdown(facts: CardFacts, sections: Sequence[Section], figures: Mapping[str, PageFigure]) -> str:
@@ -94,7 +98,7 @@ def card_html(facts: CardFacts, sections: Sequence[Section], figures: Mapping[st
             ("mean Dice, CT's own grid", f"{sum(dice) / len(dice):.3f}"),
             ("lowest Dice", f"{min(dice):.3f}"),
             ("test cases", str(len(dice))),
-            ("trained on", f"{len(facts.split.train)} cases"),
+            ("trained on", f"{len(facts.split.train)} {'phantoms' if facts.model.of_phantoms else 'cases'}"),
         ),
         clause=_CLAUSE,
     )

@@ -141,6 +141,22 @@ def test_what_the_training_did_not_hold_is_said(facts):
     assert "1 × 0.7 × 0.7 to 2.5 × 0.9 × 0.9 mm" in text
 
 
+def test_the_card_of_a_phantom_model_claims_no_use_on_patients_and_another_says_for_what_it_is(facts, tmp_path):
+    for source, said, not_said in (
+        ("phantom", "It has seen no patient", "research in orthopaedic planning"),
+        ("dicom", "research in orthopaedic planning", "phantom"),
+    ):
+        named = replace(facts, cohort="Cohort", model=replace(MODEL, cohort_source=source))
+        write_card(named, tmp_path / source, [])
+        for text in (
+            (tmp_path / source / "model_card.md").read_text(),
+            (tmp_path / source / "model_card.html").read_text(),
+        ):
+            assert said in text.replace("&#39;", "'")
+            assert not_said not in text
+    assert "Femur in phantom CTs" in card_summary(replace(facts, model=replace(MODEL, cohort_source="phantom")))
+
+
 def test_the_card_is_one_page_that_asks_for_nothing_and_equal_facts_give_equal_bytes(facts, tmp_path, evidence_of):
     pictures = list(evidence_of(modes=("raw",), cases=2)[1].values())
     worst = [replace(one, case_id=name) for one, name in zip(pictures, facts.worst_cases(), strict=False)]
