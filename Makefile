@@ -5,6 +5,14 @@ BIN := $(VENV)/bin
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 export DVC_NO_ANALYTICS := 1
 
+# its programs and its editable install name the folder that it was made in: moved or copied, it runs the code there
+MADE_FOR := $(shell sed -n 's/^command = .* -m venv //p' $(VENV)/pyvenv.cfg 2>/dev/null)
+ifneq ($(MADE_FOR),)
+ifneq ($(MADE_FOR),$(CURDIR)/$(VENV))
+$(error $(VENV) was made as $(MADE_FOR), and would run the code there: rm -rf $(VENV), then make again)
+endif
+endif
+
 .PHONY: help repro register test slow chaos lint format faults constraints bench scaling clean
 
 help:

@@ -15,7 +15,7 @@ from femseg.exits import command_exit
 from femseg.files.durable import write_bytes_durably, write_json_durably
 from femseg.files.lock import locked
 from femseg.networks.choice import read_network
-from femseg.paths import BEST_TRIALS, MASKS, SEARCH_RUNS, SEARCHED, SPLIT, arrays_of
+from femseg.paths import BEST_TRIALS, MASKS, SEARCH_RUNS, SEARCHED, SPLIT, arrays_of, project_root
 from femseg.reports.comparison.search_account import search_figures, search_markdown, search_record
 from femseg.reports.comparison.search_evidence import read_search
 from femseg.search.halving import SearchSettings, Trial, TrialResult, best_per_mode
@@ -190,7 +190,7 @@ def main() -> None:
         write_results([], {}, settings, input_modes)
         print("search is disabled (search.enabled)")
         return
-    runs = SEARCH_RUNS / settings.name
+    runs = project_root() / SEARCH_RUNS / settings.name
     with locked(runs, fault_id="SE-07"):
         results = tracked_search(settings, input_modes, runs)
     for mode, result in best_per_mode(results).items():

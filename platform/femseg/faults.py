@@ -302,6 +302,9 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "Follow the fix that is named.", "a backup of an older SQLite database is made"),
         "TK-11": FaultKind(USAGE, "The tracking URI is a plain-file store",
             "Use `sqlite:///mlruns/mlflow.db` or the address of a server."),
+        "TK-12": FaultKind(USAGE, "The local store is in use under another path",
+            "Give the project one path for all who use it at once, or wait for the other to end.",
+            "by a container for instance; its artefacts' addresses cannot be those of two places"),
     },
     "Files and settings": {
         "CFG-01": FaultKind(USAGE, "A setting, section or argument is wrong, unknown or missing", "Correct it.",

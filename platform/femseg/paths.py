@@ -1,5 +1,6 @@
 """Every path of a project, once; each counts from the project's root, where commands and stages run."""
 
+import os
 from pathlib import Path
 
 PARAMS, DVC_LOCK, PROMOTION_RULES = Path("params.yaml"), Path("dvc.lock"), Path("promotion.yaml")
@@ -21,6 +22,19 @@ REPORTS = Path("reports")
 
 TRAIN_RUNS, SEARCH_RUNS = Path("runs/train"), Path("runs/search")
 TRACKING_DATABASE, AUDIT_COPIES = Path("mlruns/mlflow.db"), Path("mlruns/audit")
+
+
+def project_root() -> Path:
+    """The root of the project that owns the stores `runs/` and `mlruns/`, whatever it is called and wherever it lies.
+
+    It is the nearest folder upwards with a `dvc.yaml`; here, where there is none. `dvc exp run --temp` and `--queue`
+    run in a copy below the project's `.dvc/tmp`, which DVC deletes: there it is the project, named in DVC_ROOT.
+    """
+    here = Path.cwd()
+    named = Path(os.environ.get("DVC_ROOT") or here)
+    if here.is_relative_to(named / ".dvc" / "tmp"):
+        return named
+    return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here)
 
 
 def arrays_of(input_mode: str) -> Path:

@@ -30,7 +30,7 @@ def rollback(*, as_json: bool) -> None:
 
 def history(*, as_json: bool) -> None:
     """Every decision and every move, oldest first."""
-    client, _ = connect()
+    client, _ = connect(to_read=True)
     with answering(client):
         log = audit_log(client).read()
     lines = [history_line(entry) for entry in log] or ["nothing was decided yet"]
@@ -48,7 +48,7 @@ def remove(name: str) -> None:
 
 def audit_verify(*, head: str, as_json: bool) -> None:
     """Prove the whole log. Raises: Refusal RG-09 (exit 4) naming what was altered."""
-    client, _ = connect()
+    client, _ = connect(to_read=True)
     with answering(client):
         log = audit_log(client).read()
     if head and head not in {entry.sha256 for entry in log}:
@@ -80,7 +80,7 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
     Raises: Refusal (exit 8) with every reason.
     """
     read = read_rules(rules)
-    client, _ = connect()
+    client, _ = connect(to_read=dry_run)
     with answering(client):
         number = version_number(client, name)
         holder = champion.alias_holder(client, champion.CHAMPION)
@@ -103,7 +103,7 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
 
 def why(name: str, *, as_json: bool) -> None:
     """The last decision about a version, check by check. Raises: Refusal RG-12 (exit 2) if there is none."""
-    client, _ = connect()
+    client, _ = connect(to_read=True)
     with answering(client):
         number = version_number(client, name)
         log = audit_log(client).read()

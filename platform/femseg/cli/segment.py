@@ -28,7 +28,7 @@ def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...]]:
     from femseg.services.registry.doctor import load_for_use  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking.connect import connect
 
-    return load_for_use(connect()[0], model)
+    return load_for_use(connect(to_read=True)[0], model)
 
 
 def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None:

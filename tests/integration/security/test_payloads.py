@@ -144,7 +144,7 @@ def _first(kinds, number: int):
 
 @pytest.mark.parametrize("kind", _first(MLMODELS, 1))
 def test_a_version_whose_MLmodel_names_foreign_code_is_refused_at_every_door_SC_04(registry, kind, study, canary):
-    stored = brought_here(registry[0].get_model_version(MODEL_NAME, "1").source)
+    stored = brought_here(registry[0], registry[0].get_model_version(MODEL_NAME, "1").source)
     good = (stored / "MLmodel").read_bytes()
     try:
         (stored / "MLmodel").write_text(mlmodel(kind, canary))
@@ -160,7 +160,7 @@ def test_a_version_whose_MLmodel_names_foreign_code_is_refused_at_every_door_SC_
 
 @pytest.mark.parametrize("kind", _first(PICKLES, 1))
 def test_a_pickle_put_into_a_registered_artefact_is_refused_at_every_door_SC_01(registry, kind, study, canary):
-    stored = brought_here(registry[0].get_model_version(MODEL_NAME, "1").source) / "data/package"
+    stored = brought_here(registry[0], registry[0].get_model_version(MODEL_NAME, "1").source) / "data/package"
     weights = stored / "weights.safetensors"
     good, manifest = weights.read_bytes(), (stored / "MANIFEST.json").read_bytes()
     try:

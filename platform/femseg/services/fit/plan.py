@@ -7,7 +7,18 @@ from pathlib import Path
 from femseg.cohorts.manifest import Manifest, read_manifest
 from femseg.errors import Refusal
 from femseg.networks.choice import read_network
-from femseg.paths import BEST_TRIALS, MANIFEST, MASKS, PARAMS, SPLIT, TRAIN_RUNS, TRAINED, arrays_of, model_of
+from femseg.paths import (
+    BEST_TRIALS,
+    MANIFEST,
+    MASKS,
+    PARAMS,
+    SPLIT,
+    TRAIN_RUNS,
+    TRAINED,
+    arrays_of,
+    model_of,
+    project_root,
+)
 from femseg.search.record import searched_learning_rate
 from femseg.services.fit.job import TrainingJob, training_job
 from femseg.services.storage.backend import StorageSettings
@@ -90,7 +101,7 @@ def planned_job(plan: TrainingPlan) -> TrainingJob:
         inputs=plan.inputs,
         masks=MASKS,
         split=plan.split,
-        runs=TRAIN_RUNS,
+        runs=project_root() / TRAIN_RUNS,
         name=plan.input_mode,
         network=read_network(),
         optimisation=optimisation,

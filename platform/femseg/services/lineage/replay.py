@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -32,8 +31,7 @@ from femseg.services.lineage.worktree import (
     materials_of,
 )
 from femseg.services.registry.model_name import MODEL_NAME
-from femseg.services.registry.versions import find_version, load_registered, stored_package
-from femseg.services.tracking.connect import tracking_uri
+from femseg.services.registry.versions import brought_here, find_version, load_registered, stored_package
 
 EVIDENCE = "evaluation"  # folder of a run's artefacts
 EVALUATED_MD5 = "dvc_md5.json"  # DVC's MD5 of the masks that were evaluated, there
@@ -92,8 +90,8 @@ def replay(client: MlflowClient, uri: str, *, repository: Path, into: Path | Non
         raise _missing(uri, "no version holds its package any more")
     _require_whole(uri, package, repository)
     with _workplace(into) as place:
-        evidence = _evidence(version, place / "then", package.sha256)
-        again, originals = _evaluated_now(version, package, evidence, place, repository)
+        evidence = _evidence(client, version, place / "then", package.sha256)
+        again, originals = _evaluated_now(client, version, package, evidence, place, repository)
         cases = replayed_cases(
             read_record(evidence / FOLDER_RECORD).files,
             again,
@@ -128,16 +126,15 @@ def _workplace(into: Path | None) -> Iterator[Path]:
     yield into
 
 
-def _evidence(version: ModelVersion, place: Path, package_sha256: str) -> Path:
+def _evidence(client: MlflowClient, version: ModelVersion, place: Path, package_sha256: str) -> Path:
     """The record and the scores of the first evaluation, as they were kept with the version's run.
 
     Raises: Refusal LN-03 (exit 4) if they are not there, or are of another package.
     """
     uri = f"models:/{MODEL_NAME}/{version.version}"
     place.mkdir(parents=True)
-    mlflow.set_tracking_uri(tracking_uri())
     try:
-        mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=EVIDENCE, dst_path=str(place))
+        brought_here(client, f"runs:/{version.run_id}/{EVIDENCE}", into=place)
     except (MlflowException, OSError) as error:
         raise _missing(uri, "its run keeps no evaluation to compare with") from error
     if not (place / EVIDENCE / FOLDER_RECORD).is_file():
@@ -149,7 +146,7 @@ def _evidence(version: ModelVersion, place: Path, package_sha256: str) -> Path:
 
 
 def _evaluated_now(
-    version: ModelVersion, package: ModelPackage, evidence: Path, place: Path, repository: Path
+    client: MlflowClient, version: ModelVersion, package: ModelPackage, evidence: Path, place: Path, repository: Path
 ) -> tuple[Path, Path]:
     """Evaluate in a scratch tree; returns the folder of the new masks, and where the first ones were brought."""
     mode, scratch, originals = package.model.input_mode, place / "project", place / "masks then"
@@ -162,7 +159,7 @@ def _evaluated_now(
             (scratch / evaluation_of(mode)).rename(originals)
     bring_studies(scratch, repository)
     uri = f"models:/{MODEL_NAME}/{version.version}"
-    bring_package(scratch, stored_package(version, uri, into=place / "package"), mode)
+    bring_package(scratch, stored_package(client, version, uri, into=place / "package"), mode)
     return evaluate_again(scratch, mode), originals
 
 

@@ -32,7 +32,7 @@ from femseg.paths import MODELS
 from femseg.services.lineage.worktree import materials_of
 from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, is_there, model_address
 from femseg.services.registry.versions import find_version, load_registered
-from femseg.services.tracking.address import SQLITE
+from femseg.services.tracking.address import local_database
 from femseg.services.tracking.connect import connect, find_run, redacted, tracking_uri
 
 
@@ -50,9 +50,9 @@ def registry_at_hand() -> Registry | None:
     Raises: Refusal TK-01 (exit 6) if a server does not answer.
     """
     uri = tracking_uri()
-    if uri.startswith(SQLITE) and not Path(uri.removeprefix(SQLITE)).exists():
+    if (database := local_database(uri)) and not database.exists():
         return None
-    client, experiment_id = connect(uri)
+    client, experiment_id = connect(uri, to_read=True)
     return Registry(client=client, experiment_id=experiment_id)
 
 

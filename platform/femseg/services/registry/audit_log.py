@@ -15,10 +15,10 @@ from mlflow.tracking import MlflowClient
 
 from femseg.files.durable import write_bytes_durably
 from femseg.gate.audit import Entry, Holders, altered, parse
-from femseg.paths import AUDIT_COPIES
+from femseg.paths import AUDIT_COPIES, project_root
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import DESCRIPTION
-from femseg.services.tracking.address import SQLITE, redacted
+from femseg.services.tracking.address import local_database, redacted
 
 _ENTRY, _HEAD = "audit.{:06d}", "audit.head"
 _ENTRY_TAG = re.compile(r"audit\.\d{6}")
@@ -105,12 +105,11 @@ def _head(log: tuple[Entry, ...]) -> str:
 def audit_log(client: MlflowClient) -> AuditLog:
     """The log of a client's registry; the copy lies beside a SQLite store, else in `mlruns/audit/`."""
     uri = client.tracking_uri
-    if uri.startswith(SQLITE):
-        database = Path(uri.removeprefix(SQLITE))
+    if database := local_database(uri):
         return AuditLog(client=client, copy=database.parent / "audit" / f"{database.stem}.jsonl")
     place = redacted(uri)
     name = re.sub(r"[^\w.-]", "_", urlsplit(place).netloc) + "-" + hashlib.sha256(place.encode()).hexdigest()[:8]
-    return AuditLog(client=client, copy=AUDIT_COPIES.absolute() / f"{name}.jsonl")
+    return AuditLog(client=client, copy=project_root() / AUDIT_COPIES / f"{name}.jsonl")
 
 
 def now() -> str:

@@ -60,7 +60,9 @@ class GateContext:
     def predicted_again(self, version: ModelVersion) -> Reproduction:
         """What a version's stored package makes of the test cases now."""
         return reproduce(
-            stored_package(version, _uri(version.version), into=self.scratch / f"package-{version.version}"),
+            stored_package(
+                self.client, version, _uri(version.version), into=self.scratch / f"package-{version.version}"
+            ),
             self.manifest,
             self.split,
             self.scratch / f"again-{version.version}",
@@ -70,7 +72,7 @@ class GateContext:
 
     def saved(self, version: ModelVersion) -> SavedPredictions:
         """What a version's registered predictions are."""
-        return predictions_of(version, self.scratch / f"saved-{version.version}")
+        return predictions_of(self.client, version, self.scratch / f"saved-{version.version}")
 
 
 def judge(

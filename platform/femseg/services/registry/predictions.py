@@ -3,7 +3,6 @@
 from contextlib import suppress
 from pathlib import Path
 
-import mlflow
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 from mlflow.tracking import MlflowClient
@@ -16,7 +15,6 @@ from femseg.lineage.records import FOLDER_RECORD, read_record
 from femseg.networks.package import ModelPackage
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import brought_here, registered_version
-from femseg.services.tracking.connect import tracking_uri
 
 TAG = "predictions_sha256"
 
@@ -37,7 +35,7 @@ def log_predictions(client: MlflowClient, version: ModelVersion, folder: Path, *
     client.set_model_version_tag(MODEL_NAME, version.version, TAG, sha256)
 
 
-def predictions_of(version: ModelVersion, into: Path, *, sha256: str = "") -> SavedPredictions:
+def predictions_of(client: MlflowClient, version: ModelVersion, into: Path, *, sha256: str = "") -> SavedPredictions:
     """Bring a version's predictions here and prove them.
 
     Args:
@@ -48,7 +46,7 @@ def predictions_of(version: ModelVersion, into: Path, *, sha256: str = "") -> Sa
     wanted = sha256 or version.tags.get(TAG, "")
     with suppress(MlflowException, OSError):
         if wanted:
-            folder = brought_here(f"runs:/{version.run_id}/{_place(wanted)}", into=into)
+            folder = brought_here(client, f"runs:/{version.run_id}/{_place(wanted)}", into=into)
             return read_predictions(folder, sha256=wanted)
     fix = "run `dvc repro evaluate` and `make register` again"
     raise Refusal.of("RG-03", f"models:/{MODEL_NAME}/{version.version}", "has no saved predictions", fix)
@@ -98,11 +96,10 @@ def bring_card(client: MlflowClient, uri: str, folder: Path) -> list[Path]:
     if not expected:
         raise _refusal(uri, "has no model card", "RG-12")
     try:
-        mlflow.set_tracking_uri(tracking_uri())
-        found = mlflow.artifacts.download_artifacts(run_id=version.run_id, artifact_path=_card_place(expected))
+        found = brought_here(client, f"runs:/{version.run_id}/{_card_place(expected)}")
     except (MlflowException, OSError) as error:
         raise _refusal(uri, f"its card cannot be had ({type(error).__name__})", "RG-12") from error
-    return _copied(Path(found), expected, folder, uri)
+    return _copied(found, expected, folder, uri)
 
 
 def _copied(stored: Path, expected: str, folder: Path, uri: str) -> list[Path]:

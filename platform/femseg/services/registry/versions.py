@@ -24,7 +24,7 @@ from femseg.files.plain import open_plain
 from femseg.networks.package import ModelPackage, load_package
 from femseg.networks.package_files import read_package_files
 from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, SCHEME, is_registered, named_model
-from femseg.services.tracking.connect import redacted, tracking_uri
+from femseg.services.tracking.address import redacted
 from femseg.settings import BadYaml, load_bounded
 
 # MLflow's MLmodel beside a package: whether it names any code but our loader.
@@ -127,19 +127,19 @@ def version_number(client: MlflowClient, model: str) -> int:
     return int(registered_version(client, model).version)
 
 
-def brought_here(artifact_uri: str, *, into: Path | None = None) -> Path:
-    """An artefact of the registry as a local file or folder; where it is local already, itself, if `into` is not given.
+def brought_here(client: MlflowClient, artifact_uri: str, *, into: Path | None = None) -> Path:
+    """An artefact of a store as a local file or folder; where it is local already, itself, if `into` is not given.
 
     Raises: MlflowException or OSError if it is not there.
     """
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-    mlflow.set_tracking_uri(tracking_uri())  # a logged model is looked up there, whatever the client's own address
+    mlflow.set_tracking_uri(client.tracking_uri)  # where a run or a logged model is looked up
     if into is not None:
         into.mkdir(parents=True, exist_ok=True)
     return Path(mlflow.artifacts.download_artifacts(artifact_uri=artifact_uri, dst_path=str(into) if into else None))
 
 
-def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None) -> Path:
+def stored_package(client: MlflowClient, version: ModelVersion, uri: str, *, into: Path | None = None) -> Path:
     """The folder of a version's package, brought here if the registry is elsewhere.
 
     Args:
@@ -148,7 +148,7 @@ def stored_package(version: ModelVersion, uri: str, *, into: Path | None = None)
         MLmodel would have MLflow run code that is not ours.
     """
     try:
-        stored = brought_here(str(version.source), into=into)
+        stored = brought_here(client, str(version.source), into=into)
     except (MlflowException, OSError) as error:
         raise _not_there(uri, error) from error
     if problem := foreign_code(stored / "MLmodel"):
@@ -167,7 +167,7 @@ def verify_registered(client: MlflowClient, uri: str) -> str:
     Raises: Refusal as `require_registered`, and as `read_package_files`.
     """
     version = registered_version(client, uri)
-    files = read_package_files(stored_package(version, uri))
+    files = read_package_files(stored_package(client, version, uri))
     require_registered(version, uri, files.sha256)
     return files.sha256
 
@@ -219,7 +219,7 @@ def register_package(
     if known is not None:
         client.set_registered_model_alias(MODEL_NAME, CHALLENGER, known.version)
         return Registration(version=int(known.version), run_id=str(known.run_id), already_there=True)
-    source = _log_model(folder, run_id=run_id, input_channels=input_channels)
+    source = _log_model(client, folder, run_id=run_id, input_channels=input_channels)
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
         client.create_registered_model(MODEL_NAME, description=DESCRIPTION)
     version = client.create_model_version(
@@ -241,9 +241,9 @@ def _require_finished(client: MlflowClient, run_id: str) -> None:
         raise Refusal.of("RG-01", f"run {run_id}", problem, fix)
 
 
-def _log_model(folder: Path, *, run_id: str, input_channels: int) -> str:
+def _log_model(client: MlflowClient, folder: Path, *, run_id: str, input_channels: int) -> str:
     """Log the package on its run, which stays finished, as an MLflow model without pickles; returns the model's URI."""
-    mlflow.set_tracking_uri(tracking_uri())
+    mlflow.set_tracking_uri(client.tracking_uri)
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # no input example on purpose: it would be a volume
@@ -267,6 +267,6 @@ def load_registered(client: MlflowClient, uri: str) -> ModelPackage:
         registered (exit 4).
     """
     version = registered_version(client, uri)
-    package = load_package(stored_package(version, uri))
+    package = load_package(stored_package(client, version, uri))
     require_registered(version, uri, package.sha256)
     return package

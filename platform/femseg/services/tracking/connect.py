@@ -38,15 +38,18 @@ __all__ = [
 EXPERIMENT = "femseg"
 
 
-def connect(uri: str | None = None) -> tuple[MlflowClient, str]:
+def connect(uri: str | None = None, *, to_read: bool = False) -> tuple[MlflowClient, str]:
     """A client of the tracking store and the id of femseg's experiment, made if need be.
 
     Runs that died without a word are closed first, whoever comes (TK-06).
 
+    Args:
+        uri: of the store; `tracking_uri()` by default.
+        to_read: nothing that must last is written, so that a store which may not be written will do.
     Raises: Refusal TK-01 (exit 6) if the store does not answer, TK-09 (9) if a password would travel in the clear,
         TK-10 (2) if another MLflow made its schema.
     """
-    client = open_store(uri or tracking_uri())
+    client = open_store(uri or tracking_uri(), to_read=to_read)
     try:
         experiment_id = experiment_named(client, EXPERIMENT)
         close_dead_runs(client, experiment_id)

@@ -2,7 +2,8 @@
 
 import fcntl
 import sqlite3
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import mlflow
@@ -12,8 +13,9 @@ from mlflow.store import db_migrations
 from sqlalchemy import create_engine, inspect, text
 
 from femseg.errors import Refusal
-from femseg.files.durable import written_durably
-from femseg.services.tracking.address import SQLITE
+from femseg.files.durable import refuse_if_unwritable, written_durably
+from femseg.services.tracking.address import local_database, local_uri
+from femseg.services.tracking.local_store import artifact_root, settle_here
 
 
 def require_schema(uri: str) -> None:
@@ -21,19 +23,28 @@ def require_schema(uri: str) -> None:
 
     Raises: Refusal TK-10 (exit 2) if another MLflow made the schema; SQLAlchemyError or OSError if it cannot be read.
     """
-    if uri.startswith(SQLITE):
-        database = Path(uri.removeprefix(SQLITE))
-        database.parent.mkdir(parents=True, exist_ok=True)
-        with (database.parent / f".{database.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    if database := local_database(uri):
+        with _one_at_a_time(database):
             if not database.exists() or not database.stat().st_size:
                 _make(database)
+            _refuse_other_schema(uri)
+            settle_here(database)
+        return
     _refuse_other_schema(uri)
 
 
-def artifact_root(uri: str) -> str | None:
-    """Where runs of a SQLite store keep artefacts: beside the database. A server has its own place."""
-    return (Path(uri.removeprefix(SQLITE)).parent / "artifacts").as_uri() if uri.startswith(SQLITE) else None
+@contextmanager
+def _one_at_a_time(database: Path) -> Iterator[None]:
+    try:
+        database.parent.mkdir(parents=True, exist_ok=True)
+        lock = (database.parent / f".{database.name}.lock").open("w")
+    except OSError as error:
+        refuse_if_unwritable(database, error)
+        raise
+    with lock:
+        with suppress(OSError):  # a file system without locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _make(database: Path) -> None:
@@ -41,7 +52,7 @@ def _make(database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # a second of loading that servers do not need
 
     with written_durably(database) as temporary:
-        store = SqlAlchemyStore(f"{SQLITE}{temporary}", str(artifact_root(f"{SQLITE}{database}")))
+        store = SqlAlchemyStore(local_uri(temporary), artifact_root(database))
         store.engine.dispose()
 
 
@@ -55,10 +66,11 @@ def _refuse_other_schema(uri: str) -> None:
         older = ours.get_revision(found) is not None
     except CommandError:  # no revision of this MLflow: a later one made it
         older = False
-    name = f"database of {uri.removeprefix(SQLITE)}" if uri.startswith(SQLITE) else "tracking database"
+    database = local_database(uri)
+    name = f"database of {database}" if database else "tracking database"
     if older:
         backup = _backup(uri, str(found))
-        fix = f"{backup}, then run `mlflow db upgrade {uri if uri.startswith(SQLITE) else 'DATABASE_URI'}`"
+        fix = f"{backup}, then run `mlflow db upgrade {uri if database else 'DATABASE_URI'}`"
     else:
         fix = "install the MLflow that made it (`pip install --upgrade mlflow`), or set MLFLOW_TRACKING_URI to another"
     raise Refusal.of(
@@ -83,9 +95,9 @@ def _revision(uri: str) -> str | None:
 
 def _backup(uri: str, revision: str) -> str:
     """Copy a SQLite database beside itself, once; says so, or that it is the user's to do."""
-    if not uri.startswith(SQLITE):
+    database = local_database(uri)
+    if database is None:
         return "back the database up (`pg_dump`)"
-    database = Path(uri.removeprefix(SQLITE))
     copy = database.with_name(f"{database.name}.{revision}.backup")
     if not copy.exists():
         with (

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from mlflow.exceptions import MlflowException
@@ -16,8 +17,9 @@ from requests import Response
 from sqlalchemy.exc import SQLAlchemyError
 
 from femseg.errors import Refusal, words_of
-from femseg.services.tracking.address import redacted
-from femseg.services.tracking.schema import artifact_root, require_schema
+from femseg.services.tracking.address import local_database, local_uri, redacted
+from femseg.services.tracking.local_store import artifact_root, copy_to_read, may_be_written
+from femseg.services.tracking.schema import require_schema
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)  # what a store that is away makes of a request
 _ANSWER_WITHIN_S = 5.0
@@ -25,9 +27,11 @@ _EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=1"
 _CLIENT_BOUNDS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # MLflow's own: minutes
 
 
-def open_store(uri: str) -> MlflowClient:
+def open_store(uri: str, *, to_read: bool = False) -> MlflowClient:
     """A client of a store that answers and has the schema of this MLflow.
 
+    Args:
+        to_read: a local store that may not be written, or lies elsewhere to those who use it, is read by a copy.
     Raises: Refusal TK-01 (exit 6) if it does not answer within ten seconds, TK-09 (9) if a password would travel in the
         clear, TK-10 (2) if another MLflow made its schema.
     """
@@ -35,11 +39,26 @@ def open_store(uri: str) -> MlflowClient:
         if _is_server(uri):
             refuse_open_password(uri)
             _ask(uri, _EXPERIMENTS)  # a server may be healthy by its own words and its database away
+        elif to_read and (database := local_database(uri)) and database.exists():
+            return client_of(_readable(uri, database))
         else:
             require_schema(uri)
         return client_of(uri)
     except (*STORE_ERRORS, ImportError) as error:
         raise no_answer(uri, error) from error
+
+
+def _readable(uri: str, database: Path) -> str:
+    try:
+        if may_be_written(database):
+            require_schema(uri)
+            return uri
+    except Refusal as refusal:
+        if refusal.faults[0].id != "TK-12":
+            raise
+    copy = local_uri(copy_to_read(database))
+    require_schema(copy)
+    return copy
 
 
 def client_of(uri: str) -> MlflowClient:
@@ -58,8 +77,10 @@ def no_answer(uri: str, error: Exception) -> Refusal:
         problem = f"the Python package {error.name}, by which this database is reached, is not installed"
         fix = "install it, or give MLFLOW_TRACKING_URI the address of an MLflow server"
     else:
-        problem = f"the tracking store does not answer ({type(error).__name__})"
+        problem = f"the tracking store does not answer ({type(error).__name__}: {words_of(error)})"
         fix = "start the MLflow server, or unset MLFLOW_TRACKING_URI to use the local store"
+        if local_database(uri):
+            fix = "look at this file: it may be damaged, locked by another program, or no MLflow database"
     return Refusal.of("TK-01", redacted(uri), problem, fix)
 
 
@@ -91,7 +112,8 @@ def experiment_named(client: MlflowClient, name: str) -> str:
     if known is not None:
         return str(known.experiment_id)
     try:
-        return str(client.create_experiment(name, artifact_location=artifact_root(client.tracking_uri)))
+        database = local_database(client.tracking_uri)  # a server has its own place
+        return str(client.create_experiment(name, artifact_location=artifact_root(database) if database else None))
     except MlflowException:
         known = client.get_experiment_by_name(name)
         if known is None:

@@ -64,7 +64,7 @@ class Registry:
 
     def stored(self, number) -> Path:
         """Where the registry keeps a version's package."""
-        return brought_here(self.version(number).source) / "data/package"
+        return brought_here(self.client, self.version(number).source) / "data/package"
 
     def predictions(self, number) -> Path:
         """Where the registry keeps a version's saved masks."""

@@ -226,7 +226,7 @@ def test_what_people_wrote_on_that_page_stays_RG_06(client):
 def test_a_previous_whose_package_was_altered_is_not_rolled_back_to_RG_07(client):
     promote(client, allowed(client, 1))
     promote(client, allowed(client, 2))
-    stored = brought_here(client.get_model_version(MODEL_NAME, "1").source)
+    stored = brought_here(client, client.get_model_version(MODEL_NAME, "1").source)
     weights = next(stored.rglob("weights.safetensors"))
     good = weights.read_bytes()
     try:
@@ -241,7 +241,7 @@ def test_a_previous_whose_package_was_altered_is_not_rolled_back_to_RG_07(client
 def test_a_previous_that_holds_an_intact_package_which_the_gate_never_saw_is_not_rolled_back_to_RG_07(client, tmp_path):
     promote(client, allowed(client, 1))
     promote(client, allowed(client, 2))
-    stored = next(brought_here(client.get_model_version(MODEL_NAME, "1").source).rglob("MANIFEST.json")).parent
+    stored = next(brought_here(client, client.get_model_version(MODEL_NAME, "1").source).rglob("MANIFEST.json")).parent
     shutil.copytree(stored, tmp_path / "good")
     try:
         swapped = write_tiny_package(stored, seed=7)
