@@ -1,10 +1,13 @@
-"""Stage `register`: the best model by validation becomes a version of the registered model, alias `challenger`.
+"""Stage `register`: the best model by validation becomes a version of the registered model.
+
+It becomes `challenger` if it is better by validation than the one before. An experiment of DVC registers nothing.
 
 Idempotent: a package that is registered already is found by its hash, so a clone that pulled the artefacts but has an
 empty registry runs this once more (`make register`).
 """
 
 import math
+import os
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,7 +20,7 @@ from femseg.cohorts.split import read_split
 from femseg.comparison.repeats import CompareSettings, read_input_modes
 from femseg.exits import command_exit
 from femseg.files.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
-from femseg.gate.rules import best_by_validation
+from femseg.gate.rules import Candidate, best_by_validation
 from femseg.gate.saved_predictions import write_predictions
 from femseg.gate.test_set import read_test_set
 from femseg.lineage.provenance import dvc_hashes
@@ -42,9 +45,10 @@ from femseg.reports.comparison.evidence import read_curve
 from femseg.reports.comparison.slices import read_picture
 from femseg.services.lineage.replay import EVALUATED_MD5, EVIDENCE
 from femseg.services.lineage.worktree import evaluated_paths
+from femseg.services.registry.challenger import propose
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.predictions import lineage_rows, log_card, log_predictions
-from femseg.services.registry.versions import CHALLENGER, Registration, register_package
+from femseg.services.registry.versions import Registration, register_package
 from femseg.services.tracking.connect import (
     MlflowRecorder,
     artefacts_taken,
@@ -163,8 +167,24 @@ def keep_card(client: MlflowClient, registration: Registration, package: ModelPa
         log_card(client, version=version, run_id=run_id, folder=folder, description=card_summary(facts))
 
 
+def registered(client: MlflowClient, candidate: Candidate, run_id: str, package: ModelPackage) -> str:
+    """Make the candidate a version, with its predictions and its card; returns in words what became of it."""
+    registration = register_package(
+        client,
+        model_of(candidate.input_mode),
+        run_id=run_id,
+        tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
+        input_channels=package.network.input_channels,
+    )
+    keep_predictions(client, registration.version, candidate.input_mode, package)
+    keep_card(client, registration, package)
+    state = "was there already" if registration.already_there else "registered"
+    version = f"models:/{MODEL_NAME}/{registration.version} ({state}): {candidate.reason}"
+    return f"{version}\n{propose(client, registration.version)}"
+
+
 def main() -> None:
-    """Read models/ and reports/; write results/registration.json and the registry."""
+    """Read models/ and reports/; write results/registration.json and the registry, of an experiment no registry."""
     modes = read_input_modes()
     packages = {mode: load_package(model_of(mode)) for mode in modes}
     dice = {mode: package.model.metrics.validation_dice for mode, package in packages.items()}
@@ -175,26 +195,20 @@ def main() -> None:
     with artefacts_taken(client, "model and evidence"):
         log_evidence(client, run_id, candidate.input_mode, package)
         log_figures(client, experiment_id, (other for mode, other in packages.items() if mode != candidate.input_mode))
-        registration = register_package(
-            client,
-            model_of(candidate.input_mode),
-            run_id=run_id,
-            tags={"input_mode": candidate.input_mode, "reason": candidate.reason},
-            input_channels=package.network.input_channels,
-        )
-        keep_predictions(client, registration.version, candidate.input_mode, package)
-        keep_card(client, registration, package)
+        if experiment := os.environ.get("DVC_EXP_NAME"):
+            to_keep = f"`dvc exp apply {experiment}`, then `make register`, makes it a version"
+            words = f"experiment {experiment} registers nothing: {candidate.reason}; {to_keep}"
+        else:
+            words = registered(client, candidate, run_id, package)
     record = {
         "model": MODEL_NAME,
-        "alias": CHALLENGER,
         "input_mode": candidate.input_mode,
         "reason": candidate.reason,
         "validation_dice": candidate.validation_dice,
         "package_sha256": package.sha256,
     }
     write_json_durably(REGISTRATION, record)
-    state = "was there already" if registration.already_there else "registered"
-    print(f"models:/{MODEL_NAME}@{CHALLENGER} is version {registration.version} ({state}): {candidate.reason}")
+    print(words)
 
 
 if __name__ == "__main__":

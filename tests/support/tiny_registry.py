@@ -29,6 +29,7 @@ from femseg.networks.network import foreground_probability
 from femseg.networks.package import architecture_of, load_package, write_package
 from femseg.networks.package_files import ModelDescription
 from femseg.networks.vnet import VNet
+from femseg.services.registry.aliases import set_alias
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.predictions import log_predictions
 from femseg.services.registry.versions import register_package
@@ -212,6 +213,7 @@ def register_candidate(
     client.set_terminated(run_id, "FINISHED")
     tags = {"input_mode": "raw"}
     made = register_package(client, folder / "package", run_id=run_id, tags=tags, input_channels=1)
+    set_alias(client, "challenger", made.version)
     if predictions:
         target, sha256 = folder / "predictions", package.sha256
         sent = write_predictions(target, folder / "evaluated", package_sha256=sha256, test_set=cohort.test_set)

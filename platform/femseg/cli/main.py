@@ -211,6 +211,15 @@ def why(version: Annotated[str, _VERSION], as_json: Annotated[bool, _JSON] = Fal
 
 
 @app.command()
+def challenger(version: Annotated[str, _VERSION]) -> None:
+    """Make a version challenger, which is used while there is no champion; else only a better one becomes it."""
+    with command_exit():
+        from femseg.cli.registry import challenger as put
+
+        put(version)
+
+
+@app.command()
 def remove(version: Annotated[str, _VERSION]) -> None:
     """Delete a registered version that holds no alias."""
     with command_exit():

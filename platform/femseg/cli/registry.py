@@ -12,10 +12,11 @@ from femseg.gate.decision import Check
 from femseg.gate.rules import read_rules
 from femseg.services.registry import aliases as champion
 from femseg.services.registry.audit_log import audit_log
+from femseg.services.registry.challenger import nominate
 from femseg.services.registry.doctor import registry_faults
 from femseg.services.registry.gate import judge, written_decision
 from femseg.services.registry.model_name import MODEL_NAME
-from femseg.services.registry.versions import answering, version_number
+from femseg.services.registry.versions import CHALLENGER, answering, version_number
 from femseg.services.tracking.connect import connect
 
 
@@ -38,12 +39,19 @@ def history(*, as_json: bool) -> None:
 
 
 def remove(name: str) -> None:
-    """Delete a version that holds no alias. Raises: Refusal RG-06 (exit 8)."""
+    """Delete a version that holds no alias. Raises: Refusal RG-14 (exit 8)."""
     client, _ = connect()
     with answering(client):
         number = version_number(client, name)
         champion.remove(client, number)
     print(f"version {number} is removed")
+
+
+def challenger(name: str) -> None:
+    """Make a version challenger, whatever its validation Dice."""
+    client, _ = connect()
+    with answering(client):
+        print(nominate(client, version_number(client, name)))
 
 
 def audit_verify(*, head: str, as_json: bool) -> None:
@@ -96,9 +104,13 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
             words = f"version {number} may become champion (dry run: nothing was changed or written down)"
             say(decision.as_plain(), words, as_json=as_json)
             return
+        was_challenger = champion.alias_holder(client, CHALLENGER) == number
         log = champion.promote(client, decision)
     plain = {**decision.as_plain(), "head": log[-1].sha256, "entries": len(log)}
-    say(plain, f"{log[-1].words}\n{log_head(log)}", as_json=as_json)
+    words = log[-1].words
+    if was_challenger:
+        words += f"; the alias {CHALLENGER} is free: from now on this version is called {champion.CHAMPION}"
+    say(plain, f"{words}\n{log_head(log)}", as_json=as_json)
 
 
 def why(name: str, *, as_json: bool) -> None:

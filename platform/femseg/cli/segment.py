@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from femseg.cohorts.case import Case
-from femseg.errors import Refusal
+from femseg.errors import Refusal, printable
 from femseg.files.durable import require_writable, sha256_of_file
 from femseg.formats.source import Mend
 from femseg.formats.writing import require_mask_suffix, write_mask
@@ -21,10 +21,10 @@ from femseg.services.registry.model_name import IN_USE, is_registered, named_mod
 _OF_PHANTOMS = "this model was trained on phantoms alone and has seen no patient: its masks are to try things out"
 
 
-def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...]]:
-    """A package folder or a registered model; and what to remark about it."""
+def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...], str]:
+    """A package folder or a registered model; what to remark about it, and which one it is."""
     if not is_registered(model):
-        return load_package(Path(model)), ()
+        return load_package(Path(model)), (), model
     from femseg.services.registry.doctor import load_for_use  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking.connect import connect
 
@@ -95,7 +95,7 @@ def segment_file(
         _require_replaceable(record)
     require_writable(record)
     case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu, mends=mends)
-    package, model_remarks = load_model(model)
+    package, model_remarks, name = load_model(model)
     warnings = [_OF_PHANTOMS] if package.model.of_phantoms else []
     for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr, flush=True)
@@ -103,11 +103,14 @@ def segment_file(
     reasons = verdict(mask, package.model)
     write_mask(output, mask)
     write_record(record, _lineage(case, output, package, model, accept_hu=accept_hu))
+    metrics = package.model.metrics
     result = {
         "mask": str(output),
         "lineage": str(record),
         "femur_ml": float(mask.femur_zyx.sum()) * mask.grid.voxel_volume_mm3 / 1000.0,
         "metal_ml": case.facts.metal_ml,
+        "model": name,
+        "validation_dice": metrics.validation_dice,
         "model_sha256": package.sha256,
         "input_mode": package.model.input_mode,
         "qc": "review" if reasons else "usable",
@@ -117,7 +120,8 @@ def segment_file(
     if as_json:
         print(json.dumps(result, indent=2))
         return
-    print(f"{output}: femur {result['femur_ml']:.1f} ml, model {package.sha256[:12]} ({result['input_mode']} input)")
+    told = f"{name} ({metrics}, {result['input_mode']} input, package {package.sha256[:12]})"
+    print(f"{output}: femur {result['femur_ml']:.1f} ml, model {printable(told)}")
     for remark in (*case.remarks, *model_remarks, *reasons):
         print(f"  {remark}")
     print("  qc: review this mask before use" if reasons else "  qc: usable")

@@ -40,6 +40,9 @@ class TrainingMetrics:
     validation_dice: float | None = None
     best_iteration: int | None = None
 
+    def __str__(self) -> str:
+        return "no validation Dice" if self.validation_dice is None else f"validation Dice {self.validation_dice:.3f}"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedSettings:

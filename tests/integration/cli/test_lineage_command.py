@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from femseg.cli.main import app
 from femseg.lineage.records import read_record, record_beside
+from femseg.services.registry.challenger import propose
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import register_package
 from femseg.services.tracking.connect import connect, end_run, start_run
@@ -30,6 +31,7 @@ def registered(tmp_path_factory):
         run_id = start_run(client, experiment_id, name="train-raw", params={}, tags=tags)
         end_run(client, run_id, "FINISHED")
         register_package(client, folder / "package", run_id=run_id, tags={}, input_channels=1)
+        propose(client, 1)
         end_run(client, run_id, "FINISHED")
         yield client, run_id, folder / "package"
 

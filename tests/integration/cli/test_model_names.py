@@ -29,7 +29,7 @@ NO_NAMES = (
 )
 CT = "data/source/case-09/ct.nii.gz"
 COMMANDS = {  # with the exit code and the words that show which version was found
-    "segment": (("segment", CT, "-o", "mask.nii.gz", "--overwrite", "--model"), 0, "model {sha256:.12}"),
+    "segment": (("segment", CT, "-o", "mask.nii.gz", "--overwrite", "--model"), 0, "package {sha256:.12}"),
     "promote": (("promote",), 0, "version 1 is champion already"),
     "why": (("why",), 0, "promote version 1"),
     "remove": (("remove",), 8, "models:/femseg/1: holds the alias"),

@@ -116,7 +116,7 @@ def test_an_alias_moved_by_hand_is_the_doctors_finding_and_is_undone_RG_06(story
     femseg("rollback")
     assert alias_holder(client, CHAMPION) == 1
     assert "RG-08" in femseg("rollback", rc=8).stderr
-    assert "RG-06" in femseg("remove", "1", rc=8).stderr
+    assert "RG-14" in femseg("remove", "1", rc=8).stderr
 
 
 @pytest.mark.parametrize("words", [("promote", "99"), ("why", "99"), ("promote", "nobody"), ("remove", "99")])

@@ -23,8 +23,8 @@ def registered(clone):
 
 def test_the_pulled_model_is_registered_once(clone, registered):
     first, second = registered
-    assert "is version 1 (registered)" in first.stdout
-    assert "is version 1 (was there already)" in second.stdout
+    assert "models:/femseg/1 (registered)" in first.stdout
+    assert "models:/femseg/1 (was there already)" in second.stdout
     client = MlflowClient(f"sqlite:///{clone}/mlruns/mlflow.db")
     (version,) = client.search_model_versions("name = 'femseg'")
     rebuilt = client.get_run(version.run_id)

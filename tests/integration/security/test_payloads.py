@@ -23,6 +23,7 @@ from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_dura
 from femseg.lineage.provenance import dvc_hashes
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, record_beside, write_record
 from femseg.services.lineage.worktree import bring_data
+from femseg.services.registry.challenger import propose
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import brought_here, register_package
 from femseg.services.tracking.connect import connect, end_run, start_run
@@ -134,6 +135,7 @@ def registry(tmp_path_factory):
         run_id = start_run(client, experiment_id, name="train-raw", params={})
         end_run(client, run_id, "FINISHED")
         register_package(client, folder / "package", run_id=run_id, tags={}, input_channels=1)
+        propose(client, 1)
         yield client, run_id
 
 

@@ -200,7 +200,7 @@ def _require_judged(client: MlflowClient, version: int, allowed: str | None) -> 
 def remove(client: MlflowClient, version: int) -> None:
     """Delete a version that holds no alias.
 
-    Raises: Refusal RG-06 (exit 8) if it holds one, by the registry or by the log.
+    Raises: Refusal RG-14 (exit 8) if it holds one, by the registry or by the log.
     """
     with locked_registry(client) as registry:
         model = client.get_registered_model(MODEL_NAME)
@@ -209,7 +209,7 @@ def remove(client: MlflowClient, version: int) -> None:
         if holds:
             fix = "promote another version or roll back first"
             problem = f"holds the alias {' and '.join(sorted(set(holds)))}"
-            raise Refusal.of("RG-06", f"models:/{MODEL_NAME}/{version}", problem, fix)
+            raise Refusal.of("RG-14", f"models:/{MODEL_NAME}/{version}", problem, fix)
         client.delete_model_version(MODEL_NAME, str(version))
         registry.write("remove", version, "removed from the registry")
 

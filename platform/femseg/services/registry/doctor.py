@@ -1,6 +1,7 @@
 """What people did to the registry past the gate, and what is broken in it."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from mlflow.tracking import MlflowClient
 
@@ -10,7 +11,7 @@ from femseg.networks.package import ModelPackage
 from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, locked_registry, moved_by_hand
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.model_name import IN_USE, MODEL_NAME
-from femseg.services.registry.versions import CHALLENGER, load_registered, versions
+from femseg.services.registry.versions import CHALLENGER, load_registered, registered_version, versions
 
 
 def registry_faults(client: MlflowClient) -> Sequence[Fault]:
@@ -34,8 +35,16 @@ def registry_faults(client: MlflowClient) -> Sequence[Fault]:
     return faults + _swapped_package(client, log)
 
 
-def load_for_use(client: MlflowClient, uri: str) -> tuple[ModelPackage, tuple[str, ...]]:
-    """Load a registered model as `load_registered` does, and say what the gate knows against it.
+class InUse(NamedTuple):
+    """A registered model that is put to use: its package, what the gate knows against it, and which version it is."""
+
+    package: ModelPackage
+    remarks: tuple[str, ...]
+    name: str
+
+
+def load_for_use(client: MlflowClient, uri: str) -> InUse:
+    """Load a registered model as `load_registered` does.
 
     Args:
         uri: `IN_USE` is the champion, or the challenger while there is no champion.
@@ -45,11 +54,13 @@ def load_for_use(client: MlflowClient, uri: str) -> tuple[ModelPackage, tuple[st
         alias = CHAMPION if alias_holder(client, CHAMPION) is not None else CHALLENGER
         uri = f"{uri}@{alias}"
         if alias == CHALLENGER:
-            remarks = ("RG-06: there is no champion; this is the challenger, which the gate has not allowed",)
+            remarks = ("RG-15: there is no champion; this is the challenger, which the gate has not allowed",)
     package = load_registered(client, uri)
     if uri.endswith(f"@{CHAMPION}"):
         remarks = champion_remarks(client)
-    return package, remarks
+    version = int(registered_version(client, uri).version)
+    alias = f", {uri.partition('@')[2]}" if "@" in uri else ""
+    return InUse(package, remarks, f"models:/{MODEL_NAME}/{version}{alias}")
 
 
 def champion_remarks(client: MlflowClient) -> tuple[str, ...]:

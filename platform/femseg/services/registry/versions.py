@@ -68,6 +68,7 @@ def _foreign(plain: Any) -> str:
     return ""
 
 
+_REGISTER = "register one with `make register` after `dvc repro` or `dvc pull`, or give a package folder"
 DESCRIPTION = "Femur in CT: V-Net packages made by femseg"
 CHALLENGER = "challenger"
 LOADER = "femseg.services.registered_model"  # in the MLmodel of every version, so that module never moves
@@ -103,13 +104,30 @@ def registered_version(client: MlflowClient, model: str) -> ModelVersion:
     if not is_registered(uri):
         return _holding(client, Path(uri))
     name, _, alias = uri.removeprefix(SCHEME).partition("@")
+    name, _, number = name.partition("/")
     try:
         if alias:
             return client.get_model_version_by_alias(name, alias)
-        name, _, number = name.partition("/")
         return client.get_model_version(name, number)
     except MlflowException as error:
+        if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise _nobody(client, uri, alias) from None
         raise _not_there(uri, error) from error
+
+
+def _nobody(client: MlflowClient, uri: str, alias: str) -> Refusal:
+    """RG-12: no version has this number or alias; says which there are, and where a promoted challenger went."""
+    there = sorted(versions(client))
+    if not there:
+        return Refusal.of("RG-12", uri, "the registry at hand has no version of this model", _REGISTER)
+    holders = client.get_registered_model(MODEL_NAME).aliases
+    named = ", ".join(f"{name} (version {holders[name]})" for name in sorted(holders)) or "none"
+    numbers = f"version {there[0]} alone" if len(there) == 1 else f"{len(there)} versions, {there[0]} to {there[-1]}"
+    problem = f"no version has this {'alias' if alias else 'number'}; the registry has {numbers}; aliases: {named}"
+    fix = "use one of them, or register another (`make register`)"
+    if alias == CHALLENGER and "champion" in holders:
+        fix = "use champion: a challenger that is promoted has that name, until the next one is proposed"
+    return Refusal.of("RG-12", uri, problem, fix)
 
 
 def _holding(client: MlflowClient, folder: Path) -> ModelVersion:
@@ -181,9 +199,7 @@ def require_registered(version: ModelVersion, uri: str, sha256: str) -> None:
 
 
 def _not_there(uri: str, error: Exception) -> Refusal:
-    problem = f"the registry at hand has no such model ({type(error).__name__})"
-    fix = "register one with `make register` after `dvc repro` or `dvc pull`, or give a package folder"
-    return Refusal.of("RG-12", uri, problem, fix)
+    return Refusal.of("RG-12", uri, f"cannot be had from the registry at hand ({words_of(error)})", _REGISTER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +222,7 @@ def signature(input_channels: int) -> ModelSignature:
 def register_package(
     client: MlflowClient, folder: Path, *, run_id: str, tags: Mapping[str, str], input_channels: int
 ) -> Registration:
-    """Make a package folder a version of the registered model and point the alias `challenger` at it. Idempotent.
+    """Make a package folder a version of the registered model. Idempotent; it moves no alias.
 
     Args:
         folder: a model package; its hashes are checked before anything is sent.
@@ -217,7 +233,6 @@ def register_package(
     _require_finished(client, run_id)
     known = find_version(client, package.sha256)
     if known is not None:
-        client.set_registered_model_alias(MODEL_NAME, CHALLENGER, known.version)
         return Registration(version=int(known.version), run_id=str(known.run_id), already_there=True)
     source = _log_model(client, folder, run_id=run_id, input_channels=input_channels)
     if not client.search_registered_models(f"name = '{MODEL_NAME}'"):
@@ -229,7 +244,6 @@ def register_package(
         tags={**tags, "package_sha256": package.sha256},
         model_id=source.removeprefix(SCHEME),  # a server insists on it
     )
-    client.set_registered_model_alias(MODEL_NAME, CHALLENGER, version.version)
     return Registration(version=int(version.version), run_id=run_id, already_there=False)
 
 

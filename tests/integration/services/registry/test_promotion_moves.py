@@ -51,6 +51,7 @@ def register_three(client, experiment_id, folder):
         run_id = start_run(client, experiment_id, name="train-raw", params={})
         end_run(client, run_id, "FINISHED")
         register_package(client, folder / f"package-{seed}", run_id=run_id, tags={}, input_channels=1)
+    set_alias(client, CHALLENGER, 3)
     return hashes
 
 
@@ -113,13 +114,13 @@ def test_the_story_of_a_champion_is_told_by_aliases_and_log_alike(client):
     assert holders(client) == standing(audit_log(client).read()).holders == Holders(champion=1, previous=2)
     assert registry_faults(client) == []
     assert champion_remarks(client) == ()
-    package, remarks = load_for_use(client, f"models:/{MODEL_NAME}")
-    assert (package.sha256, remarks) == (client.hashes[0], ())
+    package, remarks, name = load_for_use(client, f"models:/{MODEL_NAME}")
+    assert (package.sha256, remarks, name) == (client.hashes[0], (), f"models:/{MODEL_NAME}/1, champion")
 
 
 def test_while_there_is_no_champion_the_challenger_is_loaded_and_it_is_said(client):
-    package, (remark,) = load_for_use(client, f"models:/{MODEL_NAME}")
-    assert package.sha256 == client.hashes[2]
+    package, (remark,), name = load_for_use(client, f"models:/{MODEL_NAME}")
+    assert (package.sha256, name) == (client.hashes[2], f"models:/{MODEL_NAME}/3, challenger")
     assert "no champion" in remark
 
 
@@ -130,7 +131,7 @@ def test_an_alias_moved_by_hand_is_noticed_everywhere_and_rollback_undoes_it_RG_
     assert fault.id == "RG-06"
     assert "version 3" in fault.problem
     assert "version 1" in fault.problem
-    _, (remark,) = load_for_use(client, f"models:/{MODEL_NAME}@{CHAMPION}")
+    _, (remark,), _ = load_for_use(client, f"models:/{MODEL_NAME}@{CHAMPION}")
     assert "which the gate did not allow" in remark
     assert {fault.id for fault in refusal(promote, client, allowed(client, 2)).faults} == {"RG-06"}
     rollback(client)

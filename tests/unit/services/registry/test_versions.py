@@ -11,6 +11,7 @@ from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.inference.segment import femur_probability
 from femseg.networks.package import load_package
+from femseg.services.registry.challenger import propose
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import CHALLENGER, load_registered, register_package
 from femseg.services.tracking.connect import connect, end_run, start_run
@@ -31,6 +32,7 @@ def registry(tmp_path_factory):
         run_id = start_run(client, experiment_id, name="train-raw", params={})
         end_run(client, run_id, "FINISHED")
         made = register_package(client, folder / "package", run_id=run_id, tags={"input_mode": "raw"}, input_channels=1)
+        propose(client, made.version)
         yield client, folder / "package", made
 
 
@@ -39,7 +41,7 @@ def stored_files(client, version) -> list[Path]:
     return [path for path in Path(source).rglob("*") if path.is_file()]
 
 
-def test_a_package_becomes_a_version_under_the_alias_challenger(registry):
+def test_the_first_package_becomes_a_version_under_the_alias_challenger(registry):
     client, package, made = registry
     version = client.get_model_version_by_alias(MODEL_NAME, CHALLENGER)
     assert (int(version.version), version.run_id) == (made.version, made.run_id)
@@ -149,11 +151,9 @@ def test_a_torn_package_is_not_registered_RG_01(registry, tmp_path):
     assert len(client.search_model_versions(f"name = '{MODEL_NAME}'")) == 1
 
 
-def test_another_package_becomes_the_next_version_and_takes_the_alias(registry, tmp_path):
-    client, package, made = registry
-    sha256 = write_tiny_package(tmp_path / "next", seed=3)
+def test_another_package_becomes_the_next_version_and_moves_no_alias(registry, tmp_path):
+    client, _, made = registry
+    write_tiny_package(tmp_path / "next", seed=3)
     second = register_package(client, tmp_path / "next", run_id=made.run_id, tags={}, input_channels=1)
     assert second.version == made.version + 1
-    assert load_registered(client, CHALLENGING).sha256 == sha256
-    register_package(client, package, run_id=made.run_id, tags={}, input_channels=1)  # the alias goes back
     assert client.get_model_version_by_alias(MODEL_NAME, CHALLENGER).version == made.version
