@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -27,10 +28,38 @@ class BadYaml(ValueError):
     """The text is no YAML, or none of settings; says where."""
 
 
+class _Yaml12(yaml.SafeLoader):
+    """Plain words by YAML 1.2, as DVC reads and writes them: 3e-05 is a number, `on` a word, 010 ten."""
+
+    yaml_implicit_resolvers: dict[str, Any] = {}  # noqa: RUF012 - filled below, with none of YAML 1.1's
+
+    def decimal(self, node: yaml.ScalarNode) -> int:
+        """010 is ten; what begins with 0b, 0o or 0x says its base."""
+        digits = str(self.construct_scalar(node)).replace("_", "")
+        return int(digits, 0 if re.match("[-+]?0[box]", digits) else 10)
+
+
+for _kind, _words, _first in (
+    ("bool", "true|True|TRUE|false|False|FALSE", "tTfF"),
+    ("int", r"[-+]?0b[01_]+|[-+]?0o[0-7_]+|[-+]?0x[0-9a-fA-F_]+|[-+]?[0-9][0-9_]*", "-+0123456789"),
+    (
+        "float",
+        r"[-+]?[0-9][0-9_]*(\.[0-9_]*)?([eE][-+]?[0-9]+)?|[-+]?\.[0-9][0-9_]*([eE][-+]?[0-9]+)?"
+        r"|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)",
+        "-+.0123456789",
+    ),
+    ("null", "~|null|Null|NULL|", ["~", "n", "N", ""]),
+    ("merge", "<<", "<"),
+    ("timestamp", r"[0-9]{4}-[0-9]{2}-[0-9]{2}", "0123456789"),
+):
+    _Yaml12.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(f"^(?:{_words})$"), list(_first))
+_Yaml12.add_constructor("tag:yaml.org,2002:int", _Yaml12.decimal)
+
+
 def load_bounded(text: str, *, values_at_most: int = VALUES_AT_MOST) -> Any:
     """Plain values of a YAML document. Raises: BadYaml."""
     try:
-        loader = yaml.SafeLoader(text)
+        loader = _Yaml12(text)
         try:
             root = loader.get_single_node()
             if root is None:
@@ -146,7 +175,7 @@ def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path
         messages: dict[str, list[str]] = {}
         for item in error.errors(include_url=False):
             key = ".".join([where, *_path_in(given, item["loc"])])
-            hint = "; PyYAML reads 1e-4 as text, write 1.0e-4" if isinstance(item["input"], str) else ""
+            hint = "; in quotes it is text" if _is_number(item["input"]) else ""
             found = "" if isinstance(item["input"], dict) else f", got {_short(item['input'])}{hint}"
             messages.setdefault(f"{key}: {{}}{found}", []).append(item["msg"].removeprefix("Value error, "))
         faults = [
@@ -160,6 +189,11 @@ def checked(settings_type: type[Settings], given: Any, *, where: str, file: Path
     if unknown:
         raise Refusal([_usage_fault(file, problem, "remove it or correct its name") for problem in unknown[:20]])
     return settings
+
+
+def _is_number(value: Any) -> bool:
+    """Whether it is a text that would be a number without its quotes."""
+    return isinstance(value, str) and not isinstance(load_bounded(value) if len(value) < 40 else "", str)
 
 
 def _short(value: Any) -> str:

@@ -1,5 +1,6 @@
 """params.yaml costs what its length says, and nothing in it is passed over."""
 
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,6 +8,9 @@ from pathlib import Path
 import pytest
 import yaml
 from fuzz.bombs import yaml_of_merges, yaml_of_nine_to_the_twelfth, yaml_of_ten_megabytes
+from hypothesis import given
+from hypothesis import strategies as st
+from ruamel.yaml import YAML
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
@@ -83,6 +87,25 @@ def test_the_files_that_ship_read_the_same_and_have_known_sections_only(file):
     text = (ROOT / file).read_text()
     assert load_bounded(text) == yaml.safe_load(text)
     assert set(load_bounded(text)) <= set(SECTIONS)
+
+
+WORDS = """3e-05 1e-4 1E5 1.5e3 1.5e+3 +2e-3 .5 -.5e-2 5. 1_000 1_0.5 0 -0 +12 010 08 0o17 0x1F 0b101 .inf -.INF
+on off yes No y True FALSE tRUE null Null ~ 1:30 12:30:45 1.0.3 1e 1e- e5 . _ 1__0 2026-01-02 2026-13 <x nan infinity"""
+
+
+@pytest.mark.parametrize("word", WORDS.split())
+def test_a_plain_word_is_what_dvc_makes_of_it(word):
+    """DVC writes `-S train.learning_rate=3e-5` as 3e-05, by YAML 1.2, where a float needs no dot."""
+    ours, theirs = load_bounded(f"key: {word}"), YAML(typ="safe", pure=True).load(f"key: {word}")
+    assert ours == theirs
+    assert type(ours["key"]) is type(theirs["key"])
+
+
+@given(st.floats(allow_nan=False))
+def test_every_float_that_dvc_writes_is_read_as_it_was(value):
+    file = io.StringIO()
+    YAML().dump({"key": value}, file)
+    assert load_bounded(file.getvalue()) == {"key": value}
 
 
 def test_nothing_is_nothing():

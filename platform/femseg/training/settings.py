@@ -128,8 +128,7 @@ class TrainSettings:
         rate = self.learning_rate
         if rate != "search" and (isinstance(rate, str) or not 0.0 < rate < 10.0):
             raise ValueError(
-                f"learning_rate: expected a positive number or 'search', got {rate!r}; "
-                "PyYAML reads 1e-4 as text, write 1.0e-4"
+                f"learning_rate: expected a positive number or 'search', got {rate!r}; in quotes it is text"
             )
         for name in ("max_iterations", "validate_every", "checkpoint_every", "keep_checkpoints", "workers"):
             _at_least(name, getattr(self, name), 1)

@@ -15,7 +15,7 @@ from femseg.training.settings import (
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
-        (TrainSettings, {"learning_rate": "1e-4"}, "PyYAML reads 1e-4 as text"),
+        (TrainSettings, {"learning_rate": "1e-4"}, "in quotes it is text"),
         (TrainSettings, {"learning_rate": 0.0}, "learning_rate"),
         (TrainSettings, {"learning_rate": float("nan")}, "learning_rate"),
         (TrainSettings, {"max_iterations": 0}, "max_iterations: expected at least 1, got 0"),

@@ -13,7 +13,6 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-import yaml
 from packaging.requirements import Requirement
 from ray._private.runtime_env.constants import RAY_JOB_CONFIG_JSON_ENV_VAR
 from ray.exceptions import AuthenticationError
@@ -21,6 +20,7 @@ from ray.job_submission import JobDetails, JobStatus, JobSubmissionClient
 
 from femseg.errors import Refusal, words_of
 from femseg.faults import ExitCode
+from femseg.settings import read_whole
 
 RUNTIME_ENV, IN_PROJECT = Path("ray-runtime-env.yaml"), Path("docker/in-project.sh")
 _SECONDS_BETWEEN_LOOKS, _SECONDS_BETWEEN_QUESTIONS = 0.5, 2.0
@@ -69,7 +69,7 @@ def _runtime_env() -> dict[str, Any]:
     if not RUNTIME_ENV.exists():
         problem, fix = f"there is no {RUNTIME_ENV} in {Path.cwd()}", "go to the project's folder"
         raise Refusal.of("CFG-01", "submit", problem, fix)
-    return {**yaml.safe_load(RUNTIME_ENV.read_text(encoding="utf-8")), "working_dir": "."}
+    return {**read_whole(dict[str, Any], "runtime_env", file=RUNTIME_ENV), "working_dir": "."}
 
 
 async def _told(client: JobSubmissionClient, job_id: str) -> JobDetails:
