@@ -295,8 +295,10 @@ def test_the_lock_is_held_by_one_and_passes_on_from_the_dead_RG_05(client, uri):
         pass
 
 
+@pytest.mark.parametrize("end", ["", "die\n"])
 @pytest.mark.parametrize("proc", ["--mount-proc", "--kill-child"])
-def test_a_holder_in_another_pid_namespace_keeps_the_lock_while_it_lives_RG_05(client, uri, proc):
+def test_a_holder_in_another_container_keeps_the_lock_while_it_lives_and_no_longer_RG_05(client, uri, proc, end):
+    """Two PID namespaces of one host: no number of a process tells, the kernel does."""
     unshare = ["unshare", "--user", "--map-root-user", "--pid", "--fork", proc]
     if subprocess.run([*unshare, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no new PID namespace here")
@@ -305,18 +307,24 @@ def test_a_holder_in_another_pid_namespace_keeps_the_lock_while_it_lives_RG_05(c
         assert holder.stdout.readline() == "held\n"
         waiting = refusal(lambda: registry_lock(client, wait_s=0.3).__enter__())
         assert waiting.faults[0].id == "RG-05"
+        lock = client.search_experiments(filter_string="name LIKE 'femseg promotion lock%'")[0]
+        client.set_experiment_tag(lock.experiment_id, "beat", "0")  # it was stopped for long, and has said nothing
+        waiting = refusal(lambda: registry_lock(client, wait_s=0.3).__enter__())
+        assert waiting.faults[0].id == "RG-05"
+        holder.stdin.write(end)
         holder.stdin.close()
         with registry_lock(client, wait_s=30):
             pass
 
 
 HOLD_UNTIL_TOLD = """
-import sys
+import os, sys
 from mlflow.tracking import MlflowClient
 from femseg.services.registry.lock import registry_lock
 with registry_lock(MlflowClient(sys.argv[1])):
     print("held", flush=True)
-    sys.stdin.readline()
+    if sys.stdin.readline():
+        os._exit(9)
 """
 
 

@@ -1,0 +1,49 @@
+"""Experiments of DVC: in a folder that DVC deletes, with the project's own stores, and never the default model."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+from tiny_project import run
+
+from femseg.services.tracking.address import local_uri
+from femseg.services.tracking.connect import connect
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow warns of itself
+FEWER = ("-S", "train.learning_rate=3e-5", "-S", "train.max_iterations=5")
+
+
+@pytest.fixture(scope="module")
+def experimented(project, tmp_path_factory) -> Path:
+    """A finished project in which an experiment has run in a temporary workspace, with a few iterations."""
+    folder = tmp_path_factory.mktemp("experiment") / "project"
+    shutil.copytree(project, folder, symlinks=True)
+    run(folder, "git", "add", "--all")
+    run(folder, "git", "commit", "--quiet", "--message", "Run the pipeline")
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "fewer", *FEWER, timeout_s=550)
+    return folder
+
+
+def test_an_experiment_in_a_temporary_workspace_leaves_run_curves_and_checkpoints_in_the_project(experimented):
+    assert not list((experimented / ".dvc/tmp/exps").glob("tmp*/"))
+    client, experiment = connect(local_uri(experimented / "mlruns/mlflow.db"))
+    runs = client.search_runs([experiment], "tags.dvc_experiment = 'fewer' and tags.stage = 'train'")
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    assert {run.data.params["train.learning_rate"] for run in runs} == {"3e-05"}
+    for one in runs:
+        assert one.info.artifact_uri.startswith((experimented / "mlruns/artifacts").as_uri())
+        assert len(client.get_metric_history(one.info.run_id, "train_dice_loss")) == 5
+    kept = [folder for folder in (experimented / "runs/train").iterdir() if list(folder.glob("mlflow-run-*"))]
+    assert len(kept) == 4  # of each input mode the first training and the experiment's
+
+
+def test_an_experiment_registers_nothing_and_what_is_applied_becomes_no_challenger_unless_better(experimented):
+    client, _ = connect(local_uri(experimented / "mlruns/mlflow.db"))
+    assert [version.version for version in client.search_model_versions("name = 'femseg'")] == [1]
+    run(experimented, "dvc", "exp", "apply", "fewer")
+    said = run(experimented, "python", "-m", "pipelines.register").stdout
+    assert "models:/femseg/2 (registered)" in said
+    assert "challenger stays version 1" in said
+    assert int(client.get_model_version_by_alias("femseg", "challenger").version) == 1
+    assert "challenger is version 2" in run(experimented, "femseg", "challenger", "2").stdout
+    assert int(client.get_model_version_by_alias("femseg", "challenger").version) == 2
