@@ -14,6 +14,7 @@ from femseg.comparison.repeats import read_input_modes
 from femseg.exits import command_exit
 from femseg.files.durable import write_bytes_durably, write_json_durably
 from femseg.files.lock import locked
+from femseg.lineage.provenance import commit_remark
 from femseg.networks.choice import read_network
 from femseg.paths import BEST_TRIALS, MASKS, SEARCH_RUNS, SEARCHED, SPLIT, arrays_of, project_root
 from femseg.reports.comparison.search_account import search_figures, search_markdown, search_record
@@ -191,6 +192,8 @@ def main() -> None:
         print("search is disabled (search.enabled)")
         return
     runs = project_root() / SEARCH_RUNS / settings.name
+    if remark := commit_remark(Path()):
+        print(remark)
     with locked(runs, fault_id="SE-07"):
         results = tracked_search(settings, input_modes, runs)
     for mode, result in best_per_mode(results).items():

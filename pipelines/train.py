@@ -15,7 +15,7 @@ from femseg.comparison.repeats import RepeatSettings, refuse_unfit
 from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_file
 from femseg.inference.verdict import training_range
-from femseg.lineage.provenance import dvc_hashes, lineage, software_versions
+from femseg.lineage.provenance import commit_remark, dvc_hashes, lineage, software_versions
 from femseg.networks.package import architecture_of, write_package
 from femseg.networks.package_files import ModelDescription, TrainingMetrics, UsedSettings
 from femseg.paths import BEST_TRIALS, COHORT, DVC_LOCK, MANIFEST, MASKS
@@ -59,6 +59,8 @@ def tracked_run(plan: TrainingPlan) -> Iterator[tuple[TrainingJob, MlflowClient]
     job = planned_job(plan)
     with locked_everywhere(job):
         if remark := nearest_other_run(Path(job.run_folder), job.fingerprint):
+            print(f"{plan.name}: {remark}")
+        if remark := commit_remark(Path()):
             print(f"{plan.name}: {remark}")
         client, experiment_id = connect(job.tracking_uri)
         with mlflow_run_kept(job.storage, Path(job.run_folder)):

@@ -308,6 +308,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "TK-12": FaultKind(USAGE, "The local store is in use under another path",
             "Give the project one path for all who use it at once, or wait for the other to end.",
             "by a container for instance; its artefacts' addresses cannot be those of two places"),
+        "TK-13": FaultKind(SERVICE, "The tracking store answers, and refuses",
+            "Mend in MLflow what it says.", "an experiment that was deleted, for instance"),
     },
     "Files and settings": {
         "CFG-01": FaultKind(USAGE, "A setting, section or argument is wrong, unknown or missing", "Correct it.",

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
+from femseg.errors import words_of
 from femseg.files.durable import sha256_of_json
 from femseg.lineage.materials import Link, Materials, is_inside, is_md5, shortened
 from femseg.lineage.provenance import Lineage
@@ -115,9 +116,10 @@ def code_links(lineage: Lineage, repository: Path) -> list[Link]:
         what = "no commit is named: it was trained outside a git repository" if not commit else "is no commit"
         return [Link(what="git commit", value=commit[:64], state="broken", note=what)]
     differed = "other files than the training code differed from it" if git.modified is not False else ""
-    found = code_sha256_at(repository, commit)
-    if found is None:
-        unknown = "is not in this repository; `git fetch` may bring it"
+    try:
+        found = code_sha256_at(repository, commit)
+    except LookupError as error:
+        unknown = f"git does not give it ({error}); `git fetch` may bring a commit that is not here"
         if differed:
             note = f"{unknown}, and files differed from it when it was trained"
             return [Link(what="git commit", value=commit, state="broken", note=note)]
@@ -136,17 +138,17 @@ def is_commit(text: str) -> bool:
     return _COMMIT.fullmatch(text) is not None
 
 
-def code_sha256_at(repository: Path, commit: str) -> str | None:
-    """What `lineage.code_sha256` gives for the code of a commit; None if the repository has no such commit."""
+def code_sha256_at(repository: Path, commit: str) -> str:
+    """What `lineage.code_sha256` gives for the code of a commit. Raises: LookupError with git's own words."""
     folders = [f"{_SOURCE}/{package}" for package in TRAINED_BY]
     try:
         done = subprocess.run(
             ["git", "archive", "--format=tar", commit, "--", *folders], cwd=repository, capture_output=True, check=False
         )
-    except FileNotFoundError:  # no git on this machine
-        return None
+    except OSError as error:  # no git on this machine
+        raise LookupError(f"git: {error.strerror}") from None
     if done.returncode != 0:
-        return None
+        raise LookupError(words_of(done.stderr.decode(errors="replace")))
     with tarfile.open(fileobj=io.BytesIO(done.stdout)) as archive:
         files = {
             PurePosixPath(member.name).relative_to(_SOURCE): member for member in archive if member.name.endswith(".py")

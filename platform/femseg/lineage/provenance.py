@@ -48,16 +48,26 @@ def git_state(repository: Path) -> GitState:
 
     dvc.lock does not count: DVC writes it after every stage, and what it says stands in the lineage by itself.
     """
+    status, _ = _git(repository, "status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){DVC_LOCK}")
+    commit, _ = _git(repository, "rev-parse", "HEAD")
+    return GitState(commit=commit, modified=None if status is None else bool(status))
 
-    def git(*words: str) -> str | None:
-        try:
-            done = subprocess.run(["git", *words], cwd=repository, capture_output=True, text=True, check=False)
-        except FileNotFoundError:  # no git on this machine
-            return None
-        return done.stdout.strip() if done.returncode == 0 else None
 
-    status = git("status", "--porcelain", "--untracked-files=no", "--", ".", f":(exclude){DVC_LOCK}")
-    return GitState(commit=git("rev-parse", "HEAD"), modified=None if status is None else bool(status))
+def commit_remark(repository: Path) -> str:
+    """ "" where git names a commit; else, with git's own words, what that means for a model that is trained now."""
+    commit, problem = _git(repository, "rev-parse", "--verify", "HEAD")
+    if commit:
+        return ""
+    return f"warning RG-04: git names no commit ({problem}); a model trained now can never pass the gate"
+
+
+def _git(repository: Path, *words: str) -> tuple[str | None, str]:
+    """What git prints; or None, and what git says against it."""
+    try:
+        done = subprocess.run(["git", *words], cwd=repository, capture_output=True, text=True, check=False)
+    except OSError as error:  # no git on this machine
+        return None, f"git: {error.strerror}"
+    return (done.stdout.strip(), "") if done.returncode == 0 else (None, words_of(done.stderr))
 
 
 def dvc_hashes(lock_file: Path, paths: Sequence[str]) -> dict[str, str]:

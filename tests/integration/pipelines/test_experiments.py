@@ -9,7 +9,11 @@ from tiny_project import run
 from femseg.services.tracking.address import local_uri
 from femseg.services.tracking.connect import connect
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # MLflow warns of itself
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.timeout(1500),
+    pytest.mark.filterwarnings("ignore"),
+]  # MLflow warns of itself
 FEWER = ("-S", "train.learning_rate=3e-5", "-S", "train.max_iterations=5")
 
 
@@ -20,7 +24,7 @@ def experimented(project, tmp_path_factory) -> Path:
     shutil.copytree(project, folder, symlinks=True)
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "Run the pipeline")
-    run(folder, "dvc", "exp", "run", "--temp", "--name", "fewer", *FEWER, timeout_s=550)
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "fewer", *FEWER, timeout_s=900)
     return folder
 
 

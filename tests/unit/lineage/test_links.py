@@ -206,3 +206,11 @@ def test_an_output_of_another_split_than_the_models_is_broken(trained):
     other = OutputRecord(kind="report", files={}, models={}, sources={"split": "00" * 32})
     assert same_sources(same, lineage) == []
     assert states(same_sources(other, lineage)) == {"same split": "broken"}
+
+
+def test_a_repository_that_git_does_not_open_is_told_in_gits_own_words(repository, monkeypatch):
+    lineage = described(repository)
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    commit, _ = code_links(lineage, repository)
+    assert commit.state == "not here"
+    assert "detected dubious ownership" in commit.note

@@ -7,7 +7,16 @@ import yaml
 
 import femseg
 from femseg.errors import Refusal
-from femseg.lineage.provenance import GitState, Lineage, code_sha256, dvc_hashes, git_state, lineage, software_versions
+from femseg.lineage.provenance import (
+    GitState,
+    Lineage,
+    code_sha256,
+    commit_remark,
+    dvc_hashes,
+    git_state,
+    lineage,
+    software_versions,
+)
 
 
 @pytest.fixture
@@ -49,6 +58,18 @@ def test_without_git_the_commit_is_unknown_not_wrong(tmp_path, monkeypatch):
 def test_without_the_program_git_the_commit_is_unknown_too(repository, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert git_state(repository) == GitState()
+
+
+def test_a_commit_that_git_does_not_name_is_said_at_once_in_gits_own_words_RG_04(repository, monkeypatch):
+    assert commit_remark(repository) == ""
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")  # as in a container that mounts somebody else's folder
+    assert git_state(repository) == GitState()
+    remark = commit_remark(repository)
+    assert remark.startswith("warning RG-04: ")
+    assert "detected dubious ownership in repository at" in remark
+    assert "safe.directory" in remark
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert "No such file" in commit_remark(repository)
 
 
 def test_hashes_of_outs_are_those_of_dvc_lock(tmp_path):

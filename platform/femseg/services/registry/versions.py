@@ -24,7 +24,7 @@ from femseg.files.plain import open_plain
 from femseg.networks.package import ModelPackage, load_package
 from femseg.networks.package_files import read_package_files
 from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, SCHEME, is_registered, named_model
-from femseg.services.tracking.address import redacted
+from femseg.services.tracking.store import no_answer
 from femseg.settings import BadYaml, load_bounded
 
 # MLflow's MLmodel beside a package: whether it names any code but our loader.
@@ -86,13 +86,11 @@ def find_version(client: MlflowClient, package_sha256: str) -> ModelVersion | No
 
 @contextmanager
 def answering(client: MlflowClient) -> Iterator[None]:
-    """Inside, a registry that stops answering is a refusal (TK-01, exit 6)."""
+    """Inside, a registry that stops answering, or refuses, is a refusal (TK-01, TK-13, exit 6)."""
     try:
         yield
     except (MlflowException, SQLAlchemyError) as error:
-        problem = f"the registry does not answer ({type(error).__name__})"
-        fix = "start the MLflow server again and repeat the command"
-        raise Refusal.of("TK-01", redacted(client.tracking_uri), problem, fix) from error
+        raise no_answer(client.tracking_uri, error) from error
 
 
 def registered_version(client: MlflowClient, model: str) -> ModelVersion:

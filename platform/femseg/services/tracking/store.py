@@ -22,6 +22,7 @@ from femseg.services.tracking.local_store import artifact_root, copy_to_read, ma
 from femseg.services.tracking.schema import require_schema
 
 STORE_ERRORS = (MlflowException, SQLAlchemyError, OSError)  # what a store that is away makes of a request
+_ANSWERS = ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST", "INVALID_STATE", "BAD_REQUEST")
 _ANSWER_WITHIN_S = 5.0
 _EXPERIMENTS = "/api/2.0/mlflow/experiments/search?max_results=1"
 _CLIENT_BOUNDS = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}  # MLflow's own: minutes
@@ -69,10 +70,13 @@ def client_of(uri: str) -> MlflowClient:
 
 
 def no_answer(uri: str, error: Exception) -> Refusal:
-    """TK-01: the store is away, or it does not let us in."""
+    """TK-01: the store is away, or it does not let us in; TK-13: it answers and refuses. Its own words are kept."""
     if isinstance(error, MlflowException) and error.get_http_status_code() in (401, 403):
         problem = "the tracking server does not take the user name and password, or they may not do this"
         fix = "put the right ones into ~/.mlflow/credentials"
+    elif isinstance(error, MlflowException) and error.error_code in _ANSWERS:
+        problem, fix = f"the tracking store answers and refuses: {words_of(error)}", "mend what it says in MLflow"
+        return Refusal.of("TK-13", redacted(uri), problem, fix)
     elif isinstance(error, ImportError):
         problem = f"the Python package {error.name}, by which this database is reached, is not installed"
         fix = "install it, or give MLFLOW_TRACKING_URI the address of an MLflow server"
@@ -107,9 +111,17 @@ def store_time_s(uri: str) -> float:
 
 
 def experiment_named(client: MlflowClient, name: str) -> str:
-    """The id of an experiment, made if need be; of several processes that make it at once all get the same."""
+    """The id of an experiment, made if need be; of several processes that make it at once all get the same.
+
+    Raises: Refusal TK-13 (exit 6) if it was deleted, for MLflow gives its name to no other.
+    """
     known = client.get_experiment_by_name(name)
     if known is not None:
+        if known.lifecycle_stage != "active":
+            problem = f"its experiment '{name}' was deleted in MLflow"
+            fix = f"bring it back: `mlflow experiments restore --experiment-id {known.experiment_id}`"
+            fix += f" with MLFLOW_TRACKING_URI={redacted(client.tracking_uri)}"
+            raise Refusal.of("TK-13", redacted(client.tracking_uri), problem, fix)
         return str(known.experiment_id)
     try:
         database = local_database(client.tracking_uri)  # a server has its own place

@@ -7,11 +7,13 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.services.tracking.connect import connect, redacted, tracking_uri
-from femseg.services.tracking.store import refuse_open_password, store_time_s
+from femseg.services.tracking.store import no_answer, refuse_open_password, store_time_s
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
@@ -96,6 +98,32 @@ def test_a_store_in_a_file_that_is_no_database_is_refused_TK_01(tmp_path):
     with pytest.raises(Refusal) as refused:
         connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
     assert refused.value.exit_code == ExitCode.SERVICE_DOWN
+
+
+def test_a_deleted_experiment_is_named_with_the_way_back_TK_13(tmp_path):
+    client, experiment_id = connect(f"sqlite:///{tmp_path / 'mlflow.db'}")
+    client.delete_experiment(experiment_id)
+    started = time.monotonic()
+    with pytest.raises(Refusal) as refused:
+        connect(client.tracking_uri)
+    assert time.monotonic() - started < 10  # MLflow's own retries take most of a minute
+    (fault,) = refused.value.faults
+    assert (fault.id, refused.value.exit_code) == ("TK-13", ExitCode.SERVICE_DOWN)
+    assert "'femseg' was deleted" in fault.problem
+    assert f"mlflow experiments restore --experiment-id {experiment_id}" in fault.fix
+    client.restore_experiment(experiment_id)
+    assert connect(client.tracking_uri)[1] == experiment_id
+
+
+def test_what_a_store_says_is_never_replaced_by_a_guess_TK_01_TK_13(tmp_path):
+    said = MlflowException("Run 'abc' is in the deleted state", error_code=INVALID_PARAMETER_VALUE)
+    answered = no_answer("http://127.0.0.1:5000", said).faults[0]
+    assert (answered.id, "is in the deleted state" in answered.problem) == ("TK-13", True)
+    away = no_answer("http://127.0.0.1:5000", MlflowException("API request failed: connection refused")).faults[0]
+    assert (away.id, "connection refused" in away.problem) == ("TK-01", True)
+    broken = no_answer(f"sqlite:///{tmp_path}/mlflow.db", OSError(5, "Input/output error")).faults[0]
+    assert (broken.id, "Input/output error" in broken.problem) == ("TK-01", True)
+    assert "server" not in broken.fix
 
 
 def test_user_and_password_are_left_out_of_a_uri():
