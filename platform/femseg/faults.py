@@ -307,9 +307,9 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "Use `sqlite:///mlruns/mlflow.db` or the address of a server."),
         "TK-12": FaultKind(USAGE, "The local store is in use under another path",
             "Give the project one path for all who use it at once, or wait for the other to end.",
-            "by a container for instance; its artefacts' addresses cannot be those of two places"),
+            "by a container for instance"),
         "TK-13": FaultKind(SERVICE, "The tracking store answers, and refuses",
-            "Mend in MLflow what it says.", "an experiment that was deleted, for instance"),
+            "Mend in MLflow what it says."),
     },
     "Files and settings": {
         "CFG-01": FaultKind(USAGE, "A setting, section or argument is wrong, unknown or missing", "Correct it.",
