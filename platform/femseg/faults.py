@@ -121,7 +121,7 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "IN-18": FaultKind(INPUT, "The file does not say clearly where its voxels lie",
             "Convert the CT again from its DICOM series.",
             "a header that places its voxels nowhere or in two places, is sheared, 4-D, keeps its voxels elsewhere, "
-            "states a field twice, or is not read (NIfTI-2, ANALYZE, NRRD in bzip2 …)"),
+            "states a field twice, or is not read (ANALYZE, NRRD in bzip2 …)"),
         "IN-19": FaultKind(INPUT, "The sizes are impossible for a leg", "Write the geometry in millimetres.",
             "spacing outside 0.1 to 10 mm, or an edge outside 50 to 2500 mm"),
         "IN-20": FaultKind(INPUT, "Mask and CT do not lie on the same grid", _REDRAW,

@@ -193,12 +193,12 @@ def check_folder(folder: Path, options: CheckOptions, *, as_json: bool) -> int:
         from femseg.reports.intake.page import intake_page  # as much to load as all the rest
 
         write_bytes_durably(options.html, intake_page(cohort, folder, headers_only=headers_only).encode())
-    if options.settings_file and not as_json:
-        print(split_text(cohort, settings, options.settings_file))
     if options.write:
         given = [key for key, value in options.cohort.items() if value]
         for line in write_settings(options.write, proposed(cohort, settings, given, options.write)):
             print(f"{options.write}: {line}", file=sys.stderr if as_json else sys.stdout)
+    if options.settings_file and not as_json:
+        print(split_text(cohort, settings, options.settings_file))
     if options.quarantine:
         write_quarantine(cohort, folder, options.quarantine)
     if not cohort.faults or (options.quarantine and cohort.accepted):

@@ -1,11 +1,13 @@
-"""The 348 bytes at the head of a NIfTI-1 file: what they declare, and whether that can be meant.
+"""The header of a NIfTI file, 348 bytes (540 in NIfTI-2): what it declares, and whether that can be meant.
 
-Source: nifti1.h of the NIfTI Data Format Working Group (https://nifti.nimh.nih.gov/pub/dist/src/niftilib/nifti1.h).
+NIfTI-2 has wider fields in another order; ITK does not read it, so its voxels are read here.
+Source: nifti1.h, nifti2.h of the NIfTI Data Format Working Group (https://nifti.nimh.nih.gov/pub/dist/src/niftilib).
 """
 
 import struct
 from itertools import chain
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,18 +17,65 @@ from femseg.files.plain import opened
 from femseg.formats.plausible import voxel_count_faults
 from femseg.formats.stated import StatedVolume, grid_from_axes
 from femseg.formats.voxel_bytes import Role, VoxelLayout, check_ratio, check_voxels, gzip_chunks, plain_chunks
+from femseg.volumes.grid import VoxelGrid
 
 HEADER_BYTES = 348
 DATA_OFFSET_AT_MOST = 1 << 24  # between header and voxels lie extensions; the largest in use take some 100 kB
-_NIFTI_2, _TO_LPS = 540, np.diag([-1.0, -1.0, 1.0])
+NIFTI_2_BYTES, _MAGIC_2 = 540, b"n+2\0\r\n\x1a\n"
+_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _MILLIMETRES_OR_UNKNOWN = (0, 2)
 _TOLERANCE = 1e-3
 _DTYPES = {2: "u1", 4: "i2", 8: "i4", 16: "f4", 64: "f8", 256: "i1", 512: "u2", 768: "u4", 1024: "i8", 1280: "u8"}
 _REFUSED_DTYPES = {1: "1-bit", 32: "complex", 128: "RGB", 1536: "128-bit float", 1792: "complex", 2304: "RGBA"}
 
 
+class _Fields(NamedTuple):
+    """The fields that we use, of either version; `length` is the header's."""
+
+    order: str
+    length: int
+    dim: tuple[int, ...]
+    code: int
+    bits: int
+    pixdim: tuple[float, ...]
+    vox_offset: float
+    slope: float
+    intercept: float
+    units: int
+    qform_code: int
+    sform_code: int
+    quaternion: tuple[float, ...]
+    sform: NDArray[np.float64]
+
+
+def _fields(raw: bytes, path: Path) -> _Fields:
+    """Raises: Refusal IN-16 if the header is too short, IN-18 if it is no NIfTI file's."""
+    order = ">" if int.from_bytes(raw[:4], "big") in (HEADER_BYTES, NIFTI_2_BYTES) else "<"
+
+    def of(form: str, at: int) -> tuple[Any, ...]:
+        return struct.unpack_from(order + form, raw, at)
+
+    second = raw[4:12] == _MAGIC_2
+    length = NIFTI_2_BYTES if second else HEADER_BYTES
+    if len(raw) < length:
+        problem = f"ends within its header: {len(raw)} of {length} bytes"
+        raise Refusal.of("IN-16", path, problem, "copy the file again from its archive")
+    if of("i", 0)[0] != length or not (second or raw[344:348] == b"n+1\0"):
+        problem, fix = _other_kind(raw)
+        raise Refusal.of("IN-18", path, problem, fix)
+    if second:
+        return _Fields(
+            *(order, length, of("8q", 16), *of("2h", 12), of("8d", 104), of("q", 168)[0], *of("2d", 176)),
+            *(of("i", 500)[0] & 7, *of("2i", 344), of("6d", 352), np.array(of("12d", 400)).reshape(3, 4)),
+        )
+    return _Fields(
+        *(order, length, of("8h", 40), *of("2h", 70), of("8f", 76), *of("3f", 108)),
+        *(raw[123] & 7, *of("2h", 252), of("6f", 256), np.array(of("12f", 280)).reshape(3, 4)),
+    )
+
+
 def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
-    """Judge the first 348 bytes of an unpacked NIfTI file.
+    """Judge the first 540 bytes of an unpacked NIfTI file.
 
     Raises: Refusal with every fault: IN-16 (exit 4) if it is too short, IN-18 naming the field, IN-24 (exit 5).
     """
@@ -34,51 +83,38 @@ def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
     def refused(problem: str, fix: str = "write the file again with a current tool") -> Fault:
         return Fault("IN-18", path, problem, fix)
 
-    if len(raw) < HEADER_BYTES:
-        problem = f"ends within its header: {len(raw)} of {HEADER_BYTES} bytes"
-        fix = "copy the file again from its archive"
-        raise Refusal.of("IN-16", path, problem, fix)
-    order = next((o for o in "<>" if struct.unpack_from(f"{o}i", raw)[0] == HEADER_BYTES), None)
-    if order is None or raw[344:348] != b"n+1\0":
-        raise Refusal(refused(*_other_kind(raw)))
-    dim = struct.unpack_from(f"{order}8h", raw, 40)
-    code = struct.unpack_from(f"{order}h", raw, 70)[0]
-    pixdim = struct.unpack_from(f"{order}8f", raw, 76)
-    bits = struct.unpack_from(f"{order}h", raw, 72)[0]
-    vox_offset, slope, intercept = struct.unpack_from(f"{order}3f", raw, 108)
-    units = raw[123] & 7
-    qform_code, sform_code = struct.unpack_from(f"{order}2h", raw, 252)
-    quaternion = struct.unpack_from(f"{order}6f", raw, 256)
-    sform = np.array(struct.unpack_from(f"{order}12f", raw, 280)).reshape(3, 4)
-
+    h = _fields(raw, path)
     faults = []
-    used = dim[1 : 1 + max(0, min(dim[0], 7))]
-    if not 3 <= dim[0] <= 7 or min(used) < 1 or any(n != 1 for n in used[3:]):
-        faults.append(refused(f"dim is {dim}, expected three sizes of at least 1", "store one 3-D volume per file"))
+    used = h.dim[1 : 1 + max(0, min(h.dim[0], 7))]
+    if not 3 <= h.dim[0] <= 7 or min(used) < 1 or any(n != 1 for n in used[3:]):
+        faults.append(refused(f"dim is {h.dim}, expected three sizes of at least 1", "store one 3-D volume per file"))
     else:
         faults += voxel_count_faults(used[:3], str(path))
-    faults += [refused(*problem) for problem in (*_storage(code, bits, vox_offset), *_units(units))]
-    faults += [Fault("IN-10", path, problem, fix) for problem, fix in _scaling(slope, intercept)]
-    if not all(np.isfinite(p) and p > 0 for p in pixdim[1:4]):
-        faults.append(refused(f"pixdim[1..3] is {pixdim[1:4]}, expected three positive lengths in mm"))
+    faults += [refused(*problem) for problem in (*_storage(h), *_units(h.units))]
+    faults += [Fault("IN-10", path, problem, fix) for problem, fix in _scaling(h.slope, h.intercept)]
+    if not all(np.isfinite(p) and p > 0 for p in h.pixdim[1:4]):
+        faults.append(refused(f"pixdim[1..3] is {h.pixdim[1:4]}, expected three positive lengths in mm"))
     else:
-        faults += [refused(problem) for problem in _frames(qform_code, sform_code, quaternion, pixdim, sform)]
+        frames = _frames(h.qform_code, h.sform_code, h.quaternion, h.pixdim, h.sform)
+        faults += [refused(problem) for problem in frames]
     if faults:
         raise Refusal(faults)
-    affine = sform if sform_code > 0 else _qform(quaternion, pixdim)
-    layout = VoxelLayout(shape_xyz=used[:3], dtype=np.dtype(order + _DTYPES[code]), before=int(vox_offset))
+    affine = h.sform if h.sform_code > 0 else _qform(h.quaternion, h.pixdim)
+    layout = VoxelLayout(
+        shape_xyz=(used[0], used[1], used[2]), dtype=np.dtype(h.order + _DTYPES[h.code]), before=int(h.vox_offset)
+    )
     try:
         grid = grid_from_axes(layout.shape_xyz, _TO_LPS @ affine[:, :3], _TO_LPS @ affine[:, 3])
     except ValueError as error:
         raise Refusal(refused(str(error), "write the file again with its true geometry")) from None
-    return StatedVolume(layout=layout, grid=grid)
+    return StatedVolume(layout=layout, grid=grid, header_bytes=h.length)
 
 
 def _other_kind(raw: bytes) -> tuple[str, str]:
-    """What a file that is not single-file NIfTI-1 is, and what to do."""
+    """What a file that is not single-file NIfTI is, and what to do."""
     (size,), magic = struct.unpack_from("<i", raw), raw[344:348]
-    if _NIFTI_2 in (size, struct.unpack_from(">i", raw)[0]):
-        return "is NIfTI-2, NIfTI-1 is read", "write it as NIfTI-1 (`nib.Nifti1Image.from_image`), NRRD or MHA"
+    if NIFTI_2_BYTES in (size, struct.unpack_from(">i", raw)[0]):
+        return f"is NIfTI-2 by its size, and its magic is {raw[4:12]!r}", "write it with a current tool"
     if magic == b"ni1\0":
         return (
             "is by its magic the header of a NIfTI pair (.hdr and .img)",
@@ -89,16 +125,18 @@ def _other_kind(raw: bytes) -> tuple[str, str]:
     return f"sizeof_hdr is {size}, magic {magic!r}; NIfTI-1 has 348 and b'n+1\\x00'", "write it with a current tool"
 
 
-def _storage(code: int, bits: int, vox_offset: float) -> list[tuple[str, ...]]:
+def _storage(h: _Fields) -> list[tuple[str, ...]]:
     """What is wrong with datatype, bitpix and vox_offset."""
+    code, bits, vox_offset = h.code, h.bits, h.vox_offset
     problems: list[tuple[str, ...]] = []
     if code not in _DTYPES:
         kind = _REFUSED_DTYPES.get(code, "unknown")
         problems.append((f"datatype is {code} ({kind}), expected one real number per voxel",))
     elif bits != (expected := 8 * np.dtype(_DTYPES[code]).itemsize):
         problems.append((f"bitpix is {bits}, datatype {code} has {expected}",))
-    if not (HEADER_BYTES + 4 <= vox_offset <= DATA_OFFSET_AT_MOST and vox_offset == int(vox_offset)):
-        problems.append((f"vox_offset is {vox_offset}, expected a whole number from 352 to {DATA_OFFSET_AT_MOST}",))
+    least = h.length + 4
+    if not (least <= vox_offset <= DATA_OFFSET_AT_MOST and vox_offset == int(vox_offset)):
+        problems.append((f"vox_offset is {vox_offset}, expected a whole number from {least} to {DATA_OFFSET_AT_MOST}",))
     return problems
 
 
@@ -123,11 +161,12 @@ def _scaling(slope: float, intercept: float) -> list[tuple[str, str]]:
     return []
 
 
-def check_extensions(content: bytes, path: Path) -> None:
+def check_extensions(content: bytes, path: Path, start: int = HEADER_BYTES) -> None:
     """Judge the extensions between header and voxels by their own lengths. Raises: Refusal IN-18.
 
     Args:
-        content: what lies between byte 348 and the voxels; its first byte says whether there are extensions.
+        content: what lies between the header and the voxels; its first byte says whether there are extensions.
+        start: where it lies.
     """
     if not content[:1].strip(b"\0"):
         return
@@ -136,7 +175,7 @@ def check_extensions(content: bytes, path: Path) -> None:
         lengths = [struct.unpack_from(f"{order}i", content, at)[0] for order in "<>"]
         fits = [n for n in lengths if n >= 16 and n % 16 == 0 and at + n <= len(content)]
         if not fits:
-            place = f"at byte {HEADER_BYTES + at} of {lengths[0]} bytes"
+            place = f"at byte {start + at} of {lengths[0]} bytes"
             problem = f"has an extension {place}, more than lie before the voxels"
             fix = "write the file again without its extensions"
             raise Refusal.of("IN-18", path, problem, fix)
@@ -197,10 +236,10 @@ def check_nifti(path: Path, role: Role) -> StatedVolume:
     with opened(path) as stream:
         chunks = gzip_chunks(stream, path) if packed else plain_chunks(stream, path)
         head = next(chunks, b"")
-        stated = parse_nifti_header(head[:HEADER_BYTES], path)
+        stated = parse_nifti_header(head[:NIFTI_2_BYTES], path)
         if packed:
             check_ratio(stated.layout, path.stat().st_size, path, role)
-        check_extensions(head[HEADER_BYTES : stated.layout.before], path)
+        check_extensions(head[stated.header_bytes : stated.layout.before], path, stated.header_bytes)
         check_voxels(chain([head], chunks), stated.layout, path)
     return stated
 
@@ -209,4 +248,22 @@ def stated_by_nifti(path: Path) -> StatedVolume:
     """The header alone. Raises: Refusal as above."""
     with opened(path) as stream:
         chunks = gzip_chunks(stream, path) if path.name.lower().endswith(".gz") else plain_chunks(stream, path)
-        return parse_nifti_header(next(chunks, b"")[:HEADER_BYTES], path)
+        return parse_nifti_header(next(chunks, b"")[:NIFTI_2_BYTES], path)
+
+
+def nifti_2_voxels(path: Path) -> tuple[NDArray[np.generic], VoxelGrid] | None:
+    """The scaled voxels of a NIfTI-2 file that was checked, shape (Z, Y, X), and their grid; None of a NIfTI-1 file."""
+    with opened(path) as stream:
+        chunks = gzip_chunks(stream, path) if path.name.lower().endswith(".gz") else plain_chunks(stream, path)
+        head = next(chunks, b"")
+        header = _fields(head[:NIFTI_2_BYTES], path)
+        if header.length != NIFTI_2_BYTES:
+            return None
+        stated = parse_nifti_header(head[:NIFTI_2_BYTES], path)
+        content = b"".join([head, *chunks])
+    layout = stated.layout
+    stored = np.frombuffer(content, layout.dtype, layout.voxels, layout.before).reshape(layout.shape_xyz[::-1])
+    values = stored.astype(layout.dtype.newbyteorder("="))
+    if (header.slope, header.intercept) in ((1.0, 0.0), (0.0, 0.0)):
+        return values, stated.grid
+    return (values * header.slope + header.intercept).astype(np.float32), stated.grid

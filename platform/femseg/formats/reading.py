@@ -15,6 +15,7 @@ from femseg.formats.dicom.rtstruct import draw_structure_set
 from femseg.formats.dicom.segmentation import draw_segmentation
 from femseg.formats.dicom.stack import stack_grid
 from femseg.formats.itk import array_of, itk_reading
+from femseg.formats.nifti import nifti_2_voxels
 from femseg.formats.plausible import place_in
 from femseg.formats.source import CheckedVolume, Mend, Source
 from femseg.formats.structures import numbered
@@ -70,6 +71,8 @@ def _ct(what: Source | CheckedVolume, paths: Sequence[Path]) -> CtVolume:
     if what.kind == "multiframe":
         return read_multiframe(paths[0])
     if what.kind == "volume":
+        if second := _nifti_2(paths[0]):
+            return CtVolume(hu_zyx=second[0].astype(np.float32), grid=second[1])
         image = _file(paths[0], sitk.sitkFloat32)
         return CtVolume(hu_zyx=array_of(image), grid=VoxelGrid.of_image(image))
     hu_zyx = array_of(_series(paths))
@@ -107,10 +110,16 @@ def _placed(
     return whole, ct_grid
 
 
+def _nifti_2(path: Path) -> tuple[NDArray[np.generic], VoxelGrid] | None:
+    return nifti_2_voxels(path) if volume_suffix(path).startswith(".nii") else None
+
+
 def _labels_of_files(paths: Sequence[Path]) -> tuple[NDArray[np.generic], VoxelGrid]:
     if len(paths) > 1:
         structures = {path: _labels_of_files([path]) for path in paths}
         return numbered((path, values) for path, (values, _) in structures.items()), structures[paths[0]][1]
+    if second := _nifti_2(paths[0]):
+        return second
     reader = volume_reader(paths[0])
     with itk_reading(str(paths[0])):
         reader.ReadImageInformation()

@@ -10,7 +10,7 @@ from femseg.errors import Refusal
 from femseg.files.plain import opened
 from femseg.formats.itk import itk_reading
 from femseg.formats.mha import read_mha_header
-from femseg.formats.nifti import check_nifti, stated_by_nifti
+from femseg.formats.nifti import NIFTI_2_BYTES, check_nifti, stated_by_nifti
 from femseg.formats.npy import npy_refusal
 from femseg.formats.nrrd import read_nrrd_header
 from femseg.formats.plausible import size_faults
@@ -96,7 +96,7 @@ def _kind_of(head: bytes) -> str:
         return ".dcm"
     if head[:4] == b"NRRD":
         return ".nrrd"
-    if head[344:348] == b"n+1\0":
+    if head[344:348] == b"n+1\0" or head[4:8] == b"n+2\0":
         return ".nii"
     return ".mha" if head[:10] == b"ObjectType" else ".zip" if head[:4] == b"PK\3\4" else ""
 
@@ -112,6 +112,8 @@ def check_volume_file(path: Path, role: Role) -> CheckedVolume:
     stated = check_nifti(path, role) if volume_suffix(path).startswith(".nii") else _check_text_file(path, role)
     if faults := size_faults(stated.grid, str(path), cropped=role == "mask"):
         raise Refusal(faults)
+    if stated.header_bytes == NIFTI_2_BYTES:  # ITK does not read it, and cannot place its voxels otherwise
+        return CheckedVolume(kind="volume", paths=(path,), grid=stated.grid)
     reader = volume_reader(path)
     with itk_reading(str(path)):
         reader.ReadImageInformation()

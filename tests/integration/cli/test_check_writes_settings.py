@@ -49,6 +49,7 @@ def test_a_check_writes_the_source_the_folder_and_a_split_that_fits_and_keeps_co
     assert list(after) == list(before)
     assert comments(params) == [line.partition("#")[2] for line in text.splitlines() if "#" in line]
     assert f"{params}: cohort.source: volumes" in said
+    assert "split: 4 patients to train, 2 to validation, 2 to test" in said, "as it is written"
     again = check(tmp_path / "own", "--params", params)
     assert "8 case(s) accepted, 0 fault(s); 8 patients" in again
     assert "split: 4 patients to train, 2 to validation, 2 to test" in again

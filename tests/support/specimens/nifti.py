@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from specimens.base import affine_ras, ct_hu, write_nifti, write_volume_study
 from specimens.nifti_file import packed, patched
-from specimens.specimen import Make, Specimen, refused
+from specimens.specimen import Make, Specimen, accepted, refused
 
 Edit = Callable[[bytes], bytes]
 
@@ -71,6 +71,10 @@ def _nifti_2(content: bytes) -> bytes:
     header += struct.pack("<q6d2q104x", 544, *slope, 0, 0, 0, 0, 0, 0)
     header += struct.pack("<2i18d3i16sc15x", *codes, *place, 0, 2, 0, b"", b"\0")
     return header + bytes(4) + content[352:]
+
+
+def _nifti_2_unmarked(content: bytes) -> bytes:
+    return _nifti_2(content).replace(b"n+2\0", b"n+9\0")
 
 
 def _pair(folder: Path) -> None:
@@ -209,7 +213,10 @@ SPECIMENS: tuple[Specimen, ...] = (
     refused("rgb", "IN-18", "colours", field("datatype", "2h", 128, 24), "datatype is 128 (RGB)", truth="none"),
     refused("complex", "IN-18", "complex numbers", field("datatype", "2h", 32, 64), "datatype is 32", truth="none"),
     refused("no-magic", "IN-18", "a NIfTI header without its mark", field("magic", "4s", b"abcd"), "magic"),
-    refused("nifti-2", "IN-18", "NIfTI-2", edited(_nifti_2), "is NIfTI-2, NIfTI-1 is read"),
+    accepted("nifti-2", "IN-18", "NIfTI-2", edited(_nifti_2), truth="base"),
+    refused(
+        "nifti-2-no-magic", "IN-18", "NIfTI-2 without its mark", edited(_nifti_2_unmarked), "is NIfTI-2 by its size"
+    ),
     refused(
         "spacing-in-metres", "IN-19", "millimetres written as metres", with_ct(HU, 0.001), "0.004 × 0.003 × 0.0025"
     ),

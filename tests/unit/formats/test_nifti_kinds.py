@@ -65,13 +65,11 @@ def test_slope_0_means_as_stored_and_any_other_scales(tmp_path, slope, intercept
 
 
 def test_other_kinds_are_refused_by_name_with_what_to_do_IN_18(tmp_path):
-    image = nib.Nifti2Image(ct_hu().transpose(2, 1, 0), affine_ras())
-    nib.save(image, tmp_path / "two.nii")
     nib.save(nib.Nifti1Pair(ct_hu().transpose(2, 1, 0), affine_ras()), tmp_path / "pair.hdr")
     nib.save(nib.AnalyzeImage(ct_hu().transpose(2, 1, 0), affine_ras()), tmp_path / "old.hdr")
     (tmp_path / "pair.nii").write_bytes((tmp_path / "pair.hdr").read_bytes())
     (tmp_path / "old.nii").write_bytes((tmp_path / "old.hdr").read_bytes())
-    for name, says in (("two.nii", "is NIfTI-2"), ("pair.nii", "NIfTI pair"), ("old.nii", "ANALYZE 7.5")):
+    for name, says in (("pair.nii", "NIfTI pair"), ("old.nii", "ANALYZE 7.5")):
         with pytest.raises(Refusal, match=rf"IN-18.*{says}.*Fix: "):
             inspect_study(tmp_path / name, id_key=b"key")
     for name in ("pair.hdr", "pair.img", "old.hdr"):
@@ -126,3 +124,27 @@ def test_a_pixdim_that_moves_the_far_corner_is_refused_though_each_step_hardly_d
     patched(path, 80, "<f", 2.5 + 5e-4)
     with pytest.raises(Refusal, match=r"IN-18.*two ways up to 0\.25\d* mm apart"):
         inspect_study(path, id_key=b"key", accept_hu=True)
+
+
+@pytest.mark.parametrize("name", ["ct.nii", "ct.nii.gz"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize(("slope", "intercept"), [(None, None), (2.0, -24.0)])
+def test_nifti_2_is_read_as_nibabel_writes_it(tmp_path, name, order, slope, intercept):
+    stored = ct_hu() if slope is None else ((ct_hu() - intercept) / slope).astype(np.int16)
+    image = nib.Nifti2Image(stored.transpose(2, 1, 0), affine_ras(), nib.Nifti2Header(endianness=order))
+    image.set_sform(affine_ras(), 1)
+    image.header.set_slope_inter(slope, intercept)
+    nib.save(image, tmp_path / name)
+    case, volume = inspect_study(tmp_path / name, id_key=b"key")
+    loaded = nib.load(tmp_path / name)
+    np.testing.assert_array_equal(volume.hu_zyx, np.asanyarray(loaded.dataobj).transpose(2, 1, 0))
+    assert case.grid == inspect_study(write_nifti(tmp_path / "one" / "ct.nii", ct_hu()), id_key=b"key")[0].grid
+
+
+def test_a_short_nifti_2_file_is_refused_IN_16(tmp_path):
+    nib.save(nib.Nifti2Image(ct_hu().transpose(2, 1, 0), affine_ras()), tmp_path / "ct.nii")
+    content = (tmp_path / "ct.nii").read_bytes()
+    for length, says in ((500, "ends within its header: 500 of 540 bytes"), (len(content) - 1, "is cut short")):
+        (tmp_path / "ct.nii").write_bytes(content[:length])
+        with pytest.raises(Refusal, match=f"IN-16.*{says}"):
+            inspect_study(tmp_path / "ct.nii", id_key=b"key")
