@@ -16,7 +16,7 @@ endif
 .PHONY: help repro register test slow chaos lint format faults constraints bench scaling clean
 
 help:
-	@echo "make repro        environment, then the whole pipeline; ends with a registered model and reports/comparison.html"
+	@echo "make repro        environment, then the whole pipeline; ends with a registered model and the answer"
 	@echo "make test         environment, then the tests"
 	@echo "make slow         the tests that take minutes, one after the other; ends with how long they took"
 	@echo "make chaos        kill -9 of trainings at random instants; is anything lost, are the bits the same? (half an hour)"
@@ -41,7 +41,10 @@ $(VENV)/.dev: pyproject.toml constraints.txt | $(BIN)/python
 repro: $(VENV)/.run
 	dvc repro
 	python -m pipelines.register
-	@echo "open reports/comparison.html · mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db"
+	@sed -n '/^\*\*/s/\*\*//gp' reports/comparison.md
+	@echo "keep it:    git add dvc.lock && git commit -m 'Run the pipeline'"
+	@echo "then:       dvc metrics diff    shows what the next change of params.yaml does to it"
+	@echo "look at it: reports/comparison.html, and mlflow ui --backend-store-uri sqlite:///mlruns/mlflow.db"
 
 register: $(VENV)/.run
 	python -m pipelines.register

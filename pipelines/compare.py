@@ -198,7 +198,8 @@ def main() -> None:
 
     files = write_comparison_report(evidence, REPORTS, load_picture=load, search=read_search(SEARCHED))
     write_record(REPORTS / FOLDER_RECORD, record(files, split.sha256, modes, repeats))
-    print(f"report: {REPORTS / 'comparison.html'}")
+    for headline in read_json(files["comparison.json"])["headlines"]:
+        print(f"{headline}: {REPORTS / 'comparison.html'}")
 
 
 if __name__ == "__main__":

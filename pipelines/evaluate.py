@@ -15,7 +15,7 @@ from femseg.files.durable import sha256_of_file, write_bytes_durably, write_json
 from femseg.formats.writing import write_mask
 from femseg.inference.segment import femur_probability, onto_ct_grid
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, series_sha256, write_record
-from femseg.metrics.scorecard import CaseScore, score, summary, write_scores
+from femseg.metrics.scorecard import CaseScore, headline_means, score, summary, write_scores
 from femseg.networks.network import FEMUR_FROM
 from femseg.networks.package import ModelPackage, load_package
 from femseg.paths import MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
@@ -74,8 +74,7 @@ def evaluate(package: ModelPackage, split_file: Path, folder: Path) -> None:
     write_scores(folder / "scores.csv", scores)
     statistics = summary(scores)
     write_json_durably(folder / "summary.json", statistics)
-    means = {grid: {name: row["mean"] for name, row in rows.items()} for grid, rows in statistics.items()}
-    write_json_durably(folder / "metrics.json", means)
+    write_json_durably(folder / "metrics.json", headline_means(statistics))
     tested = [by_id[case_id] for case_id in test]
     write_record(folder / FOLDER_RECORD, record(package, tested, split.sha256, folder))
 

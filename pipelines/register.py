@@ -25,7 +25,7 @@ from femseg.gate.saved_predictions import write_predictions
 from femseg.gate.test_set import read_test_set
 from femseg.lineage.provenance import dvc_hashes
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, write_record
-from femseg.metrics.scorecard import read_scores
+from femseg.metrics.scorecard import headline_means, read_scores
 from femseg.networks.package import ModelPackage, load_package
 from femseg.paths import (
     ARRAYS,
@@ -86,22 +86,21 @@ def training_run(client: MlflowClient, experiment_id: str, input_mode: str, pack
 
 
 def log_evidence(client: MlflowClient, run_id: str, input_mode: str, package: ModelPackage) -> None:
-    """Test metrics, report, figures, lineage and dataset inputs on the run; what is there already is not sent again."""
+    """Headline metrics, report, figures, lineage and dataset inputs on the run; what is there is not sent again."""
     evaluated = evaluation_of(input_mode)
     reported = sorted(path for path in REPORTS.rglob("*") if path.is_file())
     files = [evaluated / "summary.json", evaluated / FOLDER_RECORD, *reported]
     evidence_sha256 = sha256_of_json({path.as_posix(): sha256_of_file(path) for path in files})
     if client.get_run(run_id).data.tags.get("evidence_sha256") == evidence_sha256:
         return
-    for grid, metrics in read_json(evaluation_of(input_mode) / "summary.json").items():
-        for metric, values in metrics.items():
-            for statistic, value in values.items():
-                if isinstance(value, int | float) and math.isfinite(value):
-                    client.log_metric(run_id, f"test.{grid}.{metric}.{statistic}", float(value))
+    for grid, means in headline_means(read_json(evaluated / "summary.json")).items():
+        for metric, mean in means.items():
+            if mean is not None and math.isfinite(mean):
+                client.log_metric(run_id, f"test/{grid}/{metric}", float(mean))
     for name, md5 in package.lineage.dvc_md5.items():
         log_dataset(client, run_id, name=name, source=name, digest=md5, context="lineage")
     client.log_dict(run_id, as_plain(package.lineage), "lineage.json")
-    for name in ("scores.csv", FOLDER_RECORD):
+    for name in ("scores.csv", "summary.json", FOLDER_RECORD):
         client.log_artifact(run_id, str(evaluated / name), EVIDENCE)
     masks_md5 = dvc_hashes(DVC_LOCK, evaluated_paths(input_mode))
     client.log_dict(run_id, masks_md5, f"{EVIDENCE}/{EVALUATED_MD5}")

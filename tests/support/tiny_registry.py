@@ -203,7 +203,7 @@ def register_candidate(
         predictions: whether they are sent too.
     """
     package = load_package(folder / "package")
-    true = {"test.native.dice.mean": summary(read_scores(folder / "evaluated/scores.csv"))["native"]["dice"]["mean"]}
+    true = {"test/native/dice": summary(read_scores(folder / "evaluated/scores.csv"))["native"]["dice"]["mean"]}
     run_id = start_run(client, experiment_id, name="train-raw", params={}, tags={"package_sha256": package.sha256})
     for step in (1, curve_until):
         client.log_metric(run_id, "train_dice_loss", 0.5, step=step)

@@ -3,7 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -128,6 +128,21 @@ def summary(scores: Iterable[CaseScore]) -> dict[str, dict[str, dict[str, Any]]]
         grid: {metric.name: _of_values([getattr(row, metric.name) for row in by_grid[grid]]) for metric in METRICS}
         for grid in GRIDS
         if grid in by_grid
+    }
+
+
+HEADLINE: Mapping[Grid, tuple[str, ...]] = {  # what dvc and MLflow list of a model: the rest is in CSV and JSON
+    "network": ("dice",),
+    "native": ("dice", "average_surface_distance_mm", "hausdorff_95_mm", "surface_dice_2mm"),
+}
+
+
+def headline_means(statistics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> dict[str, dict[str, float | None]]:
+    """The few means of a `summary` by which models are told apart at a glance: grid → metric → mean."""
+    return {
+        grid: {name: statistics[grid][name]["mean"] for name in names}
+        for grid, names in HEADLINE.items()
+        if grid in statistics
     }
 
 

@@ -93,7 +93,8 @@ def test_runs_in_mlflow_have_ended_truly_with_their_curves_inputs_and_figures(pr
     registration = json.loads((project / "results/registration.json").read_text())
     (winner,) = by_stage(all_runs, "train", package_sha256=registration["package_sha256"])
     assert winner.data.tags["input_mode"] == registration["input_mode"]
-    assert any(name.startswith("test.native.dice") for name in winner.data.metrics)
+    assert {"test/native/dice", "test/network/dice"} <= set(winner.data.metrics)
+    assert max(len(one.data.metrics) for one in all_runs) <= 12
     reported = {file.path for file in client.list_artifacts(winner.info.run_id, "report")}
     assert {"report/comparison.html", "report/figures"} <= reported
     figures = {f"report/figures/{path.name}" for path in (project / "reports/figures").iterdir()}
@@ -122,8 +123,18 @@ def test_the_report_is_one_file_that_asks_the_network_for_nothing(project):
     assert "Phantom cohort" in html
 
 
+def test_make_repro_ends_with_the_answer_and_the_commands_that_keep_it(project):
+    said = run(project, "make", "--old-file=.venv/.run", "repro").stdout
+    answer, *others = said[said.index("was there already") :].splitlines()[1:]
+    (headline,) = json.loads((project / "reports/comparison.json").read_text())["headlines"]
+    assert answer.startswith(f"{headline}. Mean Dice (DSC) ")
+    assert "git add dvc.lock && git commit" in others[0]
+    assert "dvc metrics diff" in others[1]
+
+
 def test_metrics_and_plots_are_there_for_dvc(project):
     metrics = json.loads(run(project, "dvc", "metrics", "show", "--json").stdout)[""]["data"]
+    assert sum(len(means) for file in metrics.values() for means in file["data"].values()) <= 12
     for mode in MODES:
         assert 0 <= metrics[f"results/evaluate/{mode}/metrics.json"]["data"]["native"]["dice"] <= 1
     plots = json.loads(run(project, "dvc", "plots", "show", "--json").stdout)["data"]

@@ -76,14 +76,21 @@ def test_where_lower_is_better_the_bound_is_a_most_and_no_distance_is_none():
     ("recorded", "passed"), [(0.925, True), (0.99, False), (float("inf"), False), (float("nan"), False), (None, False)]
 )
 def test_what_mlflow_says_must_be_what_the_masks_say_RG_03(recorded, passed):
-    metrics = {} if recorded is None else {"test.native.dice.mean": recorded}
+    metrics = {} if recorded is None else {"test/native/dice": recorded}
     _, in_mlflow, _ = recorded_checks(scores(), scores(), metrics)
     assert (in_mlflow.id, in_mlflow.passed) == ("RG-03", passed)
 
 
+@pytest.mark.parametrize("older", [0.925, 0.99])
+def test_the_names_of_a_version_of_femseg_0_1_are_read_and_held_too_RG_03(older):
+    _, alone, _ = recorded_checks(scores(), scores(), {"test.native.dice.mean": older})
+    _, beside, means = recorded_checks(scores(), scores(), {"test/native/dice": 0.925, "test.native.dice.mean": older})
+    assert [alone.passed, beside.passed, means.passed] == [older == 0.925] * 3
+
+
 def test_a_scorecard_that_flatters_one_case_or_lacks_it_is_found_RG_03():
     for reported in (scores((0.92, 0.99, *DICES[2:])), scores()[1:]):
-        card, *_ = recorded_checks(scores(), reported, {"test.native.dice.mean": 0.925})
+        card, *_ = recorded_checks(scores(), reported, {"test/native/dice": 0.925})
         assert (card.id, card.passed) == ("RG-03", False)
         assert "1 of 6" in card.found
 

@@ -327,7 +327,7 @@ def with_a_row_twice(text: str) -> str:
 
 
 def distance_in_mlflow(registry):
-    return registry.registered(registry.made(), metrics={"test.native.hausdorff_95_mm.mean": 0.1})
+    return registry.registered(registry.made(), metrics={"test/native/hausdorff_95_mm": 0.1})
 
 
 def without_a_length(train: object) -> Callable[[Registry], int]:
