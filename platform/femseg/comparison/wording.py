@@ -29,7 +29,7 @@ def numbers(comparison: PairedComparison) -> str:
 
 def reach(comparison: PairedComparison) -> str:
     """What the numbers say about a difference that matters, and how small a difference could have been shown."""
-    parts = (_parted(comparison), _beside_the_margin(comparison), _power(comparison))
+    parts = (_parted(comparison), _short_of_the_level(comparison), _beside_the_margin(comparison), _power(comparison))
     return " ".join(part for part in parts if part)
 
 
@@ -50,6 +50,17 @@ def _parted(comparison: PairedComparison) -> str:
     if not passed or not excludes_zero(interval) or same_way(interval, test):
         return ""
     return "Most cases moved one way and the mean the other: look at the cases one by one."
+
+
+def _short_of_the_level(comparison: PairedComparison) -> str:
+    """Why no difference is shown though the interval has no 0 in it."""
+    p, level = comparison.adjusted_p, comparison.level
+    if comparison.verdict != "no difference shown" or not excludes_zero(comparison.interval) or p is None or p < level:
+        return ""
+    return (
+        f"The interval holds no 0, but Wilcoxon's test does not fall below {level:.2g} (p {p_text(p)}): a difference "
+        "counts as shown where both say so, and here they disagree."
+    )
 
 
 def _beside_the_margin(comparison: PairedComparison) -> str:

@@ -50,6 +50,18 @@ def test_five_cases_can_never_show_a_difference_and_the_sentence_says_so():
     assert "p cannot fall below 0.0625" in sentence(five)
 
 
+def test_no_difference_beside_an_interval_without_0_is_explained():
+    raw = [0.90, 0.91, 0.92, 0.90, 0.88, 0.86]
+    gained = compared(raw, [r + d for r, d in zip(raw, [0.002, 0.004, 0.06, 0.01, 0.02, -0.001], strict=True)])
+    assert gained.verdict == "no difference shown"
+    assert gained.interval.low > 0
+    assert (
+        "The interval holds no 0, but Wilcoxon's test does not fall below 0.05 (p = 0.062): a difference counts as "
+        "shown where both say so, and here they disagree."
+    ) in sentence(gained)
+    assert "holds no 0" not in sentence(compared(RAW, BETTER))
+
+
 def test_a_few_rescued_cases_beside_many_that_lost_a_little_are_no_gain_and_the_sentence_says_why():
     raw = [0.3 + i / 1000 for i in range(6)] + [0.9 + i / 10_000 for i in range(34)]
     parted = compared(raw, [r + 0.6 for r in raw[:6]] + [r - 0.006 for r in raw[6:]])

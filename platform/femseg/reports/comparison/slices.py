@@ -153,7 +153,7 @@ def draw_scale_bar(axes: Axes) -> None:
     x, y = left + 0.06 * (right - left), bottom + 0.03 * (top - bottom)
     axes.plot([x, x + length], [y, y], color="white", linewidth=2.2, solid_capstyle="butt")
     words = axes.annotate(
-        f"{length} mm", (x + length / 2, y), (0, 3), textcoords="offset points", color="white", fontsize=8, ha="center"
+        f"{length} mm", (x, y), (0, 3), textcoords="offset points", color="white", fontsize=8, ha="left"
     )
     words.set_path_effects([withStroke(linewidth=2, foreground=_HALO)])
 

@@ -1,7 +1,7 @@
 """The paper's table for this cohort: each metric, raw beside the other inputs, with what the difference is worth."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from femseg.comparison.bootstrap import ALL_RESAMPLES_UP_TO
@@ -35,6 +35,7 @@ def reading_note(evidence: ComparisonEvidence, comparisons: Sequence[PairedCompa
         "the scatter seen as the true one: of Dice on the network grid tested alone, of every other row at the level "
         "divided by the number of these rows (cautious: Holm asks less of later ones); – where so few cases would show "
         "none.",
+        too_few_rows(comparisons),
         "With so few cases intervals still come out somewhat too narrow."
         if len(evidence.cases_worst_first()) < _MANY_CASES
         else "",
@@ -43,6 +44,23 @@ def reading_note(evidence: ComparisonEvidence, comparisons: Sequence[PairedCompa
         "beside them.",
     )
     return " ".join(filter(None, sentences))
+
+
+def too_few_rows(comparisons: Sequence[PairedComparison]) -> str:
+    """What the dash in a row's verdict says; empty if no row has one."""
+    few = [c for c in comparisons if not _has_a_verdict(c)]
+    if not few:
+        return ""
+    return (
+        f"– as a verdict: with {max(c.n for c in few)} cases, and {few[0].tests} rows to adjust for, p of that row "
+        "could not have fallen below the level whatever the cases showed."
+    )
+
+
+def _has_a_verdict(comparison: PairedComparison) -> bool:
+    """Dice on the network grid always has one: it is the page's answer."""
+    primary = (comparison.metric, comparison.grid) == (HEADLINE_METRIC, HEADLINE_GRID)
+    return primary or comparison.verdict != "too few cases"
 
 
 def subgroup_note(evidence: ComparisonEvidence) -> str:
@@ -115,6 +133,11 @@ def table_rows(
     """The table of one grid."""
     by_mode = {mode: summary(evidence.on_grid(mode, grid))[grid] for mode in evidence.modes}
     threshold = summary(evidence.threshold).get(grid, {})
+    surface_dice = [(r.surface_dice_1mm, r.surface_dice_2mm) for m in evidence.modes for r in evidence.on_grid(m, grid)]
+    shown = {metric.name: metric for metric in METRICS}
+    if all(at_1mm == at_2mm for at_1mm, at_2mm in surface_dice):  # no voxel edge is that short: one number twice
+        del shown["surface_dice_2mm"]
+        shown["surface_dice_1mm"] = replace(shown["surface_dice_1mm"], title="Surface Dice at 1 and 2 mm")
     return tuple(
         TableRow(
             metric=metric,
@@ -122,7 +145,7 @@ def table_rows(
             threshold=mean_and_spread(threshold[metric.name], metric) if threshold else NOTHING,
             differences=[_difference(c, metric) for c in comparisons if (c.metric, c.grid) == (metric.name, grid)],
         )
-        for metric in METRICS
+        for metric in shown.values()
     )
 
 
@@ -209,7 +232,7 @@ def _difference(comparison: PairedComparison, metric: Metric) -> Difference:
         if comparison.detectable_difference is None
         else f"{comparison.detectable_difference:.{metric.decimals}f}",
         counts=_counts(comparison),
-        verdict=verdict_words(comparison),
+        verdict=verdict_words(comparison) if _has_a_verdict(comparison) else NOTHING,
     )
 
 

@@ -24,8 +24,8 @@ from femseg.reports.comparison.slices import (
 from femseg.reports.style import VIEWER, figure, png, styled
 
 FARTHEST_MM = 6.0  # beyond this the colour says "at least"
-_BONE_IN = 3.5  # the height of the longest panel
-_GAP_IN, _SIDE_IN, _HEAD_IN, _FOOT_IN = 0.1, 0.16, 0.66, 0.78
+_BONE_IN, _WIDEST_IN = 3.5, 11.0  # the height of the longest panel, the width of a line of them
+_GAP_IN, _SIDE_IN, _HEAD_IN, _TITLE_IN, _FOOT_IN = 0.1, 0.16, 0.72, 0.3, 0.78
 _PLANES: tuple[Plane, ...] = ("coronal", "sagittal", "axial")
 
 
@@ -39,36 +39,56 @@ def worst_case(case: CasePicture, *, dice: Mapping[str, float]) -> bytes:
     window = _through_the_deepest_error(case)
     views = {mode: bone_views(case.reference_zyx, case.predicted_zyx[mode], case.spacing_mm_zyx) for mode in modes}
     z_mm, y_mm, x_mm = window.size_mm_zyx(case.spacing_mm_zyx)
-    inches_per_mm = _BONE_IN / z_mm
-    axial_scale = 2 * inches_per_mm  # an axial slice is small beside a whole femur
-    widths = [x_mm * inches_per_mm, y_mm * inches_per_mm, x_mm * axial_scale]
-    surfaces = [view.distance_mm.shape[1] * inches_per_mm for view in views[modes[0]].values()]
-    columns = [*widths, *surfaces]
+    slices = [(z_mm, x_mm), (z_mm, y_mm), (2 * y_mm, 2 * x_mm)]  # an axial slice is small beside a whole femur
+    bones = [(float(view.distance_mm.shape[0]), float(view.distance_mm.shape[1])) for view in views[modes[0]].values()]
+    lines = [[*slices, *bones]]
+    if _BONE_IN / z_mm > _fitting(
+        lines[0]
+    ):  # a wide field of view: the bones below the slices, each at a scale of its own
+        lines = [[*slices[:2], (y_mm, x_mm)], *([bones] if bones else [])]
+    scales = [_fitting(line) for line in lines]
+    heights = [max(height for height, _ in line) * scale for line, scale in zip(lines, scales, strict=True)]
+    row_in = _HEAD_IN + sum(heights) + _TITLE_IN * (len(lines) - 1)
+    width_in = max(_width_in(line, scale) for line, scale in zip(lines, scales, strict=True))
     with styled(VIEWER):
-        made = figure(
-            2 * _SIDE_IN + sum(columns) + _GAP_IN * len(columns),
-            len(modes) * (_HEAD_IN + _BONE_IN) + _FOOT_IN,
-            arranged=False,
-        )
+        made = figure(2 * _SIDE_IN + width_in, len(modes) * row_in + _FOOT_IN, arranged=False)
         for row, mode in enumerate(modes):
-            top = row * (_HEAD_IN + _BONE_IN) + _HEAD_IN
-            left = _SIDE_IN
+            top = row * row_in + _HEAD_IN
             colour = VIEWER.mode_colours(modes)[mode]
             _words(made, _SIDE_IN, top - _HEAD_IN + 0.1, f"{mode} input · Dice {dice[mode]:.3f}", colour)
-            for plane, width in zip(_PLANES, widths, strict=True):
-                height = y_mm * axial_scale if plane == "axial" else _BONE_IN
-                axes = panel(made, left, top, width, height)
+            panels = _panels(made, lines, scales, top)
+            for plane, axes in zip(_PLANES, panels, strict=False):
                 _draw_plane(axes, case, window, mode, plane, colour)
-                left += width + _GAP_IN
-            for side, width in zip(views[mode], surfaces, strict=True):
-                view = views[mode][side]
-                height = view.distance_mm.shape[0] * inches_per_mm
-                axes = panel(made, left, top + (_BONE_IN - height) / 2, width, height)
-                _draw_surface(axes, view)
+            for side, axes in zip(views[mode], panels[len(_PLANES) :], strict=True):
+                _draw_surface(axes, views[mode][side])
                 axes.set_title(side, fontsize=10, color=VIEWER.muted)
-                left += width + _GAP_IN
         _legend(made, modes)
         return png(made)
+
+
+def _fitting(sizes_mm: Sequence[tuple[float, float]]) -> float:
+    """Inches per mm at which panels (height, width) in a line are neither too high nor too wide for a page."""
+    width_mm = sum(width for _, width in sizes_mm)
+    return min(_BONE_IN / max(height for height, _ in sizes_mm), (_WIDEST_IN - _GAP_IN * len(sizes_mm)) / width_mm)
+
+
+def _width_in(sizes_mm: Sequence[tuple[float, float]], scale: float) -> float:
+    return sum(width for _, width in sizes_mm) * scale + _GAP_IN * len(sizes_mm)
+
+
+def _panels(
+    made: Figure, lines: Sequence[Sequence[tuple[float, float]]], scales: Sequence[float], top_in: float
+) -> list[Axes]:
+    """Axes of every panel: slices hang from the top of their line, bones stand in its middle."""
+    panels: list[Axes] = []
+    for line, scale in zip(lines, scales, strict=True):
+        left_in, line_in = _SIDE_IN, max(height for height, _ in line) * scale
+        for height, width in line:
+            lower = 0.0 if len(panels) < len(_PLANES) else (line_in - height * scale) / 2
+            panels.append(panel(made, left_in, top_in + lower, width * scale, height * scale))
+            left_in += width * scale + _GAP_IN
+        top_in += line_in + _TITLE_IN
+    return panels
 
 
 def _through_the_deepest_error(case: CasePicture) -> Window:

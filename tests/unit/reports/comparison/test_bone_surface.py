@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 
 from femseg.reports.comparison.bone_surface import bone_views, deepest_error, signed_distance_mm
+from femseg.reports.comparison.evidence import CasePicture
+from femseg.reports.comparison.worst_cases import worst_case
+from femseg.reports.style import PIXELS_PER_INCH
 
 SPACING = (2.0, 1.0, 1.0)
 SHAPE = (30, 40, 36)
@@ -68,3 +71,36 @@ def test_without_an_annotation_there_is_nothing_to_show_and_an_empty_prediction_
     assert bone_views(empty, box(), SPACING) == {}
     short = bone_views(box(), empty, SPACING)["front"].distance_mm
     assert (short[np.isfinite(bone_views(box(), box(), SPACING)["front"].light)] == -np.inf).all()
+
+
+def in_figure(shape, spacing, mask_of, *, annotated=True):
+    """Width and height in inches of a worst case's figure."""
+    z, y, x = ((np.arange(n) + 0.5 - n / 2) * s for n, s in zip(shape, spacing, strict=True))
+    femur = mask_of(*np.meshgrid(z, y, x, indexing="ij"))
+    ct = (femur * 0.7 + np.random.default_rng(0).normal(0.2, 0.02, shape)).astype(np.float32)
+    case = CasePicture(
+        case_id="case",
+        spacing_mm_zyx=spacing,
+        ct_zyx=ct,
+        gradient_zyx=ct,
+        reference_zyx=femur if annotated else np.zeros_like(femur),
+        predicted_zyx={"raw": np.roll(femur, 1, axis=2), "gradient": femur},
+    )
+    made = worst_case(case, dice={"raw": 0.9, "gradient": 1.0})
+    return [int.from_bytes(made[at : at + 4], "big") / PIXELS_PER_INCH for at in (16, 20)]
+
+
+def test_the_figure_of_a_worst_case_fits_a_page_whatever_the_field_of_view():
+    def one(z, y, x):
+        return x**2 + y**2 < 20**2
+
+    def both_in_a_wide_field(z, y, x):
+        return (abs(x) - 150) ** 2 + (y - 60) ** 2 < 22**2
+
+    long = in_figure((60, 20, 20), (8.0, 6.0, 6.0), one)
+    wide = in_figure((32, 40, 60), (6.0, 10.0, 8.0), both_in_a_wide_field)
+    empty = in_figure((32, 40, 60), (6.0, 10.0, 8.0), both_in_a_wide_field, annotated=False)
+    assert 5 < long[0] < 11.5
+    for width, height in (wide, empty):
+        assert width < 11.5
+        assert height > 0.55 * width  # no strip

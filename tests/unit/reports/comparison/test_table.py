@@ -1,5 +1,7 @@
 """Cells and notes of the tables: what they leave out is said."""
 
+from dataclasses import replace
+
 import pytest
 from scores import case_score
 
@@ -41,6 +43,27 @@ def test_pairs_without_a_distance_are_counted_and_said_to_favour_the_model_that_
     assert rows["hausdorff_mm"].counts == "3 of 6, 3 equal (1 undefined)"
     assert rows["dice"].counts == "3 of 7, 3 equal"
     assert "which favours the model that failed" in note
+
+
+def test_surface_dice_at_1_and_2_mm_is_one_row_where_it_is_one_number(evidence_of):
+    coarse, _ = evidence_of(cases=4)  # voxels of 4 mm
+    (row,) = [r for r in table_rows(coarse, coarse.comparisons(), "network") if r.metric.name.startswith("surface")]
+    assert row.metric.heading == "Surface Dice at 1 and 2 mm"
+    fine = {mode: [replace(one, surface_dice_2mm=0.99) for one in rows] for mode, rows in coarse.scores.items()}
+    parted, _ = evidence_of(cases=4, scores=fine)
+    headings = [row.metric.heading for row in table_rows(parted, parted.comparisons(), "network")]
+    assert {"Surface Dice at 1 mm", "Surface Dice at 2 mm"} <= set(headings)
+
+
+def test_rows_that_could_show_nothing_have_a_dash_that_the_note_explains_and_the_answer_keeps_its_words(told):
+    rows, note, text = told(RAW[:6], GRADIENT[:6])
+    verdicts = {name: row.verdict for name, row in rows.items()}
+    assert verdicts.pop("dice") in ("no difference shown", "too few unequal pairs")
+    assert set(verdicts.values()) == {"–"}
+    assert "– as a verdict: with 6 cases, and 23 rows to adjust for" in note
+    assert text.count("too few") <= 2
+    rows, note, _ = told([*RAW, *RAW], [r + 0.02 + c / 1000 for c, r in enumerate([*RAW, *RAW])])
+    assert rows["iou"].verdict == "better"
 
 
 def test_what_does_not_occur_is_not_explained(evidence_of):
