@@ -61,7 +61,7 @@ def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: Inpu
             spacings = {"network": network_grid(case.grid, recipe).spacing_mm_zyx, "native": case.grid.spacing_mm_zyx}
             for grid in ("network", "native"):
                 scores.append(score(*pairs[grid], spacings[grid], case_id=case.case_id, grid=grid))
-            advance(done, f"Dice {scores[-1].dice:.3f}")
+            advance(done, f"mean Dice {sum(one.dice for one in scores[::2]) / done:.3f}")
     return scores
 
 

@@ -70,7 +70,7 @@ def evaluate(package: ModelPackage, split_file: Path, folder: Path) -> None:
     with progress(f"evaluate {input_mode}", total=len(test)) as advance:
         for done, case_id in enumerate(test, start=1):
             scores += evaluate_case(by_id[case_id], package, cases, cohort_root(manifest, MANIFEST), folder)
-            advance(done, f"Dice {scores[-2].dice:.3f}")
+            advance(done, f"mean Dice {np.mean([one.dice for one in scores[::2]]):.3f}")
     write_scores(folder / "scores.csv", scores)
     statistics = summary(scores)
     write_json_durably(folder / "summary.json", statistics)

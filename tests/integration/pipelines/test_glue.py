@@ -101,6 +101,13 @@ def test_every_score_is_that_of_the_masks_on_disk_with_their_own_grids_spacing(p
     assert means["network"]["dice"] == pytest.approx(np.mean(dice))
 
 
+def test_the_last_line_of_an_evaluation_says_the_mean_of_its_cases(project, light_copy):
+    rc, said = run_here(light_copy, "evaluate --input-mode raw")
+    assert rc == 0, said
+    mean = json.loads((project / "results/evaluate/raw/metrics.json").read_text())["network"]["dice"]
+    assert said.splitlines()[-1] == f"evaluate raw: 2 of 2, mean Dice {mean:.3f}"
+
+
 def network_says(project, mode, case_id, *, precision=torch.float32):
     """Probability of femur on the network grid, by a softmax."""
     network = load_package(project / "models" / mode).network.eval()
