@@ -98,7 +98,7 @@ def card_html(facts: CardFacts, sections: Sequence[Section], figures: Mapping[st
             ("mean Dice, CT's own grid", f"{sum(dice) / len(dice):.3f}"),
             ("lowest Dice", f"{min(dice):.3f}"),
             ("test cases", str(len(dice))),
-            ("trained on", f"{len(facts.split.train)} {'phantoms' if facts.model.of_phantoms else 'cases'}"),
+            ("training phantoms" if facts.model.of_phantoms else "training cases", str(len(facts.split.train))),
         ),
         clause=_CLAUSE,
     )

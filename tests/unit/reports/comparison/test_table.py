@@ -60,7 +60,7 @@ def test_rows_that_could_show_nothing_have_a_dash_that_the_note_explains_and_the
     verdicts = {name: row.verdict for name, row in rows.items()}
     assert verdicts.pop("dice") in ("no difference shown", "too few unequal pairs")
     assert set(verdicts.values()) == {"–"}
-    assert "– as a verdict: with 6 cases, and 23 rows to adjust for" in note
+    assert "– as a verdict: with so few cases, or unequal ones, and 23 rows to adjust for" in note
     assert text.count("too few") <= 2
     rows, note, _ = told([*RAW, *RAW], [r + 0.02 + c / 1000 for c, r in enumerate([*RAW, *RAW])])
     assert rows["iou"].verdict == "better"
