@@ -52,8 +52,8 @@ def too_few_rows(comparisons: Sequence[PairedComparison]) -> str:
     if not few:
         return ""
     return (
-        f"– as a verdict: with so few cases, or unequal ones, and {few[0].tests} rows to adjust for, p of that row could "
-        "not have fallen below the level whatever they showed."
+        f"– as a verdict: with so few cases, or unequal ones, and {few[0].tests} rows to adjust for, p of that row "
+        "could not have fallen below the level whatever they showed."
     )
 
 
