@@ -133,6 +133,7 @@ def measured(pairs: int) -> dict[str, Any]:
             "ratio": statistics.median(r / s for r, s in nothing),
         },
         "test_dice_network_grid": {mode: summary["network"]["dice"] for mode, summary in summaries.items()},
+        "headlines": json.loads((clone / "reports/comparison.json").read_text())["headlines"],
         "registered": registration["reason"],
     }
 

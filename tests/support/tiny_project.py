@@ -65,8 +65,8 @@ def run(project: Path, *command: str, rc: int | None = 0, timeout_s: float = 300
     return done
 
 
-def copy_of_the_working_tree(project: Path) -> Path:
-    """All files that git tracks or would, with tiny settings, committed."""
+def copy_of_the_working_tree(project: Path, settings: Mapping[str, Mapping[str, Any]] = TINY) -> Path:
+    """All files that git tracks or would, with tiny settings or others, committed."""
     listed = subprocess.run(
         ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
         cwd=ROOT,
@@ -77,7 +77,7 @@ def copy_of_the_working_tree(project: Path) -> Path:
         if (ROOT / name).is_file() and name != "dvc.lock":
             (project / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy2(ROOT / name, project / name)
-    changed(project / "params.yaml", TINY)
+    changed(project / "params.yaml", settings)
     run(project, "git", "init", "--quiet", "--initial-branch", "main")
     run(project, "git", "add", "--all")
     run(project, "git", "commit", "--quiet", "--message", "Tiny project")
