@@ -14,7 +14,6 @@ from femseg.services.registry import aliases as champion
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.challenger import nominate
 from femseg.services.registry.doctor import registry_faults
-from femseg.services.registry.gate import judge, written_decision
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import CHALLENGER, answering, version_number
 from femseg.services.tracking.connect import connect
@@ -87,6 +86,8 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
 
     Raises: Refusal (exit 8) with every reason.
     """
+    from femseg.services.registry.gate import judge  # it reads CTs and masks, which no other command does
+
     read = read_rules(rules)
     client, _ = connect(to_read=dry_run)
     with answering(client):
@@ -115,6 +116,8 @@ def promote(name: str, *, rules: Path, dry_run: bool, as_json: bool) -> None:
 
 def why(name: str, *, as_json: bool) -> None:
     """The last decision about a version, check by check. Raises: Refusal RG-12 (exit 2) if there is none."""
+    from femseg.services.registry.gate import written_decision
+
     client, _ = connect(to_read=True)
     with answering(client):
         number = version_number(client, name)

@@ -9,9 +9,8 @@ from itertools import combinations_with_replacement
 from math import factorial, prod
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import DegenerateDataWarning, bootstrap, norm
-from scipy.stats import t as student
 
 
 def exact_bca(values: NDArray[np.float64], *, level: float) -> tuple[float, float]:
@@ -28,13 +27,13 @@ def exact_bca(values: NDArray[np.float64], *, level: float) -> tuple[float, floa
     order = np.argsort(means, kind="stable")
     means, chances = means[order], chances[order]
     mean = np.round(values.mean(), 12)
-    bias = norm.ppf(chances[means < mean].sum() + chances[means == mean].sum() / 2)
+    bias = scipy.stats.norm.ppf(chances[means < mean].sum() + chances[means == mean].sum() / 2)
     without_one = (values.sum() - values) / (len(values) - 1)
     away = without_one.mean() - without_one
     acceleration = (away**3).sum() / (6 * (away**2).sum() ** 1.5)
-    z = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
+    z = bias + scipy.stats.norm.ppf([(1 - level) / 2, (1 + level) / 2])
     reached = np.cumsum(chances)
-    places = np.searchsorted(reached, norm.cdf(bias + z / (1 - acceleration * z)))
+    places = np.searchsorted(reached, scipy.stats.norm.cdf(bias + z / (1 - acceleration * z)))
     low, high = means[np.minimum(places, len(means) - 1)]
     return float(low), float(high)
 
@@ -93,8 +92,8 @@ def mean_interval(values: NDArray[np.float64], *, confidence: float, resamples: 
         return Interval(low=low, high=high, confidence=confidence, method=stated)
     for method, name in (("BCa", "BCa bootstrap"), ("percentile", "percentile bootstrap (BCa undefined here)")):
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DegenerateDataWarning)  # seen below, as an end that is not a number
-            ends = bootstrap(
+            warnings.simplefilter("ignore", scipy.stats.DegenerateDataWarning)  # seen below: an end is no number
+            ends = scipy.stats.bootstrap(
                 (values,),
                 np.mean,
                 n_resamples=resamples,
@@ -123,7 +122,7 @@ def fewest_values(confidence: float) -> int:
 
 def expanded_confidence(confidence: float, n: int) -> float:
     """The level at which a percentile-like interval of n values is taken so that it covers at `confidence`."""
-    tail = norm.cdf(np.sqrt(n / (n - 1)) * student.ppf((1 - confidence) / 2, n - 1))
+    tail = scipy.stats.norm.cdf(np.sqrt(n / (n - 1)) * scipy.stats.t.ppf((1 - confidence) / 2, n - 1))
     return float(1 - 2 * tail)
 
 

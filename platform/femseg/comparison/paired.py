@@ -6,8 +6,8 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from femseg.comparison.bootstrap import Interval, mean_interval
 from femseg.comparison.signed_rank import SignedRank, SignFlip, sign_flip, signed_rank
@@ -53,7 +53,7 @@ def detectable_shift_sd(n: int, level: float) -> float | None:
     if critical is None:
         return None
     if n > _SIMULATED_UP_TO:
-        return float((norm.ppf(1 - level / 2) + norm.ppf(POWER)) / np.sqrt(3 * n / np.pi))
+        return float((scipy.stats.norm.ppf(1 - level / 2) + scipy.stats.norm.ppf(POWER)) / np.sqrt(3 * n / np.pi))
     values = np.random.default_rng(0).normal(size=(_COHORTS, n))
     first, second = np.triu_indices(n)
     walsh = (values[:, first] + values[:, second]) / 2

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import PermutationMethod, permutation_test, rankdata, wilcoxon
 
 _TABULATED = 50  # exact distribution for differences without ties
 _ENUMERABLE = 13  # with ties, all 2^13 patterns of signs are tried
@@ -42,12 +42,12 @@ def signed_rank(differences: NDArray[np.float64]) -> SignedRank:
     if len(kept) <= _TABULATED and not ties:
         name, method = "exact", "exact"
     elif len(kept) <= _ENUMERABLE:
-        name, method = "exact over all sign patterns", PermutationMethod(n_resamples=np.inf)
+        name, method = "exact over all sign patterns", scipy.stats.PermutationMethod(n_resamples=np.inf)
     else:
         name, method = "normal approximation", "approx"
-    ranks = rankdata(np.abs(kept))
+    ranks = scipy.stats.rankdata(np.abs(kept))
     return SignedRank(
-        p_value=float(wilcoxon(kept, method=method).pvalue),
+        p_value=float(scipy.stats.wilcoxon(kept, method=method).pvalue),
         method=f"Wilcoxon signed-rank, two-sided, {name}, n = {len(kept)}{aside}",
         smallest_p=2.0 ** (1 - len(kept)),
         rank_biserial=float((ranks * np.sign(kept)).sum() / ranks.sum()),
@@ -87,7 +87,7 @@ def sign_flip(differences: NDArray[np.float64], *, resamples: int, seed: int) ->
         return SignFlip(p_value=1.0, method="sign-flip permutation of the mean, two-sided, exact, n = 1")
     patterns = 2 ** len(differences)
     exact = patterns <= max(_ALWAYS_ENUMERATED, resamples)
-    outcome = permutation_test(
+    outcome = scipy.stats.permutation_test(
         (differences,),
         np.mean,
         permutation_type="samples",

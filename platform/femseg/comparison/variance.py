@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import t as student_t
 
 _LEAST_BEYOND_THE_MODEL = 2
 
@@ -57,7 +57,7 @@ class VarianceComponents:
         """Student's t interval of the mean difference that counts the trainings too; None without a standard error."""
         if self.standard_error is None or self.standard_error_df <= 0:
             return None
-        reach = float(student_t.ppf((1 + confidence) / 2, self.standard_error_df)) * self.standard_error
+        reach = float(scipy.stats.t.ppf((1 + confidence) / 2, self.standard_error_df)) * self.standard_error
         return self.mean_difference - reach, self.mean_difference + reach
 
 

@@ -23,9 +23,7 @@ from femseg.gate.decision import Check
 from femseg.gate.rules import PromotionRules
 from femseg.gate.saved_predictions import SavedPredictions
 from femseg.gate.test_set import FrozenTestSet, read_test_set
-from femseg.inference.segment import segment
 from femseg.metrics.overlap import Overlap
-from femseg.networks.package import load_package
 
 _STARTING_S = 120.0
 _SLACK = 3.0  # beyond the limit, so that a slow model is measured rather than cut off
@@ -72,6 +70,9 @@ def reproduce(
 
 def main(package: Path, manifest: Path, split: Path, out: Path) -> None:
     """Load the package, segment every test case, keep masks, seconds and peak memory."""
+    from femseg.inference.segment import segment  # PyTorch, of which the process that judges needs nothing
+    from femseg.networks.package import load_package
+
     loaded, test_set = load_package(package), read_test_set(manifest, split)
     seconds = {}
     for case in test_set.cases:

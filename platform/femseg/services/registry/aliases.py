@@ -17,7 +17,7 @@ from femseg.gate.decision import Decision
 from femseg.services.registry.audit_log import AuditLog, audit_log, describe, now, who
 from femseg.services.registry.lock import registry_lock
 from femseg.services.registry.model_name import MODEL_NAME
-from femseg.services.registry.versions import CHALLENGER, verify_registered, versions
+from femseg.services.registry.versions import CHALLENGER, registered_files, versions
 
 CHAMPION, PREVIOUS = "champion", "previous"
 DECISION_TAG = "gate.decision.{:06d}"
@@ -190,7 +190,7 @@ def _way_back(client: MlflowClient, registry: LockedRegistry) -> tuple[Holders, 
 def _require_judged(client: MlflowClient, version: int, allowed: str | None) -> None:
     """Raises: Refusal RG-12 if a version is gone, RG-07 if it is not intact, or not the package that was judged."""
     uri = f"models:/{MODEL_NAME}/{version}"
-    found = verify_registered(client, uri)
+    found = registered_files(client, uri).sha256
     if found != allowed:
         problem = f"holds the package {found[:12]}, the gate allowed {str(allowed)[:12]}"
         fix = "find out who changed it, then promote another version"

@@ -1,17 +1,25 @@
 """What people did to the registry past the gate, and what is broken in it."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow.tracking import MlflowClient
 
 from femseg.errors import Fault, Refusal
 from femseg.gate.audit import Entry, allowed_package, standing
-from femseg.networks.package import ModelPackage
 from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, locked_registry, moved_by_hand
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.model_name import IN_USE, MODEL_NAME
-from femseg.services.registry.versions import CHALLENGER, load_registered, registered_version, versions
+from femseg.services.registry.versions import (
+    CHALLENGER,
+    load_registered,
+    registered_files,
+    registered_version,
+    versions,
+)
+
+if TYPE_CHECKING:
+    from femseg.networks.package import ModelPackage
 
 
 def registry_faults(client: MlflowClient) -> Sequence[Fault]:
@@ -38,7 +46,7 @@ def registry_faults(client: MlflowClient) -> Sequence[Fault]:
 class InUse(NamedTuple):
     """A registered model that is put to use: its package, what the gate knows against it, and which version it is."""
 
-    package: ModelPackage
+    package: "ModelPackage"
     remarks: tuple[str, ...]
     name: str
 
@@ -83,7 +91,7 @@ def _alias_faults(client: MlflowClient, alias: str) -> list[Fault]:
         return []
     uri = f"models:/{MODEL_NAME}@{alias}"
     try:
-        load_registered(client, uri)
+        registered_files(client, uri)
     except Refusal as refusal:
         first = refusal.faults[0]
         if first.id == "RG-12":

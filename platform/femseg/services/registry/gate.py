@@ -22,13 +22,13 @@ from femseg.gate.saved_predictions import SavedPredictions
 from femseg.gate.score_checks import acceptable_checks, non_inferiority_check, recomputed, recorded_checks
 from femseg.gate.test_set import FrozenTestSet, read_test_set
 from femseg.metrics.scorecard import CaseScore, read_scores
-from femseg.networks.package import ModelPackage
+from femseg.networks.package_files import PackageFiles
 from femseg.paths import MANIFEST, SPLIT
 from femseg.progress import progress
 from femseg.services.registry.aliases import CHAMPION, DECISION_TAG, alias_holder
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.predictions import TAG, predictions_of
-from femseg.services.registry.versions import load_registered, registered_version, stored_package
+from femseg.services.registry.versions import registered_files, registered_version, stored_package
 from femseg.settings import as_plain
 
 _CURVE = "train_dice_loss"
@@ -127,11 +127,11 @@ def _refused(refusal: Refusal, name: str, expected: str, fault_id: str = "") -> 
     return Check(id=fault_id or fault.id, name=name, passed=False, found=found, expected=expected, fix=fault.fix)
 
 
-def _origin(context: GateContext, version: ModelVersion) -> tuple[list[Check], ModelPackage | None]:
+def _origin(context: GateContext, version: ModelVersion) -> tuple[list[Check], PackageFiles | None]:
     """Where the version comes from; without a package there is nothing else to look at."""
     run, sha256 = _run_facts(context.client, str(version.run_id)), version.tags.get("package_sha256", "")
     try:
-        package = load_registered(context.client, _uri(version.version))
+        package = registered_files(context.client, _uri(version.version))
     except Refusal as refusal:
         failed = _refused(refusal, "stored package", "whole, and the one that was registered", "RG-01")
         return [*run_checks(run, package_sha256=sha256, max_iterations=None), failed], None
@@ -158,7 +158,7 @@ def _run_facts(client: MlflowClient, run_id: str) -> RunFacts:
 
 
 def _evidence(
-    context: GateContext, version: ModelVersion, package: ModelPackage, *, trusted: bool, champion: int | None
+    context: GateContext, version: ModelVersion, package: PackageFiles, *, trusted: bool, champion: int | None
 ) -> list[Check]:
     """Its saved masks: whole, of this package and these cases, truly scored, good enough, no worse than the champion.
 
@@ -210,7 +210,7 @@ def _against(context: GateContext, champion: int, scores: Sequence[CaseScore]) -
     name, expected = f"champion version {champion}", "a package that can be compared with"
     try:
         held = context.version(champion)
-        load_registered(context.client, _uri(champion))
+        registered_files(context.client, _uri(champion))
         again = context.predicted_again(held)
     except Refusal as refusal:
         return _refused(refusal, name, expected, "RG-02")

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
@@ -12,9 +13,11 @@ from femseg.files.durable import sha256_of_file, write_bytes_durably
 from femseg.gate.saved_predictions import INDEX, SavedPredictions, read_predictions
 from femseg.lineage.materials import shortened
 from femseg.lineage.records import FOLDER_RECORD, read_record
-from femseg.networks.package import ModelPackage
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import brought_here, registered_version
+
+if TYPE_CHECKING:
+    from femseg.networks.package import ModelPackage
 
 TAG = "predictions_sha256"
 
@@ -60,7 +63,7 @@ def _card_place(sha256: str) -> str:
     return f"card/{sha256[:16]}"
 
 
-def lineage_rows(package: ModelPackage, *, version: int, run_id: str, job: str) -> dict[str, str]:
+def lineage_rows(package: "ModelPackage", *, version: int, run_id: str, job: str) -> dict[str, str]:
     """What stands behind a version, as label and value."""
     known = package.lineage
     commit = str(known.git.commit) + (" (files differed from it)" if known.git.modified else "")

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import mlflow
 import numpy as np
@@ -21,11 +21,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from femseg import __version__
 from femseg.errors import Refusal, printable, words_of
 from femseg.files.plain import open_plain
-from femseg.networks.package import ModelPackage, load_package
-from femseg.networks.package_files import read_package_files
+from femseg.networks.package_files import PackageFiles, read_package_files
 from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, SCHEME, is_registered, named_model
 from femseg.services.tracking.store import no_answer
 from femseg.settings import BadYaml, load_bounded
+
+if TYPE_CHECKING:
+    from femseg.networks.package import ModelPackage
 
 # MLflow's MLmodel beside a package: whether it names any code but our loader.
 #
@@ -176,16 +178,15 @@ def stored_package(client: MlflowClient, version: ModelVersion, uri: str, *, int
     return packages[0]
 
 
-def verify_registered(client: MlflowClient, uri: str) -> str:
-    """Prove the stored package of `models:/femseg@previous` or `models:/femseg/3` without loading it.
+def registered_files(client: MlflowClient, uri: str) -> PackageFiles:
+    """The stored package of `models:/femseg@previous` or `models:/femseg/3`, proven; its network is not loaded.
 
-    Returns: its SHA-256.
     Raises: Refusal as `require_registered`, and as `read_package_files`.
     """
     version = registered_version(client, uri)
     files = read_package_files(stored_package(client, version, uri))
     require_registered(version, uri, files.sha256)
-    return files.sha256
+    return files
 
 
 def require_registered(version: ModelVersion, uri: str, sha256: str) -> None:
@@ -227,7 +228,7 @@ def register_package(
         run_id: the run that trained it; the MLflow model is logged there.
     Raises: Refusal (exit 4) if the package is torn or altered, RG-01 (exit 8) if the run has not finished.
     """
-    package = load_package(folder)
+    package = read_package_files(folder)
     _require_finished(client, run_id)
     known = find_version(client, package.sha256)
     if known is not None:
@@ -272,12 +273,14 @@ def _log_model(client: MlflowClient, folder: Path, *, run_id: str, input_channel
     return str(logged.model_uri)
 
 
-def load_registered(client: MlflowClient, uri: str) -> ModelPackage:
+def load_registered(client: MlflowClient, uri: str) -> "ModelPackage":
     """Load `models:/femseg@challenger` or `models:/femseg/3` with our own loader, after its hashes hold.
 
     Raises: Refusal if there is no such version (exit 2), or if the stored package is not the one that was
         registered (exit 4).
     """
+    from femseg.networks.package import load_package  # PyTorch: seconds that whoever loads no network saves
+
     version = registered_version(client, uri)
     package = load_package(stored_package(client, version, uri))
     require_registered(version, uri, package.sha256)
