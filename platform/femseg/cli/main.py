@@ -14,7 +14,6 @@ app = typer.Typer(
     name="femseg",
     help="Femur segmentation in CT: check studies, segment, and look after the registered model.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )

@@ -1,6 +1,7 @@
 """`femseg promote`, `why` and `doctor`, as people read them."""
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -17,6 +18,8 @@ from femseg.services.registry.doctor import registry_faults
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import CHALLENGER, answering, version_number
 from femseg.services.tracking.connect import connect
+
+_LONG_NUMBER = re.compile(r"\b\d+\.\d{4,}\b")
 
 
 def rollback(*, as_json: bool) -> None:
@@ -133,11 +136,32 @@ def why(name: str, *, as_json: bool) -> None:
     say({"entry": asdict(judged[-1]), "decision": decision}, "\n".join(lines), as_json=as_json)
 
 
+_THEMES = {
+    "RG-01": "Run and package",
+    "RG-04": "Code, data and settings",
+    "RG-03": "Saved masks and recorded scores",
+    "RG-02": "Good enough",
+    "RG-10": "Time and memory",
+}
+
+
 def _check_lines(checks: Sequence[Check]) -> list[str]:
-    return [
-        printable(f"{'✓' if check.passed else '✗'} {check.id} {check.name}: {check.found}; expected {check.expected}")
-        for check in checks
-    ]
+    """Every check below its theme, the themes in the order of the questions; any other id keeps a line of its own."""
+    lines = []
+    for theme in dict.fromkeys([*_THEMES, *(check.id for check in checks)]):
+        of_theme = [check for check in checks if check.id == theme]
+        if of_theme:
+            hold = sum(check.passed for check in of_theme)
+            lines.append(f"{_THEMES.get(theme, 'Other')} ({theme}): {hold} of {len(of_theme)} hold")
+            lines += [_check_line(check) for check in of_theme]
+    return lines
+
+
+def _check_line(check: Check) -> str:
+    words = f"{check.name}: {check.found}; expected {check.expected}"
+    if check.passed:  # where one failed, the digit that decided must show
+        words = _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.3f}", words)
+    return printable(f"  {'✓' if check.passed else '✗'} {words}")
 
 
 def doctor(*, as_json: bool) -> None:

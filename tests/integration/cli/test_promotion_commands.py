@@ -1,6 +1,7 @@
 """`femseg promote` and its companions: who may be champion, why, since when, and how to take it back."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -61,6 +62,17 @@ def test_a_dry_run_shows_every_check_and_changes_nothing(story):
     assert "nothing was decided yet" in story["log after dry"].stdout
 
 
+def test_checks_stand_below_their_theme_with_three_decimals_where_they_hold(story):
+    lines = story["dry"].stdout.splitlines()
+    themes = [re.findall(r"\((RG-\d\d)\): (\d+) of (\d+) hold", line) for line in lines if not line.startswith(" ")]
+    found = [theme for (theme,) in filter(None, themes)]
+    assert [id_ for id_, _, _ in found] == ["RG-01", "RG-04", "RG-03", "RG-02", "RG-10"]
+    assert all(hold == of for _, hold, of in found)
+    assert sum(int(of) for _, _, of in found) == story["dry"].stdout.count("✓")
+    assert not re.search(r"\d\.\d{4}", story["dry"].stdout)
+    assert re.search(r"✗ .*\d\.\d{4}", story["refused"].stdout)
+
+
 def test_a_fit_version_becomes_champion_and_the_log_has_a_head(story, template):
     assert "champion is version 1, previous is none" in story["promote"].stdout
     assert "audit log: 2 entries, head " in story["promote"].stdout
@@ -79,7 +91,7 @@ def test_history_and_why_tell_it_again(story):
     lines = femseg("history").stdout.splitlines()
     assert ["promote version 1" in lines[0], "done version 1" in lines[1], "refuse version 2" in lines[2]] == [True] * 3
     why = femseg("why", "2").stdout
-    assert "✗ RG-02 Dice (DSC) against champion version 1" in why
+    assert "✗ Dice (DSC) against champion version 1" in why
     decision = json.loads(femseg("why", "2", "--json").stdout)
     assert decision["decision"]["rules"]["acceptable"] == RULES["acceptable"]
     assert decision["entry"]["action"] == "refuse"

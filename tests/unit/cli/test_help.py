@@ -1,5 +1,6 @@
 """The command line answers at once, and loads what is heavy only where it is needed."""
 
+import os
 import subprocess
 import sys
 import time
@@ -40,3 +41,17 @@ def test_no_command_prints_the_help_and_an_unknown_option_says_so():
     assert odd.returncode == 2
     assert "--what" in odd.stderr
     assert "Traceback" not in odd.stderr
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options_by_what_the_program_itself_knows(shell):
+    asked = {
+        "bash": {"COMP_WORDS": "femseg seg", "COMP_CWORD": "1"},
+        "zsh": {"_TYPER_COMPLETE_ARGS": "femseg seg"},
+        "fish": {"_TYPER_COMPLETE_ARGS": "femseg seg", "_TYPER_COMPLETE_FISH_ACTION": "get-args"},
+    }[shell]
+    code = "import sys; sys.argv = ['femseg']; from femseg.cli.main import app; app(prog_name='femseg')"
+    env = {**os.environ, "_FEMSEG_COMPLETE": f"complete_{shell}", **asked}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=False)
+    assert "segment" in done.stdout, done.stderr
+    assert "promote" not in done.stdout
