@@ -61,6 +61,8 @@ def record(package: ModelPackage, tested: Sequence[Case], split_sha256: str, fol
 def evaluate(package: ModelPackage, split_file: Path, folder: Path) -> None:
     """Score a model on the test cases of a split; leave scores, masks and their record in a folder."""
     input_mode = package.model.input_mode
+    for remark in package.remarks:
+        print(f"evaluate {input_mode}: {remark}")
     split = read_split(split_file)
     test = split.test
     cases = StoredCases.open(arrays_of(input_mode), MASKS, test)

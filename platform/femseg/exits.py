@@ -1,5 +1,8 @@
 """How every command ends: a refusal as one line with its exit code, no traceback unless asked for; and on signals."""
 
+import errno
+import getpass
+import io
 import json
 import os
 import signal
@@ -24,13 +27,40 @@ def _print_without_credentials(kind: type[BaseException], error: BaseException, 
     sys.stderr.write(without_credentials("".join(traceback.format_exception(kind, error, trace))))
 
 
+def _settle_surroundings() -> None:
+    """What a terminal cannot show is written out, and a user without a name, as in a container, is a number."""
+    for stream in (sys.stdout, sys.stderr, sys.__stdout__, sys.__stderr__):  # DVC wraps them
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # the libraries ask for it, too
+        os.environ["LOGNAME"] = str(os.getuid())
+
+
+@contextmanager
+def _disks_faults_named() -> Iterator[None]:
+    """Raises: Refusal ST-06 (exit 5) for a disk that is full or read-only, and where no temporary file can be made."""
+    try:
+        yield
+    except OSError as error:
+        nowhere = str(error.strerror).startswith("No usable temporary directory")
+        if nowhere or error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+            fix = "free space, or set TMPDIR to a folder that may be written; what was written whole is intact"
+            place = "temporary folder" if nowhere else error.filename or "a disk"
+            raise Refusal.of("ST-06", place, f"cannot be written: {error.strerror}", fix) from error
+        raise
+
+
 @contextmanager
 def command_exit(*, as_json: bool = False) -> Iterator[None]:
     """Run a command's body; turn what it raises into lines on stderr (or JSON on stdout) and the right exit code."""
     if debugging():
         sys.excepthook = _print_without_credentials
+    _settle_surroundings()
     try:
-        yield
+        with _disks_faults_named():
+            yield
     except Refusal as refusal:
         if debugging():
             raise

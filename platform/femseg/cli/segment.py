@@ -24,7 +24,8 @@ _OF_PHANTOMS = "this model was trained on phantoms alone and has seen no patient
 def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...], str]:
     """A package folder or a registered model; what to remark about it, and which one it is."""
     if not is_registered(model):
-        return load_package(Path(model)), (), model
+        package = load_package(Path(model))
+        return package, package.remarks, model
     from femseg.services.registry.doctor import load_for_use  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking.connect import connect
 

@@ -10,8 +10,8 @@ from safetensors.torch import save as tensors_to_bytes
 from femseg.errors import Refusal, printable
 from femseg.files.durable import folder_written_durably, sha256_of_json, write_bytes_durably, write_json_durably
 from femseg.lineage.provenance import Lineage
-from femseg.networks.choice import network_settings, require_at_hand
-from femseg.networks.network import Network, build_network
+from femseg.networks.choice import network_settings, require_at_hand, source_sha256
+from femseg.networks.network import Network, NetworkSettings, build_network
 from femseg.networks.package_files import (
     LINEAGE,
     MANIFEST,
@@ -39,12 +39,14 @@ class ModelPackage:
         model: what it is.
         lineage: where it comes from.
         sha256: of MANIFEST.json, and so of the whole package.
+        remarks: what whoever uses it must know.
     """
 
     network: Network
     model: ModelDescription
     lineage: Lineage
     sha256: str
+    remarks: tuple[str, ...] = ()
 
 
 def architecture_of(network: Network) -> Architecture:
@@ -101,4 +103,19 @@ def load_package(folder: Path) -> ModelPackage:
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         problem = f"its network {settings.name} keeps values outside of its weights (a buffer with persistent=False)"
         raise package_refusal(folder / MODEL, problem, "make it a persistent buffer, and train and package it again")
-    return ModelPackage(network=network.eval(), model=files.model, lineage=files.lineage, sha256=files.sha256)
+    return ModelPackage(
+        network=network.eval(),
+        model=files.model,
+        lineage=files.lineage,
+        sha256=files.sha256,
+        remarks=_code_remarks(settings, files.lineage),
+    )
+
+
+def _code_remarks(settings: NetworkSettings, lineage: Lineage) -> tuple[str, ...]:
+    """RG-16: a network from outside of femseg computes by another file than the one that was trained."""
+    trained, here = lineage.sha256.get("network_code", ""), source_sha256(settings)
+    if not trained or trained == here:
+        return ()
+    hashes = f"SHA-256 {here[:12] or 'of femseg'}, trained was {trained[:12]}"
+    return (f"RG-16: its network {settings.name} is not in the file that was trained ({hashes}); masks may differ",)

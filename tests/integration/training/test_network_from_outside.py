@@ -8,10 +8,13 @@ from tiny_model import RECIPE, described
 from tiny_store import write_tiny_store
 from train_driver import QUIET, tiny_job
 
+from femseg.cli.segment import load_model
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.inference.segment import segment
 from femseg.lineage.provenance import Lineage
+from femseg.networks.choice import source_sha256
+from femseg.networks.network import build_network
 from femseg.networks.package import load_package, write_package
 from femseg.services.fit.job import TrainingJob, fit_job, training_job
 from femseg.settings import as_plain, checked
@@ -60,6 +63,23 @@ def test_it_is_trained_packaged_loaded_and_segments_a_ct(tmp_path, monkeypatch):
     volume = torch.rand(1, 1, *RECIPE.shape_zyx)
     assert torch.equal(loaded.network(volume), network.eval()(volume))
     assert segment(loaded, CT).mask.grid == CT.grid
+
+
+@pytest.mark.parametrize("trained", [True, False])
+def test_a_package_whose_networks_file_has_changed_since_says_so_wherever_it_is_used_RG_16(
+    tmp_path, monkeypatch, trained
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text("network: {name: 'residual_unet:ResidualUNet'}\n")
+    settings = ResidualUNetSettings()
+    code = source_sha256(settings) if trained else "0" * 64
+    network = build_network(settings, 1)
+    lineage = Lineage(sha256={"network_code": code})
+    write_package(tmp_path / "model", network, model=described(network), lineage=lineage)
+    remarks = load_package(tmp_path / "model").remarks
+    assert [remark[:5] for remark in remarks] == ([] if trained else ["RG-16"])
+    _, told, _ = load_model("model/")
+    assert told == remarks
 
 
 def test_its_source_is_part_of_what_makes_a_run_itself(tmp_path):

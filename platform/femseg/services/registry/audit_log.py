@@ -2,6 +2,7 @@
 
 import getpass
 import hashlib
+import os
 import re
 import socket
 from collections.abc import Sequence
@@ -122,7 +123,7 @@ def who() -> str:
     try:
         return f"{getpass.getuser()}@{socket.gethostname()}"
     except (KeyError, OSError):  # a container's user without a name
-        return f"unknown@{socket.gethostname()}"
+        return f"{os.getuid()}@{socket.gethostname()}"
 
 
 _ENTRIES, _WORDS, _MOST = 12, 240, 5000  # characters that MLflow keeps of a description

@@ -68,7 +68,7 @@ def load_for_use(client: MlflowClient, uri: str) -> InUse:
         remarks = champion_remarks(client)
     version = int(registered_version(client, uri).version)
     alias = f", {uri.partition('@')[2]}" if "@" in uri else ""
-    return InUse(package, remarks, f"models:/{MODEL_NAME}/{version}{alias}")
+    return InUse(package, (*remarks, *package.remarks), f"models:/{MODEL_NAME}/{version}{alias}")
 
 
 def champion_remarks(client: MlflowClient) -> tuple[str, ...]:
