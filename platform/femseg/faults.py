@@ -295,7 +295,7 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "RG-15": FaultKind(REMARK, "There is no champion, and the challenger is used",
             "`femseg promote challenger`, or name a version with `--model`."),
         "RG-16": FaultKind(REMARK, "The code of a package's network is not the one that was trained",
-            "Bring the file that was trained back, or train and package it again."),
+            "Bring that file back, or train again."),
         "TK-01": FaultKind(SERVICE, "The tracking store does not answer",
             "Start the MLflow server again; look at its name.", "or does not take the name and password"),
         "TK-08": FaultKind(RESOURCE, "The artefact store did not take a file",
