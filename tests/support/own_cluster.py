@@ -136,6 +136,8 @@ class OwnCluster:
         for process in self._known:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
+        for leader in self.leaders:
+            leader.wait(ENDED_S)
         shutil.rmtree(self.folder, ignore_errors=True)
 
 

@@ -51,7 +51,7 @@ def test_ten_thousand_damaged_files_go_in_or_are_refused_SC_14_G14():
 @pytest.mark.slow
 def test_a_worker_that_dies_or_hangs_is_told_by_its_seed(monkeypatch):
     monkeypatch.setenv("FEMSEG_FUZZ_SABOTAGE", "2 die 4 hang")
-    monkeypatch.setattr("fuzz_runs.HANG_SECONDS", 5)
+    monkeypatch.setattr("fuzz.runs.HANG_SECONDS", 5)
     outcomes = [result["outcome"] for result in run_jobs([("NPY", 0, 6)])]
     assert outcomes == ["refused", "refused", "crash (-11)", "refused", "hang", "refused"]
 
