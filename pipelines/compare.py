@@ -8,7 +8,14 @@ from femseg.cohorts.manifest import Manifest, cohort_root, read_case_ct, read_ca
 from femseg.cohorts.settings import cohort_title
 from femseg.cohorts.split import Split, read_split
 from femseg.cohorts.store import ArrayStore
-from femseg.comparison.repeats import CompareSettings, RepeatSettings, ScoredTraining, mean_over_seeds, read_input_modes
+from femseg.comparison.repeats import (
+    CompareSettings,
+    RepeatSettings,
+    ScoredTraining,
+    mean_over_seeds,
+    read_input_modes,
+    read_trainings,
+)
 from femseg.comparison.subgroups import case_groups, patients_with_several
 from femseg.comparison.verdict import threshold_baseline
 from femseg.exits import command_exit
@@ -27,6 +34,7 @@ from femseg.paths import (
     SEARCHED,
     SPLIT,
     TRAINED,
+    cascade_name,
     evaluation_of,
     fold_split,
     model_of,
@@ -165,7 +173,7 @@ def record(files: Iterable[str], split_sha256: str, modes: Sequence[str], repeat
 def main() -> None:
     """Read every mode's scores and curves; write reports/."""
     settings, repeats = read_section(CompareSettings, "compare"), read_section(RepeatSettings, "repeats")
-    modes = read_input_modes()
+    modes = (*read_input_modes(), *map(cascade_name, read_trainings()))
     manifest, split = read_manifest(MANIFEST), read_split(SPLIT)
     masks = ArrayStore.open(MASKS)
     tested = tested_cases(repeats, split)

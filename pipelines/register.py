@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from femseg.cohorts.manifest import read_manifest
 from femseg.cohorts.settings import cohort_title
 from femseg.cohorts.split import read_split
-from femseg.comparison.repeats import CompareSettings, read_input_modes
+from femseg.comparison.repeats import CompareSettings, read_input_modes, read_trainings
 from femseg.exits import command_exit
 from femseg.files.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
 from femseg.gate.rules import Candidate, best_by_validation
@@ -36,6 +36,7 @@ from femseg.paths import (
     REPORTS,
     SPLIT,
     TRAINED,
+    cascade_name,
     evaluation_of,
     model_of,
 )
@@ -133,7 +134,7 @@ def keep_predictions(client: MlflowClient, version: int, input_mode: str, packag
 
 def keep_card(client: MlflowClient, registration: Registration, package: ModelPackage) -> None:
     """Write the version's card and keep it with its run."""
-    mode, version, run_id = package.model.input_mode, registration.version, registration.run_id
+    mode, version, run_id = package.model.folder_name, registration.version, registration.run_id
     facts = CardFacts(
         version=version,
         package_sha256=package.sha256,
@@ -183,10 +184,13 @@ def registered(client: MlflowClient, candidate: Candidate, run_id: str, package:
 
 
 def main() -> None:
-    """Read models/ and reports/; write results/registration.json and the registry, of an experiment no registry."""
-    modes = read_input_modes()
-    packages = {mode: load_package(model_of(mode)) for mode in modes}
-    dice = {mode: package.model.metrics.validation_dice for mode, package in packages.items()}
+    """Read models/ or cascades/, and reports/; write results/registration.json and the registry, of an experiment none.
+
+    Where there are cascades one of them is registered: they draw at the finer scale.
+    """
+    names = [cascade_name(training) for training in read_trainings()] or read_input_modes()
+    packages = {name: load_package(model_of(name)) for name in names}
+    dice = {name: package.model.finest.metrics.validation_dice for name, package in packages.items()}
     candidate = best_by_validation({mode: math.nan if one is None else one for mode, one in dice.items()})
     package = packages[candidate.input_mode]
     client, experiment_id = connect()

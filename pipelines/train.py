@@ -1,6 +1,8 @@
 """Stage `train`: the V-Net on one input mode, data-parallel on Ray Train; leaves the model package and its curves."""
 
 import argparse
+import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -11,19 +13,21 @@ from mlflow.tracking import MlflowClient
 from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
-from femseg.comparison.repeats import RepeatSettings, refuse_unfit
+from femseg.comparison.repeats import BEST, RepeatSettings, read_input_modes, read_trainings, refuse_unfit
 from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_file
+from femseg.gate.rules import best_by_validation
 from femseg.inference.verdict import training_range
-from femseg.lineage.provenance import commit_remark, dvc_hashes, lineage, software_versions
-from femseg.networks.package import architecture_of, write_package
-from femseg.networks.package_files import ModelDescription, TrainingMetrics, UsedSettings
-from femseg.paths import BEST_TRIALS, COHORT, DVC_LOCK, MANIFEST, MASKS
+from femseg.lineage.provenance import Lineage, commit_remark, dvc_hashes, lineage, software_versions
+from femseg.networks.network import Network
+from femseg.networks.package import ModelPackage, architecture_of, load_package, write_package
+from femseg.networks.package_files import ModelDescription, ScaleDescription, TrainingMetrics, UsedSettings, Windows
+from femseg.paths import COHORT, DVC_LOCK, MANIFEST, best_trials, cascade_name, model_of
 from femseg.services.cluster.session import ray_session
 from femseg.services.cluster.submit import job_tags
 from femseg.services.fit.driver import train_on_ray
 from femseg.services.fit.job import TrainingJob, finished_job, is_complete, locked_everywhere, mlflow_run_kept
-from femseg.services.fit.plan import TrainingPlan, main_plan, planned_job
+from femseg.services.fit.plan import TrainingPlan, main_plan, planned_job, refine_plan
 from femseg.services.fit.recorded_curve import record_curve
 from femseg.services.storage.arrays import publish
 from femseg.services.storage.backend import open_storage
@@ -39,7 +43,9 @@ from femseg.services.tracking.connect import (
 from femseg.settings import as_plain, read_section
 from femseg.training.curves import write_timing_curve, write_training_curve, write_validation_curve
 from femseg.training.run_identity import nearest_other_run
+from femseg.training.run_state import FitResult
 from femseg.training.settings import TrainSettings
+from femseg.volumes.network_input import InputRecipe
 
 
 def refuse_unfit_repeats() -> None:
@@ -86,7 +92,7 @@ def tracked_run(plan: TrainingPlan) -> Iterator[tuple[TrainingJob, MlflowClient]
 
 def log_inputs(client: MlflowClient, job: TrainingJob, plan: TrainingPlan) -> None:
     """Name the run's data in MLflow, by their hashes here and in dvc.lock."""
-    outs = {"inputs": plan.inputs, "masks": MASKS, "split": plan.split_out}
+    outs = {"inputs": plan.inputs, "masks": plan.masks, "split": plan.split_out}
     sources = {name: out.as_posix() for name, out in outs.items()}
     md5s = dvc_hashes(DVC_LOCK, list(sources.values()))
     for name, source in sources.items():
@@ -107,33 +113,67 @@ def to_be_trained(job: TrainingJob, plan: TrainingPlan) -> bool:
         print(f"{plan.name}: already complete")
         return False
     if job.storage.url:
-        publish(open_storage(job.storage.url), stores=[plan.inputs, MASKS], files=[plan.split])
+        stores = [plan.inputs, plan.masks, *([plan.places] if job.patches else [])]
+        publish(open_storage(job.storage.url), stores=stores, files=[plan.split])
     return True
 
 
-def write_outputs(job: TrainingJob, plan: TrainingPlan, client: MlflowClient) -> None:
-    """The package and the curves of a complete run, here, in the storage and in MLflow."""
+def described(job: TrainingJob, network: Network, result: FitResult, recipe: InputRecipe) -> ScaleDescription:
+    """What the package says of the trained network."""
+    seen = job.patches
+    return ScaleDescription(
+        architecture=architecture_of(network),
+        input_mode=recipe.input_mode,
+        input_recipe=recipe,
+        windows=Windows(shape_zyx=seen.shape_zyx, overlap=seen.overlap, mirror=seen.mirror) if seen else None,
+        metrics=TrainingMetrics(validation_dice=result.validation_dice, best_iteration=result.best_iteration),
+        training=UsedSettings(train=as_plain(job.train), optimisation=as_plain(job.optimisation)),
+    )
+
+
+def where_from(job: TrainingJob, plan: TrainingPlan, found_by: ModelPackage | None) -> Lineage:
+    """The lineage of the trained network; of a cascade with that of the network that finds the femur."""
+    read = [plan.inputs, plan.masks, *([plan.places] if job.patches else []), best_trials(plan.scale)]
+    sources = [path.as_posix() for path in (COHORT, plan.split_out, *read)]
+    kept = ("inputs", "masks", "places", "split", "code", "network_code")
+    hashes = {key: job.fingerprint[key] for key in kept if key in job.fingerprint}
+    hashes["manifest"] = sha256_of_file(MANIFEST)
+    own = lineage(Path(), inputs=sources, sha256=hashes, seed=job.train.seed)
+    if found_by is None:
+        return own
+    finer = {f"refine_{key}": value for key, value in own.sha256.items()}
+    found = found_by.lineage
+    return replace(own, dvc_md5={**found.dvc_md5, **own.dvc_md5}, sha256={**found.sha256, **finer})
+
+
+def write_outputs(
+    job: TrainingJob, plan: TrainingPlan, client: MlflowClient, *, found_by: ModelPackage | None = None
+) -> None:
+    """The package and the curves of a complete run, here, in the storage and in MLflow.
+
+    Args:
+        found_by: the network of the coarser scale, which goes into the package of a cascade.
+    """
     network, result = finished_job(job)
     store = ArrayStore.open(plan.inputs)
-    sources = [path.as_posix() for path in (COHORT, plan.inputs, MASKS, plan.split_out, BEST_TRIALS)]
-    kept = ("inputs", "masks", "split", "code", "network_code")
-    hashes = {key: job.fingerprint[key] for key in kept if key in job.fingerprint}
+    scale = described(job, network, result, store.recipe)
+    if found_by is None:
+        seen = training_range(store.entry(case).ct_grid for case in read_split(plan.split).train)
+        fields = {field.name: getattr(scale, field.name) for field in dataclasses.fields(scale)}
+        model = ModelDescription(
+            **fields,
+            training_range=seen,
+            cohort_source=read_section(CohortSettings, "cohort").source,
+            versions=software_versions(),
+        )
+    else:
+        model = replace(found_by.model, name=cascade_name(plan.model.name), refine=scale, versions=software_versions())
     package_sha256 = write_package(
         plan.model,
-        network,
-        model=ModelDescription(
-            architecture=architecture_of(network),
-            input_mode=store.recipe.input_mode,
-            input_recipe=store.recipe,
-            metrics=TrainingMetrics(validation_dice=result.validation_dice, best_iteration=result.best_iteration),
-            training=UsedSettings(train=as_plain(job.train), optimisation=as_plain(job.optimisation)),
-            cohort_source=read_section(CohortSettings, "cohort").source,
-            training_range=training_range(store.entry(case).ct_grid for case in read_split(plan.split).train),
-            versions=software_versions(),
-        ),
-        lineage=lineage(
-            Path(), inputs=sources, sha256={**hashes, "manifest": sha256_of_file(MANIFEST)}, seed=job.train.seed
-        ),
+        found_by.network if found_by else network,
+        model=model,
+        lineage=where_from(job, plan, found_by),
+        refine=network if found_by else None,
     )
     write_training_curve(plan.curves / "training.csv", result.curve)
     write_validation_curve(plan.curves / "validation.csv", result.curve)
@@ -149,17 +189,38 @@ def write_outputs(job: TrainingJob, plan: TrainingPlan, client: MlflowClient) ->
     print(f"{plan.name}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
 
 
-def main() -> None:
-    """Read `train`, `network` and `optimisation`; write models/<mode> and results/train/<mode>."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description=__doc__)
-    parser.add_argument("--input-mode", required=True, choices=["raw", "gradient", "both"])
-    plan = main_plan(parser.parse_args().input_mode)
-    refuse_unfit_repeats()
+def train(plan: TrainingPlan, *, found_by: ModelPackage | None = None) -> None:
+    """Train what a plan names, if that is not done yet, and write its outputs."""
     with tracked_run(plan) as (job, client):
         if to_be_trained(job, plan):
             with ray_session():
                 train_on_ray(job, title=plan.name)
-        write_outputs(job, plan, client)
+        write_outputs(job, plan, client, found_by=found_by)
+
+
+def best_found() -> ModelPackage:
+    """The network of the coarser scale that is best by validation."""
+    packages = [load_package(model_of(mode)) for mode in read_input_modes()]
+    dice = {one.model.input_mode: one.model.metrics.validation_dice for one in packages}
+    best = best_by_validation({mode: math.nan if one is None else one for mode, one in dice.items()})
+    return next(one for one in packages if one.model.input_mode == best.input_mode)
+
+
+def main() -> None:
+    """Write models/<mode> and results/train/<mode>, or with `--refine` those of a cascade."""
+    parser = argparse.ArgumentParser(prog="python -m pipelines.train", description=__doc__)
+    wanted = parser.add_mutually_exclusive_group(required=True)
+    wanted.add_argument("--input-mode", choices=["raw", "gradient", "both"])
+    wanted.add_argument("--refine", choices=["raw", "gradient", "both", BEST])
+    given = parser.parse_args()
+    if not given.refine:
+        refuse_unfit_repeats()
+        train(main_plan(given.input_mode))
+        return
+    read_trainings()
+    found_by = best_found()
+    mode = found_by.model.input_mode if given.refine == BEST else given.refine
+    train(refine_plan(given.refine, mode), found_by=found_by)
 
 
 if __name__ == "__main__":

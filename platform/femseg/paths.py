@@ -8,13 +8,15 @@ PARAMS, DVC_LOCK, PROMOTION_RULES = Path("params.yaml"), Path("dvc.lock"), Path(
 OWN_STUDIES = Path("data/source")  # where `cohort.folder` looks by default
 COHORT = Path("data/cohort")
 PHANTOM_STUDIES, MANIFEST, QUARANTINE = COHORT / "studies", COHORT / "manifest.json", COHORT / "quarantine.json"
-ARRAYS = Path("data/arrays")
+ARRAYS = Path("data/arrays")  # at the scale that finds the femur
+REFINE_ARRAYS = Path("data/refine")  # at the finer one
 MASKS = ARRAYS / "mask"
 SPLIT = Path("data/split.json")
 
-MODELS = Path("models")
+MODELS, CASCADES = Path("models"), Path("cascades")  # of one scale, of both
+CASCADE = "cascade-"  # how the names of models of both scales begin
 TRAINED, EVALUATED, SEARCHED = Path("results/train"), Path("results/evaluate"), Path("results/search")
-BEST_TRIALS = SEARCHED / "best.json"
+REFINE_SEARCHED = Path("results/refine-search")
 REPEATS = Path("results/repeats")
 FOLDS = REPEATS / "folds"
 REGISTRATION = Path("results/registration.json")
@@ -37,19 +39,34 @@ def project_root() -> Path:
     return next((folder for folder in (here, *here.parents) if (folder / "dvc.yaml").is_file()), here)
 
 
-def arrays_of(input_mode: str) -> Path:
-    """The network inputs of a mode."""
-    return ARRAYS / input_mode
+def arrays_of(kind: str, *, scale: str = "find") -> Path:
+    """The network inputs of a mode, the masks or the places of patches, at a scale."""
+    return (REFINE_ARRAYS if scale == "refine" else ARRAYS) / kind
 
 
-def model_of(input_mode: str) -> Path:
-    """The model package of a mode, the one that may be registered."""
-    return MODELS / input_mode
+def searched(scale: str) -> Path:
+    """What the search of a scale leaves."""
+    return REFINE_SEARCHED if scale == "refine" else SEARCHED
 
 
-def evaluation_of(input_mode: str) -> Path:
+def best_trials(scale: str = "find") -> Path:
+    """What the search of a scale found best."""
+    return searched(scale) / "best.json"
+
+
+def cascade_name(training: str) -> str:
+    """The model of both scales whose finer network is a `refine.trainings` of this name: an input mode, or "best"."""
+    return f"{CASCADE}{training}"
+
+
+def model_of(name: str) -> Path:
+    """A model package that may be registered: of an input mode, or a cascade."""
+    return CASCADES / name.removeprefix(CASCADE) if name.startswith(CASCADE) else MODELS / name
+
+
+def evaluation_of(name: str) -> Path:
     """Masks and scores of that model."""
-    return EVALUATED / input_mode
+    return EVALUATED / name
 
 
 def fold_split(fold: int) -> Path:
@@ -62,6 +79,11 @@ def repeats_of(fold: int, seed: int) -> Path:
     return REPEATS / f"fold-{fold}-seed-{seed}"
 
 
-def trained_from(input_mode: str) -> tuple[str, ...]:
-    """The DVC outs that a training and its evaluation read, as dvc.lock names them."""
-    return tuple(path.as_posix() for path in (COHORT, arrays_of(input_mode), MASKS, SPLIT))
+def trained_from(input_mode: str, refine_mode: str = "") -> tuple[str, ...]:
+    """The DVC outs that a model's trainings and its evaluation read, as dvc.lock names them.
+
+    Args:
+        refine_mode: input mode of the finer network, if there is one.
+    """
+    finer = [arrays_of(kind, scale="refine") for kind in (refine_mode, "mask", "places")] if refine_mode else []
+    return tuple(path.as_posix() for path in (COHORT, arrays_of(input_mode), MASKS, SPLIT, *finer))

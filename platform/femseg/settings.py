@@ -112,15 +112,18 @@ SECTIONS = (
     "cohort",
     "phantom",
     "arrays",
+    "patches",
     "split",
     "network",
     "optimisation",
     "search",
     "train",
+    "refine",
     "repeats",
     "compare",
     "storage",
 )
+REFINE_SECTIONS = ("input_modes", "trainings", "arrays", "patches", "network", "optimisation", "search", "train")
 PARAMS_AT_MOST_BYTES = 1 << 17
 _SHOWN_CHARACTERS = 200
 
@@ -203,15 +206,21 @@ def _short(value: Any) -> str:
 
 
 def read_section(settings_type: type[Settings], section: str, *, file: Path = PARAMS) -> Settings:
-    """Read and check one section of params.yaml. Raises: Refusal (exit 2), also for sections that there are not."""
-    document = _document(file)
-    if not isinstance(document, dict) or section not in document:
-        raise Refusal(_usage_fault(file, f"section '{section}' is missing", f"add `{section}:`"))
-    if unknown := [str(key)[:100] for key in document if key not in SECTIONS]:
-        fix = f"remove it or correct its name; there are {', '.join(SECTIONS)}"
-        raise Refusal([_usage_fault(file, f"{key}: unknown section", fix) for key in unknown[:20]])
-    given = {} if document[section] is None else document[section]
-    return checked(settings_type, given, where=section, file=file)
+    """Read and check one section of params.yaml, or one below `refine` ("refine.train").
+
+    Raises: Refusal (exit 2), also for sections that there are not.
+    """
+    document, below = _document(file), ""
+    known: tuple[str, ...] = SECTIONS
+    *outer, name = section.split(".")
+    for each in (*outer, name):
+        if not isinstance(document, dict) or each not in document:
+            raise Refusal(_usage_fault(file, f"section '{section}' is missing", f"add `{section}:`"))
+        if unknown := [str(key)[:100] for key in document if key not in known]:
+            fix = f"remove it or correct its name; there are {', '.join(known)}"
+            raise Refusal([_usage_fault(file, f"{below}{key}: unknown section", fix) for key in unknown[:20]])
+        document, known, below = document[each], REFINE_SECTIONS, f"{each}."
+    return checked(settings_type, {} if document is None else document, where=section, file=file)
 
 
 def read_whole(settings_type: type[Settings], name: str, *, file: Path) -> Settings:

@@ -18,6 +18,7 @@ from torch.nn.parallel import DistributedDataParallel
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.networks.vnet import VNet, VNetSettings
+from femseg.training.batches import WholeVolumes
 from femseg.training.context import TrainerContext
 from femseg.training.settings import AugmentationSettings, OptimisationSettings, TrainSettings
 from femseg.training.trainer import Trainer
@@ -25,7 +26,7 @@ from femseg.training.trainer import Trainer
 NETWORK = VNetSettings(base_channels=4, convolutions_down=(1, 1), convolutions_up=(1,), kernel_size=3, dropout=0.2)
 
 
-class SphereCases:
+class SphereCases(WholeVolumes):
     """Bright ellipsoids in noise; a case's number is its seed."""
 
     def __init__(self, numbers, shape_zyx=(16, 8, 8)):

@@ -66,7 +66,7 @@ def _lineage(case: Case, output: Path, package: ModelPackage, model: str, *, acc
     return OutputRecord(
         kind="segmentation",
         files={"mask": sha256_of_file(output)},
-        models={package.model.input_mode: package.sha256},
+        models={package.model.folder_name: package.sha256},
         cts={"ct": series_sha256(case.ct)},
         options={name: value for name, value in options.items() if value not in ("", "false")},
     )
@@ -113,7 +113,7 @@ def segment_file(
         "model": name,
         "validation_dice": metrics.validation_dice,
         "model_sha256": package.sha256,
-        "input_mode": package.model.input_mode,
+        "input_mode": package.model.folder_name,
         "qc": "review" if reasons else "usable",
         "reasons": list(reasons),
         "remarks": [*warnings, *case.remarks, *model_remarks],

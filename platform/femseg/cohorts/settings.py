@@ -8,9 +8,15 @@ from femseg.cohorts.case import Femur
 from femseg.cohorts.store import ArrayKind
 from femseg.formats.source import Mend
 from femseg.paths import OWN_STUDIES
+from femseg.settings import read_section
+from femseg.volumes.grid import Triple
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
 
+PAPER_SHAPE_ZYX = (512, 64, 64)
+HU_RANGE = Scaling(kind="window", low=-1024.0, high=3071.0)
+
+Scale = Literal["find", "refine"]  # where the femora are; and the finer one that cuts them out
 CohortSource = Literal["phantom", "dicom", "volumes", "totalsegmentator", "nnunet", "msd"]
 _TITLES = {
     "phantom": "Phantom cohort",
@@ -156,22 +162,33 @@ class CohortSettings:
         return tuple(mend for mend, wanted in chosen if wanted)
 
 
+def read_arrays(scale: Scale) -> "ArraySettings":
+    """The `arrays:` section of a scale. Raises: Refusal (exit 2)."""
+    return read_section(ArraySettings, "refine.arrays" if scale == "refine" else "arrays")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ArraySettings:
-    """What every input mode's recipe has in common; see `InputRecipe`."""
+    """What every input mode's recipe has in common; see `InputRecipe`. Without shape and spacing it is the paper's."""
 
-    shape_zyx: tuple[int, int, int] = (512, 64, 64)
+    shape_zyx: tuple[int, int, int] | None = None
+    spacing_mm_zyx: Triple | None = None
     anti_aliasing: bool = False
     raw_scaling: Scaling = field(default_factory=Scaling)
     gradient_scaling: Scaling = field(default_factory=Scaling)
 
     def recipe(self, kind: ArrayKind) -> InputRecipe:
         """The recipe of one kind of array; it holds only what these arrays depend on."""
-        if kind == "mask":
-            return InputRecipe(input_mode="raw", shape_zyx=self.shape_zyx)
+        shape_zyx = self.shape_zyx if self.shape_zyx or self.spacing_mm_zyx else PAPER_SHAPE_ZYX
+        if kind == "mask" or kind == "places":
+            hu = HU_RANGE if self.spacing_mm_zyx else Scaling()
+            return InputRecipe(
+                input_mode="raw", shape_zyx=shape_zyx, spacing_mm_zyx=self.spacing_mm_zyx, raw_scaling=hu
+            )
         return InputRecipe(
             input_mode=kind,
-            shape_zyx=self.shape_zyx,
+            shape_zyx=shape_zyx,
+            spacing_mm_zyx=self.spacing_mm_zyx,
             anti_aliasing=self.anti_aliasing,
             raw_scaling=Scaling() if kind == "gradient" else self.raw_scaling,
             gradient_scaling=Scaling() if kind == "raw" else self.gradient_scaling,

@@ -7,6 +7,7 @@ from itertools import product
 from pathlib import Path
 from typing import Literal
 
+from femseg.cohorts.settings import read_arrays
 from femseg.cohorts.split import SplitSettings
 from femseg.comparison.variance import RepeatedDifference
 from femseg.comparison.verdict import DEFAULT_THRESHOLD_HU
@@ -15,6 +16,7 @@ from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import CaseScore, Grid
 from femseg.paths import PARAMS
 from femseg.settings import read_section
+from femseg.volumes.network_input import InputMode
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +141,8 @@ def _values(trainings: Sequence[ScoredTraining], metric: str, grid: Grid) -> dic
     }
 
 
-InputMode = Literal["raw", "gradient", "both"]
+BEST = "best"
+Training = InputMode | Literal["best"]
 
 
 def read_input_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
@@ -153,6 +156,22 @@ def read_input_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
         problem = f"input_modes: expected raw, gradient and perhaps both, each once, got {', '.join(modes)}"
         raise Refusal.of("CFG-01", file, problem, "correct this setting")
     return modes
+
+
+def read_trainings() -> tuple[Training, ...]:
+    """What is trained at the finer scale: input modes, or "best", the one that was best at the coarser scale.
+
+    Raises: Refusal CFG-02 (exit 2) if one is none of those whose arrays are made.
+    """
+    trainings: tuple[Training, ...] = read_section(tuple[Training, ...], "refine.trainings")
+    modes = read_section(tuple[InputMode, ...], "refine.input_modes")
+    if lacking := [one for one in trainings if one not in modes and not (one == BEST and modes)]:
+        problem = f"refine.trainings names '{lacking[0]}', but refine.input_modes are {list(modes)}"
+        raise Refusal.of("CFG-02", PARAMS, problem, "name it among refine.input_modes, or drop the training")
+    if trainings and read_arrays("refine").spacing_mm_zyx is None:
+        problem = "refine.arrays names no spacing_mm_zyx, so its patches would differ in scale from scan to scan"
+        raise Refusal.of("CFG-02", PARAMS, problem, "set it near the spacing of the CTs")
+    return trainings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 from femseg.comparison.paired import PairedComparison
 from femseg.comparison.verdict import excludes_zero, same_way
 from femseg.metrics.definitions import Metric, metric_named
+from femseg.paths import CASCADE
 
 
 def sentence(comparison: PairedComparison) -> str:
@@ -133,6 +134,9 @@ def _left_out(comparison: PairedComparison) -> str:
 
 def input_name(mode: str) -> str:
     """An input mode in a sentence."""
+    if mode.startswith(CASCADE):
+        training = mode.removeprefix(CASCADE)
+        return "cascade" if training == "best" else f"cascade with {training} input"
     return "two-channel input" if mode == "both" else f"{mode} input"
 
 

@@ -80,10 +80,10 @@ def lineage_checks(
     names = ("inputs", "masks", "split", "manifest", "code")
     lacking = [name for name in names if not _matches(_HEX64, sha256.get(name))]
     yield _lineage_check("hashes of data and code", not lacking, found=_lack(lacking), expected=", ".join(names))
-    wanted = trained_from(model.input_mode)
+    wanted = trained_from(model.input_mode, model.refine_mode)
     lacking = [name for name in wanted if not _matches(_MD5, md5.get(name))]
     yield _lineage_check("DVC's hashes", not lacking, found=_lack(lacking), expected=", ".join(wanted))
-    lacking = [key for key in ("train", "optimisation") if not getattr(model.training, key)]
+    lacking = [key for key in ("train", "optimisation") if not all(getattr(one.training, key) for one in model.scales)]
     yield _lineage_check("training settings", not lacking, found=_lack(lacking), expected="train, optimisation")
     yield Check(
         id="RG-04",
@@ -109,13 +109,13 @@ def lineage_checks(
 
 def wanted_iterations(model: ModelDescription) -> int:
     """How long a package's settings say it was trained; 0, which no training is, if they do not say."""
-    iterations = model.training.train.get("max_iterations")
+    iterations = model.finest.training.train.get("max_iterations")
     return iterations if type(iterations) is int else 0
 
 
 def validation_check(model: ModelDescription) -> Check:
     """RG-02: the package's validation Dice is a number that a Dice can be."""
-    dice = model.metrics.validation_dice
+    dice = model.finest.metrics.validation_dice
     valid = dice is not None and 0.0 <= dice <= 1.0
     expected = "a number from 0 to 1"
     return Check(id="RG-02", name="validation Dice", passed=valid, found=str(dice), expected=expected, fix=_TRAIN_AGAIN)

@@ -1,25 +1,35 @@
 """From a CT to the femur's mask on the CT's own grid."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import ndimage
 from scipy.sparse import csr_array
+from torch import Tensor
 
 from femseg.errors import Refusal
+from femseg.inference.windows import mirrored_too, windowed_probability
 from femseg.networks.network import FEMUR_FROM, foreground_probability
-from femseg.networks.package_files import ModelDescription
+from femseg.networks.package_files import ModelDescription, ScaleDescription, Windows
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 from femseg.volumes.network_input import network_grid, network_input
-from femseg.volumes.resample import axis_weights
+from femseg.volumes.resample import Box, axis_weights
 
 _SLAB_SLICES = 32
+_FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
+_SMALLEST_PIECE = 0.01  # of the largest
+_MARGIN_MM = 15.0
 
 
 def onto_ct_grid(
-    probability_zyx: NDArray[np.float32], network_grid: VoxelGrid, ct_grid: VoxelGrid
+    probability_zyx: NDArray[np.floating[Any]],
+    network_grid: VoxelGrid,
+    ct_grid: VoxelGrid,
+    *,
+    box_zyx: Box | None = None,
 ) -> NDArray[np.bool_]:
     """Interpolate the network's probability in every voxel of the CT and cut it at `FEMUR_FROM`.
 
@@ -28,14 +38,17 @@ def onto_ct_grid(
     reach it: a mean of smaller ones is smaller.
 
     Args:
-        probability_zyx: on `network_grid`, shape (Z, Y, X).
+        probability_zyx: on `network_grid`, shape (Z, Y, X), or on its box.
         network_grid: as `volumes.network_input.network_grid` makes it from `ct_grid`.
         ct_grid: the CT's own grid, any orientation.
+        box_zyx: the part of `network_grid` that the probability covers; beyond it, it is 0.
     Returns: femur, on `ct_grid`.
     Raises: ValueError if shapes disagree or the network grid does not fill the CT's box.
     """
-    if probability_zyx.shape != network_grid.shape_zyx:
-        raise ValueError(f"probability shape {probability_zyx.shape} does not match grid {network_grid.shape_zyx}")
+    box = box_zyx or tuple(slice(0, n) for n in network_grid.shape_zyx)
+    expected = tuple(part.stop - part.start for part in box)
+    if probability_zyx.shape != expected:
+        raise ValueError(f"probability shape {probability_zyx.shape} does not match grid {expected}")
     femur_zyx = np.zeros(ct_grid.shape_zyx, dtype=np.bool_)
     femur_lps_zyx, lps_grid = to_lps(femur_zyx, ct_grid)  # written through this view
     offset_mm = network_grid.largest_offset_mm(lps_grid.resized(network_grid.shape_zyx))
@@ -46,15 +59,17 @@ def onto_ct_grid(
         return femur_zyx
 
     (z_first, from_z), (y_first, from_y), (x_first, from_x) = (
-        _rows_reached(axis_weights(n_in, n_out, anti_aliasing=False), np.asarray(likely.any(axis=other_axes)))
-        for n_in, n_out, other_axes in zip(
-            network_grid.shape_zyx, lps_grid.shape_zyx, ((1, 2), (0, 2), (0, 1)), strict=True
+        _rows_reached(axis_weights(n_in, n_out, anti_aliasing=False)[:, part], np.asarray(likely.any(axis=other_axes)))
+        for n_in, n_out, part, other_axes in zip(
+            network_grid.shape_zyx, lps_grid.shape_zyx, box, ((1, 2), (0, 2), (0, 1)), strict=True
         )
     )
     n_y, n_x = from_y.shape[0], from_x.shape[0]
-    probability = probability_zyx.reshape(len(probability_zyx), -1).astype(np.float64)
     for first in range(0, from_z.shape[0], _SLAB_SLICES):
-        slab = (from_z[first : first + _SLAB_SLICES] @ probability).reshape(-1, *probability_zyx.shape[1:])
+        part = from_z[first : first + _SLAB_SLICES]
+        layers = np.unique(part.indices)
+        probability = probability_zyx[layers].reshape(len(layers), -1).astype(np.float64)
+        slab = (part[:, layers] @ probability).reshape(-1, *probability_zyx.shape[1:])
         for z, slice_yx in enumerate(slab, start=z_first + first):
             interpolated = from_x @ (from_y @ slice_yx).T  # (X, Y)
             femur_lps_zyx[z, y_first : y_first + n_y, x_first : x_first + n_x] = interpolated.T >= FEMUR_FROM
@@ -67,9 +82,6 @@ def _rows_reached(weights: csr_array, likely: NDArray[np.bool_]) -> tuple[int, c
     return int(reached[0]), weights[reached[0] : reached[-1] + 1]
 
 
-__all__ = ["Segmentation", "femur_probability", "onto_ct_grid", "segment"]
-
-
 class TrainedModel(Protocol):
     """What segmentation needs of a model package."""
 
@@ -78,8 +90,12 @@ class TrainedModel(Protocol):
         """(B, C, Z, Y, X) to two-channel logits (B, 2, Z, Y, X)."""
 
     @property
+    def refine(self) -> torch.nn.Module | None:
+        """The finer network, if there is one."""
+
+    @property
     def model(self) -> ModelDescription:
-        """What the package says of it: `input_recipe` makes the network's input."""
+        """What the package says of them: `input_recipe` makes a network's input."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,39 +104,55 @@ class Segmentation:
 
     Attributes:
         mask: on the CT's own grid, in its own orientation.
-        network_probability_zyx: what the network said, float32 in 0…1.
+        network_probability_zyx: what the network said that sees the scan at the coarser scale, in 0…1.
         network_grid: where those voxels lie.
     """
 
     mask: MaskVolume
-    network_probability_zyx: NDArray[np.float32]
+    network_probability_zyx: NDArray[np.floating[Any]]
     network_grid: VoxelGrid
 
 
 def femur_probability(
-    network: torch.nn.Module, input_czyx: NDArray[np.float32], *, device: torch.device | str = "cpu", name: str = "CT"
-) -> NDArray[np.float32]:
+    network: torch.nn.Module,
+    input_czyx: NDArray[np.floating[Any]],
+    *,
+    windows: Windows | None = None,
+    wanted_zyx: NDArray[np.bool_] | None = None,
+    device: torch.device | str = "cpu",
+    name: str = "CT",
+) -> NDArray[np.floating[Any]]:
     """The network's probability of femur in every voxel of its grid.
 
     Args:
         network: already on `device`; run in evaluation mode and left in the mode it was in.
         input_czyx: one case's input in 0…1, shape (C, Z, Y, X).
+        windows: None if the network sees it whole.
+        wanted_zyx: of windows, those without one of these voxels are left out.
         name: the case, for refusals.
     Returns: shape (Z, Y, X).
     Raises: Refusal (IF-03, exit 7) if any probability is not finite.
     """
+
+    def predict(batch: Tensor) -> Tensor:
+        return foreground_probability(network(batch.to(device))).cpu()
+
     was_training = network.training
     network.eval()
     try:
         with torch.inference_mode():
-            input_bczyx = torch.from_numpy(np.array(input_czyx[None], dtype=np.float32)).to(device)
-            probability = foreground_probability(network(input_bczyx))[0].cpu().numpy()
+            if windows is None:
+                input_bczyx = torch.from_numpy(np.array(input_czyx[None], dtype=np.float32))
+                probability = predict(input_bczyx)[0].numpy()
+            else:
+                seen = mirrored_too(predict) if windows.mirror else predict
+                probability = windowed_probability(seen, input_czyx, windows, wanted_zyx=wanted_zyx)
     finally:
         network.train(was_training)
     if not np.isfinite(probability).all():
         problem = f"the network gives {np.count_nonzero(~np.isfinite(probability))} non-finite probabilities"
         raise Refusal.of("IF-03", name, problem, "do not use this model; go back to the version before it")
-    return np.asarray(probability, dtype=np.float32)
+    return probability
 
 
 def segment(
@@ -129,16 +161,108 @@ def segment(
     """Segment the femur with the input recipe that the model was trained with.
 
     Args:
-        package: a loaded model package, its network already on `device`.
+        package: a loaded model package, its networks already on `device`.
         ct: any size, spacing and orientation.
         name: the case, for refusals.
     Raises: Refusal as `network_input` and `femur_probability` do.
     """
-    recipe = package.model.input_recipe
-    probability_zyx = femur_probability(package.network, network_input(ct, recipe, name=name), device=device, name=name)
-    grid = network_grid(ct.grid, recipe)
-    return Segmentation(
-        mask=MaskVolume(femur_zyx=onto_ct_grid(probability_zyx, grid, ct.grid), grid=ct.grid),
-        network_probability_zyx=probability_zyx,
-        network_grid=grid,
+    model = package.model
+    probability_zyx = femur_probability(
+        package.network,
+        network_input(ct, model.input_recipe, name=name),
+        windows=model.windows,
+        device=device,
+        name=name,
     )
+    grid = network_grid(ct.grid, model.input_recipe)
+    if package.refine is None or model.refine is None:
+        femur_zyx = onto_ct_grid(probability_zyx, grid, ct.grid)
+    else:
+        femur_zyx = _refined(package.refine, model.refine, ct, probability_zyx, device=device, name=name)
+    return Segmentation(
+        mask=MaskVolume(femur_zyx=femur_zyx, grid=ct.grid), network_probability_zyx=probability_zyx, network_grid=grid
+    )
+
+
+def _refined(
+    network: torch.nn.Module,
+    scale: ScaleDescription,
+    ct: CtVolume,
+    found_zyx: NDArray[np.floating[Any]],
+    *,
+    device: torch.device | str,
+    name: str,
+) -> NDArray[np.bool_]:
+    """The femora at the finer scale: each cut out of a box about what was found at the coarser one."""
+    grid = network_grid(ct.grid, scale.input_recipe)
+    femur_zyx = np.zeros(ct.grid.shape_zyx, np.bool_)
+    for box in femur_boxes(found_zyx, grid):
+        input_czyx = network_input(ct, scale.input_recipe, box_zyx=box, name=name)
+        wanted_zyx = _near_what_was_found(found_zyx, grid, box)
+        probability_zyx = femur_probability(
+            network, input_czyx, windows=scale.windows, wanted_zyx=wanted_zyx, device=device, name=name
+        )
+        cut = without_fragments(probability_zyx)
+        femur_zyx |= onto_ct_grid(cut, grid, ct.grid, box_zyx=box)
+    return femur_zyx
+
+
+def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[Box]:
+    """Boxes on a finer grid about the pieces that were found on a coarser one; boxes that overlap are one.
+
+    Args:
+        found_zyx: probability on a grid that fills the same box of the patient as `grid`.
+        grid: the finer one.
+    """
+    numbers, count = ndimage.label(found_zyx >= _FOUND_FROM)
+    if not count:
+        return []
+    voxels = np.bincount(numbers.ravel())[1:]
+    factors = np.array(grid.shape_zyx) / found_zyx.shape
+    margin = np.ceil(_MARGIN_MM / np.array(grid.spacing_mm_zyx) + factors)
+    boxes = []
+    for piece, size in zip(ndimage.find_objects(numbers), voxels, strict=True):
+        if size >= _SMALLEST_PIECE * voxels.max():
+            low = np.floor([part.start for part in piece] * factors - margin)
+            high = np.ceil([part.stop for part in piece] * factors + margin)
+            boxes.append((np.clip(low, 0, grid.shape_zyx), np.clip(high, 0, grid.shape_zyx)))
+    return [
+        (slice(int(a[0]), int(b[0])), slice(int(a[1]), int(b[1])), slice(int(a[2]), int(b[2])))
+        for a, b in _merged(boxes)
+    ]
+
+
+Corners = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _merged(boxes: list[Corners]) -> list[Corners]:
+    merged: list[Corners] = []
+    for low, high in boxes:
+        apart = []
+        for a, b in merged:
+            if np.all(a < high) and np.all(low < b):
+                low, high = np.minimum(a, low), np.maximum(b, high)
+            else:
+                apart.append((a, b))
+        merged = [*apart, (low, high)]
+    return merged if len(merged) == len(boxes) else _merged(merged)
+
+
+def _near_what_was_found(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid, box: Box) -> NDArray[np.bool_]:
+    """The voxels of a box of the finer grid that lie at or near what was found: nearest neighbours, grown by one."""
+    likely = ndimage.binary_dilation(found_zyx >= _FOUND_FROM)
+    z, y, x = (
+        np.arange(part.start, part.stop) * coarse // fine
+        for part, coarse, fine in zip(box, found_zyx.shape, grid.shape_zyx, strict=True)
+    )
+    return np.asarray(likely[np.ix_(z, y, x)])
+
+
+def without_fragments(probability_zyx: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
+    """The probability without pieces of under a hundredth of the largest one, which no surgeon takes for a femur."""
+    numbers, count = ndimage.label(probability_zyx >= FEMUR_FROM)
+    if count < 2:
+        return probability_zyx
+    voxels = np.bincount(numbers.ravel())
+    voxels[0] = voxels[1:].max()
+    return np.where(voxels[numbers] >= _SMALLEST_PIECE * voxels[0], probability_zyx, 0)

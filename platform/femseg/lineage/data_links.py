@@ -36,22 +36,27 @@ class _Vouched:
             return "no hash"
 
 
-def _vouched(input_mode: str) -> tuple[_Vouched, ...]:
-    cohort, inputs, masks, split = trained_from(input_mode)
+def _vouched(input_mode: str, refine_mode: str) -> tuple[_Vouched, ...]:
+    cohort, inputs, masks, split, *finer = trained_from(input_mode, refine_mode)
+    keys = ("inputs", "masks", "places")
     return (
         _Vouched(what="cohort manifest", key="manifest", path=cohort, inner=MANIFEST.name),
         _Vouched(what="split", key="split", path=split, hashed=lambda text: sha256_of_json(json.loads(text)["parts"])),
         _Vouched(what="network inputs", key="inputs", path=inputs, inner="index.json"),
         _Vouched(what="network masks", key="masks", path=masks, inner="index.json"),
+        *(
+            _Vouched(what=f"{key} of the finer network", key=f"refine_{key}", path=path, inner="index.json")
+            for key, path in zip(keys, finer, strict=False)
+        ),
     )
 
 
-def data_links(lineage: Lineage, input_mode: str, materials: Materials) -> list[Link]:
+def data_links(lineage: Lineage, input_mode: str, materials: Materials, refine_mode: str = "") -> list[Link]:
     """A link for each DVC input of the training, one for each of our own hashes of them, and the seed."""
     md5 = lineage.dvc_md5
-    paths = dict.fromkeys([*(one.path for one in _vouched(input_mode)), *md5])
+    paths = dict.fromkeys([*(one.path for one in _vouched(input_mode, refine_mode)), *md5])
     links = [_dvc_link(path, md5.get(path, ""), materials) for path in paths]
-    for one in _vouched(input_mode):
+    for one in _vouched(input_mode, refine_mode):
         links.append(_own_link(one, lineage.sha256.get(one.key, ""), md5.get(one.path, ""), materials))
     if lineage.seed is None:
         return [*links, Link(what="seed", value="", state="broken", note="no seed is named")]
@@ -87,7 +92,7 @@ def _own_link(one: _Vouched, expected: str, md5: str, materials: Materials) -> L
 
 def trained_on(lineage: Lineage, key: Literal["manifest", "split"], materials: Materials) -> Any:
     """The cohort's manifest or the split that a model was trained on, as JSON values; None if it is not here."""
-    one = next(one for one in _vouched("") if one.key == key)
+    one = next(one for one in _vouched("", "") if one.key == key)
     expected = lineage.sha256.get(key)
     cached = materials.in_cache(lineage.dvc_md5.get(one.path, ""), one.inner)
     for content in (cached, materials.in_tree(one.path, one.inner)):

@@ -15,7 +15,7 @@ from femseg.lineage.provenance import Lineage
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, RecordKind, is_record, read_record
 from femseg.paths import MANIFEST, TRACKING_DATABASE, TRAIN_RUNS, evaluation_of, repeats_of
 
-_EVALUATION = re.compile(r"evaluation of (?P<mode>\w+)")
+_EVALUATION = re.compile(r"evaluation of (?P<mode>[\w-]+)")
 _REPEAT = re.compile(r"repeat of (?P<mode>\w+), fold (?P<fold>\d+), seed (?P<seed>\d+)")
 _NOT_SEARCHED = {TRACKING_DATABASE.parts[0], TRAIN_RUNS.parts[0], "node_modules"}  # hidden folders neither
 

@@ -31,9 +31,9 @@ def network_settings(plain: Any, *, where: str = "network", file: Path | str = P
 NetworkField = Annotated[NetworkSettings, PlainValidator(network_settings)]  # a field of settings that hold a network's
 
 
-def read_network(file: Path = PARAMS) -> NetworkSettings:
+def read_network(section: str = "network", file: Path = PARAMS) -> NetworkSettings:
     """The `network:` section. Raises: Refusal (exit 2), as `network_settings`."""
-    return network_settings(read_section(dict[str, Any], "network", file=file), file=file)
+    return network_settings(read_section(dict[str, Any], section, file=file), where=section, file=file)
 
 
 def source_sha256(settings: NetworkSettings) -> str:

@@ -41,6 +41,8 @@ class NetworkSettings(Protocol):
 class Network(nn.Module):
     """Logits of background and femur, (B, 2, Z, Y, X), from an input of shape (B, C, Z, Y, X).
 
+    In training it may return several, the full resolution first, all of which are held against the mask.
+
     A network is made of its settings and the number of input channels alone, on any device, "meta" included; what it
     learns is in its `state_dict`. Equal seeds give equal initial weights.
 

@@ -17,6 +17,7 @@ from femseg.settings import checked
 from femseg.volumes.network_input import InputMode, InputRecipe
 
 WEIGHTS, MODEL, LINEAGE, MANIFEST = "weights.safetensors", "model.json", "lineage.json", "MANIFEST.json"
+REFINE_WEIGHTS = "refine.safetensors"  # of a package with two networks
 _HASHED = (WEIGHTS, MODEL, LINEAGE)
 _MOST_VOXELS = 2**28  # 512 × 512 × 1024: a whole CT at full resolution
 _TAKE_AGAIN = "take the package again from where it was written or registered"
@@ -53,6 +54,21 @@ class UsedSettings:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Windows:
+    """How a network sees a scan in pieces.
+
+    Attributes:
+        shape_zyx: of a piece.
+        overlap: of neighbours, as a fraction of their edge.
+        mirror: every piece also mirrored left to right, and averaged.
+    """
+
+    shape_zyx: tuple[int, int, int]
+    overlap: float = 0.5
+    mirror: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TrainingRange:
     """Spacing and field of view of the CTs that a model was trained on."""
 
@@ -61,35 +77,24 @@ class TrainingRange:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ModelDescription:
-    """`model.json`.
+class ScaleDescription:
+    """One network and all that it needs.
 
     Attributes:
         architecture: of the network.
         input_mode: of the recipe; it names folders.
         input_recipe: from a CT to the network's input.
+        windows: None for a network that sees a scan whole.
         metrics: of the validation.
         training: settings of the training.
-        training_range: None in packages that do not say.
-        cohort_source: `cohort.source` of the training: "phantom" has seen no patient; "" in packages that do not say.
-        versions: of femseg and of what its numbers depend on.
-        version: of this layout; files of femseg 0.1 have none and are read as they are.
     """
 
     architecture: Architecture
     input_mode: InputMode
     input_recipe: InputRecipe
+    windows: Windows | None = None
     metrics: TrainingMetrics = field(default_factory=TrainingMetrics)
     training: UsedSettings = field(default_factory=UsedSettings)
-    training_range: TrainingRange | None = None
-    cohort_source: str = ""
-    versions: dict[str, str] = field(default_factory=dict)
-    version: int = 1
-
-    @property
-    def of_phantoms(self) -> bool:
-        """Whether the network has seen synthetic CTs alone."""
-        return self.cohort_source == "phantom"
 
     def __post_init__(self) -> None:
         recipe, channels = self.input_recipe, self.architecture.input_channels
@@ -97,8 +102,62 @@ class ModelDescription:
             raise ValueError(f"input_mode is {self.input_mode!r}, but its recipe's is {recipe.input_mode!r}")
         if channels != len(recipe.channels):
             raise ValueError(f"the recipe makes {len(recipe.channels)} channels, the network takes {channels}")
-        if math.prod(recipe.shape_zyx) > _MOST_VOXELS:
-            raise ValueError(f"a network grid of {recipe.shape_zyx} is beyond {_MOST_VOXELS} voxels")
+        if math.prod(self.seen_shape_zyx) > _MOST_VOXELS:
+            raise ValueError(f"a network grid of {self.seen_shape_zyx} is beyond {_MOST_VOXELS} voxels")
+
+    @property
+    def seen_shape_zyx(self) -> tuple[int, int, int]:
+        """What the network takes at a time."""
+        seen = self.windows.shape_zyx if self.windows else self.input_recipe.shape_zyx
+        if seen is None:
+            raise ValueError("windows: expected with a recipe of spacing_mm_zyx, whose scans differ in size")
+        return seen
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelDescription(ScaleDescription):
+    """`model.json`: the network that finds the femur, alone or with one that cuts it out at a finer scale.
+
+    Attributes:
+        name: of the folders of its results; that of its input mode if not given.
+        refine: the finer network; None if the other is alone.
+        training_range: None in packages that do not say.
+        cohort_source: `cohort.source` of the training: "phantom" has seen no patient; "" in packages that do not say.
+        versions: of femseg and of what its numbers depend on.
+        version: of this layout; files of femseg 0.1 have none and are read as they are.
+    """
+
+    name: str = ""
+    refine: ScaleDescription | None = None
+    training_range: TrainingRange | None = None
+    cohort_source: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    version: int = 2
+
+    @property
+    def folder_name(self) -> str:
+        """Under which its results lie."""
+        return self.name or self.input_mode
+
+    @property
+    def of_phantoms(self) -> bool:
+        """Whether the networks have seen synthetic CTs alone."""
+        return self.cohort_source == "phantom"
+
+    @property
+    def refine_mode(self) -> str:
+        """Input mode of the finer network; "" without one."""
+        return self.refine.input_mode if self.refine else ""
+
+    @property
+    def finest(self) -> ScaleDescription:
+        """The network that draws the mask's surface."""
+        return self.refine or self
+
+    @property
+    def scales(self) -> tuple[ScaleDescription, ...]:
+        """Coarse to fine."""
+        return (self, self.refine) if self.refine else (self,)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,19 +184,23 @@ def read_package_files(folder: Path) -> PackageFiles:
     """
     refuse_code(folder)
     content = _verified(folder)
+    model = _read(ModelDescription, content[MODEL], folder / MODEL)
+    if (model.refine is not None) != (REFINE_WEIGHTS in content):
+        raise package_refusal(folder / MODEL, f"and {REFINE_WEIGHTS} do not belong together")
     return PackageFiles(
         content=content,
-        model=_read(ModelDescription, content[MODEL], folder / MODEL),
+        model=model,
         lineage=_read(Lineage, content[LINEAGE], folder / LINEAGE),
         sha256=hashlib.sha256(content[MANIFEST]).hexdigest(),
     )
 
 
 def _verified(folder: Path) -> dict[str, bytes]:
-    """The bytes of the package's four files, all hashes checked."""
+    """The bytes of the package's files, all hashes checked."""
     try:
         found = {path.name for path in folder.iterdir()}
-        content = {name: _bytes_of(folder / name) for name in (MANIFEST, *_HASHED)}
+        names = (*_HASHED, *({REFINE_WEIGHTS} & found))
+        content = {name: _bytes_of(folder / name) for name in (MANIFEST, *names)}
     except OSError as error:
         raise package_refusal(Path(error.filename or folder), f"cannot be read: {error.strerror}") from None
     extra = sorted(found - content.keys())
@@ -146,13 +209,13 @@ def _verified(folder: Path) -> dict[str, bytes]:
     try:
         manifest = json.loads(content[MANIFEST])
         files = manifest["files"]
-        intact = sha256_of_json(files) == manifest["sha256_of_files"] and sorted(files) == sorted(_HASHED)
+        intact = sha256_of_json(files) == manifest["sha256_of_files"] and sorted(files) == sorted(names)
         intact = intact and content[MANIFEST] == (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode()
     except (ValueError, KeyError, TypeError, RecursionError):
         intact = False
     if not intact:
         raise package_refusal(folder / MANIFEST, "its own hash does not hold")
-    for name in _HASHED:
+    for name in names:
         sha256 = hashlib.sha256(content[name]).hexdigest()
         if sha256 != files[name]:
             raise package_refusal(folder / name, f"SHA-256 is {sha256[:12]}…, expected {files[name][:12]}…")

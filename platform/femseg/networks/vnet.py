@@ -30,6 +30,7 @@ class VNetSettings:
             over each worker's share of the batch, so only the others are independent of the number of workers.
         groups: groups of channels, for normalisation "group" only.
         dropout: probability with which a channel is dropped ahead of a stage's convolutions; the first stage has none.
+        deep_supervision: expansion stages, besides the last, whose features are held against the mask in training.
     """
 
     name: str = "vnet"
@@ -41,6 +42,7 @@ class VNetSettings:
     normalisation: Normalisation = "instance"
     groups: int = 8
     dropout: float = 0.0
+    deep_supervision: int = 0
 
     def __post_init__(self) -> None:
         if self.base_channels < 2 or self.base_channels % 2:
@@ -64,6 +66,10 @@ class VNetSettings:
             )
         if not 0.0 <= self.dropout < 1.0:
             raise ValueError(f"dropout: expected a probability in [0, 1), got {self.dropout}")
+        if not 0 <= self.deep_supervision < len(self.convolutions_up):
+            raise ValueError(
+                f"deep_supervision: expected 0 to {len(self.convolutions_up) - 1} stages, got {self.deep_supervision}"
+            )
         if isinstance(self.strides, str):
             if self.strides not in ("isotropic", "paper"):
                 raise ValueError(f"strides: expected isotropic, paper or (z, y, x) triples, got {self.strides!r}")
@@ -203,18 +209,28 @@ class VNet(Network):
             )
         )
         self.last = nn.Conv3d(2 * base, 2, 1)
+        supervised = widths[1:-1][-settings.deep_supervision :] if settings.deep_supervision else []
+        self.coarser = nn.ModuleList(nn.Conv3d(width, 2, 1) for width in supervised)
 
-    def forward(self, input_bczyx: Tensor) -> Tensor:  # (B, C, Z, Y, X) -> logits (B, 2, Z, Y, X)
-        """Logits of background and femur. Raises: ValueError if the input's channels or sizes do not fit."""
+    def forward(self, input_bczyx: Tensor) -> Tensor | list[Tensor]:  # (B, C, Z, Y, X) -> logits (B, 2, Z, Y, X)
+        """Logits of background and femur; in training with deep supervision a list, the finest first.
+
+        Raises: ValueError if the input's channels or sizes do not fit.
+        """
         if not torch.compiler.is_compiling():
             self._check(input_bczyx)
         skipped = [self._run(self.first, input_bczyx)]
         for compression in self.down:
             skipped.append(self._run(compression, skipped[-1]))
-        x = skipped.pop()
+        x, features = skipped.pop(), []
         for expansion in self.up:
             x = self._run(expansion, x, skipped.pop())
-        return self.last(x)  # type: ignore[no-any-return]  # a module's call is untyped
+            features.append(x)
+        logits: Tensor = self.last(x)
+        if not (self.training and self.coarser):
+            return logits
+        coarser = zip(self.coarser, features[-1 - len(self.coarser) : -1], strict=True)
+        return [logits, *reversed([head(x) for head, x in coarser])]
 
     def _run(self, stage: nn.Module, *inputs: Tensor) -> Tensor:
         if self.activation_checkpointing and torch.is_grad_enabled():

@@ -48,6 +48,9 @@ def draw_acquisition(settings: PhantomSettings, index: int, patient: PhantomPati
     low = patient.head_radius_mm - patient.femur_length_mm
     high = patient.head_radius_mm
     lost_mm = lost_share * patient.femur_length_mm
+    shown = ("leg", "hip", "knee")[index % 3] if settings.scans == "varied" else "leg"
+    if shown != "leg":  # 30 to 50 % of the femur
+        lost_end, lost_mm = "inferior" if shown == "hip" else "superior", (0.42 + lost_share) * patient.femur_length_mm
     return Acquisition(
         grid=_grid(
             settings,

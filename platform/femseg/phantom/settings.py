@@ -16,6 +16,7 @@ class PhantomSettings:
         spacing_mm_zyx: slice distance and pixel size.
         field_of_view_mm: in-plane edge length of the volume for one leg; both legs take twice that width.
         noise_hu: standard deviation of the noise at the knee; it grows toward the hip.
+        scans: "leg" shows the femur and more; "varied" in turn a leg, a hip with some shaft, and a knee with some.
         cut_off_fraction: share of the patients whose femur leaves the field of view at one end.
         implant_fraction: share of the patients with an intramedullary nail.
     """
@@ -26,6 +27,7 @@ class PhantomSettings:
     spacing_mm_zyx: tuple[float, float, float] = (3.0, 1.8, 1.8)
     field_of_view_mm: float = 200.0
     noise_hu: float = 18.0
+    scans: Literal["leg", "varied"] = "leg"
     cut_off_fraction: float = 0.125
     implant_fraction: float = 0.0
 
@@ -38,6 +40,8 @@ class PhantomSettings:
             raise ValueError(f"seed: expected a number from 0 to 2^63 - 1, got {self.seed}")
         if self.legs not in ("one", "both"):
             raise ValueError(f"legs: expected 'one' or 'both', got {self.legs!r}")
+        if self.scans not in ("leg", "varied"):
+            raise ValueError(f"scans: expected 'leg' or 'varied', got {self.scans!r}")
         if len(self.spacing_mm_zyx) != 3 or not all(0.4 <= s <= 8.0 for s in self.spacing_mm_zyx):
             raise ValueError(f"spacing_mm_zyx: expected three lengths of 0.4 to 8 mm, got {self.spacing_mm_zyx}")
         if not 170.0 <= self.field_of_view_mm <= 400.0:

@@ -10,7 +10,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 PIXELS_PER_INCH = 170
-_PLACES = {"raw": 0, "gradient": 1, "both": 2}  # alone on a model's card a mode keeps its colour
+_PLACES = {"raw": 0, "gradient": 1, "both": 2, "cascade-best": 3}  # alone on a model's card a mode keeps its colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

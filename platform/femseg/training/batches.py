@@ -2,7 +2,7 @@
 
 import math
 from collections import deque
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -13,10 +13,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from femseg.training.augmentation import augmented, drawn_change
+from femseg.training.augmentation import Triple, augmented, drawn_change
 from femseg.training.settings import AugmentationSettings, OptimisationSettings
 
 _AHEAD = 2  # batches made while the network computes
+
+
+Sample = tuple[Tensor, Tensor]  # network input (C, Z, Y, X) and reference mask (Z, Y, X), both float32
+DrawKey = tuple[int, int, int]
 
 
 class TrainingCases(Protocol):
@@ -27,17 +31,48 @@ class TrainingCases(Protocol):
         """The cases, in any order."""
         ...
 
-    def input_czyx(self, case_id: str) -> NDArray[np.float32]:
-        """Network input, shape (C, Z, Y, X), 0..1."""
+    def sample(self, case_id: str, augmentation: AugmentationSettings, draw_key: DrawKey) -> Sample:
+        """A sample to train on; what is drawn for it depends on the key alone."""
         ...
+
+    def validation_samples(self, case_id: str) -> Iterator[Sample]:
+        """What the network is scored on, always the same."""
+        ...
+
+
+class WholeVolumes:
+    """Cases whose whole volume is one sample: a base for what gives their arrays."""
+
+    def input_czyx(self, case_id: str) -> NDArray[np.floating[Any]]:
+        """Network input, shape (C, Z, Y, X), 0..1."""
+        raise NotImplementedError
 
     def target_zyx(self, case_id: str) -> NDArray[Any]:
         """Reference mask of the same grid, shape (Z, Y, X), 0 or 1."""
-        ...
+        raise NotImplementedError
 
-    def spacing_mm_zyx(self, case_id: str) -> tuple[float, float, float]:
+    def spacing_mm_zyx(self, case_id: str) -> Triple:
         """Voxel spacing of the network grid: augmentation turns volumes in physical space."""
-        ...
+        raise NotImplementedError
+
+    def sample(self, case_id: str, augmentation: AugmentationSettings, draw_key: DrawKey) -> Sample:
+        """See `TrainingCases`. Raises: ValueError if input and mask differ in shape."""
+        input_czyx, target_zyx = next(self.validation_samples(case_id))
+        if not augmentation.enabled:
+            return input_czyx, target_zyx
+        change = drawn_change(augmentation, np.random.default_rng(draw_key))
+        return augmented(input_czyx, target_zyx, change, spacing_mm_zyx=self.spacing_mm_zyx(case_id))
+
+    def validation_samples(self, case_id: str) -> Iterator[Sample]:
+        """See `TrainingCases`. Raises: ValueError if input and mask differ in shape."""
+        input_czyx = torch.from_numpy(np.array(self.input_czyx(case_id), dtype=np.float32))
+        target_zyx = torch.from_numpy(np.array(self.target_zyx(case_id), dtype=np.float32))
+        if input_czyx.shape[1:] != target_zyx.shape:
+            raise ValueError(
+                f"case {case_id}: input of shape {tuple(input_czyx.shape)} (C, Z, Y, X) and mask of shape "
+                f"{tuple(target_zyx.shape)} (Z, Y, X) do not match"
+            )
+        yield input_czyx, target_zyx
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +151,7 @@ def training_batches(
 
     def made(iteration: int) -> Batch:
         case_ids = _batch_of(ordered, seed=seed, iteration=iteration, batch_size=batch_size)
-        samples = [_sample(cases, case_ids[place], augmentation, (seed, iteration, place)) for place in positions]
+        samples = [cases.sample(case_ids[place], augmentation, (seed, iteration, place)) for place in positions]
         inputs, targets = (torch.stack(parts) for parts in zip(*samples, strict=True))
         if pin_memory:
             inputs, targets = inputs.pin_memory(), targets.pin_memory()
@@ -131,19 +166,3 @@ def training_batches(
             yield pending.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-def _sample(
-    cases: TrainingCases, case_id: str, augmentation: AugmentationSettings, draw_key: tuple[int, int, int]
-) -> tuple[Tensor, Tensor]:
-    input_czyx = torch.from_numpy(np.array(cases.input_czyx(case_id), dtype=np.float32))
-    target_zyx = torch.from_numpy(np.array(cases.target_zyx(case_id), dtype=np.float32))
-    if input_czyx.shape[1:] != target_zyx.shape:
-        raise ValueError(
-            f"case {case_id}: input of shape {tuple(input_czyx.shape)} (C, Z, Y, X) and mask of shape "
-            f"{tuple(target_zyx.shape)} (Z, Y, X) do not match"
-        )
-    if not augmentation.enabled:
-        return input_czyx, target_zyx
-    change = drawn_change(augmentation, np.random.default_rng(draw_key))
-    return augmented(input_czyx, target_zyx, change, spacing_mm_zyx=cases.spacing_mm_zyx(case_id))

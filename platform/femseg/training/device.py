@@ -7,10 +7,10 @@ import torch
 from torch import Tensor, nn
 
 from femseg.errors import Refusal
-from femseg.networks.network import Network, foreground_probability
+from femseg.networks.network import Network
 from femseg.training.agreement import number_of_ranks
 from femseg.training.batches import Batch
-from femseg.training.losses import soft_dice_loss
+from femseg.training.losses import segmentation_loss
 from femseg.training.settings import OptimisationSettings
 
 
@@ -45,7 +45,7 @@ def add_gradients(
     Every sample weighs the same, however the batch is shared: the average over ranks is undone in the weights.
 
     Args:
-        model: (B, C, Z, Y, X) to two channels of logits; perhaps wrapped for data-parallel training.
+        model: (B, C, Z, Y, X) to logits, or several of them; perhaps wrapped for data-parallel training.
         micro_batch: samples at a time.
     Returns: the loss; the mean over ranks is the batch's.
     """
@@ -58,8 +58,7 @@ def add_gradients(
         with alone() if alone else nullcontext():
             with autocast(settings, device):
                 logits = model(input_bczyx)
-            probability = foreground_probability(logits)
-            loss = soft_dice_loss(probability, target_bzyx, denominator=settings.loss_denominator)
+            loss = segmentation_loss(logits, target_bzyx, loss=settings.loss, denominator=settings.loss_denominator)
             loss = loss * (len(input_bczyx) * weight_of_sample)
             loss.backward()
         total += loss.detach()

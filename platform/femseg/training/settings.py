@@ -6,7 +6,7 @@ from typing import Any, Literal
 from femseg.errors import Refusal
 from femseg.networks.network import NetworkSettings
 from femseg.paths import PARAMS
-from femseg.training.losses import DiceDenominator
+from femseg.training.losses import DiceDenominator, Loss
 
 _HOW_NOT_WHAT = ("use_gpu", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "least_workers")
 
@@ -35,6 +35,9 @@ class AugmentationSettings:
         brightness: largest shift, in units of the 0..1 input.
         mirror_left_right: mirror half of the samples along x, the one axis along which patients come mirrored; right
             only where both sides are one foreground (`cohort.femur: all`).
+        elastic_mm: largest shift of single regions, 32 voxels apart, along each axis; patches only.
+        thick_slice_mm: largest slice thickness to which a sample is smeared out along z; patches only.
+        field_of_view_cut: share of the samples of which a part is cut off, as at the edge of a scan; patches only.
     """
 
     enabled: bool = False
@@ -45,10 +48,14 @@ class AugmentationSettings:
     contrast: float = 0.2
     brightness: float = 0.05
     mirror_left_right: bool = False
+    elastic_mm: float = 0.0
+    thick_slice_mm: float = 0.0
+    field_of_view_cut: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("rotation_degrees", "scale", "translation", "noise_sd", "contrast", "brightness"):
-            _at_least(name, getattr(self, name), 0)
+        for name, value in asdict(self).items():
+            if not isinstance(value, bool):
+                _at_least(name, value, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +64,7 @@ class OptimisationSettings:
 
     Attributes:
         batch_size: samples of one optimiser step, over all workers together.
+        loss: soft "dice" (the paper), or "dice_ce", which adds the cross-entropy.
         loss_denominator: of the soft Dice loss.
         optimizer: "adam" is the paper's.
         schedule: the learning rate over the iterations; "constant" is the paper's, "cosine" falls to zero at the end.
@@ -70,6 +78,7 @@ class OptimisationSettings:
     """
 
     batch_size: int = 2
+    loss: Loss = "dice"
     loss_denominator: DiceDenominator = "squared"
     optimizer: Literal["adam", "adamw"] = "adam"
     schedule: Literal["constant", "cosine"] = "constant"
@@ -82,6 +91,7 @@ class OptimisationSettings:
     augmentation: AugmentationSettings = field(default_factory=AugmentationSettings)
 
     def __post_init__(self) -> None:
+        _one_of("loss", self.loss, ("dice", "dice_ce"))
         _one_of("loss_denominator", self.loss_denominator, ("squared", "linear"))
         _one_of("optimizer", self.optimizer, ("adam", "adamw"))
         _one_of("schedule", self.schedule, ("constant", "cosine"))

@@ -17,7 +17,7 @@ from femseg.training.settings import OptimisationSettings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValidationScore:
-    """Mean over the validation cases, on the network grid.
+    """Mean over the validation cases, on the network grid; of a case that is seen in patches, over all of these.
 
     Attributes:
         iteration: after which the network was scored.
@@ -56,13 +56,15 @@ def validation_score(
     network.eval()
     scores = np.zeros((len(case_ids), 2))
     for place in range(this_rank(), len(case_ids), number_of_ranks()):
-        input_czyx = torch.from_numpy(np.array(cases.input_czyx(case_ids[place]), dtype=np.float32))
-        target_zyx = torch.from_numpy(np.array(cases.target_zyx(case_ids[place]), dtype=np.float32)).to(device)
-        with autocast(settings, device):
-            logits = network(on_device(input_czyx[None], settings, device))
-        foreground = foreground_probability(logits)
-        loss = soft_dice_loss(foreground, target_zyx[None], denominator=settings.loss_denominator)
-        scores[place] = hard_dice(foreground[0], target_zyx), 1.0 - float(loss)
+        found, wanted = [], []
+        for input_czyx, target_zyx in cases.validation_samples(case_ids[place]):
+            with autocast(settings, device):
+                logits = network(on_device(input_czyx[None], settings, device))
+            found.append(foreground_probability(logits))
+            wanted.append(target_zyx[None].to(device))
+        foreground, target = torch.cat(found, dim=1), torch.cat(wanted, dim=1)
+        loss = soft_dice_loss(foreground, target, denominator=settings.loss_denominator)
+        scores[place] = hard_dice(foreground[0], target[0]), 1.0 - float(loss)
     network.train(was_training)
     agreed = np.array(summed_over_ranks(scores.ravel().tolist(), device)).reshape(scores.shape)
     dice, soft_dice = agreed.mean(axis=0).tolist()

@@ -43,7 +43,7 @@ def scaled_to_unit(values: NDArray[np.float32], scaling: Scaling, *, name: str) 
     """Scale one volume to 0…1 by its own values and the setting.
 
     Args:
-        values: finite, any shape.
+        values: finite, of at least one axis.
         name: what to call the volume in a refusal.
     Raises: Refusal (PP-03, exit 3) if no contrast is left: a constant image, or one wholly on one side of the window.
     """
@@ -60,5 +60,7 @@ def scaled_to_unit(values: NDArray[np.float32], scaling: Scaling, *, name: str) 
             f"scaling '{scaling.kind}' from {low:g} to {high:g}"
         )
         raise Refusal.of("PP-03", name, problem, "check that the study shows a patient, or widen the scaling")
-    scaled = (values.astype(np.float64) - low) / (high - low)
-    return np.clip(scaled, 0.0, 1.0).astype(np.float32)
+    scaled = np.empty(values.shape, np.float32)
+    for part, result in zip(values, scaled, strict=True):  # in float64 without a second volume of it
+        result[...] = np.clip((part.astype(np.float64) - low) / (high - low), 0.0, 1.0)
+    return scaled

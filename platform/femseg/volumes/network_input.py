@@ -1,16 +1,26 @@
 """The one way from a CT to what the network sees, the same in training and in inference."""
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from femseg.errors import Refusal
 from femseg.volumes.gradient import gradient_magnitude_where
-from femseg.volumes.grid import CtVolume, IndicesZyx, MaskVolume, VoxelGrid, lps_grid, to_lps, voxels_where_crossing
+from femseg.volumes.grid import (
+    CtVolume,
+    IndicesZyx,
+    MaskVolume,
+    Triple,
+    VoxelGrid,
+    lps_grid,
+    to_lps,
+    voxels_where_crossing,
+)
 from femseg.volumes.intensity import Scaling, scaled_to_unit
-from femseg.volumes.resample import resampled
+from femseg.volumes.resample import Box, resampled
 
 InputMode = Literal["raw", "gradient", "both"]
 Channel = Literal["raw", "gradient"]
@@ -26,14 +36,17 @@ class InputRecipe:
 
     Attributes:
         input_mode: "raw" the CT, "gradient" its gradient magnitude, "both" these two as channels.
-        shape_zyx: the network grid; it fills the same box as the CT, edge to edge.
+        shape_zyx: the network grid's voxels; it fills the same box as the CT, edge to edge.
+        spacing_mm_zyx: instead of `shape_zyx`, how far apart its voxels lie: as many as come nearest to that. Then a
+            scan of any field of view looks alike, so scaling must not depend on the field of view either: windows only.
         anti_aliasing: smooth before down-sampling (the paper does not).
         raw_scaling: from HU to 0…1.
         gradient_scaling: from HU/mm to 0…1.
     """
 
     input_mode: InputMode
-    shape_zyx: tuple[int, int, int] = (512, 64, 64)
+    shape_zyx: tuple[int, int, int] | None = None
+    spacing_mm_zyx: Triple | None = None
     anti_aliasing: bool = False
     raw_scaling: Scaling = field(default_factory=Scaling)
     gradient_scaling: Scaling = field(default_factory=Scaling)
@@ -41,21 +54,48 @@ class InputRecipe:
     def __post_init__(self) -> None:
         if self.input_mode not in ("raw", "gradient", "both"):
             raise ValueError(f"input_mode: expected 'raw', 'gradient' or 'both', got {self.input_mode!r}")
-        if len(self.shape_zyx) != 3 or min(self.shape_zyx) < 1:
+        if (self.shape_zyx is None) == (self.spacing_mm_zyx is None):
+            raise ValueError(
+                f"shape_zyx, spacing_mm_zyx: expected one of them, got {self.shape_zyx} and {self.spacing_mm_zyx}"
+            )
+        if self.shape_zyx is not None and min(self.shape_zyx) < 1:
             raise ValueError(f"shape_zyx: expected three sizes of at least 1, got {self.shape_zyx}")
+        if self.spacing_mm_zyx is not None:
+            if not all(math.isfinite(s) and s > 0 for s in self.spacing_mm_zyx):
+                raise ValueError(f"spacing_mm_zyx: expected three positive lengths, got {self.spacing_mm_zyx}")
+            used = {"raw": self.raw_scaling, "gradient": self.gradient_scaling}
+            if unfit := [c for c in self.channels if used[c].kind != "window"]:
+                raise ValueError(
+                    f"{unfit[0]}_scaling: expected kind 'window' with spacing_mm_zyx, as a patch does not see the "
+                    f"whole scan, got {used[unfit[0]].kind!r}"
+                )
 
     @property
     def channels(self) -> tuple[Channel, ...]:
         """What the channels of the network's input show, in order."""
         return ("raw", "gradient") if self.input_mode == "both" else (self.input_mode,)
 
+    @property
+    def dtype(self) -> np.dtype[np.floating[Any]]:
+        """Of the network's input. At a fixed spacing float16: half of the disk, and finer than a CT's noise."""
+        return np.dtype(np.float16 if self.spacing_mm_zyx else np.float32)
+
 
 def network_grid(grid: VoxelGrid, recipe: InputRecipe) -> VoxelGrid:
     """Where the network's voxels lie: the CT's box, axes as in `to_lps`, in the recipe's number of voxels."""
-    return lps_grid(grid).resized(recipe.shape_zyx)
+    upright = lps_grid(grid)
+    spacing = recipe.spacing_mm_zyx
+    return upright.resized(recipe.shape_zyx if spacing is None else _shape_at(upright, spacing))  # type: ignore[arg-type]  # one of the two
 
 
-def channel(ct: CtVolume, recipe: InputRecipe, mode: Channel, *, name: str = "CT") -> NDArray[np.float32]:
+def _shape_at(grid: VoxelGrid, spacing_mm_zyx: Triple) -> tuple[int, int, int]:
+    z, y, x = (max(1, round(e / s)) for e, s in zip(grid.extent_mm_zyx, spacing_mm_zyx, strict=True))
+    return (z, y, x)
+
+
+def channel(
+    ct: CtVolume, recipe: InputRecipe, mode: Channel, *, box_zyx: Box | None = None, name: str = "CT"
+) -> NDArray[np.floating[Any]]:
     """One channel of the network's input.
 
     The gradient is taken at the CT's own resolution, before resampling; the CT is read slab by slab and no second
@@ -64,10 +104,13 @@ def channel(ct: CtVolume, recipe: InputRecipe, mode: Channel, *, name: str = "CT
     Args:
         ct: any orientation.
         mode: which channel; need not be one of the recipe's own.
+        box_zyx: the part of the network grid that is wanted, with `spacing_mm_zyx` only.
         name: the case, for refusals.
-    Returns: values in 0…1 on `network_grid(ct.grid, recipe)`, shape (Z, Y, X).
+    Returns: values in 0…1 of the recipe's type on `network_grid(ct.grid, recipe)`, shape (Z, Y, X), or the box of it.
     Raises: Refusal (exit 3) on a non-finite voxel (PP-02) or an image without contrast (PP-03).
     """
+    if box_zyx and not recipe.spacing_mm_zyx:
+        raise ValueError("box_zyx: a part of a scan is scaled as the whole only where the recipe gives a spacing")
     hu_zyx, grid = to_lps(ct.hu_zyx, ct.grid)
 
     def voxels_where(indices_zyx: IndicesZyx) -> NDArray[np.float32]:
@@ -77,15 +120,20 @@ def channel(ct: CtVolume, recipe: InputRecipe, mode: Channel, *, name: str = "CT
 
     for slice_yx in ct.hu_zyx:  # also where no weight falls: whether a CT is sound does not depend on the grid
         _finite(slice_yx, name=name, step="reading")
-    values = resampled(voxels_where, grid.shape_zyx, recipe.shape_zyx, anti_aliasing=recipe.anti_aliasing)
+    shape_zyx = network_grid(ct.grid, recipe).shape_zyx
+    values = resampled(voxels_where, grid.shape_zyx, shape_zyx, anti_aliasing=recipe.anti_aliasing, box_zyx=box_zyx)
     _finite(values, name=name, step="resampling")
     scaling = recipe.raw_scaling if mode == "raw" else recipe.gradient_scaling
-    return _finite(scaled_to_unit(values, scaling, name=name), name=name, step="scaling")
+    return _finite(scaled_to_unit(values, scaling, name=name), name=name, step="scaling").astype(
+        recipe.dtype, copy=False
+    )
 
 
-def network_input(ct: CtVolume, recipe: InputRecipe, *, name: str = "CT") -> NDArray[np.float32]:
-    """All channels of the recipe, shape (C, Z, Y, X). Raises: as `channel`."""
-    return np.stack([channel(ct, recipe, mode, name=name) for mode in recipe.channels])
+def network_input(
+    ct: CtVolume, recipe: InputRecipe, *, box_zyx: Box | None = None, name: str = "CT"
+) -> NDArray[np.floating[Any]]:
+    """All channels of the recipe, shape (C, Z, Y, X). Args and Raises: as `channel`."""
+    return np.stack([channel(ct, recipe, mode, box_zyx=box_zyx, name=name) for mode in recipe.channels])
 
 
 def sampled_mask(mask: MaskVolume, recipe: InputRecipe) -> NDArray[np.bool_]:
@@ -100,7 +148,7 @@ def sampled_mask(mask: MaskVolume, recipe: InputRecipe) -> NDArray[np.bool_]:
     share = resampled(
         lambda indices_zyx: voxels_where_crossing(femur_zyx, indices_zyx).astype(np.float32),
         grid.shape_zyx,
-        recipe.shape_zyx,
+        network_grid(mask.grid, recipe).shape_zyx,
         anti_aliasing=False,
         shift=_TIE_SHIFT_VOXELS,
     )
@@ -120,7 +168,7 @@ def mask_on_network_grid(mask: MaskVolume, recipe: InputRecipe, *, name: str = "
     change = _volume_change(mask, on_network_grid)
     if abs(change) > _REFUSED_VOLUME_CHANGE:
         problem = (
-            f"the femur's volume changes by {change:+.1%} on the network grid {recipe.shape_zyx}, "
+            f"the femur's volume changes by {change:+.1%} on the network grid {on_network_grid.shape}, "
             f"expected at most {_REFUSED_VOLUME_CHANGE:.0%}"
         )
         raise Refusal.of("PP-04", name, problem, "choose a finer network grid or crop the study to the leg")

@@ -9,7 +9,9 @@ from scipy.sparse import csr_array
 from femseg.volumes.grid import IndicesZyx
 
 VoxelsWhere = Callable[[IndicesZyx], NDArray[np.float32]]
+Box = tuple[slice, slice, slice]
 _SLAB_VOXELS = 1 << 18  # a few MiB of work at a time, so that it stays in the cache
+_OUTPUT_VOXELS = 1 << 24  # of float64 at a time: 128 MiB
 
 
 def axis_weights(n_in: int, n_out: int, *, anti_aliasing: bool, shift: float = 0.0) -> csr_array:
@@ -39,6 +41,7 @@ def resampled(
     *,
     anti_aliasing: bool,
     shift: float = 0.0,
+    box_zyx: Box | None = None,
 ) -> NDArray[np.float32]:
     """Resample a volume that is asked for slab by slab, and only where it carries weight.
 
@@ -47,20 +50,37 @@ def resampled(
 
     Args:
         voxels_where: gives the volume where slices, rows and columns cross.
-        shape_in_zyx, shape_out_zyx: both fill the same box.
+        shape_in_zyx, shape_out_zyx: both fill the same box of the patient.
         anti_aliasing, shift: see `axis_weights`.
-    Returns: shape `shape_out_zyx`.
+        box_zyx: the part of the output that is wanted; what it holds does not depend on it.
+    Returns: shape `shape_out_zyx`, or that of the box.
     """
-    sizes = zip(shape_in_zyx, shape_out_zyx, strict=True)
-    weights = [axis_weights(n_in, n_out, anti_aliasing=anti_aliasing, shift=shift) for n_in, n_out in sizes]
-    slices, rows, columns = (np.unique(w.indices).astype(np.intp) for w in weights)
-    touched = zip(weights, (slices, rows, columns), strict=True)
-    from_slices, from_rows, from_columns = (w[:, indices] for w, indices in touched)
-    reduced = np.empty((len(slices), *shape_out_zyx[1:]))  # in-plane done, all touched slices
+    sizes = zip(shape_in_zyx, shape_out_zyx, box_zyx or (slice(None),) * 3, strict=True)
+    from_z, from_y, from_x = (
+        axis_weights(n_in, n_out, anti_aliasing=anti_aliasing, shift=shift)[part] for n_in, n_out, part in sizes
+    )
+    rows, columns = (np.unique(w.indices).astype(np.intp) for w in (from_y, from_x))
+    from_y, from_x = from_y[:, rows], from_x[:, columns]
+    shape_zyx = (from_z.shape[0], from_y.shape[0], from_x.shape[0])
+    volume = np.empty(shape_zyx, np.float32)
+    at_once = max(1, _OUTPUT_VOXELS // (shape_zyx[1] * shape_zyx[2]))
+    for first in range(0, shape_zyx[0], at_once):
+        part = from_z[first : first + at_once]
+        slices = np.unique(part.indices).astype(np.intp)
+        reduced = _reduced_in_plane(voxels_where, (slices, rows, columns), from_y, from_x)
+        volume[first : first + at_once] = (part[:, slices] @ reduced).reshape(-1, *shape_zyx[1:])
+    return volume
+
+
+def _reduced_in_plane(
+    voxels_where: VoxelsWhere, indices_zyx: IndicesZyx, from_y: csr_array, from_x: csr_array
+) -> NDArray[np.float64]:
+    """These slices with rows and columns resampled, each slice flat: shape (slices, Y × X)."""
+    slices, rows, columns = indices_zyx
+    reduced = np.empty((len(slices), from_y.shape[0], from_x.shape[0]))
     at_once = max(1, _SLAB_VOXELS // (len(rows) * len(columns)))
     for first in range(0, len(slices), at_once):
         slab = voxels_where((slices[first : first + at_once], rows, columns))
         for z, slice_yx in enumerate(slab, start=first):
-            reduced[z] = (from_columns @ (from_rows @ slice_yx).T).T
-    volume = from_slices @ reduced.reshape(len(slices), -1)
-    return np.asarray(volume.reshape(shape_out_zyx), dtype=np.float32)
+            reduced[z] = (from_x @ (from_y @ slice_yx).T).T
+    return reduced.reshape(len(slices), -1)

@@ -203,16 +203,18 @@ def test_what_does_not_fit_the_store_is_not_written(tmp_path, case_id, array, sa
 
 def test_pp_09_too_small_a_disk_is_refused_before_anything_is_written(tmp_path):
     folder = tmp_path / "data" / "raw"
-    require_free_space(folder, bytes_needed(RECIPE, "raw", cases=2))
+    require_free_space(folder, bytes_needed(RECIPE, "raw", [RECIPE.shape_zyx] * 2))
     with pytest.raises(Refusal, match=r"PP-09: .*raw: .* bytes are needed, .* are free") as caught:
-        require_free_space(folder, bytes_needed(RECIPE, "raw", cases=10**15))
+        require_free_space(folder, bytes_needed(RECIPE, "raw", [(10**6, 10**6, 10**6)]))
     assert caught.value.exit_code == ExitCode.RESOURCE
     assert not folder.exists()
 
 
 def test_the_predicted_size_is_the_size_on_disk(tmp_path):
     _fill(tmp_path)
-    assert sum(path.stat().st_size for path in tmp_path.glob("*.npy")) == bytes_needed(RECIPE, "raw", cases=2)
+    assert sum(path.stat().st_size for path in tmp_path.glob("*.npy")) == bytes_needed(
+        RECIPE, "raw", [RECIPE.shape_zyx] * 2
+    )
 
 
 @pytest.mark.parametrize("text", [b"(" * 90, b"{'descr': '<f4', 'shape': '''", b"9" * 110, b"{" * 117])

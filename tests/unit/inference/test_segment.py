@@ -37,6 +37,7 @@ MODEL = ModelDescription(
 @dataclass
 class Package:
     network: torch.nn.Module
+    refine: None = None
     model: ModelDescription = MODEL
 
 

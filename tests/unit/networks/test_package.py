@@ -10,9 +10,10 @@ from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file, sha256_of_json, write_json_durably
 from femseg.lineage.provenance import GitState, Lineage
 from femseg.networks.package import load_package, write_package
-from femseg.networks.package_files import Architecture, ModelDescription, TrainingMetrics
+from femseg.networks.package_files import Architecture, ModelDescription, ScaleDescription, TrainingMetrics, Windows
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.settings import as_plain
+from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
 
 SETTINGS = VNetSettings(
@@ -150,7 +151,7 @@ def test_rg_07_a_description_that_does_not_fit_the_network_is_refused(tmp_path, 
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        ({"version": 2}, r"is of version 2, this femseg reads up to 1\. Fix: update femseg, or .*`dvc repro train`"),
+        ({"version": 3}, r"is of version 3, this femseg reads up to \d\. Fix: update femseg, or .*`dvc repro train`"),
         ({"version": True, "more": 1}, r"version: .* Fix: make the package anew with `dvc repro train`"),
         ({"more": 1}, r"more: unknown setting\. Fix: make the package anew with `dvc repro train`"),
     ],
@@ -204,9 +205,13 @@ def test_a_package_of_femseg_0_1_without_versions_and_name_is_read_as_it_is(tmp_
     package = load_package(tmp_path / "model")
     assert isinstance(package.network, VNet)
     assert as_plain(package.model) == model | {
-        "version": 1,
+        "version": 2,
+        "name": "",
+        "refine": None,
+        "windows": None,
         "cohort_source": "",
         "architecture": {"input_channels": 1, "settings": settings},
+        "input_recipe": model["input_recipe"] | {"spacing_mm_zyx": None},
     }
     assert as_plain(package.lineage) == lineage | {"version": 1}
 
@@ -233,4 +238,42 @@ def test_whatever_a_network_s_constructor_raises_is_one_sentence(tmp_path, netwo
 
     monkeypatch.setattr("femseg.networks.package.build_network", broken)
     with pytest.raises(Refusal, match=r"RG-07: .*KeyError"):
+        load_package(tmp_path / "model")
+
+
+def finer(network):
+    return ScaleDescription(
+        architecture=Architecture(settings=as_plain(SETTINGS), input_channels=1),
+        input_mode="raw",
+        input_recipe=InputRecipe(
+            input_mode="raw", spacing_mm_zyx=(1.0, 1.0, 1.0), raw_scaling=Scaling(kind="window", low=0.0, high=1.0)
+        ),
+        windows=Windows(shape_zyx=(8, 8, 8)),
+    )
+
+
+def test_a_package_of_two_networks_comes_back_under_one_hash(tmp_path, network):
+    torch.manual_seed(1)
+    second = VNet(SETTINGS, 1)
+    model = replace(MODEL, name="cascade-raw", refine=finer(second))
+    sha256 = write_package(tmp_path / "model", network, model=model, lineage=LINEAGE, refine=second)
+    package = load_package(tmp_path / "model")
+    assert (package.sha256, package.model) == (sha256, model)
+    volume = torch.rand(1, 1, 8, 8, 8)
+    assert torch.equal(package.refine(volume), second.eval()(volume))
+    assert not torch.equal(package.refine(volume), package.network(volume))
+
+
+@pytest.mark.parametrize("change", ["lost", "altered", "not described"])
+def test_rg_07_the_finer_network_s_weights_are_held_against_their_hash_and_description(tmp_path, network, change):
+    model = replace(MODEL, refine=finer(network))
+    write_package(tmp_path / "model", network, model=model, lineage=LINEAGE, refine=network)
+    weights = tmp_path / "model" / "refine.safetensors"
+    if change == "lost":
+        weights.unlink()
+    elif change == "altered":
+        weights.write_bytes(weights.read_bytes()[:-1] + b"x")
+    else:
+        signed_anew(tmp_path / "model", "model.json", json.dumps(as_plain(MODEL)).encode())
+    with pytest.raises(Refusal, match="RG-07"):
         load_package(tmp_path / "model")

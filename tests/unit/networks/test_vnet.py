@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -123,3 +125,18 @@ def test_foreground_probability_is_the_softmax_of_two_channels_in_float32():
     torch.testing.assert_close(probability, logits.float().softmax(dim=1)[:, 1])
     with pytest.raises(ValueError, match="B, 2, Z, Y, X"):
         foreground_probability(torch.zeros(1, 1, 2, 2, 2))
+
+
+def test_deep_supervision_gives_coarser_logits_in_training_alone_and_a_gradient_to_every_weight():
+    settings = VNetSettings(
+        base_channels=4, convolutions_down=(1, 1, 1, 1), convolutions_up=(1, 1, 1), kernel_size=3, deep_supervision=2
+    )
+    network = VNet(settings, 1)
+    volume = torch.rand(1, 1, 16, 16, 16)
+    logits = network.train()(volume)
+    assert [tuple(one.shape[2:]) for one in logits] == [(16, 16, 16), (8, 8, 8), (4, 4, 4)]
+    sum(one.square().sum() for one in logits).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    assert network.eval()(volume).shape == (1, 2, 16, 16, 16)
+    with pytest.raises(ValueError, match="deep_supervision: expected 0 to 2 stages, got 3"):
+        replace(settings, deep_supervision=3)

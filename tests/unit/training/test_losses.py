@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from femseg.training.losses import soft_dice_loss
+from femseg.training.losses import segmentation_loss, soft_dice_loss
 
 
 @pytest.mark.parametrize(("denominator", "expected"), [("squared", 1 - 2 * 1.5 / (1.25 + 4)), ("linear", 1 - 3 / 5.5)])
@@ -48,3 +48,22 @@ def test_shapes_that_would_broadcast_are_refused(shape):
 def test_an_unknown_denominator_is_refused_by_name():
     with pytest.raises(ValueError, match="denominator: expected 'squared' or 'linear', got 'cubic'"):
         soft_dice_loss(torch.ones(1, 1, 1, 1), torch.ones(1, 1, 1, 1), denominator="cubic")
+
+
+def test_dice_and_cross_entropy_is_the_sum_of_both():
+    logits = torch.randn(2, 2, 3, 4, 5, generator=torch.Generator().manual_seed(0))
+    target = (torch.rand(2, 3, 4, 5, generator=torch.Generator().manual_seed(1)) > 0.5).float()
+    cross_entropy = torch.nn.functional.cross_entropy(logits, target.long())
+    dice = segmentation_loss(logits, target, denominator="squared")
+    both = segmentation_loss(logits, target, loss="dice_ce", denominator="squared")
+    assert both.item() == pytest.approx(dice.item() + cross_entropy.item(), rel=1e-5)
+
+
+def test_coarser_logits_weigh_half_and_are_held_against_the_share_of_femur():
+    target = torch.zeros(1, 4, 4, 4)
+    target[:, :2] = 1
+    sure = 40.0 * torch.stack([-(2 * target - 1), 2 * target - 1], dim=1)
+    coarse = sure[:, :, ::2, ::2, ::2]
+    assert segmentation_loss([sure, coarse], target, denominator="squared").item() == pytest.approx(0.0, abs=1e-5)
+    wrong = segmentation_loss([sure, -coarse], target, denominator="squared").item()
+    assert wrong == pytest.approx(0.5 / 1.5, abs=1e-4)  # of the two losses, 0 and 1, the coarser one weighs half

@@ -81,7 +81,7 @@ def _span(bounds: Sequence[Sequence[float]]) -> str:
 def _training(facts: CardFacts) -> Section:
     model = facts.model
     train, how, metrics = model.training.train, model.training.optimisation, model.metrics
-    grid = " × ".join(str(size) for size in model.input_recipe.shape_zyx)
+    grid = " × ".join(str(size) for size in model.seen_shape_zyx)
     pairs = {
         "input": f"{facts.mode}, resampled to {grid} voxels (z, y, x)",
         "network": _network(model.architecture.settings),

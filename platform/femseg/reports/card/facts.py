@@ -45,8 +45,8 @@ class CardFacts:
 
     @property
     def mode(self) -> str:
-        """The model's input mode."""
-        return self.model.input_mode
+        """The model's name: its input mode's, or a cascade's."""
+        return self.model.folder_name
 
     def on_grid(self, grid: Grid) -> list[CaseScore]:
         """The scores on one grid, lowest Dice first."""

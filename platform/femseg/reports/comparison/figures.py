@@ -21,8 +21,7 @@ _INPUTS, _CURVES, _SCORES, _OVERLAYS = (
     "figure_5_overlays.png",
 )
 _DIFFERENCES = "paired_differences_{}.png"
-_CANDIDATES = ("gradient", "both", "raw")
-PAGE_ORDER = (_SCORES, *(_DIFFERENCES.format(mode) for mode in _CANDIDATES), _OVERLAYS, _CURVES, _INPUTS)
+_PAGE_ORDER = (_SCORES, _DIFFERENCES.removesuffix("{}.png"), _OVERLAYS, _CURVES, _INPUTS)
 _WORST = 3
 _PLACES = ("Worst", "Second worst", "Third worst")
 _WORST_CAPTION = (
@@ -31,6 +30,11 @@ _WORST_CAPTION = (
     "how far the predicted surface lies outside (red) or inside (blue) of it there, to half a voxel and up to "
     f"{FARTHEST_MM:g} mm. Islands away from the bone show in the slices alone."
 )
+
+
+def page_place(name: str) -> int:
+    """Where a figure stands on the page, by its file's name."""
+    return next(place for place, start in enumerate(_PAGE_ORDER) if name.startswith(start))
 
 
 def worst_case_figures(evidence: ComparisonEvidence, load_picture: LoadPicture) -> dict[str, PageFigure]:

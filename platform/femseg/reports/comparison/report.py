@@ -8,7 +8,7 @@ from femseg.comparison.paired import PairedComparison
 from femseg.files.durable import write_bytes_durably, write_json_durably
 from femseg.metrics.scorecard import summary
 from femseg.reports.comparison.evidence import ComparisonEvidence, LoadPicture
-from femseg.reports.comparison.figures import PAGE_ORDER, comparison_figures, worst_case_figures
+from femseg.reports.comparison.figures import comparison_figures, page_place, worst_case_figures
 from femseg.reports.comparison.page import comparison_page
 from femseg.reports.comparison.scatter import scatter_markdown, scatter_record, scatter_section, trainings_said
 from femseg.reports.comparison.search_account import search_figures, search_markdown, search_record, search_section
@@ -42,7 +42,7 @@ def write_comparison_report(
     told = [*scatter_markdown(evidence), *told]
     files["comparison.md"] = markdown(evidence, comparisons, (*worst, *figures), told, trained=trained).encode()
     # On the page the answer's own figures come first, then how it came about.
-    shown = [figures[name] for name in sorted(figures, key=PAGE_ORDER.index)]
+    shown = [figures[name] for name in sorted(figures, key=page_place)]
     scatter = scatter_section(evidence)
     sections = [*([scatter] if scatter else []), *([search_section(search, searched)] if search else [])]
     page = comparison_page(evidence, comparisons, shown, sections, worst=tuple(worst.values()), trained=trained)

@@ -1,7 +1,7 @@
 """A training run as plain values that travel to any worker, and how one process runs it."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,13 +26,14 @@ from femseg.services.tracking.address import tracking_uri
 from femseg.services.tracking.runs import KEY_FILE
 from femseg.settings import as_plain
 from femseg.training.agreement import refused_together
-from femseg.training.batches import share_of_rank
+from femseg.training.batches import TrainingCases, share_of_rank
 from femseg.training.checkpoint import Checkpoint, newest_good_checkpoint
 from femseg.training.context import TrainerContext
 from femseg.training.run_state import FitResult
 from femseg.training.settings import OptimisationSettings, TrainSettings, what_decides
-from femseg.training.stored_cases import StoredCases
+from femseg.training.stored_cases import PatchCases, PatchSettings, StoredCases
 from femseg.training.trainer import Trainer
+from femseg.volumes.network_input import InputRecipe
 
 _NO_STORAGE = StorageSettings()
 _UPLOAD_WHEN_STOPPED_S = 20.0  # a worker that is asked to stop has 30 s
@@ -46,9 +47,12 @@ class TrainingJob:
     Attributes:
         inputs, masks, split: absolute paths that every node reaches; with a storage, the SHA-256 of index and split, of
             which it keeps the objects.
+        places: the same, where the network sees a scan in patches.
+        patches: None if it sees a scan whole.
         run_folder: the driver's, absolute; the same job started again goes on from here. See `node_folder`.
         storage: where every node finds data and checkpoints.
         mlflow_run_id: rank 0 records there; "" records nowhere.
+        input_channels: of the network.
         fingerprint: what must be equal for a checkpoint to be gone on from.
     """
 
@@ -59,9 +63,12 @@ class TrainingJob:
     network: NetworkField
     optimisation: OptimisationSettings
     train: TrainSettings
+    places: str = ""
+    patches: PatchSettings | None = None
     storage: StorageSettings = _NO_STORAGE
     tracking_uri: str = ""
     mlflow_run_id: str = ""
+    input_channels: int = 1
     fingerprint: dict[str, Any]
 
 
@@ -75,6 +82,8 @@ def training_job(
     network: NetworkSettings,
     optimisation: OptimisationSettings,
     train: TrainSettings,
+    places: Path | None = None,
+    patches: PatchSettings | None = None,
     storage: StorageSettings = _NO_STORAGE,
 ) -> TrainingJob:
     """A job and its fingerprint; its run folder is `<runs>/<name>-<fingerprint>`, so that other settings, data or code
@@ -87,7 +96,7 @@ def training_job(
         by the workers, or the network does not take the arrays' sizes.
     """
     store = ArrayStore.open(inputs)
-    _refuse_what_does_not_fit(store.recipe.shape_zyx, network, optimisation, train)
+    _refuse_what_does_not_fit(store.recipe, patches, network, optimisation, train)
     masks_sha256 = ArrayStore.open(masks).sha256
     fingerprint = {
         "inputs": store.sha256,
@@ -98,6 +107,10 @@ def training_job(
         "train": what_decides(train, network),
         "code": code_sha256(["networks", "training"]),
     }
+    places_sha256 = ""
+    if patches and places:
+        places_sha256 = ArrayStore.open(places).sha256
+        fingerprint |= {"places": places_sha256, "patches": as_plain(patches)}
     if foreign := source_sha256(network):
         fingerprint["network_code"] = foreign
     return TrainingJob(
@@ -108,6 +121,9 @@ def training_job(
         network=network,
         optimisation=optimisation,
         train=train,
+        input_channels=len(store.recipe.channels),
+        places=places_sha256 if storage.url or not places else str(places.absolute()),
+        patches=patches,
         storage=storage,
         tracking_uri=tracking_uri(),
         fingerprint=fingerprint,
@@ -115,11 +131,18 @@ def training_job(
 
 
 def _refuse_what_does_not_fit(
-    shape_zyx: tuple[int, int, int], network: NetworkSettings, optimisation: OptimisationSettings, train: TrainSettings
+    recipe: InputRecipe,
+    patches: PatchSettings | None,
+    network: NetworkSettings,
+    optimisation: OptimisationSettings,
+    train: TrainSettings,
 ) -> None:
     """Settings that are right one by one but not together, before a worker meets them."""
     try:
-        network.check_shape(shape_zyx)
+        seen = patches.shape_zyx if patches else recipe.shape_zyx
+        if seen is None:
+            raise ValueError("arrays.spacing_mm_zyx gives every scan its own size: patches are expected, got none")
+        network.check_shape(seen)
         share_of_rank(optimisation.batch_size, rank=0, world_size=train.workers)
     except ValueError as error:
         raise Refusal.of("CFG-02", PARAMS, str(error), "change one of these settings in params.yaml") from None
@@ -133,7 +156,7 @@ def job_trainer(job: TrainingJob, context: TrainerContext) -> Iterator[Trainer]:
     """
     train, validation = _cases(job, context.say)
     torch.manual_seed(job.train.seed)  # the initial weights belong to the seed
-    network = build_network(job.network, len(train.inputs.recipe.channels))
+    network = build_network(job.network, job.input_channels)
     with _checkpoints_in_storage(job, context) as listening:
         yield Trainer(
             network,
@@ -161,16 +184,24 @@ def finished_job(job: TrainingJob) -> tuple[Network, FitResult]:
     return trainer.network, result
 
 
-def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[StoredCases, StoredCases]:
+def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[TrainingCases, TrainingCases]:
     """To train on and to validate with."""
+    cache = None
     if job.storage.url:
         cache = ObjectCache(open_storage(job.storage.url), job.storage.cache_folder, say=say)
-        split = fetched_split(cache, job.split)
-        inputs, masks = fetched_store(cache, job.inputs), fetched_store(cache, job.masks)
-    else:
-        split = read_split(Path(job.split))
-        inputs, masks = ArrayStore.open(Path(job.inputs)), ArrayStore.open(Path(job.masks))
-    return StoredCases.matched(inputs, masks, split.train), StoredCases.matched(inputs, masks, split.validation)
+    split = fetched_split(cache, job.split) if cache else read_split(Path(job.split))
+
+    def opened(place: str) -> ArrayStore:
+        return fetched_store(cache, place) if cache else ArrayStore.open(Path(place))
+
+    inputs, masks = opened(job.inputs), opened(job.masks)
+    places = opened(job.places) if job.patches else None
+
+    def part(case_ids: Sequence[str]) -> TrainingCases:
+        whole = StoredCases.matched(inputs, masks, case_ids)
+        return PatchCases(stores=whole, places=places, settings=job.patches) if places and job.patches else whole
+
+    return part(split.train), part(split.validation)
 
 
 def node_folder(job: TrainingJob) -> Path:

@@ -5,25 +5,53 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from femseg.cohorts.manifest import Manifest, read_manifest
+from femseg.cohorts.settings import Scale, read_arrays
 from femseg.errors import Refusal
 from femseg.networks.choice import read_network
+from femseg.networks.network import NetworkSettings
 from femseg.paths import (
-    BEST_TRIALS,
     MANIFEST,
-    MASKS,
     PARAMS,
     SPLIT,
     TRAIN_RUNS,
     TRAINED,
     arrays_of,
+    best_trials,
+    cascade_name,
     model_of,
     project_root,
 )
+from femseg.search.halving import SearchSettings
 from femseg.search.record import searched_learning_rate
 from femseg.services.fit.job import TrainingJob, training_job
 from femseg.services.storage.backend import StorageSettings
 from femseg.settings import read_section
 from femseg.training.settings import OptimisationSettings, TrainSettings
+from femseg.training.stored_cases import PatchSettings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleSettings:
+    """The settings of one scale: top-level sections of params.yaml, or those below `refine`."""
+
+    patches: PatchSettings | None
+    network: NetworkSettings
+    optimisation: OptimisationSettings
+    search: SearchSettings
+    train: TrainSettings
+
+
+def read_scale(scale: Scale) -> ScaleSettings:
+    """The settings of a scale. Raises: Refusal (exit 2)."""
+    below = "refine." if scale == "refine" else ""
+    by_spacing = read_arrays(scale).spacing_mm_zyx is not None
+    return ScaleSettings(
+        patches=read_section(PatchSettings, f"{below}patches") if by_spacing else None,
+        network=read_network(f"{below}network"),
+        optimisation=read_section(OptimisationSettings, f"{below}optimisation"),
+        search=read_section(SearchSettings, f"{below}search"),
+        train=read_section(TrainSettings, f"{below}train"),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +60,7 @@ class TrainingPlan:
 
     Attributes:
         name: in words, as on the terminal; its MLflow run has it with hyphens.
+        scale: of its network.
         split: its split.json.
         model, curves: folders of package and curves.
         seed: instead of `train.seed`; None leaves that.
@@ -41,6 +70,7 @@ class TrainingPlan:
 
     name: str
     input_mode: str
+    scale: Scale = "find"
     split: Path
     model: Path
     curves: Path
@@ -51,7 +81,17 @@ class TrainingPlan:
     @property
     def inputs(self) -> Path:
         """The array store of its input mode."""
-        return arrays_of(self.input_mode)
+        return arrays_of(self.input_mode, scale=self.scale)
+
+    @property
+    def masks(self) -> Path:
+        """The masks on the same grids."""
+        return arrays_of("mask", scale=self.scale)
+
+    @property
+    def places(self) -> Path:
+        """Where patches are drawn."""
+        return arrays_of("places", scale=self.scale)
 
     @property
     def split_out(self) -> Path:
@@ -59,11 +99,11 @@ class TrainingPlan:
         return self.split if self.split == SPLIT else self.split.parent
 
 
-def learning_rate(settings: TrainSettings, input_mode: str) -> float:
+def learning_rate(settings: TrainSettings, input_mode: str, scale: Scale = "find") -> float:
     """The number in params.yaml, or what the search found best for this input mode. Raises: Refusal (exit 2)."""
     if settings.learning_rate != "search":
         return float(settings.learning_rate)
-    rate = searched_learning_rate(BEST_TRIALS, input_mode)
+    rate = searched_learning_rate(best_trials(scale), input_mode)
     if rate is None:
         problem = f"train.learning_rate is 'search', but the search holds no result for input mode '{input_mode}'"
         raise Refusal.of("CFG-02", PARAMS, problem, "set search.enabled to true, or give train.learning_rate a number")
@@ -89,22 +129,41 @@ def main_plan(input_mode: str) -> TrainingPlan:
     )
 
 
+def refine_plan(training: str, input_mode: str) -> TrainingPlan:
+    """The training of the finer network of a cascade.
+
+    Args:
+        training: one of `refine.trainings`.
+        input_mode: which that is.
+    """
+    name = cascade_name(training)
+    return TrainingPlan(
+        name=f"refine {training}",
+        input_mode=input_mode,
+        scale="refine",
+        split=SPLIT,
+        model=model_of(name),
+        curves=TRAINED / name,
+    )
+
+
 def planned_job(plan: TrainingPlan) -> TrainingJob:
     """The job that params.yaml, the arrays, the split and the search describe."""
-    train = read_section(TrainSettings, "train")
-    optimisation = read_section(OptimisationSettings, "optimisation")
-    augmentation = optimisation.augmentation
+    settings = read_scale(plan.scale)
+    train, augmentation = settings.train, settings.optimisation.augmentation
     if augmentation.enabled and augmentation.mirror_left_right:
         refuse_one_sided(read_manifest(MANIFEST))
     seed = train.seed if plan.seed is None else plan.seed
     return training_job(
         inputs=plan.inputs,
-        masks=MASKS,
+        masks=plan.masks,
         split=plan.split,
         runs=project_root() / TRAIN_RUNS,
-        name=plan.input_mode,
-        network=read_network(),
-        optimisation=optimisation,
-        train=replace(train, learning_rate=learning_rate(train, plan.input_mode), seed=seed),
+        name=plan.input_mode if plan.scale == "find" else f"refine-{plan.input_mode}",
+        network=settings.network,
+        optimisation=settings.optimisation,
+        train=replace(train, learning_rate=learning_rate(train, plan.input_mode, plan.scale), seed=seed),
+        places=plan.places if settings.patches else None,
+        patches=settings.patches,
         storage=read_section(StorageSettings, "storage"),
     )

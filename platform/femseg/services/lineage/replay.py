@@ -95,7 +95,7 @@ def replay(client: MlflowClient, uri: str, *, repository: Path, into: Path | Non
         cases = replayed_cases(
             read_record(evidence / FOLDER_RECORD).files,
             again,
-            [originals, repository / evaluation_of(package.model.input_mode)],
+            [originals, repository / evaluation_of(package.model.folder_name)],
             read_scores(evidence / "scores.csv"),
             read_scores(again / "scores.csv"),
         )
@@ -108,7 +108,7 @@ def replay(client: MlflowClient, uri: str, *, repository: Path, into: Path | Non
 def _require_whole(uri: str, package: ModelPackage, repository: Path) -> None:
     """Raises: Refusal LN-01 for every broken link to code or data: what came of these would prove nothing."""
     materials = materials_of(repository)
-    of_data = data_links(package.lineage, package.model.input_mode, materials)
+    of_data = data_links(package.lineage, package.model.input_mode, materials, package.model.refine_mode)
     links = [*code_links(package.lineage, repository), *of_data]
     if faults := broken_links(uri, links):
         raise Refusal(faults)
@@ -149,18 +149,19 @@ def _evaluated_now(
     client: MlflowClient, version: ModelVersion, package: ModelPackage, evidence: Path, place: Path, repository: Path
 ) -> tuple[Path, Path]:
     """Evaluate in a scratch tree; returns the folder of the new masks, and where the first ones were brought."""
-    mode, scratch, originals = package.model.input_mode, place / "project", place / "masks then"
+    name, scratch, originals = package.model.folder_name, place / "project", place / "masks then"
     make_scratch(scratch, repository, str(package.lineage.git.commit))
-    bring_data(scratch, repository, mode, {path: package.lineage.dvc_md5[path] for path in trained_from(mode)})
+    read = trained_from(package.model.input_mode, package.model.refine_mode)
+    bring_data(scratch, repository, {path: package.lineage.dvc_md5[path] for path in read})
     evaluated = read_json(evidence / EVALUATED_MD5) if (evidence / EVALUATED_MD5).is_file() else {}
     if evaluated:
         with suppress(Refusal):  # without them the hashes still tell whether the masks are the same
-            bring_data(scratch, repository, mode, {path: evaluated[path] for path in evaluated_paths(mode)})
-            (scratch / evaluation_of(mode)).rename(originals)
+            bring_data(scratch, repository, {path: evaluated[path] for path in evaluated_paths(name)})
+            (scratch / evaluation_of(name)).rename(originals)
     bring_studies(scratch, repository)
     uri = f"models:/{MODEL_NAME}/{version.version}"
-    bring_package(scratch, stored_package(client, version, uri, into=place / "package"), mode)
-    return evaluate_again(scratch, mode), originals
+    bring_package(scratch, stored_package(client, version, uri, into=place / "package"), name)
+    return evaluate_again(scratch, name), originals
 
 
 def _missing(uri: str, problem: str) -> Refusal:

@@ -206,7 +206,7 @@ def _links_of(package: ModelPackage, sha256: str, registry: Registry | None, mat
         link,
         *run_links(registry, sha256, version),
         *code_links(package.lineage, materials.root),
-        *data_links(package.lineage, package.model.input_mode, materials),
+        *data_links(package.lineage, package.model.input_mode, materials, package.model.refine_mode),
     ]
 
 

@@ -16,7 +16,19 @@ from femseg.cohorts.manifest import cohort_root, read_manifest
 from femseg.errors import Refusal, printable, words_of
 from femseg.lineage.materials import Materials, is_inside
 from femseg.lineage.replayed import GRID_FOLDERS
-from femseg.paths import COHORT, DVC_LOCK, MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
+from femseg.paths import (
+    CASCADE,
+    COHORT,
+    DVC_LOCK,
+    EVALUATED,
+    MANIFEST,
+    MASKS,
+    REFINE_ARRAYS,
+    SPLIT,
+    arrays_of,
+    evaluation_of,
+    model_of,
+)
 
 
 def materials_of(repository: Path) -> Materials:
@@ -39,7 +51,7 @@ def make_scratch(folder: Path, repository: Path, commit: str) -> None:
     _run(["git", "checkout", "--quiet", "--detach", commit], folder)
 
 
-def bring_data(scratch: Path, repository: Path, input_mode: str, md5: Mapping[str, str]) -> None:
+def bring_data(scratch: Path, repository: Path, md5: Mapping[str, str]) -> None:
     """Check these DVC outs out into a scratch tree, from the repository's cache, else from its remote.
 
     Args:
@@ -49,7 +61,7 @@ def bring_data(scratch: Path, repository: Path, input_mode: str, md5: Mapping[st
     """
     stages: dict[str, list[dict[str, str]]] = {}
     for path, value in md5.items():
-        stages.setdefault(_stage_of(path, input_mode), []).append({"path": path, "hash": "md5", "md5": value})
+        stages.setdefault(_stage_of(path), []).append({"path": path, "hash": "md5", "md5": value})
     lock = {"schema": "2.0", "stages": {stage: {"cmd": "-", "outs": outs} for stage, outs in stages.items()}}
     (scratch / DVC_LOCK).write_text(yaml.safe_dump(lock), encoding="utf-8")
     _share_dvc(scratch, repository)
@@ -84,9 +96,9 @@ def _refused(fault_id: str, path: str, problem: str) -> Refusal:
     return Refusal.of(fault_id, path, problem, fix)
 
 
-def bring_package(scratch: Path, package: Path, input_mode: str) -> None:
+def bring_package(scratch: Path, package: Path, name: str) -> None:
     """Put a model package where the stages look for it."""
-    shutil.copytree(package, scratch / model_of(input_mode), dirs_exist_ok=True)
+    shutil.copytree(package, scratch / model_of(name), dirs_exist_ok=True)
 
 
 def bring_studies(scratch: Path, repository: Path) -> None:
@@ -104,30 +116,33 @@ def bring_studies(scratch: Path, repository: Path) -> None:
             (wanted / study.name).symlink_to(study)
 
 
-def evaluate_again(scratch: Path, input_mode: str) -> Path:
+def evaluate_again(scratch: Path, name: str) -> Path:
     """Run the stage `evaluate` of the scratch tree's own code; returns the folder that it wrote.
 
     Raises: Refusal LN-03 (exit 4) with the stage's last words.
     """
-    words = [sys.executable, "-m", "pipelines.evaluate", "--input-mode", input_mode]
+    words = [sys.executable, "-m", "pipelines.evaluate", "--input-mode", name]
     _run(words, scratch, PYTHONPATH=str((scratch / "platform").absolute()))
-    return scratch / evaluation_of(input_mode)
+    return scratch / evaluation_of(name)
 
 
-def evaluated_paths(input_mode: str) -> tuple[str, ...]:
+def evaluated_paths(name: str) -> tuple[str, ...]:
     """The outs of `evaluate` that hold masks."""
-    return tuple((evaluation_of(input_mode) / grid).as_posix() for grid in GRID_FOLDERS)
+    return tuple((evaluation_of(name) / grid).as_posix() for grid in GRID_FOLDERS)
 
 
-def _stage_of(path: str, input_mode: str) -> str:
-    stages = {
-        COHORT.as_posix(): "cohort",
-        MASKS.as_posix(): "masks",
-        SPLIT.as_posix(): "split",
-        arrays_of(input_mode).as_posix(): f"arrays@{input_mode}",
-        **dict.fromkeys(evaluated_paths(input_mode), f"evaluate@{input_mode}"),
-    }
-    return stages[path]
+def _stage_of(path: str) -> str:
+    """The stage of dvc.yaml that has this out."""
+    below, name = Path(path).parent, Path(path).name
+    if below.parent == EVALUATED:
+        training = below.name.removeprefix(CASCADE)
+        return f"evaluate@{training}" if training == below.name else f"evaluate_cascade@{training}"
+    fixed = {"masks": [MASKS], "refine_masks": [arrays_of(kind, scale="refine") for kind in ("mask", "places")]}
+    fixed |= {"cohort": [COHORT], "split": [SPLIT]}
+    for stage, paths in fixed.items():
+        if Path(path) in paths:
+            return stage
+    return f"refine_arrays@{name}" if below == REFINE_ARRAYS else f"arrays@{name}"
 
 
 def _share_dvc(scratch: Path, repository: Path) -> None:

@@ -46,6 +46,13 @@ class ObjectCache:
             self._keep(path, content)
         return content
 
+    def file(self, sha256: str) -> Path | None:
+        """The same as a file of this node; None where the cache takes nothing more. Raises: Refusal, as `read`."""
+        path = self._folder / object_name(sha256)
+        if not path.is_file():
+            self.read(sha256)
+        return path if path.is_file() else None
+
     def _fetched(self, sha256: str) -> bytes:
         limit = time.monotonic() + _PATIENCE_S
         while True:
@@ -102,8 +109,12 @@ def publish(storage: Storage, *, stores: Iterable[Path], files: Iterable[Path] =
 
 
 def _publish_store(storage: Storage, there: dict[str, int], store: ArrayStore) -> int:
-    size = bytes_needed(store.recipe, store.kind, cases=1)
-    missing = [c for c in store.case_ids if there.get(object_name(store.entry(c).sha256)) != size]
+    entries = {case_id: store.entry(case_id) for case_id in store.case_ids}
+    missing = [
+        case_id
+        for case_id, entry in entries.items()
+        if there.get(object_name(entry.sha256)) != bytes_needed(store.recipe, store.kind, [entry.shape_zyx])
+    ]
 
     def send(case_id: str) -> None:
         storage.write(object_name(store.entry(case_id).sha256), store.content(case_id))
@@ -128,7 +139,7 @@ def fetched_store(cache: ObjectCache, index_sha256: str) -> ArrayStore:
     Raises: Refusal ST-02 (exit 4) or ST-09 (6), as `ObjectCache.read`.
     """
     name = Path(object_name(index_sha256)) / INDEX_NAME
-    return ArrayStore.from_index(name, cache.read(index_sha256), cache.read)
+    return ArrayStore.from_index(name, cache.read(index_sha256), cache.read, cache.file)
 
 
 def fetched_split(cache: ObjectCache, sha256: str) -> Split:

@@ -1,0 +1,147 @@
+"""Two networks, one after the other: where the femora are, then their voxels."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+
+from femseg.inference.segment import femur_boxes, segment, without_fragments
+from femseg.networks.package_files import Architecture, ModelDescription, ScaleDescription, Windows
+from femseg.volumes.grid import CtVolume, VoxelGrid
+from femseg.volumes.intensity import Scaling
+from femseg.volumes.network_input import InputRecipe, channel, network_grid, network_input
+
+HU = Scaling(kind="window", low=-1000.0, high=1000.0)
+GRID = VoxelGrid(shape_zyx=(60, 64, 100), spacing_mm_zyx=(1.5, 1.0, 1.0), origin_mm_xyz=(-50.0, 7.0, -300.0))
+FINE = InputRecipe(input_mode="raw", spacing_mm_zyx=(1.5, 1.0, 1.0), raw_scaling=HU)
+
+
+class BoneAbove(torch.nn.Module):
+    """Femur where the input is above a level; counts the voxels that it is shown."""
+
+    def __init__(self, level):
+        super().__init__()
+        self.level, self.shown = level, 0
+
+    def forward(self, x_bczyx):
+        self.shown += x_bczyx[:, 0].numel()
+        femur = 40 * (x_bczyx[:, 0] - self.level)
+        return torch.stack([torch.zeros_like(femur), femur], dim=1)
+
+
+@dataclass
+class Cascade:
+    network: torch.nn.Module
+    refine: torch.nn.Module
+    model: ModelDescription
+
+
+def cascade(shape_zyx=(15, 16, 25)):
+    one = Architecture(settings={}, input_channels=1)
+    finer = ScaleDescription(
+        architecture=one, input_mode="raw", input_recipe=FINE, windows=Windows(shape_zyx=(16, 16, 16))
+    )
+    coarse = InputRecipe(input_mode="raw", shape_zyx=shape_zyx, anti_aliasing=True, raw_scaling=HU)
+    model = ModelDescription(architecture=one, input_mode="raw", input_recipe=coarse, refine=finer)
+    return Cascade(BoneAbove(0.6), BoneAbove(0.7), model)
+
+
+@pytest.fixture
+def legs():
+    """Two oblique bright rods in soft tissue, as far apart as legs."""
+    z, y, x = np.ogrid[:60, :64, :100]
+    femora = ((y - 30) ** 2 + (x - 22 - 0.2 * z) ** 2 < 80) | ((y - 30) ** 2 + (x - 80 + 0.2 * z) ** 2 < 80)
+    femora = femora & (z > 8) & (z < 52)
+    hu = np.where(femora, 900.0, 30.0).astype(np.float32)
+    hu[:, :5] = -1000
+    return CtVolume(hu_zyx=hu, grid=GRID), femora
+
+
+def test_the_mask_is_the_finer_network_s_where_the_coarser_one_has_a_grid_four_times_as_coarse(legs):
+    ct, femora = legs
+    mask = segment(cascade(), ct).mask
+    assert mask.grid == ct.grid
+    assert (mask.femur_zyx != femora).sum() == 0
+
+
+def test_the_finer_network_sees_the_surroundings_of_the_femora_alone(legs):
+    ct, _ = legs
+    far = np.full((60, 64, 400), 30.0, np.float32)
+    far[:, :, :100] = ct.hu_zyx
+    wide = CtVolume(hu_zyx=far, grid=VoxelGrid(shape_zyx=far.shape, spacing_mm_zyx=(1.5, 1.0, 1.0)))
+    narrow, broad = cascade(), cascade((15, 16, 100))
+    segment(narrow, ct)
+    segment(broad, wide)
+    assert broad.refine.shown < 1.3 * narrow.refine.shown
+
+
+def test_where_nothing_is_found_nothing_is_cut_out(legs):
+    ct, _ = legs
+    empty = CtVolume(hu_zyx=np.minimum(ct.hu_zyx, 40), grid=ct.grid)
+    package = cascade()
+    assert not segment(package, empty).mask.femur_zyx.any()
+    assert package.refine.shown == 0
+
+
+def test_a_ct_turned_in_its_file_gives_the_same_femur_in_the_patient(legs):
+    ct, femora = legs
+    turned = VoxelGrid(
+        shape_zyx=(60, 64, 100),
+        spacing_mm_zyx=GRID.spacing_mm_zyx,
+        origin_mm_xyz=tuple(GRID.position_mm_xyz((59, 63, 99)).tolist()),
+        direction_xyz=(-1, 0, 0, 0, -1, 0, 0, 0, -1),
+    )
+    flipped = CtVolume(hu_zyx=np.ascontiguousarray(ct.hu_zyx[::-1, ::-1, ::-1]), grid=turned)
+    assert np.array_equal(segment(cascade(), flipped).mask.femur_zyx[::-1, ::-1, ::-1], femora)
+
+
+def test_boxes_hold_what_was_found_with_a_margin_and_do_not_overlap(legs):
+    ct, femora = legs
+    found = femora[::4, ::4, ::4].astype(np.float32)
+    grid = network_grid(ct.grid, FINE)
+    boxes = femur_boxes(found, grid)
+    inside = np.zeros(grid.shape_zyx, int)
+    for box in boxes:
+        inside[box] += 1
+    assert inside.max() == 1
+    assert inside[femora].all()
+
+
+def test_nothing_found_needs_no_box():
+    assert femur_boxes(np.zeros((4, 4, 4), np.float32), GRID) == []
+
+
+def test_a_part_of_a_scan_is_prepared_as_the_whole_is(legs):
+    ct, _ = legs
+    for mode in ("raw", "gradient", "both"):
+        recipe = InputRecipe(
+            input_mode=mode,
+            spacing_mm_zyx=(2.0, 1.3, 0.9),
+            raw_scaling=HU,
+            gradient_scaling=Scaling(kind="window", low=0.0, high=300.0),
+        )
+        box = (slice(3, 30), slice(10, 40), slice(0, 77))
+        whole = network_input(ct, recipe)
+        assert whole.dtype == np.float16
+        assert np.array_equal(network_input(ct, recipe, box_zyx=box), whole[(slice(None), *box)])
+
+
+def test_a_scan_scaled_by_its_own_values_has_no_parts(legs):
+    ct, _ = legs
+    with pytest.raises(ValueError, match="scaled as the whole only where the recipe gives a spacing"):
+        channel(ct, InputRecipe(input_mode="raw", shape_zyx=(8, 8, 8)), "raw", box_zyx=(slice(0, 4),) * 3)
+    with pytest.raises(ValueError, match=r"raw_scaling: expected kind 'window' with spacing_mm_zyx"):
+        InputRecipe(input_mode="raw", spacing_mm_zyx=(1.0, 1.0, 1.0))
+    with pytest.raises(ValueError, match="expected one of them"):
+        InputRecipe(input_mode="raw", spacing_mm_zyx=(1.0, 1.0, 1.0), shape_zyx=(4, 4, 4), raw_scaling=HU)
+
+
+def test_fragments_go_and_a_broken_femur_stays():
+    probability = np.zeros((40, 40, 40), np.float16)
+    probability[2:18, 5:15, 5:15] = 1  # two halves of a fracture
+    probability[22:38, 5:15, 5:15] = 1
+    probability[5, 30, 30] = 1
+    cleaned = without_fragments(probability)
+    assert cleaned[5, 30, 30] == 0
+    assert cleaned.sum() == probability.sum() - 1

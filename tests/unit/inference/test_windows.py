@@ -1,0 +1,56 @@
+import numpy as np
+import pytest
+import torch
+
+from femseg.inference.windows import mirrored_too, window_starts, windowed_probability
+from femseg.networks.package_files import Windows
+
+WINDOWS = Windows(shape_zyx=(8, 8, 8), overlap=0.5)
+INPUT = np.random.default_rng(1).random((1, 24, 20, 17)).astype(np.float32)
+
+
+def itself(batch):
+    return batch[:, 0]
+
+
+@pytest.mark.parametrize(("size", "window", "overlap"), [(n, 8, o) for n in (8, 9, 20, 100) for o in (0.0, 0.5, 0.9)])
+def test_windows_cover_an_axis_from_end_to_end(size, window, overlap):
+    starts = window_starts(size, window, overlap)
+    seen = {voxel for start in starts for voxel in range(start, start + window)}
+    assert seen == set(range(size))
+
+
+def test_what_a_network_says_of_each_voxel_alone_comes_back():
+    np.testing.assert_allclose(windowed_probability(itself, INPUT, WINDOWS), INPUT[0], atol=1e-3)
+
+
+def test_windows_without_a_wanted_voxel_are_not_computed_and_hold_nothing():
+    wanted = np.zeros(INPUT.shape[1:], bool)
+    wanted[2, 2, 2] = True
+    asked = []
+
+    def counted(batch):
+        asked.append(len(batch))
+        return batch[:, 0]
+
+    found = windowed_probability(counted, INPUT, WINDOWS, wanted_zyx=wanted)
+    assert sum(asked) == 1
+    np.testing.assert_allclose(found[:8, :8, :8], INPUT[0, :8, :8, :8], atol=1e-3)
+    found[:8, :8, :8] = 0
+    assert not found.any()
+
+
+def test_wanted_voxels_are_found_in_a_volume_that_is_smaller_than_a_window():
+    small = INPUT[:, :5, :, :6]
+    wanted = np.zeros(small.shape[1:], bool)
+    wanted[4, 19, 5] = True
+    found = windowed_probability(itself, small, WINDOWS, wanted_zyx=wanted)
+    np.testing.assert_allclose(found[:, 12:], small[0][:, 12:], atol=1e-3)
+
+
+def test_the_mirror_image_is_averaged_in_its_own_place():
+    def lopsided(batch):
+        return batch[:, 0] * torch.linspace(0, 1, batch.shape[-1])
+
+    found = mirrored_too(lopsided)(torch.ones(1, 1, 2, 2, 5))
+    np.testing.assert_allclose(found, 0.5, atol=1e-6)
