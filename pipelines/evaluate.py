@@ -10,6 +10,7 @@ import numpy as np
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.split import read_split
+from femseg.comparison.repeats import BEST
 from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_file, write_bytes_durably, write_json_durably
 from femseg.formats.writing import write_mask
@@ -18,7 +19,7 @@ from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, serie
 from femseg.metrics.scorecard import CaseScore, headline_means, score, summary, write_scores
 from femseg.networks.network import FEMUR_FROM
 from femseg.networks.package import ModelPackage, load_package
-from femseg.paths import MANIFEST, MASKS, SPLIT, arrays_of, evaluation_of, model_of
+from femseg.paths import MANIFEST, MASKS, SPLIT, arrays_of, cascade_name, evaluation_of, model_of
 from femseg.progress import progress
 from femseg.training.stored_cases import StoredCases
 from femseg.volumes.grid import MaskVolume
@@ -93,7 +94,9 @@ def evaluate(package: ModelPackage, split_file: Path, folder: Path) -> None:
 def main() -> None:
     """Read models/<name> and the test cases; write results/evaluate/<name>."""
     parser = argparse.ArgumentParser(prog="python -m pipelines.evaluate", description=__doc__)
-    parser.add_argument("--input-mode", required=True, help="or cascade-<training>")
+    modes = ["raw", "gradient", "both"]
+    cascades = [cascade_name(training) for training in (*modes, BEST)]
+    parser.add_argument("--input-mode", required=True, choices=[*modes, *cascades])
     name: str = parser.parse_args().input_mode
     evaluate(load_package(model_of(name)), SPLIT, evaluation_of(name))
 

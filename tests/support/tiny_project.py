@@ -29,6 +29,7 @@ TINY: dict[str, Any] = {
     },
     "search": {"trials_per_mode": 1, "rungs": [4]},
     "train": {"max_iterations": 10, "validate_every": 5, "checkpoint_every": 5},
+    "refine": {"input_modes": [], "trainings": []},
     "compare": {"resamples": 200},
 }
 

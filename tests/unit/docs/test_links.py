@@ -42,5 +42,5 @@ def test_every_page_of_docs_stands_in_an_index():
 
 def test_the_documentation_stays_short_enough_to_be_read():
     words = sum(len(page.read_text(encoding="utf-8").split()) for page in (ROOT / "docs").rglob("*.md"))
-    assert words <= 33_000
+    assert words <= 36_000
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
