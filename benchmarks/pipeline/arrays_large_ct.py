@@ -26,6 +26,7 @@ import SimpleITK as sitk
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from femseg.cohorts.settings import PAPER_SHAPE_ZYX
 from femseg.files.durable import require_free_space, write_json_durably
 from femseg.volumes.grid import CtVolume, VoxelGrid
 from femseg.volumes.network_input import InputRecipe, channel
@@ -79,7 +80,7 @@ def measure(folder: Path, work: str) -> dict[str, float]:
     read_s = time.perf_counter() - started
     mode, _, smoothed = work.partition("+")
     if mode in ("raw", "gradient"):
-        channel(ct, InputRecipe(input_mode=mode, anti_aliasing=bool(smoothed)), mode)
+        channel(ct, InputRecipe(input_mode=mode, shape_zyx=PAPER_SHAPE_ZYX, anti_aliasing=bool(smoothed)), mode)
     prepare_s = time.perf_counter() - started - read_s
     peak_gib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # Linux counts KiB
     return {"read_s": read_s, "prepare_s": prepare_s, "ratio": 1 + prepare_s / read_s, "peak_gib": peak_gib}
@@ -119,7 +120,7 @@ def main() -> None:
         results = measured_in_fresh_processes(Path(name), arguments.repeats)
     record: dict[str, Any] = {
         "ct_shape_zyx": [arguments.slices, 512, 512],
-        "network_shape_zyx": list(InputRecipe(input_mode="raw").shape_zyx),
+        "network_shape_zyx": list(PAPER_SHAPE_ZYX),
         "goal": {"ratio": GOAL_RATIO, "peak_gib": GOAL_GIB},
         "machine": {
             "processor": platform.machine(),
