@@ -1,4 +1,4 @@
-"""A 512 × 512 × 400 CT of both legs, from file to mask file: the cascade's seconds and memory, against nnU-Net's network.
+"""A 512 × 512 × 400 CT of both legs, from file to mask file: seconds and memory of the cascade, against nnU-Net's.
 
     python -m benchmarks.pipeline.cascade_large_ct --output benchmarks/results/cascade_large_ct.json
 
