@@ -5,10 +5,12 @@ import argparse
 from femseg.exits import command_exit
 from femseg.networks.package import load_package
 from femseg.paths import fold_split, model_of, repeats_of
+from femseg.services.cluster.session import ray_session
+from femseg.services.fit.driver import train_on_ray
 from femseg.services.fit.plan import TrainingPlan
 from femseg.services.tracking.connect import connect, find_run
 from pipelines.evaluate import evaluate
-from pipelines.train import refuse_unfit_repeats, train
+from pipelines.train import refuse_unfit_repeats, to_be_trained, tracked_run, write_outputs
 
 
 def run_of_the_registered(input_mode: str) -> str | None:
@@ -42,7 +44,11 @@ def main() -> None:
     given = parser.parse_args()
     refuse_unfit_repeats()
     plan = repeat_plan(given.input_mode, given.fold, given.seed)
-    train(plan)
+    with tracked_run(plan) as (job, client):
+        if to_be_trained(job, plan):
+            with ray_session():
+                train_on_ray(job, title=plan.name)
+        write_outputs(job, plan, client)
     evaluate(load_package(plan.model), plan.split, plan.curves)
 
 

@@ -189,15 +189,6 @@ def write_outputs(
     print(f"{plan.name}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
 
 
-def train(plan: TrainingPlan, *, found_by: ModelPackage | None = None) -> None:
-    """Train what a plan names, if that is not done yet, and write its outputs."""
-    with tracked_run(plan) as (job, client):
-        if to_be_trained(job, plan):
-            with ray_session():
-                train_on_ray(job, title=plan.name)
-        write_outputs(job, plan, client, found_by=found_by)
-
-
 def best_found() -> ModelPackage:
     """The network of the coarser scale that is best by validation."""
     packages = [load_package(model_of(mode)) for mode in read_input_modes()]
@@ -213,14 +204,19 @@ def main() -> None:
     wanted.add_argument("--input-mode", choices=["raw", "gradient", "both"])
     wanted.add_argument("--refine", choices=["raw", "gradient", "both", BEST])
     given = parser.parse_args()
-    if not given.refine:
+    found_by = None
+    if given.refine:
+        read_trainings()
+        found_by = best_found()
+        plan = refine_plan(given.refine, found_by.model.input_mode if given.refine == BEST else given.refine)
+    else:
         refuse_unfit_repeats()
-        train(main_plan(given.input_mode))
-        return
-    read_trainings()
-    found_by = best_found()
-    mode = found_by.model.input_mode if given.refine == BEST else given.refine
-    train(refine_plan(given.refine, mode), found_by=found_by)
+        plan = main_plan(given.input_mode)
+    with tracked_run(plan) as (job, client):
+        if to_be_trained(job, plan):
+            with ray_session():
+                train_on_ray(job, title=plan.name)
+        write_outputs(job, plan, client, found_by=found_by)
 
 
 if __name__ == "__main__":

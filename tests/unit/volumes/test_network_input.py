@@ -161,6 +161,7 @@ def test_a_window_is_the_same_for_every_case_and_percentiles_are_each_cases_own(
 def test_a_recipe_survives_the_round_trip_through_json():
     recipe = InputRecipe(
         input_mode="both",
+        shape_zyx=(8, 8, 8),
         anti_aliasing=True,
         raw_scaling=Scaling(kind="window", low=-200.0, high=1500.0),
         gradient_scaling=Scaling(kind="percentile", low=0.5, high=99.5),
@@ -177,7 +178,8 @@ def test_a_recipe_survives_the_round_trip_through_json():
         ({"input_mode": "raw", "raw_scaling": {"kind": "window"}}, "two numbers"),
         ({"input_mode": "raw", "raw_scaling": {"kind": "percentile", "low": -1, "high": 99}}, "percentiles"),
         ({"input_mode": "raw", "raw_scaling": {"kind": "min_max", "low": 0}}, "expected none"),
-        ({"input_mode": "raw", "smoothing": 2}, "smoothing"),
+        ({"input_mode": "raw", "shape_zyx": [8, 8, 8], "smoothing": 2}, "smoothing"),
+        ({"input_mode": "raw"}, "expected one of them"),
     ],
 )
 def test_a_recipe_that_makes_no_sense_is_refused_by_its_key(settings, says):
