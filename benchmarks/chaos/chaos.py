@@ -92,6 +92,8 @@ def chaotic_run(
         rows, seconds = journal.rows(), time.monotonic() - began
         done = rows - first_row if first_row is not None else 0
         if len(kills) < most_kills and due(seconds, done) and chaos_kills.killed(kind, process, dice):
+            if waiting and kills[-1].seconds_to_training is None:
+                kills[-1] = replace(kills[-1], cut_off_after_s=time.monotonic() - last_kill)
             last_kill = time.monotonic()
             kills.append(Kill(kind=kind, seconds=seconds, rows=rows))
             hit = kind not in ("rank", "node")  # of these the command itself lives on
@@ -166,6 +168,7 @@ def _all_runs(client: MlflowClient, run: Any) -> list[Any]:
 def summary(kills: list[Kill], runs: list[dict[str, Any]]) -> Part:
     """The figures of a part."""
     again = sorted(kill.seconds_to_training for kill in kills if kill.seconds_to_training is not None)
+    cut_off = [kill.cut_off_after_s for kill in kills if kill.cut_off_after_s is not None]
     lost = [run for run in runs if run["lost"]]
     differing = [run for run in runs if not all(equal for key, equal in run.items() if key not in ("kills", "lost"))]
     return {
@@ -178,6 +181,8 @@ def summary(kills: list[Kill], runs: list[dict[str, Any]]) -> Part:
         "most_redone_iterations": max((kill.redone for kill in kills if kill.redone is not None), default=0),
         "seconds_to_training_again": {
             "measured": len(again),
+            "cut_off_by_the_next_kill": len(cut_off),
+            "longest_cut_off": max(cut_off, default=None),
             "p50": statistics.median(again) if again else None,
             "p95": again[max(0, -(-len(again) * 95 // 100) - 1)] if again else None,
             "most": again[-1] if again else None,

@@ -30,6 +30,7 @@ class Kill:
         rows: iterations that the journal held just before.
         redone: of these, how many were computed again; None until something trained again.
         seconds_to_training: until the next iteration was done, by whichever start; None if that was killed first.
+        cut_off_after_s: how long nothing had trained again when the next kill came; None if something had.
     """
 
     kind: str
@@ -37,6 +38,7 @@ class Kill:
     rows: int
     redone: int | None = None
     seconds_to_training: float | None = None
+    cut_off_after_s: float | None = None
 
 
 def started(folder: Path, *, iterations: int, ray_workers: int, warm: bool) -> psutil.Process:
