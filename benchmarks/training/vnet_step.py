@@ -2,8 +2,8 @@
 
     python -m benchmarks.training.vnet_step --output benchmarks/results/vnet_step.json
 
-Every variant makes a step (forward, soft Dice, backward, Adam) in turn, A B C A B C ..., so that whatever else the
-machine does meets all of them; medians and their ratios are what counts, not seconds. A ratio is taken within one
+In each precision and layout every variant makes a step (forward, soft Dice, backward, Adam) in turn, A B C A B C ...,
+so that whatever else the machine does meets all of them; medians and their ratios are what counts, not seconds. A ratio is taken within one
 precision, each side in its faster memory layout. "batch" is the equal of MONAI's network: the same convolutions
 (1, 1, 2, 3, 2 down; 2, 2, 1, 1 up) and batch normalisation; MONAI makes one convolution more, 5 × 5 × 5 to two
 channels, and two channel dropouts that it cannot switch off. "none" and "instance" are ours with other normalisations,
@@ -107,22 +107,22 @@ def convolutions_alone(
 
 
 def measured(shape_zyx: Shape, repeats: int) -> dict[str, object]:
-    torch.manual_seed(0)
-    runs: dict[str, Callable[[], float]] = {}
+    seconds: dict[str, list[float]] = {}
     for precision, bfloat16 in PRECISIONS.items():
-        for layout, memory_format in LAYOUTS.items():
+        for layout, memory_format in LAYOUTS.items():  # one group at a time: together they would not fit in memory
+            torch.manual_seed(0)
+            runs: dict[str, Callable[[], float]] = {}
             for name in (*OURS, "monai"):
                 key = f"{name} {precision} {layout}"
                 runs[key] = step_of(built(name), shape_zyx, memory_format, bfloat16=bfloat16)
                 if name != "monai":
                     runs[f"floor of {key}"] = convolutions_alone(name, shape_zyx, memory_format, bfloat16=bfloat16)
-    seconds: dict[str, list[float]] = {key: [] for key in runs}
-    for number in range(repeats + 1):  # the first round warms up
-        for key, run in runs.items():
-            taken = run()
-            if number:
-                seconds[key].append(taken)
-        print(f"round {number} of {repeats}", flush=True)
+            for number in range(repeats + 1):  # the first round warms up
+                for key, run in runs.items():
+                    taken = run()
+                    if number:
+                        seconds.setdefault(key, []).append(taken)
+                print(f"{precision} {layout}: round {number} of {repeats}", flush=True)
     median = {key: statistics.median(values) for key, values in seconds.items()}
 
     def quickest(name: str, precision: str) -> float:

@@ -131,7 +131,7 @@ def test_numbers_reach_the_store_by_the_recorder_alone_but_for_finite_test_metri
         if re.search(r"\.log_metrics?\(|metrics=metrics", path.read_text())
     ]
     assert doors == ["platform/femseg/services/tracking/recorder.py", "pipelines/register.py"]
-    assert "math.isfinite(value)" in (root / "pipelines/register.py").read_text()
+    assert "math.isfinite(mean)" in (root / "pipelines/register.py").read_text()
 
 
 def test_points_arrive_while_training_goes_on(client, run_id, tmp_path):
