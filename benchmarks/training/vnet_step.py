@@ -3,11 +3,11 @@
     python -m benchmarks.training.vnet_step --output benchmarks/results/vnet_step.json
 
 In each precision and layout every variant makes a step (forward, soft Dice, backward, Adam) in turn, A B C A B C ...,
-so that whatever else the machine does meets all of them; medians and their ratios are what counts, not seconds. A ratio is taken within one
-precision, each side in its faster memory layout. "batch" is the equal of MONAI's network: the same convolutions
-(1, 1, 2, 3, 2 down; 2, 2, 1, 1 up) and batch normalisation; MONAI makes one convolution more, 5 × 5 × 5 to two
-channels, and two channel dropouts that it cannot switch off. "none" and "instance" are ours with other normalisations,
-"paper" has Milletari's convolutions (1, 2, 3, 3, 3 down; 3, 3, 2, 1 up), 1.4 × the work.
+so that whatever else the machine does meets all of them; medians and their ratios are what counts, not seconds. A ratio
+is taken within one precision, each side in its faster memory layout. "batch" is the equal of MONAI's network: the same
+convolutions (1, 1, 2, 3, 2 down; 2, 2, 1, 1 up) and batch normalisation; MONAI makes one convolution more, 5 × 5 × 5 to
+two channels, and two channel dropouts that it cannot switch off. "none" and "instance" are ours with other
+normalisations, "paper" has Milletari's convolutions (1, 2, 3, 3, 3 down; 3, 3, 2, 1 up), 1.4 × the work.
 
 The floor is what the convolutions of a network cost alone: each one, forward and backward, on tensors of the size,
 precision and layout that it meets in the step.
