@@ -21,7 +21,7 @@ from femseg.paths import COHORT, MANIFEST, PHANTOM_STUDIES, QUARANTINE
 from femseg.phantom import PhantomSettings, phantom_study, write_phantom_study
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
-from femseg.settings import read_section
+from femseg.settings import has_section, read_section
 
 PHANTOM_KEY = b"phantoms are nobody"  # published on purpose: the same seed gives the same case ids everywhere
 
@@ -65,7 +65,9 @@ def main() -> None:
         print(finding)
     if not (settings.quarantine and cohort.cases):
         cohort.refuse_faults()
-    if not settings.split:  # said now, not by the stage `split`, when minutes have gone into arrays
+    if not settings.split and has_section(
+        "split"
+    ):  # said now, not by the stage `split`, when minutes have gone into arrays
         part_sizes(cohort.patients, read_section(SplitSettings, "split"))
     leave(cohort, folder, settings)
     print(f"{len(cohort.cases)} cases of {cohort.patients} patients checked")

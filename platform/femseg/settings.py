@@ -223,6 +223,12 @@ def read_section(settings_type: type[Settings], section: str, *, file: Path = PA
     return checked(settings_type, {} if document is None else document, where=section, file=file)
 
 
+def has_section(section: str, *, file: Path = PARAMS) -> bool:
+    """Whether params.yaml has a top-level section: a stage run by itself may do without another's. Raises: Refusal."""
+    document = _document(file)
+    return isinstance(document, dict) and section in document
+
+
 def read_whole(settings_type: type[Settings], name: str, *, file: Path) -> Settings:
     """Read and check a settings file that is one section. Raises: Refusal (exit 2)."""
     document = _document(file)

@@ -57,7 +57,9 @@ def test_a_second_repro_runs_nothing_and_the_status_is_clean(project):
             {"train": {"learning_rate": 0.002}}, {"train", "evaluate", "compare", "register"}, id="learning rate"
         ),
         pytest.param(
-            {"split": {"seed": 2}}, {"split", "search", "train", "evaluate", "compare", "register"}, id="split"
+            {"split": {"seed": 2}},
+            {"split", "search", "refine_search", "train", "evaluate", "compare", "register"},
+            id="split",
         ),
         pytest.param({"search": {"seed": 5}}, {"search", "train", "evaluate", "compare", "register"}, id="search"),
         pytest.param(
@@ -125,7 +127,8 @@ def test_the_report_is_one_file_that_asks_the_network_for_nothing(project):
 
 def test_make_repro_ends_with_the_answer_and_the_commands_that_keep_it(project):
     said = run(project, "make", "--old-file=.venv/.run", "repro").stdout
-    answer, *others = said[said.index("was there already") :].splitlines()[1:]
+    _, challenger, answer, *others = said[said.index("was there already") :].splitlines()
+    assert challenger == "version 1 is challenger"
     (headline,) = json.loads((project / "reports/comparison.json").read_text())["headlines"]
     assert answer.startswith(f"{headline}. Mean Dice (DSC) ")
     assert "git add dvc.lock && git commit" in others[0]

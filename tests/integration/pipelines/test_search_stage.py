@@ -26,9 +26,11 @@ def write_params(**changes: object) -> SearchSettings:
     settings = SearchSettings(**({"trials_per_mode": 2, "rungs": (2, 4)} | changes))
     sections = {
         "input_modes": list(MODES),
+        "arrays": {"shape_zyx": [16, 16, 16]},
         "network": as_plain(TINY_NETWORK),
         "optimisation": {"batch_size": 2},
         "search": as_plain(settings),
+        "train": {},
         "storage": {},
     }
     Path("params.yaml").write_text(yaml.safe_dump(sections))
@@ -38,6 +40,7 @@ def write_params(**changes: object) -> SearchSettings:
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["search"])
     for name in ("RAY_ADDRESS", "MLFLOW_TRACKING_URI"):
         monkeypatch.delenv(name, raising=False)
     write_tiny_store(tmp_path / "data/arrays")
@@ -65,7 +68,7 @@ def test_a_second_search_of_the_same_name_is_refused_whatever_its_settings_SE_07
 
 def test_changed_settings_are_refused_while_a_search_has_not_ended_SE_05(project):
     settings = write_params()
-    begin(RUNS, search.space_of(settings, MODES, RUNS), print)
+    begin(RUNS, search.space_of(settings, MODES, "find", RUNS), print)
     write_params(rungs=(2, 6), allow_failed=1)
     said = refused()
     assert said.startswith("error SE-05")
@@ -75,11 +78,11 @@ def test_changed_settings_are_refused_while_a_search_has_not_ended_SE_05(project
 
 def test_changed_data_are_refused_while_a_search_has_not_ended_SE_05(project):
     settings = write_params()
-    before = search.space_of(settings, MODES, RUNS)
+    before = search.space_of(settings, MODES, "find", RUNS)
     folder = begin(RUNS, before, print)
     index = project / "data/arrays/gradient/index.json"
     changed = json.loads(index.read_text().replace("8.0", "9.0"))
     write_case_lines(index, {key: changed[key] for key in ("format", "kind", "recipe")}, changed["cases"])
     assert "inputs_gradient: " in refused()
     end(RUNS, before)
-    assert begin(RUNS, search.space_of(settings, MODES, RUNS), print) != folder
+    assert begin(RUNS, search.space_of(settings, MODES, "find", RUNS), print) != folder

@@ -230,7 +230,7 @@ def test_a_folder_of_dvc_that_lists_files_elsewhere_is_not_checked_out_SC_08(nam
 
     listing = kept(json.dumps([{"md5": kept(b"evil"), "relpath": name}]).encode(), ".dir")
     with pytest.raises(Refusal, match="SC-08"):
-        bring_data(scratch, scratch, "raw", {"data/cohort": listing})
+        bring_data(scratch, scratch, {"data/cohort": listing})
     assert not (scratch / "data").exists()
 
 

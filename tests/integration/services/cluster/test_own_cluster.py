@@ -72,7 +72,11 @@ def test_the_token_is_for_its_owner_alone_and_stands_nowhere_else_CL_09(cluster)
 
 
 def test_ray_status_and_a_driver_outside_of_a_job_connect_with_what_the_how_to_exports(cluster):
-    assert "1 node_" in ray(cluster.inside, "status").stdout
+    limit = time.monotonic() + 60
+    while "1 node_" not in (
+        status := ray(cluster.inside, "status").stdout
+    ):  # the autoscaler reports after some seconds
+        assert time.monotonic() < limit, status
     driver = "import ray; ray.init(log_to_driver=False); print('nodes', len(ray.nodes()))"
     done = subprocess.run(
         [sys.executable, "-c", driver], env=cluster.inside, capture_output=True, text=True, timeout=120
