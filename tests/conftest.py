@@ -1,9 +1,14 @@
 """Tests that share what takes long to make stay in one process when several processes share the tests."""
 
+import signal
+
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 ONE_PROJECT = "tests/integration/pipelines/"  # all use one project whose whole pipeline has run
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of a script: Ctrl-C would reach no child
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class FilesTogether(LoadScopeScheduling):
