@@ -1,7 +1,7 @@
 """One phantom case, whole: CT, exact femur mask, and the facts a radiographer would know."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,7 +59,7 @@ def phantom_study(settings: PhantomSettings, index: int) -> PhantomStudy:
     voxel_ml = acquisition.grid.voxel_volume_mm3 / 1000.0
     return PhantomStudy(
         patient_id=f"PHANTOM-{settings.seed}-{index:04d}",
-        fingerprint=sha256_of_json([as_plain(replace(settings, patients=3)), index]),
+        fingerprint=sha256_of_json([_identity(settings), index]),
         ct=CtVolume(hu_zyx=hu_zyx, grid=acquisition.grid),
         femur=MaskVolume(femur_zyx=anatomy.femur_zyx, grid=acquisition.grid),
         facts=CaseFacts(
@@ -72,6 +72,16 @@ def phantom_study(settings: PhantomSettings, index: int) -> PhantomStudy:
         ),
         patient=patient,
     )
+
+
+def _identity(settings: PhantomSettings) -> dict[str, Any]:
+    """The settings but for the cohort's size; one that came later is left out where it changes nothing, so that the
+    phantoms of before keep their case ids, and with these their part of the split.
+    """
+    plain: dict[str, Any] = as_plain(replace(settings, patients=3))
+    if settings.scans == "leg":
+        del plain["scans"]
+    return plain
 
 
 def _anatomy(settings: PhantomSettings, index: int, patient: PhantomPatient, acquisition: Acquisition) -> Anatomy:
