@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from femseg.files.durable import sha256_of_json
 from femseg.phantom import PhantomSettings, phantom_study
 from femseg.phantom.anatomy import painted_leg
 from femseg.phantom.patient import draw_patient
 from femseg.phantom.texture import Texture
+from femseg.settings import as_plain
 from femseg.volumes.grid import VoxelGrid
 
 COARSE = PhantomSettings(spacing_mm_zyx=(5.0, 3.0, 3.0), cut_off_fraction=0.0)
@@ -148,3 +150,15 @@ def test_both_legs_show_two_femora_one_on_either_side_of_the_body():
 def test_a_case_beyond_the_cohort_is_refused():
     with pytest.raises(ValueError, match="expected 0 to 23"):
         phantom_study(PhantomSettings(), 24)
+
+
+def test_a_later_setting_leaves_the_fingerprint_as_it_was_where_it_changes_nothing():
+    """The settings of before `scans` was one give the same case ids, and so the same split."""
+    settings = PhantomSettings(spacing_mm_zyx=(8.0, 6.0, 6.0))
+    plain = {key: value for key, value in as_plain(replace(settings, patients=3)).items() if key != "scans"}
+    assert phantom_study(settings, 1).fingerprint == sha256_of_json([plain, 1])
+    varied = replace(settings, scans="varied")
+    assert phantom_study(varied, 0).fingerprint != phantom_study(settings, 0).fingerprint
+    assert (
+        phantom_study(varied, 1).ct.grid.extent_mm_zyx[0] < 0.75 * phantom_study(settings, 1).ct.grid.extent_mm_zyx[0]
+    )
