@@ -65,9 +65,7 @@ def main() -> None:
         print(finding)
     if not (settings.quarantine and cohort.cases):
         cohort.refuse_faults()
-    if not settings.split and has_section(
-        "split"
-    ):  # said now, not by the stage `split`, when minutes have gone into arrays
+    if not settings.split and has_section("split"):  # the stage `split` would say it after minutes of arrays
         part_sizes(cohort.patients, read_section(SplitSettings, "split"))
     leave(cohort, folder, settings)
     print(f"{len(cohort.cases)} cases of {cohort.patients} patients checked")

@@ -191,7 +191,7 @@ def main() -> None:
     names = [cascade_name(training) for training in read_trainings()] or read_input_modes()
     packages = {name: load_package(model_of(name)) for name in names}
     dice = {name: package.model.finest.metrics.validation_dice for name, package in packages.items()}
-    candidate = best_by_validation({mode: math.nan if one is None else one for mode, one in dice.items()})
+    candidate = best_by_validation(dice)
     package = packages[candidate.input_mode]
     client, experiment_id = connect()
     run_id = training_run(client, experiment_id, candidate.input_mode, package)

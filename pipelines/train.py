@@ -2,7 +2,6 @@
 
 import argparse
 import dataclasses
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -21,7 +20,14 @@ from femseg.inference.verdict import training_range
 from femseg.lineage.provenance import Lineage, commit_remark, dvc_hashes, lineage, software_versions
 from femseg.networks.network import Network
 from femseg.networks.package import ModelPackage, architecture_of, load_package, write_package
-from femseg.networks.package_files import ModelDescription, ScaleDescription, TrainingMetrics, UsedSettings, Windows
+from femseg.networks.package_files import (
+    ModelDescription,
+    ScaleDescription,
+    TrainingMetrics,
+    UsedSettings,
+    Windows,
+    read_package_files,
+)
 from femseg.paths import COHORT, DVC_LOCK, MANIFEST, best_trials, cascade_name, model_of
 from femseg.services.cluster.session import ray_session
 from femseg.services.cluster.submit import job_tags
@@ -191,10 +197,9 @@ def write_outputs(
 
 def best_found() -> ModelPackage:
     """The network of the coarser scale that is best by validation."""
-    packages = [load_package(model_of(mode)) for mode in read_input_modes()]
-    dice = {one.model.input_mode: one.model.metrics.validation_dice for one in packages}
-    best = best_by_validation({mode: math.nan if one is None else one for mode, one in dice.items()})
-    return next(one for one in packages if one.model.input_mode == best.input_mode)
+    files = {mode: read_package_files(model_of(mode)) for mode in read_input_modes()}
+    best = best_by_validation({mode: one.model.metrics.validation_dice for mode, one in files.items()})
+    return load_package(model_of(best.input_mode))
 
 
 def main() -> None:

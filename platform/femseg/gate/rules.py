@@ -1,6 +1,5 @@
 """promotion.yaml: what a version must show before it may be champion."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -146,12 +145,12 @@ class Candidate:
     reason: str
 
 
-def best_by_validation(validation_dice: Mapping[str, float]) -> Candidate:
+def best_by_validation(validation_dice: Mapping[str, float | None]) -> Candidate:
     """Choose the model with the highest finite Dice in [0, 1]; ties go to the mode that is named first.
 
     Raises: Refusal RG-02 (exit 8) if no model has such a Dice.
     """
-    usable = {mode: dice for mode, dice in validation_dice.items() if math.isfinite(dice) and 0.0 <= dice <= 1.0}
+    usable = {mode: dice for mode, dice in validation_dice.items() if dice is not None and 0.0 <= dice <= 1.0}
     if not usable:
         problem = f"no model has a validation Dice between 0 and 1: {dict(validation_dice)}"
         raise Refusal.of("RG-02", MODELS, problem, "train again; nothing was registered")

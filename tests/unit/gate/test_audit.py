@@ -36,14 +36,14 @@ def test_any_character_that_is_changed_is_found(number):
 
 @pytest.mark.parametrize("number", range(len(LINES)), ids=lambda n: f"entry {n + 1}")
 def test_an_entry_that_is_doubled_or_moved_is_found(number):
-    refused([*LINES[: number + 1], *LINES[number:]])
+    assert "entry" in refused([*LINES[: number + 1], *LINES[number:]])
     if number:
-        refused([*LINES[: number - 1], LINES[number], LINES[number - 1], *LINES[number + 1 :]])
+        assert "entry" in refused([*LINES[: number - 1], LINES[number], LINES[number - 1], *LINES[number + 1 :]])
 
 
 @pytest.mark.parametrize("number", range(len(LINES) - 1), ids=lambda n: f"entry {n + 1}")
 def test_an_entry_that_is_taken_out_is_found(number):
-    refused([*LINES[:number], *LINES[number + 1 :]])
+    assert "entry" in refused([*LINES[:number], *LINES[number + 1 :]])
 
 
 def test_an_entry_that_is_rewritten_with_a_hash_of_its_own_is_found_by_the_next():

@@ -32,7 +32,7 @@ def test_a_second_driver_is_refused_naming_the_first_and_the_first_goes_on_ST_08
 
 def test_another_run_is_free(storage):
     with run_lease(storage, RUN, times=TIMES), run_lease(storage, "train/gradient-1", times=TIMES):
-        pass
+        assert len([name for name in storage.sizes("") if name.endswith("LEASE")]) == 2
 
 
 @pytest.mark.parametrize("where", ["elsewhere", "here"])
@@ -54,4 +54,4 @@ def test_a_dead_drivers_lease_is_taken_over_and_said_so_ST_08(storage, where):
 def test_a_torn_lease_holds_nobody_up(storage):
     storage.write(LEASE, b'{"id": ')
     with run_lease(storage, RUN, times=TIMES):
-        pass
+        assert json.loads(storage.read(LEASE))["owner"]
