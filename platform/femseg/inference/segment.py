@@ -20,7 +20,7 @@ from femseg.volumes.resample import Box, axis_weights
 
 _SLAB_SLICES = 32
 _FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
-_SMALLEST_PIECE = 0.01  # of the largest
+_SPECKLE_ML = 0.5  # a smaller piece is no part of a femur; a larger one, such as the tip of a second femur, is kept
 _MARGIN_MM = 15.0
 
 
@@ -202,7 +202,7 @@ def _refined(
         probability_zyx = femur_probability(
             network, input_czyx, windows=scale.windows, wanted_zyx=wanted_zyx, device=device, name=name
         )
-        cut = without_fragments(probability_zyx)
+        cut = without_speckles(probability_zyx, grid.voxel_volume_mm3)
         femur_zyx |= onto_ct_grid(cut, grid, ct.grid, box_zyx=box)
     return femur_zyx
 
@@ -219,10 +219,11 @@ def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[B
         return []
     voxels = np.bincount(numbers.ravel())[1:]
     factors = np.array(grid.shape_zyx) / found_zyx.shape
+    voxel_ml = grid.voxel_volume_mm3 * np.prod(factors) / 1000.0
     margin = np.ceil(_MARGIN_MM / np.array(grid.spacing_mm_zyx) + factors)
     boxes = []
     for piece, size in zip(ndimage.find_objects(numbers), voxels, strict=True):
-        if size >= _SMALLEST_PIECE * voxels.max():
+        if size * voxel_ml >= _SPECKLE_ML:
             low = np.floor([part.start for part in piece] * factors - margin)
             high = np.ceil([part.stop for part in piece] * factors + margin)
             boxes.append((np.clip(low, 0, grid.shape_zyx), np.clip(high, 0, grid.shape_zyx)))
@@ -258,11 +259,11 @@ def _near_what_was_found(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid, 
     return np.asarray(likely[np.ix_(z, y, x)])
 
 
-def without_fragments(probability_zyx: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
-    """The probability without pieces of under a hundredth of the largest one, which no surgeon takes for a femur."""
+def without_speckles(probability_zyx: NDArray[np.floating[Any]], voxel_volume_mm3: float) -> NDArray[np.floating[Any]]:
+    """The probability without pieces of under half a millilitre; what is larger is for the verdict, not dropped."""
     numbers, count = ndimage.label(probability_zyx >= FEMUR_FROM)
-    if count < 2:
+    if not count:
         return probability_zyx
-    voxels = np.bincount(numbers.ravel())
-    voxels[0] = voxels[1:].max()
-    return np.where(voxels[numbers] >= _SMALLEST_PIECE * voxels[0], probability_zyx, 0)
+    speckle = np.bincount(numbers.ravel()) * voxel_volume_mm3 / 1000.0 < _SPECKLE_ML
+    speckle[0] = False
+    return np.where(speckle[numbers], 0, probability_zyx)

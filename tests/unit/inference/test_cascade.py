@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from femseg.inference.segment import femur_boxes, segment, without_fragments
+from femseg.inference.segment import femur_boxes, segment, without_speckles
 from femseg.networks.package_files import Architecture, ModelDescription, ScaleDescription, Windows
 from femseg.volumes.grid import CtVolume, VoxelGrid
 from femseg.volumes.intensity import Scaling
@@ -137,11 +137,22 @@ def test_a_scan_scaled_by_its_own_values_has_no_parts(legs):
         InputRecipe(input_mode="raw", spacing_mm_zyx=(1.0, 1.0, 1.0), shape_zyx=(4, 4, 4), raw_scaling=HU)
 
 
-def test_fragments_go_and_a_broken_femur_stays():
+def test_speckles_go_and_a_broken_femur_and_the_tip_of_a_second_one_stay():
     probability = np.zeros((40, 40, 40), np.float16)
     probability[2:18, 5:15, 5:15] = 1  # two halves of a fracture
     probability[22:38, 5:15, 5:15] = 1
     probability[5, 30, 30] = 1
-    cleaned = without_fragments(probability)
+    probability[:6, 30:40, 0:10] = 1  # 0.6 ml, a five-hundredth of a femur
+    cleaned = without_speckles(probability, 1.0)
     assert cleaned[5, 30, 30] == 0
     assert cleaned.sum() == probability.sum() - 1
+
+
+def test_the_tip_of_a_second_femur_is_cut_out_however_large_the_first_is(legs):
+    ct, femora = legs
+    tip = femora.copy()
+    tip[:, :, 50:] = False
+    tip[9:14, 26:34, 82:92] = True  # 0.6 ml
+    hu = np.where(tip, 900.0, 30.0).astype(np.float32)
+    found = segment(cascade(), CtVolume(hu_zyx=hu, grid=ct.grid)).mask.femur_zyx
+    assert found[:, :, 50:].sum() == tip[:, :, 50:].sum()
