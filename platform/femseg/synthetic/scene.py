@@ -68,7 +68,8 @@ def distance_codes(inside_mm: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
 
 def distances_mm(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Signed distances behind `distance_codes`, within 0.125 mm where nothing was clipped."""
-    return (codes.astype(np.float32) - (NEUTRAL - 0.5)) * np.float32(STEP_MM)
+    from_first_inside = codes.astype(np.float32) - np.float32(NEUTRAL - 0.5)
+    return np.multiply(from_first_inside, np.float32(STEP_MM), dtype=np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
