@@ -63,13 +63,12 @@ def distance_codes(inside_mm: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
     Args:
         inside_mm: of any shape; what is beyond -32 … 31.75 mm is clipped.
     """
-    return np.clip(np.floor(inside_mm / STEP_MM) + NEUTRAL, 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.floor(inside_mm / STEP_MM) + NEUTRAL, 0, 255).astype(np.uint8))
 
 
 def distances_mm(codes: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Signed distances behind `distance_codes`, within 0.125 mm where nothing was clipped."""
-    from_first_inside = codes.astype(np.float32) - np.float32(NEUTRAL - 0.5)
-    return np.multiply(from_first_inside, np.float32(STEP_MM), dtype=np.float32)
+    return np.asarray((codes.astype(np.float32) - (NEUTRAL - 0.5)) * np.float32(STEP_MM))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
