@@ -141,11 +141,13 @@ def _heights_mm(mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> tuple[float, fl
 
 
 def _present(values_zyx: NDArray[np.generic]) -> NDArray[np.float64]:
-    """The different values of a mask, in ascending order; the common case of 0 and 1 costs two passes, no sort."""
-    low, high = values_zyx.min(), values_zyx.max()
-    if np.count_nonzero((values_zyx != low) & (values_zyx != high)) == 0:
-        return np.unique(np.array([low, high], np.float64))
-    return np.unique(values_zyx).astype(np.float64)
+    """The different values of a mask, in ascending order; a slice of two values, the common case, costs no sort."""
+    present = set()
+    for slice_yx in values_zyx:
+        low, high = slice_yx.min(), slice_yx.max()
+        few = low == high or not ((slice_yx != low) & (slice_yx != high)).any()
+        present.update((low, high) if few else np.unique(slice_yx))
+    return np.unique(np.array(list(present), np.float64))
 
 
 def _some(values: NDArray[np.float64]) -> str:

@@ -191,7 +191,8 @@ End = Literal["superior", "inferior"]
 
 def metal_ml(ct_hu_zyx: NDArray[np.float32], grid: VoxelGrid) -> float:
     """Volume above 2500 HU: denser than any bone."""
-    return float(np.count_nonzero(ct_hu_zyx > METAL_HU)) * grid.voxel_volume_mm3 / 1000
+    voxels = sum(np.count_nonzero(slice_yx > METAL_HU) for slice_yx in ct_hu_zyx)  # no second volume in memory
+    return float(voxels) * grid.voxel_volume_mm3 / 1000
 
 
 def _ends(array_zyx: NDArray[Any], grid: VoxelGrid) -> list[tuple[End, NDArray[Any], float]]:
