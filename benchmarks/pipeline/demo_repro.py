@@ -1,4 +1,5 @@
-"""What the default `dvc repro` costs from nothing: time, peak memory, disk; and what it costs to do nothing.
+"""What the default `dvc repro` costs from nothing: time, peak memory, disk; what it costs to do nothing; and how much
+processor time the commands take that people use on its model, beside what Python needs to import what they stand on.
 
     python -m benchmarks.pipeline.demo_repro --output benchmarks/results/demo_repro.json
 
@@ -11,6 +12,7 @@ import json
 import os
 import platform
 import re
+import resource
 import statistics
 import subprocess
 import sys
@@ -33,6 +35,26 @@ NEXT_TO_NOTHING: dict[str, dict[str, Any]] = {
     "search": {"trials_per_mode": 1, "rungs": [1]},
     "train": {"max_iterations": 1},
     "compare": {"resamples": 100},
+}
+
+
+COMMANDS = {
+    "import torch": ["python", "-c", "import torch"],
+    "import mlflow": ["python", "-c", "from mlflow.tracking import MlflowClient"],
+    "femseg --help": ["femseg", "--help"],
+    "femseg doctor": ["femseg", "doctor"],
+    "femseg segment, a folder's model": [
+        "femseg",
+        "segment",
+        "{ct}",
+        "-o",
+        "{out}",
+        "--overwrite",
+        "--model",
+        "models/gradient",
+    ],
+    "femseg segment, the registry's model": ["femseg", "segment", "{ct}", "-o", "{out}", "--overwrite"],
+    "femseg promote --dry-run": ["femseg", "promote", "challenger", "--dry-run"],
 }
 
 
@@ -102,6 +124,17 @@ def seconds_of(clone: Path, *command: str) -> float:
     return time.monotonic() - started
 
 
+def processor_seconds(clone: Path, command: list[str]) -> float:
+    """Of a command and all that it starts."""
+    ct = clone / "data/cohort/studies/phantom-000/ct"
+    names = {"ct": str(ct), "out": str(clone / "mask.nii.gz")}
+    program, *rest = (part.format(**names) for part in command)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([str(BIN / program), *rest], cwd=clone, env=environment(clone), check=True, capture_output=True)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def disk_bytes(clone: Path) -> int:
     return sum(f.stat().st_blocks * 512 for f in clone.rglob("*") if f.is_file() and not f.is_symlink())
 
@@ -115,6 +148,10 @@ def measured(pairs: int) -> dict[str, Any]:
         peak = watch.stop()
         nothing = [(seconds_of(clone, "dvc", "repro"), seconds_of(clone, "dvc", "status")) for _ in range(pairs)]
         disk = disk_bytes(clone)
+        commands = {
+            name: statistics.median(processor_seconds(clone, command) for _ in range(3))
+            for name, command in COMMANDS.items()
+        }
         registration = json.loads((clone / "results/registration.json").read_text())
         summaries = {p.parent.name: json.loads(p.read_text()) for p in clone.glob("results/evaluate/*/metrics.json")}
         overhead, overhead_stages = repro(fresh_clone(Path(folder) / "nothing", NEXT_TO_NOTHING))
@@ -132,6 +169,8 @@ def measured(pairs: int) -> dict[str, Any]:
             "status_seconds": statistics.median(s for _, s in nothing),
             "ratio": statistics.median(r / s for r, s in nothing),
         },
+        "processor_seconds_of_commands": commands,
+        "load_average": os.getloadavg()[1],
         "test_dice_network_grid": {mode: summary["network"]["dice"] for mode, summary in summaries.items()},
         "headlines": json.loads((clone / "reports/comparison.json").read_text())["headlines"],
         "registered": registration["reason"],
@@ -151,6 +190,8 @@ def main() -> None:
     print(f"peak memory {result['peak_memory_gib']:.2f} GiB, disk {result['disk_gb']:.2f} GB")
     idle = result["nothing_to_do"]
     print(f"nothing to do: {idle['repro_seconds']:.2f} s, {idle['ratio']:.2f} × dvc status")
+    for name, seconds in result["processor_seconds_of_commands"].items():
+        print(f"{name:<40}{seconds:>6.1f} s of processor time")
     if arguments.output:
         arguments.output.write_text(json.dumps(result, indent=2) + "\n")
 

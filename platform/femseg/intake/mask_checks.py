@@ -142,7 +142,7 @@ def _heights_mm(mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> tuple[float, fl
 
 def _present(values_zyx: NDArray[np.generic]) -> NDArray[np.float64]:
     """The different values of a mask, in ascending order; a slice of two values, the common case, costs no sort."""
-    present = set()
+    present: set[np.generic] = set()
     for slice_yx in values_zyx:
         low, high = slice_yx.min(), slice_yx.max()
         few = low == high or not ((slice_yx != low) & (slice_yx != high)).any()
