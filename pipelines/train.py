@@ -33,8 +33,9 @@ from femseg.services.cluster.session import ray_session
 from femseg.services.cluster.submit import job_tags
 from femseg.services.fit.driver import train_on_ray
 from femseg.services.fit.job import TrainingJob, finished_job, is_complete, locked_everywhere, mlflow_run_kept
-from femseg.services.fit.plan import TrainingPlan, main_plan, planned_job, refine_plan
+from femseg.services.fit.plan import TrainingPlan, main_plan, planned_job, read_scale, refine_plan
 from femseg.services.fit.recorded_curve import record_curve
+from femseg.services.registry.start import starting_weights
 from femseg.services.storage.arrays import publish
 from femseg.services.storage.backend import open_storage
 from femseg.services.storage.packages import upload_package
@@ -65,10 +66,19 @@ def refuse_unfit_repeats() -> None:
     )
 
 
+def start_of(plan: TrainingPlan) -> Path | None:
+    """The file of the weights that `train.start_from` names; None where it names none."""
+    settings = read_scale(plan.scale)
+    if not settings.train.start_from:
+        return None
+    recipe = ArrayStore.open(plan.inputs).recipe
+    return starting_weights(settings.train.start_from, scale=plan.scale, network=settings.network, recipe=recipe)
+
+
 @contextmanager
 def tracked_run(plan: TrainingPlan) -> Iterator[tuple[TrainingJob, MlflowClient]]:
     """Hold the run of a plan while the block runs, as one MLflow run that ends with a true status."""
-    job = planned_job(plan)
+    job = planned_job(plan, start=start_of(plan))
     with locked_everywhere(job):
         if remark := nearest_other_run(Path(job.run_folder), job.fingerprint):
             print(f"{plan.name}: {remark}")
@@ -120,7 +130,8 @@ def to_be_trained(job: TrainingJob, plan: TrainingPlan) -> bool:
         return False
     if job.storage.url:
         stores = [plan.inputs, plan.masks, *([plan.places] if job.patches else [])]
-        publish(open_storage(job.storage.url), stores=stores, files=[plan.split])
+        start = start_of(plan)
+        publish(open_storage(job.storage.url), stores=stores, files=[plan.split, *([start] if start else [])])
     return True
 
 
@@ -141,7 +152,7 @@ def where_from(job: TrainingJob, plan: TrainingPlan, found_by: ModelPackage | No
     """The lineage of the trained network; of a cascade with that of the network that finds the femur."""
     read = [plan.inputs, plan.masks, *([plan.places] if job.patches else []), best_trials(plan.scale)]
     sources = [path.as_posix() for path in (COHORT, plan.split_out, *read)]
-    kept = ("inputs", "masks", "places", "split", "code", "network_code")
+    kept = ("inputs", "masks", "places", "start", "split", "code", "network_code")
     hashes = {key: job.fingerprint[key] for key in kept if key in job.fingerprint}
     hashes["manifest"] = sha256_of_file(MANIFEST)
     own = lineage(Path(), inputs=sources, sha256=hashes, seed=job.train.seed)

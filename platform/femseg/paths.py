@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+SHIPPED_MODEL = Path(__file__).parent / "shipped"  # of this installation, not of the project
 PARAMS, DVC_LOCK, PROMOTION_RULES = Path("params.yaml"), Path("dvc.lock"), Path("promotion.yaml")
 
 OWN_STUDIES = Path("data/source")  # where `cohort.folder` looks by default
@@ -23,6 +24,7 @@ REGISTRATION = Path("results/registration.json")
 REPORTS = Path("reports")
 
 TRAIN_RUNS, SEARCH_RUNS = Path("runs/train"), Path("runs/search")
+START_WEIGHTS = Path("runs/start")
 TRACKING_DATABASE, AUDIT_COPIES = Path("mlruns/mlflow.db"), Path("mlruns/audit")
 
 

@@ -8,7 +8,8 @@ from femseg.networks.network import NetworkSettings
 from femseg.paths import PARAMS
 from femseg.training.losses import DiceDenominator, Loss
 
-_HOW_NOT_WHAT = ("use_gpu", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "least_workers")
+# start_from is a name: what decides is the weights that it stands for
+_HOW_NOT_WHAT = ("use_gpu", "checkpoint_every", "checkpoint_minutes", "keep_checkpoints", "least_workers", "start_from")
 
 
 def _at_least(name: str, value: float, least: float) -> None:
@@ -120,6 +121,8 @@ class TrainSettings:
         least_workers: how few workers may go on while the cluster has no room for all; 0 waits for all. See
             `fewest_workers`.
         use_gpu: one GPU for each worker.
+        start_from: whose weights are the initial ones: "shipped", a registered model or a package's folder; "" draws
+            them from the seed.
         seed: of the initial weights, the order of cases, augmentation and dropout.
     """
 
@@ -132,6 +135,7 @@ class TrainSettings:
     workers: int = 1
     least_workers: int = 0
     use_gpu: bool = False
+    start_from: str = ""
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -140,6 +144,8 @@ class TrainSettings:
             raise ValueError(
                 f"learning_rate: expected a positive number or 'search', got {rate!r}; in quotes it is text"
             )
+        if rate == "search" and self.start_from:
+            raise ValueError("learning_rate: expected a number with start_from; the search starts from drawn weights")
         for name in ("max_iterations", "validate_every", "checkpoint_every", "keep_checkpoints", "workers"):
             _at_least(name, getattr(self, name), 1)
         _at_least("seed", self.seed, 0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors.torch import load as tensors_from_bytes
 
 from femseg.cohorts.split import read_split
 from femseg.cohorts.store import ArrayStore
@@ -48,6 +49,7 @@ class TrainingJob:
         inputs, masks, split: absolute paths that every node reaches; with a storage, the SHA-256 of index and split, of
             which it keeps the objects.
         places: the same, where the network sees a scan in patches.
+        start: the same of the initial weights; "" draws them from the seed.
         patches: None if it sees a scan whole.
         run_folder: the driver's, absolute; the same job started again goes on from here. See `node_folder`.
         storage: where every node finds data and checkpoints.
@@ -64,6 +66,7 @@ class TrainingJob:
     optimisation: OptimisationSettings
     train: TrainSettings
     places: str = ""
+    start: str = ""
     patches: PatchSettings | None = None
     storage: StorageSettings = _NO_STORAGE
     tracking_uri: str = ""
@@ -84,6 +87,7 @@ def training_job(
     train: TrainSettings,
     places: Path | None = None,
     patches: PatchSettings | None = None,
+    start: Path | None = None,
     storage: StorageSettings = _NO_STORAGE,
 ) -> TrainingJob:
     """A job and its fingerprint; its run folder is `<runs>/<name>-<fingerprint>`, so that other settings, data or code
@@ -91,6 +95,7 @@ def training_job(
 
     Args:
         train: with a number as learning rate.
+        start: a safetensors file of the network's initial weights.
         storage: what the paths hold must be published there before the job runs: `publish`.
     Raises: Refusal (exit 4) if an array store or the split is not whole; CFG-02 (exit 2) if the batch cannot be shared
         by the workers, or the network does not take the arrays' sizes.
@@ -111,6 +116,8 @@ def training_job(
     if patches and places:
         places_sha256 = ArrayStore.open(places).sha256
         fingerprint |= {"places": places_sha256, "patches": as_plain(patches)}
+    if start:
+        fingerprint["start"] = sha256_of_file(start)
     if foreign := source_sha256(network):
         fingerprint["network_code"] = foreign
     return TrainingJob(
@@ -123,6 +130,7 @@ def training_job(
         train=train,
         input_channels=len(store.recipe.channels),
         places=places_sha256 if storage.url or not places else str(places.absolute()),
+        start="" if not start else fingerprint["start"] if storage.url else str(start.absolute()),
         patches=patches,
         storage=storage,
         tracking_uri=tracking_uri(),
@@ -157,6 +165,8 @@ def job_trainer(job: TrainingJob, context: TrainerContext) -> Iterator[Trainer]:
     train, validation = _cases(job, context.say)
     torch.manual_seed(job.train.seed)  # the initial weights belong to the seed
     network = build_network(job.network, job.input_channels)
+    if job.start:
+        network.load_state_dict(tensors_from_bytes(_start_weights(job, context.say)))
     with _checkpoints_in_storage(job, context) as listening:
         yield Trainer(
             network,
@@ -184,11 +194,24 @@ def finished_job(job: TrainingJob) -> tuple[Network, FitResult]:
     return trainer.network, result
 
 
+def _cache(job: TrainingJob, say: Callable[[str], None]) -> ObjectCache | None:
+    """Where this node keeps what it reads from the storage; None without one."""
+    return ObjectCache(open_storage(job.storage.url), job.storage.cache_folder, say=say) if job.storage.url else None
+
+
+def _start_weights(job: TrainingJob, say: Callable[[str], None]) -> bytes:
+    """The initial weights' file. Raises: Refusal ST-02 (exit 4) if it is not the one that the run was made for."""
+    cache = _cache(job, say)
+    content = cache.read(job.start) if cache else Path(job.start).read_bytes()
+    if hashlib.sha256(content).hexdigest() != job.fingerprint["start"]:
+        problem, fix = "is not the file that this training was planned with", "start the stage again: it writes it anew"
+        raise Refusal.of("ST-02", job.start, problem, fix)
+    return content
+
+
 def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[TrainingCases, TrainingCases]:
     """To train on and to validate with."""
-    cache = None
-    if job.storage.url:
-        cache = ObjectCache(open_storage(job.storage.url), job.storage.cache_folder, say=say)
+    cache = _cache(job, say)
     split = fetched_split(cache, job.split) if cache else read_split(Path(job.split))
 
     def opened(place: str) -> ArrayStore:

@@ -147,8 +147,12 @@ def refine_plan(training: str, input_mode: str) -> TrainingPlan:
     )
 
 
-def planned_job(plan: TrainingPlan) -> TrainingJob:
-    """The job that params.yaml, the arrays, the split and the search describe."""
+def planned_job(plan: TrainingPlan, *, start: Path | None = None) -> TrainingJob:
+    """The job that params.yaml, the arrays, the split and the search describe.
+
+    Args:
+        start: file of the initial weights, of a training that has `train.start_from`.
+    """
     settings = read_scale(plan.scale)
     train, augmentation = settings.train, settings.optimisation.augmentation
     if augmentation.enabled and augmentation.mirror_left_right:
@@ -165,5 +169,6 @@ def planned_job(plan: TrainingPlan) -> TrainingJob:
         train=replace(train, learning_rate=learning_rate(train, plan.input_mode, plan.scale), seed=seed),
         places=plan.places if settings.patches else None,
         patches=settings.patches,
+        start=start,
         storage=read_section(StorageSettings, "storage"),
     )

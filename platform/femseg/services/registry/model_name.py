@@ -4,8 +4,10 @@ import re
 from pathlib import Path
 
 from femseg.errors import Refusal, printable
+from femseg.paths import SHIPPED_MODEL
 
 MODEL_NAME, SCHEME = "femseg", "models:/"
+SHIPPED = "shipped"  # the model of this installation
 IN_USE = f"{SCHEME}{MODEL_NAME}"  # the champion, or the challenger while there is no champion
 _ADDRESS = re.compile(rf"{SCHEME}{MODEL_NAME}(/\d{{1,9}}|@[\w-]+)", re.ASCII)
 _NUMBER, _ALIAS = re.compile(r"\d{1,9}", re.ASCII), re.compile(r"@?([A-Za-z][\w-]*)", re.ASCII)
@@ -28,10 +30,13 @@ def model_address(text: str) -> str | None:
 
 
 def named_model(text: str) -> str:
-    """The address of a registered model, or the folder of a package, which goes before an alias of its name.
+    """The address of a registered model, or the folder of a package, which goes before an alias of its name; "shipped"
+    is the folder of the installation's own.
 
     Raises: Refusal CFG-01 (exit 2) with what is accepted, if it can be neither.
     """
+    if text == SHIPPED:
+        return str(SHIPPED_MODEL)
     if not is_registered(text) and not _NUMBER.fullmatch(text) and ("/" in text or is_there(text)):
         return text
     if (address := model_address(text)) is None:
