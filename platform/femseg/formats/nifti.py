@@ -1,9 +1,11 @@
 """The header of a NIfTI file, 348 bytes (540 in NIfTI-2): what it declares, and whether that can be meant.
 
-NIfTI-2 has wider fields in another order; ITK does not read it, so its voxels are read here.
+A pair keeps it in a file of its own, `ct.hdr`, and the voxels in `ct.img` beside it. NIfTI-2 has wider fields in
+another order; ITK does not read it, so its voxels are read here.
 Source: nifti1.h, nifti2.h of the NIfTI Data Format Working Group (https://nifti.nimh.nih.gov/pub/dist/src/niftilib).
 """
 
+import os
 import struct
 from itertools import chain
 from pathlib import Path
@@ -21,7 +23,9 @@ from femseg.volumes.grid import VoxelGrid
 
 HEADER_BYTES = 348
 DATA_OFFSET_AT_MOST = 1 << 24  # between header and voxels lie extensions; the largest in use take some 100 kB
-NIFTI_2_BYTES, _MAGIC_2 = 540, b"n+2\0\r\n\x1a\n"
+NIFTI_2_BYTES = 540
+_MAGIC, _MAGIC_2 = b"n+1\0", b"n+2\0\r\n\x1a\n"
+_PAIR_MAGIC, _PAIR_MAGIC_2 = b"ni1\0", b"ni2\0\r\n\x1a\n"
 _TO_LPS = np.diag([-1.0, -1.0, 1.0])
 _MILLIMETRES_OR_UNKNOWN = (0, 2)
 _TOLERANCE = 1e-3
@@ -30,10 +34,11 @@ _REFUSED_DTYPES = {1: "1-bit", 32: "complex", 128: "RGB", 1536: "128-bit float",
 
 
 class _Fields(NamedTuple):
-    """The fields that we use, of either version; `length` is the header's."""
+    """The fields that we use, of either version; `length` is the header's, `least_offset` where voxels may begin."""
 
     order: str
     length: int
+    least_offset: int
     dim: tuple[int, ...]
     code: int
     bits: int
@@ -55,21 +60,23 @@ def _fields(raw: bytes, path: Path) -> _Fields:
     def of(form: str, at: int) -> tuple[Any, ...]:
         return struct.unpack_from(order + form, raw, at)
 
-    second = raw[4:12] == _MAGIC_2
+    pair = voxel_file(path) != path
+    second = raw[4:12] == (_PAIR_MAGIC_2 if pair else _MAGIC_2)
     length = NIFTI_2_BYTES if second else HEADER_BYTES
     if len(raw) < length:
         problem = f"ends within its header: {len(raw)} of {length} bytes"
         raise Refusal.of("IN-16", path, problem, "copy the file again from its archive")
-    if of("i", 0)[0] != length or not (second or raw[344:348] == b"n+1\0"):
+    if of("i", 0)[0] != length or not (second or raw[344:348] == (_PAIR_MAGIC if pair else _MAGIC)):
         problem, fix = _other_kind(raw)
         raise Refusal.of("IN-18", path, problem, fix)
+    least_offset = 0 if pair else length + 4
     if second:
         return _Fields(
-            *(order, length, of("8q", 16), *of("2h", 12), of("8d", 104), of("q", 168)[0], *of("2d", 176)),
+            *(order, length, least_offset, of("8q", 16), *of("2h", 12), of("8d", 104), of("q", 168)[0], *of("2d", 176)),
             *(of("i", 500)[0] & 7, *of("2i", 344), of("6d", 352), np.array(of("12d", 400)).reshape(3, 4)),
         )
     return _Fields(
-        *(order, length, of("8h", 40), *of("2h", 70), of("8f", 76), *of("3f", 108)),
+        *(order, length, least_offset, of("8h", 40), *of("2h", 70), of("8f", 76), *of("3f", 108)),
         *(raw[123] & 7, *of("2h", 252), of("6f", 256), np.array(of("12f", 280)).reshape(3, 4)),
     )
 
@@ -111,14 +118,14 @@ def parse_nifti_header(raw: bytes, path: Path) -> StatedVolume:
 
 
 def _other_kind(raw: bytes) -> tuple[str, str]:
-    """What a file that is not single-file NIfTI is, and what to do."""
+    """What a file that is not of the kind that its name says is, and what to do."""
     (size,), magic = struct.unpack_from("<i", raw), raw[344:348]
     if NIFTI_2_BYTES in (size, struct.unpack_from(">i", raw)[0]):
         return f"is NIfTI-2 by its size, and its magic is {raw[4:12]!r}", "write it with a current tool"
     if magic == b"ni1\0":
         return (
             "is by its magic the header of a NIfTI pair (.hdr and .img)",
-            "write both into one .nii file (`fslchfiletype NIFTI_GZ`)",
+            "name it .hdr, with its voxels as .img beside it",
         )
     if size in (HEADER_BYTES, int.from_bytes(HEADER_BYTES.to_bytes(4, "big"), "little")) and not magic.strip(b"\0"):
         return "is an ANALYZE 7.5 header, which does not say left from right", "convert its source to NIfTI again"
@@ -134,7 +141,7 @@ def _storage(h: _Fields) -> list[tuple[str, ...]]:
         problems.append((f"datatype is {code} ({kind}), expected one real number per voxel",))
     elif bits != (expected := 8 * np.dtype(_DTYPES[code]).itemsize):
         problems.append((f"bitpix is {bits}, datatype {code} has {expected}",))
-    least = h.length + 4
+    least = h.least_offset
     if not (least <= vox_offset <= DATA_OFFSET_AT_MOST and vox_offset == int(vox_offset)):
         problems.append((f"vox_offset is {vox_offset}, expected a whole number from {least} to {DATA_OFFSET_AT_MOST}",))
     return problems
@@ -227,11 +234,24 @@ def _qform(quaternion: tuple[float, ...], pixdim: tuple[float, ...]) -> NDArray[
     return np.column_stack([rotation * (pixdim[1], pixdim[2], qfac * pixdim[3]), quaternion[3:6]])
 
 
-def check_nifti(path: Path, role: Role) -> StatedVolume:
-    """Check header, length, checksum and finiteness of a .nii or .nii.gz file.
+def voxel_file(path: Path) -> Path:
+    """The file that holds the voxels: the .img beside a pair's .hdr, else the file itself."""
+    return path.with_suffix(".IMG" if path.suffix.isupper() else ".img") if path.suffix.lower() == ".hdr" else path
 
-    Raises: Refusal IN-16 (exit 4), IN-17, IN-18, IN-24 (exit 5); IN-26 if the file cannot be opened.
+
+def lone_half(path: Path, other: Path) -> Refusal:
+    """IN-16 (exit 4): one file of a pair without the other."""
+    problem = f"is half of a pair (.hdr with .img): {other.name} is not beside it"
+    return Refusal.of("IN-16", path, problem, "copy both files again from their archive")
+
+
+def check_nifti(path: Path, role: Role) -> StatedVolume:
+    """Check header, length, checksum and finiteness of a .nii or .nii.gz file, or of a pair by its .hdr file.
+
+    Raises: Refusal IN-16 (exit 4), IN-17, IN-18, IN-24 (exit 5); IN-26 if a file cannot be opened.
     """
+    if voxel_file(path) != path:
+        return _check_pair(path, voxel_file(path))
     packed = path.name.lower().endswith(".gz")
     with opened(path) as stream:
         chunks = gzip_chunks(stream, path) if packed else plain_chunks(stream, path)
@@ -241,6 +261,18 @@ def check_nifti(path: Path, role: Role) -> StatedVolume:
             check_ratio(stated.layout, path.stat().st_size, path, role)
         check_extensions(head[stated.header_bytes : stated.layout.before], path, stated.header_bytes)
         check_voxels(chain([head], chunks), stated.layout, path)
+    return stated
+
+
+def _check_pair(path: Path, voxels: Path) -> StatedVolume:
+    if not os.path.lexists(voxels):
+        raise lone_half(path, voxels)
+    with opened(path) as stream:
+        head = stream.read(DATA_OFFSET_AT_MOST)
+    stated = parse_nifti_header(head[:NIFTI_2_BYTES], path)
+    check_extensions(head[stated.header_bytes :], path, stated.header_bytes)
+    with opened(voxels) as stream:
+        check_voxels(plain_chunks(stream, voxels), stated.layout, voxels)
     return stated
 
 
@@ -261,6 +293,9 @@ def nifti_2_voxels(path: Path) -> tuple[NDArray[np.generic], VoxelGrid] | None:
             return None
         stated = parse_nifti_header(head[:NIFTI_2_BYTES], path)
         content = b"".join([head, *chunks])
+    if voxel_file(path) != path:
+        with opened(voxel_file(path)) as stream:
+            content = stream.read()
     layout = stated.layout
     stored = np.frombuffer(content, layout.dtype, layout.voxels, layout.before).reshape(layout.shape_xyz[::-1])
     values = stored.astype(layout.dtype.newbyteorder("="))

@@ -17,9 +17,9 @@ from femseg.formats.dicom.stack import stack_grid
 from femseg.formats.itk import array_of, itk_reading
 from femseg.formats.nifti import nifti_2_voxels
 from femseg.formats.plausible import place_in
-from femseg.formats.source import CheckedVolume, Mend, Source
+from femseg.formats.source import CheckedVolume, Mend, Source, files_to_open
 from femseg.formats.structures import numbered
-from femseg.formats.volume_file import volume_reader, volume_suffix
+from femseg.formats.volume_file import is_nifti, volume_reader, volume_suffix
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
 
 _SMALL_INTEGERS = (sitk.sitkUInt8, sitk.sitkInt8, sitk.sitkUInt16, sitk.sitkInt16)
@@ -67,7 +67,8 @@ def of_labels(values_zyx: NDArray[np.generic], labels: Sequence[int]) -> NDArray
     return np.isin(values_zyx, list(labels))
 
 
-def _ct(what: Source | CheckedVolume, paths: Sequence[Path]) -> CtVolume:
+def _ct(what: Source | CheckedVolume, files: Sequence[Path]) -> CtVolume:
+    paths = files_to_open(what.kind, files)
     if what.kind == "multiframe":
         return read_multiframe(paths[0])
     if what.kind == "volume":
@@ -83,8 +84,9 @@ def _ct(what: Source | CheckedVolume, paths: Sequence[Path]) -> CtVolume:
 
 
 def _labels(
-    what: Source | CheckedVolume, paths: Sequence[Path], ct_grid: VoxelGrid, meanings: Meanings
+    what: Source | CheckedVolume, files: Sequence[Path], ct_grid: VoxelGrid, meanings: Meanings
 ) -> tuple[NDArray[np.generic], VoxelGrid]:
+    paths = files_to_open(what.kind, files)
     if what.kind == "rtstruct":
         return draw_structure_set(paths[0], ct_grid, meanings), ct_grid
     if what.kind == "dicom-seg":
@@ -111,7 +113,7 @@ def _placed(
 
 
 def _nifti_2(path: Path) -> tuple[NDArray[np.generic], VoxelGrid] | None:
-    return nifti_2_voxels(path) if volume_suffix(path).startswith(".nii") else None
+    return nifti_2_voxels(path) if is_nifti(path) else None
 
 
 def _labels_of_files(paths: Sequence[Path]) -> tuple[NDArray[np.generic], VoxelGrid]:

@@ -1,5 +1,6 @@
 """Which files make one volume, and what their headers promise once they have been checked."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,6 +20,11 @@ class HashedFile:
     sha256: str
 
 
+def files_to_open(kind: FileKind, paths: Sequence[Path]) -> Sequence[Path]:
+    """The files by which a reader finds the voxels: of a NIfTI pair its .hdr, which leads to the .img beside it."""
+    return [path for path in paths if path.suffix.lower() != ".img"] if kind == "volume" else paths
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
     """The files that make one volume.
@@ -26,8 +32,8 @@ class Source:
     Attributes:
         kind: how to read the files: a DICOM series, one enhanced multi-frame file, volume files, or a mask that is
             drawn onto its CT's grid (DICOM-SEG, RTSTRUCT).
-        files: in reading order; for "dicom" first to last along the slice normal. Several volume files are one mask:
-            the voxels of the k-th have the value k, counted from 1.
+        files: in reading order; for "dicom" first to last along the slice normal. Several volumes are one mask:
+            the voxels of the k-th have the value k, counted from 1. Of a pair, the .img stands behind its .hdr.
         labels: mask only; the voxel values that are femur.
         mends: what is done to the voxels after reading, as chosen by the user.
         archive: the ZIP file that the files lie in, where they do; their paths then count from its root.
@@ -63,7 +69,8 @@ class CheckedVolume:
     @property
     def where(self) -> Path:
         """What faults of the whole volume name: its file, or the folder of its files."""
-        return self.paths[0] if len(self.paths) == 1 else self.paths[0].parent
+        files = files_to_open(self.kind, self.paths)
+        return files[0] if len(files) == 1 else files[0].parent
 
     def hashed(self, root: Path, labels: tuple[int, ...] = ()) -> Source:
         """The same files with their SHA-256, by paths relative to the cohort's folder."""

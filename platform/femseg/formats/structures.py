@@ -37,7 +37,8 @@ def check_structure_files(paths: Sequence[Path]) -> CheckedVolume:
             faults.append(Fault("IN-20", volume.paths[0], problem, "take both masks from one export of the same CT"))
     if faults:
         raise Refusal(faults)
-    return CheckedVolume(kind="volume", paths=tuple(paths), grid=checked[0].grid)
+    files = tuple(file for volume in checked for file in volume.paths)
+    return CheckedVolume(kind="volume", paths=files, grid=checked[0].grid)
 
 
 def numbered(structures_zyx: Iterable[tuple[Path, NDArray[np.generic]]]) -> NDArray[np.uint8]:

@@ -1,6 +1,7 @@
-"""One volume in one file (NIfTI, NRRD, MHA): checked before its voxels are read."""
+"""One volume in one file (NIfTI, NRRD, MHA) or in a NIfTI pair (.hdr, .img): checked before its voxels are read."""
 
 import contextlib
+import os
 import zlib
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from femseg.errors import Refusal
 from femseg.files.plain import opened
 from femseg.formats.itk import itk_reading
 from femseg.formats.mha import read_mha_header
-from femseg.formats.nifti import NIFTI_2_BYTES, check_nifti, stated_by_nifti
+from femseg.formats.nifti import NIFTI_2_BYTES, check_nifti, lone_half, stated_by_nifti, voxel_file
 from femseg.formats.npy import npy_refusal
 from femseg.formats.nrrd import read_nrrd_header
 from femseg.formats.plausible import size_faults
@@ -19,16 +20,19 @@ from femseg.formats.stated import StatedVolume, header_fault
 from femseg.formats.voxel_bytes import Role, check_ratio, check_voxels, gzip_chunks, plain_chunks, zlib_chunks
 from femseg.volumes.grid import VoxelGrid
 
-SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
-FOREIGN_SUFFIXES = (".hdr", ".img", ".img.gz", ".mhd", ".nhdr", ".mgz", ".mgh", ".npy", ".npz", ".tif", ".tiff", ".vtk")
+SUFFIXES = (".nii.gz", ".nii", ".hdr", ".nrrd", ".mha")
+_NIFTI = (".nii.gz", ".nii", ".hdr")
+FOREIGN_SUFFIXES = (
+    *(".img", ".hdr.gz", ".img.gz", ".mhd", ".nhdr"),
+    *(".mgz", ".mgh", ".npy", ".npz", ".tif", ".tiff", ".vtk"),
+)
 _HEAD_BYTES = 4096
 SAME_PLACE_MM = 0.1  # single precision and rounding to 0.0001 mm stay below, over 1000 voxels
-_IMAGE_IO = {".nii.gz": "NiftiImageIO", ".nii": "NiftiImageIO", ".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
+_IMAGE_IO = dict.fromkeys(_NIFTI, "NiftiImageIO") | {".nrrd": "NrrdImageIO", ".mha": "MetaImageIO"}
 _CHUNKS = {"none": plain_chunks, "gzip": gzip_chunks, "zlib": zlib_chunks}
 _CONVERT = {
-    ".hdr": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
-    ".img": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
-    ".img.gz": "write header and voxels into one .nii file (`fslchfiletype NIFTI_GZ`)",
+    ".hdr.gz": "unpack both files of the pair",
+    ".img.gz": "unpack both files of the pair",
     ".mhd": "write it as .mha, header and voxels in one file",
     ".nhdr": "write it as .nrrd, header and voxels in one file",
 }
@@ -45,6 +49,16 @@ def volume_stem(path: Path) -> str:
     return path.name[: len(path.name) - len(volume_suffix(path))]
 
 
+def is_nifti(path: Path) -> bool:
+    """Whether a file is NIfTI by its name: in one file, or the header of a pair."""
+    return volume_suffix(path) in _NIFTI
+
+
+def header_of_pair(path: Path) -> Path | None:
+    """The .hdr to which an .img file would belong, whether it is there or not; None for any other file."""
+    return path.with_suffix(".HDR" if path.suffix.isupper() else ".hdr") if path.suffix.lower() == ".img" else None
+
+
 def volume_reader(path: Path) -> sitk.ImageFileReader:
     """A SimpleITK reader that takes the file for what its name says, whatever else its bytes may look like."""
     reader = sitk.ImageFileReader()
@@ -59,7 +73,7 @@ def stated_volume(path: Path) -> StatedVolume:
     Raises: Refusal (IN-16, IN-18, IN-24, IN-26) if the header cannot be meant.
     """
     suffix = volume_suffix(path)
-    if suffix.startswith(".nii"):
+    if suffix in _NIFTI:
         return stated_by_nifti(path)
     with opened(path) as stream:
         if suffix == ".nrrd":
@@ -109,11 +123,12 @@ def check_volume_file(path: Path, role: Role) -> CheckedVolume:
     if not volume_suffix(path):
         raise _foreign(path)
     _check_suffix(path)
-    stated = check_nifti(path, role) if volume_suffix(path).startswith(".nii") else _check_text_file(path, role)
+    stated = check_nifti(path, role) if is_nifti(path) else _check_text_file(path, role)
     if faults := size_faults(stated.grid, str(path), cropped=role == "mask"):
         raise Refusal(faults)
+    files = tuple(dict.fromkeys((path, voxel_file(path))))
     if stated.header_bytes == NIFTI_2_BYTES:  # ITK does not read it, and cannot place its voxels otherwise
-        return CheckedVolume(kind="volume", paths=(path,), grid=stated.grid)
+        return CheckedVolume(kind="volume", paths=files, grid=stated.grid)
     reader = volume_reader(path)
     with itk_reading(str(path)):
         reader.ReadImageInformation()
@@ -134,7 +149,7 @@ def check_volume_file(path: Path, role: Role) -> CheckedVolume:
             f"origin {_mm(stated.grid.origin_mm_xyz)} or {_mm(grid.origin_mm_xyz)}"
         )
         raise header_fault(path, problem, "write the file again with one geometry")
-    return CheckedVolume(kind="volume", paths=(path,), grid=grid)
+    return CheckedVolume(kind="volume", paths=files, grid=grid)
 
 
 def _check_text_file(path: Path, role: Role) -> StatedVolume:
@@ -152,6 +167,10 @@ def _foreign(path: Path) -> Refusal:
     name = path.name.lower()
     if name.endswith((".npy", ".npz")):
         return npy_refusal(path)
+    if header := header_of_pair(path):
+        if not os.path.lexists(header):
+            return lone_half(path, header)
+        return Refusal.of("IN-12", path, "holds the voxels of a pair alone", f"name its header, {header.name}")
     suffix = next((suffix for suffix in _CONVERT if name.endswith(suffix)), "")
     problem = f"is of a kind that is not read; {', '.join(SUFFIXES)} are"
     return Refusal.of("IN-12", path, problem, _CONVERT.get(suffix, "convert it with its geometry"))

@@ -44,12 +44,13 @@ def checked_by_headers(
     faults = paired.faults
     if paired.ct and paired.mask and not faults:
         faults = tuple(grid_faults(paired.ct.grid, paired.mask.grid, str(paired.mask.where)))
+    used = [path for volume in (paired.ct, paired.mask) if volume for path in volume.paths]  # a pair's .img, too
     return CheckedStudy(
         location=str(study.location),
         name=name,
         case=None,
         faults=faults,
-        ignored=tuple(map(str, paired.ignored)),
+        ignored=tuple(str(path) for path in paired.ignored if path not in used),
         case_id=case_id(paired.case_key, key=id_key) if paired.case_key else "",
         patient_id=patient_id(paired.patient_key, key=id_key) if paired.patient_key else "",
         grid=paired.ct.grid if paired.ct else None,

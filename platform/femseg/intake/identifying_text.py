@@ -14,7 +14,7 @@ from pathlib import Path
 import pydicom
 
 from femseg.files.plain import open_plain
-from femseg.formats.volume_file import volume_suffix
+from femseg.formats.volume_file import is_nifti, volume_suffix
 from femseg.intake.result import Finding
 
 _NAMING_TAGS = ("PatientName", "PatientID", "OtherPatientNames", "OtherPatientIDs")
@@ -112,7 +112,7 @@ def _texts(path: Path, suffix: str) -> list[tuple[str, str]]:
             head = stream.read(_HEADER_AT_MOST_BYTES)
     except (OSError, EOFError, zlib.error):
         return []
-    if suffix.startswith(".nii"):
+    if is_nifti(path):
         cut = ((name, head[start : start + length]) for name, (start, length) in _NIFTI_TEXTS.items())
         return [(name, raw.split(b"\0")[0].decode("latin-1")) for name, raw in cut]
     end = b"\n\n" if suffix == ".nrrd" else b"ElementDataFile"

@@ -24,6 +24,7 @@ from femseg.layouts.dataset_json import channel_faults, pair_of, read_dataset_js
 
 _IMAGES = {"training": "imagesTr", "test": "imagesTs"}
 _LABELS = "labelsTr"
+_ENDINGS = tuple(suffix for suffix in SUFFIXES if suffix != ".hdr")  # a volume is one file in nnU-Net
 _CHANNEL = re.compile(r"(.+)_(\d{4})")
 
 
@@ -59,8 +60,8 @@ def _faults(folder: Path, document: dict[str, Any]) -> list[Fault]:
     labels, ending = document.get("labels"), document.get("file_ending")
     if not isinstance(labels, dict) or not all(map(_is_label, labels.values())):
         faults.append(wrong_key(folder, "labels", labels, 'names with their values, {"background": 0, "femur": 1}'))
-    if ending not in SUFFIXES:
-        faults.append(wrong_key(folder, "file_ending", ending, f"one of {', '.join(SUFFIXES)}"))
+    if ending not in _ENDINGS:
+        faults.append(wrong_key(folder, "file_ending", ending, f"one of {', '.join(_ENDINGS)}"))
     if not isinstance(document.get("numTraining", 0), int):
         faults.append(wrong_key(folder, "numTraining", document["numTraining"], "the number of training cases"))
     if "dataset" in document:

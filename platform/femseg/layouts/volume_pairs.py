@@ -10,10 +10,12 @@ or many studies in one folder:
     a.nii.gz  a_mask.nii.gz      or a_seg, a_label, a_segmentation
     a.nii.gz  labels/a.nii.gz    or masks/, seg/, segmentations/
 
-All of .nii.gz, .nii, .nrrd and .mha may be mixed. Without DICOM there is no PatientID: `cohort.patients` says
-whose a study is; else those named alike but for the visit are one patient's, and any other is its own.
+All of .nii.gz, .nii, .nrrd, .mha and NIfTI pairs (.hdr with .img) may be mixed. Without DICOM there is no PatientID:
+`cohort.patients` says whose a study is; else those named alike but for the visit are one patient's, and any other is
+its own.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,7 +24,7 @@ from femseg.cohorts.settings import CohortSettings, MaskUse
 from femseg.errors import Fault
 from femseg.formats.dicom.folder import files_below, folder_faults, is_hidden
 from femseg.formats.source import CheckedVolume
-from femseg.formats.volume_file import FOREIGN_SUFFIXES, check_volume_file, volume_stem, volume_suffix
+from femseg.formats.volume_file import FOREIGN_SUFFIXES, check_volume_file, header_of_pair, volume_stem, volume_suffix
 from femseg.layouts.adapter import (
     PairedStudy,
     Pseudonym,
@@ -51,7 +53,7 @@ def studies(folder: Path) -> list[StudyFiles]:
     masks = [path for path in files if names_a_mask(volume_stem(path))]
     for below in mask_folders:
         masks += [path for path in files_below(below) if volume_suffix(path)]
-    images = [path for path in files if path not in masks]
+    images = [path for path in (*files, *filter(_is_lone_half, entries)) if path not in masks]
     found = [
         StudyFiles(
             name=volume_stem(image),
@@ -68,10 +70,20 @@ def _study(folder: Path) -> StudyFiles:
     return StudyFiles(name=folder.name, location=folder, folder=folder, files=tuple(files_below(folder)))
 
 
+def _is_lone_half(path: Path) -> bool:
+    """Whether a file is the .img of a pair whose .hdr is not there."""
+    header = header_of_pair(path)
+    return header is not None and not os.path.lexists(header)
+
+
+def _is_foreign(path: Path) -> bool:
+    return path.name.lower().endswith(FOREIGN_SUFFIXES) and (header_of_pair(path) is None or _is_lone_half(path))
+
+
 def pair(study: StudyFiles, settings: CohortSettings, pseudonym: Pseudonym, masks: MaskUse) -> PairedStudy:
     """Find the CT and the mask of a study and check both."""
     volumes = [path for path in study.files if volume_suffix(path)]
-    foreign = [path for path in study.files if path.name.lower().endswith(FOREIGN_SUFFIXES)]
+    foreign = [path for path in study.files if _is_foreign(path)]
     faults = folder_faults(path for path in study.files if path not in (*volumes, *foreign))
     if not volumes:
         for path in foreign:

@@ -89,7 +89,7 @@ def test_implausible_hounsfield_units_may_be_accepted_IN_11(tmp_path, kind):
     assert unjudged in cohort.cases[0].remarks
 
 
-@pytest.mark.parametrize("name", ["ct.mgz", "ct.mhd", "ct.hdr"])
+@pytest.mark.parametrize("name", ["ct.mgz", "ct.mhd", "ct.hdr.gz"])
 def test_other_kinds_of_file_are_refused_by_name_IN_12(tmp_path, name):
     (tmp_path / "study").mkdir()
     (tmp_path / "study" / name).write_bytes(b"x" * 400)

@@ -102,7 +102,7 @@ SPECIMENS: tuple[Specimen, ...] = (
     refused("hu-offset", "IN-11", "every value 1024 too high", with_ct(HU + np.int16(1024)), "lie below"),
     refused("hu-in-thousands", "IN-11", "HU divided by 1000", with_ct(HU.astype("f4") / 1000), "bone reaches 300"),
     refused("constant-ct", "PP-03", "one value everywhere", with_ct(np.zeros_like(HU)), "0 HU", faults=("IN-11",)),
-    refused("analyze-pair", "IN-12", "header and voxels in two files (.hdr, .img)", _pair, "ct.hdr", ".nii.gz"),
+    accepted("analyze-pair", "IN-18", "header and voxels in two files (.hdr, .img)", _pair, truth="base"),
     refused(
         "half-nifti",
         "IN-16",
