@@ -137,12 +137,14 @@ def to_be_trained(job: TrainingJob, plan: TrainingPlan) -> bool:
 
 def described(job: TrainingJob, network: Network, result: FitResult, recipe: InputRecipe) -> ScaleDescription:
     """What the package says of the trained network."""
-    seen = job.patches
+    seen, precision = job.patches, job.optimisation.precision
     return ScaleDescription(
         architecture=architecture_of(network),
         input_mode=recipe.input_mode,
         input_recipe=recipe,
-        windows=Windows(shape_zyx=seen.shape_zyx, overlap=seen.overlap, mirror=seen.mirror) if seen else None,
+        windows=Windows(shape_zyx=seen.shape_zyx, overlap=seen.overlap, mirror=seen.mirror, precision=precision)
+        if seen
+        else None,
         metrics=TrainingMetrics(validation_dice=result.validation_dice, best_iteration=result.best_iteration),
         training=UsedSettings(train=as_plain(job.train), optimisation=as_plain(job.optimisation)),
     )

@@ -77,7 +77,7 @@ def cascade(precision: str) -> Cascade:
         architecture=one,
         input_mode="raw",
         input_recipe=InputRecipe(input_mode="raw", spacing_mm_zyx=WORKING_MM, raw_scaling=HU),
-        windows=Windows(shape_zyx=WINDOW, overlap=0.5),
+        windows=Windows(shape_zyx=WINDOW, precision="bfloat16" if precision == "bf16" else "float32"),
     )
     coarse = InputRecipe(input_mode="raw", shape_zyx=(128, 64, 64), anti_aliasing=True, raw_scaling=HU)
     model = ModelDescription(architecture=one, input_mode="raw", input_recipe=coarse, refine=finer)
@@ -106,8 +106,7 @@ def ours(folder: Path, precision: str) -> dict[str, float]:
     ct = CtVolume(hu_zyx=sitk.GetArrayFromImage(image), grid=VoxelGrid.of_image(image))
     del image
     marks.append(time.perf_counter())
-    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == "bf16"):
-        mask = segment(package, ct).mask
+    mask = segment(package, ct).mask
     marks.append(time.perf_counter())
     write_mask(folder / "mask.nii.gz", mask)
     marks.append(time.perf_counter())

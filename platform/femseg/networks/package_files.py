@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 from femseg.errors import Refusal, printable, words_of
 from femseg.files.durable import sha256_of_json
@@ -61,11 +61,13 @@ class Windows:
         shape_zyx: of a piece.
         overlap: of neighbours, as a fraction of their edge.
         mirror: every piece also mirrored left to right, and averaged.
+        precision: of convolutions, as in training; bfloat16 only on a device that computes it as fast as it should.
     """
 
     shape_zyx: tuple[int, int, int]
     overlap: float = 0.5
     mirror: bool = False
+    precision: Literal["float32", "bfloat16"] = "float32"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ import torch
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.inference.segment import femur_probability, segment
-from femseg.networks.package_files import Architecture, ModelDescription
+from femseg.networks.package_files import Architecture, ModelDescription, Windows
 from femseg.volumes.grid import CtVolume, VoxelGrid
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe, network_grid
@@ -66,6 +66,42 @@ def test_a_probability_that_is_no_number_is_refused(value):
     with pytest.raises(Refusal, match="IF-03: case-7: the network gives 8 non-finite") as caught:
         femur_probability(network, x, name="case-7")
     assert caught.value.exit_code == ExitCode.TRAINING_FAILED
+
+
+class Convolving(torch.nn.Module):
+    """Notes in which type it computes."""
+
+    def __init__(self):
+        super().__init__()
+        self.convolution = torch.nn.Conv3d(1, 2, 3, padding=1)
+        self.types = set()
+
+    def forward(self, x_bczyx):
+        logits = self.convolution(x_bczyx)
+        self.types.add(logits.dtype)
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("windows", "quick", "computed_in"),
+    [
+        (None, True, torch.float32),
+        (Windows(shape_zyx=(8, 8, 8)), True, torch.float32),
+        (Windows(shape_zyx=(8, 8, 8), precision="bfloat16"), True, torch.bfloat16),
+        (Windows(shape_zyx=(8, 8, 8), precision="bfloat16"), False, torch.float32),
+    ],
+)
+def test_windows_are_computed_in_bfloat16_where_they_were_trained_so_and_it_is_quick(
+    monkeypatch, windows, quick, computed_in
+):
+    monkeypatch.setattr("femseg.inference.segment._is_quick_in_bfloat16", lambda kind: quick)
+    torch.manual_seed(0)
+    network = Convolving()
+    x = np.random.default_rng(0).random((1, 8, 8, 12)).astype(np.float32)
+    probability = femur_probability(network, x, windows=windows)
+    assert network.types == {computed_in}
+    exact = femur_probability(network, x, windows=windows and Windows(shape_zyx=(8, 8, 8)))
+    np.testing.assert_allclose(probability, exact, atol=0.01)
 
 
 def test_a_read_only_array_can_be_segmented():
