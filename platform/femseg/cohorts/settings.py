@@ -11,7 +11,7 @@ from femseg.paths import OWN_STUDIES
 from femseg.settings import read_section
 from femseg.volumes.grid import Triple
 from femseg.volumes.intensity import Scaling
-from femseg.volumes.network_input import InputRecipe
+from femseg.volumes.network_input import GradientOf, InputRecipe
 
 PAPER_SHAPE_ZYX = (512, 64, 64)
 HU_RANGE = Scaling(kind="window", low=-1024.0, high=3071.0)
@@ -176,6 +176,7 @@ class ArraySettings:
     anti_aliasing: bool = False
     raw_scaling: Scaling = field(default_factory=Scaling)
     gradient_scaling: Scaling = field(default_factory=Scaling)
+    gradient_of: GradientOf = "ct"
 
     def recipe(self, kind: ArrayKind) -> InputRecipe:
         """The recipe of one kind of array; it holds only what these arrays depend on."""
@@ -192,4 +193,5 @@ class ArraySettings:
             anti_aliasing=self.anti_aliasing,
             raw_scaling=Scaling() if kind == "gradient" else self.raw_scaling,
             gradient_scaling=Scaling() if kind == "raw" else self.gradient_scaling,
+            gradient_of="ct" if kind == "raw" else self.gradient_of,
         )

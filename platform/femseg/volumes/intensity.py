@@ -60,6 +60,11 @@ def scaled_to_unit(values: NDArray[np.float32], scaling: Scaling, *, name: str) 
             f"scaling '{scaling.kind}' from {low:g} to {high:g}"
         )
         raise Refusal.of("PP-03", name, problem, "check that the study shows a patient, or widen the scaling")
+    return between(values, low, high)
+
+
+def between(values: NDArray[np.float32], low: float, high: float) -> NDArray[np.float32]:
+    """Scale `low` … `high` to 0…1 and clip what is beyond; of at least one axis."""
     scaled = np.empty(values.shape, np.float32)
     for part, result in zip(values, scaled, strict=True):  # in float64 without a second volume of it
         result[...] = np.clip((part.astype(np.float64) - low) / (high - low), 0.0, 1.0)

@@ -1,7 +1,8 @@
 """The one way from a CT to what the network sees, the same in training and in inference."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -19,11 +20,12 @@ from femseg.volumes.grid import (
     to_lps,
     voxels_where_crossing,
 )
-from femseg.volumes.intensity import Scaling, scaled_to_unit
+from femseg.volumes.intensity import Scaling, between, scaled_to_unit
 from femseg.volumes.resample import Box, resampled
 
 InputMode = Literal["raw", "gradient", "both"]
 Channel = Literal["raw", "gradient"]
+GradientOf = Literal["ct", "resampled"]
 
 _REMARKED_VOLUME_CHANGE = 0.05
 _REFUSED_VOLUME_CHANGE = 0.15
@@ -42,6 +44,8 @@ class InputRecipe:
         anti_aliasing: smooth before down-sampling (the paper does not).
         raw_scaling: from HU to 0…1.
         gradient_scaling: from HU/mm to 0…1.
+        gradient_of: the "ct" at its own resolution, as in the paper; or the "resampled" one on the network grid, so
+            that the gradient does not depend on how fine a scan is, and painted images have the same.
     """
 
     input_mode: InputMode
@@ -50,10 +54,13 @@ class InputRecipe:
     anti_aliasing: bool = False
     raw_scaling: Scaling = field(default_factory=Scaling)
     gradient_scaling: Scaling = field(default_factory=Scaling)
+    gradient_of: GradientOf = "ct"
 
     def __post_init__(self) -> None:
         if self.input_mode not in ("raw", "gradient", "both"):
             raise ValueError(f"input_mode: expected 'raw', 'gradient' or 'both', got {self.input_mode!r}")
+        if self.gradient_of not in ("ct", "resampled"):
+            raise ValueError(f"gradient_of: expected 'ct' or 'resampled', got {self.gradient_of!r}")
         if (self.shape_zyx is None) == (self.spacing_mm_zyx is None):
             raise ValueError(
                 f"shape_zyx, spacing_mm_zyx: expected one of them, got {self.shape_zyx} and {self.spacing_mm_zyx}"
@@ -98,8 +105,8 @@ def channel(
 ) -> NDArray[np.floating[Any]]:
     """One channel of the network's input.
 
-    The gradient is taken at the CT's own resolution, before resampling; the CT is read slab by slab and no second
-    volume of its size is made.
+    The gradient is taken at the CT's own resolution, before resampling, unless the recipe takes it of what was
+    resampled; the CT is read slab by slab and no second volume of its size is made.
 
     Args:
         ct: any orientation.
@@ -114,19 +121,73 @@ def channel(
     hu_zyx, grid = to_lps(ct.hu_zyx, ct.grid)
 
     def voxels_where(indices_zyx: IndicesZyx) -> NDArray[np.float32]:
-        if mode == "raw":
+        if mode == "raw" or recipe.gradient_of == "resampled":
             return voxels_where_crossing(hu_zyx, indices_zyx)
         return _finite(gradient_magnitude_where(hu_zyx, grid, indices_zyx), name=name, step="gradient")
 
     for slice_yx in ct.hu_zyx:  # also where no weight falls: whether a CT is sound does not depend on the grid
         _finite(slice_yx, name=name, step="reading")
-    shape_zyx = network_grid(ct.grid, recipe).shape_zyx
-    values = resampled(voxels_where, grid.shape_zyx, shape_zyx, anti_aliasing=recipe.anti_aliasing, box_zyx=box_zyx)
+    onto = network_grid(ct.grid, recipe)
+
+    def values_in(box_zyx: Box | None) -> NDArray[np.float32]:
+        return resampled(
+            voxels_where, grid.shape_zyx, onto.shape_zyx, anti_aliasing=recipe.anti_aliasing, box_zyx=box_zyx
+        )
+
+    if mode == "gradient" and recipe.gradient_of == "resampled":
+        values = _gradient_in(values_in, onto, box_zyx)
+    else:
+        values = values_in(box_zyx)
     _finite(values, name=name, step="resampling")
     scaling = recipe.raw_scaling if mode == "raw" else recipe.gradient_scaling
     return _finite(scaled_to_unit(values, scaling, name=name), name=name, step="scaling").astype(
         recipe.dtype, copy=False
     )
+
+
+def _gradient_in(
+    values_in: Callable[[Box | None], NDArray[np.float32]], grid: VoxelGrid, box_zyx: Box | None
+) -> NDArray[np.float32]:
+    """The gradient of what was resampled, in a box; what it holds there does not depend on the box."""
+    wanted = [np.arange(n)[part] for n, part in zip(grid.shape_zyx, box_zyx or (slice(None),) * 3, strict=True)]
+    z, y, x = (slice(max(int(at[0]) - 1, 0), int(at[-1]) + 2) for at in wanted)
+    hu_zyx = values_in((z, y, x))
+    at_z, at_y, at_x = (at - around.start for at, around in zip(wanted, (z, y, x), strict=True))
+    return gradient_magnitude_where(hu_zyx, replace(grid, shape_zyx=hu_zyx.shape), (at_z, at_y, at_x))
+
+
+def painted_input(
+    hu_zyx: NDArray[np.float32], spacing_mm_zyx: Triple, recipe: InputRecipe
+) -> NDArray[np.floating[Any]]:
+    """What the network would see of a CT whose voxels lie on its grid already, such as a box of a painted one.
+
+    Args:
+        hu_zyx: HU, shape (Z, Y, X).
+        spacing_mm_zyx: of these voxels.
+        recipe: one with a spacing, of windows alone, that takes the gradient of what was resampled.
+    Returns: as `network_input`, but a box without contrast is no reason to refuse it.
+    Raises: ValueError on another recipe.
+    """
+    refuse_recipe_of_painted(recipe)
+    grid = VoxelGrid(shape_zyx=hu_zyx.shape, spacing_mm_zyx=spacing_mm_zyx)
+    z, y, x = (np.arange(n) for n in hu_zyx.shape)
+    channels = []
+    for mode in recipe.channels:
+        scaling = recipe.raw_scaling if mode == "raw" else recipe.gradient_scaling
+        values = hu_zyx if mode == "raw" else gradient_magnitude_where(hu_zyx, grid, (z, y, x))
+        channels.append(between(values, scaling.low or 0.0, scaling.high or 0.0).astype(recipe.dtype, copy=False))
+    return np.stack(channels)
+
+
+def refuse_recipe_of_painted(recipe: InputRecipe) -> None:
+    """Raises: ValueError if training could not paint what this recipe makes of a CT."""
+    if recipe.spacing_mm_zyx is None:
+        raise ValueError("arrays.spacing_mm_zyx: expected a spacing, as synthetic cases are painted in patches")
+    if "gradient" in recipe.channels and recipe.gradient_of != "resampled":
+        raise ValueError(
+            "arrays.gradient_of: expected 'resampled', as synthetic cases are painted on the network grid, "
+            f"got {recipe.gradient_of!r}"
+        )
 
 
 def network_input(

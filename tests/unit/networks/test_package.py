@@ -211,7 +211,7 @@ def test_a_package_of_femseg_0_1_without_versions_and_name_is_read_as_it_is(tmp_
         "windows": None,
         "cohort_source": "",
         "architecture": {"input_channels": 1, "settings": settings},
-        "input_recipe": model["input_recipe"] | {"spacing_mm_zyx": None},
+        "input_recipe": model["input_recipe"] | {"spacing_mm_zyx": None, "gradient_of": "ct"},
     }
     assert as_plain(package.lineage) == lineage | {"version": 1}
 

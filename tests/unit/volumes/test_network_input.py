@@ -1,6 +1,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from itertools import permutations, product
 
 import numpy as np
@@ -20,6 +21,7 @@ from femseg.volumes.network_input import (
     mask_remarks,
     network_grid,
     network_input,
+    painted_input,
 )
 
 GRID = VoxelGrid(shape_zyx=(40, 24, 30), spacing_mm_zyx=(1.5, 0.8, 0.7), origin_mm_xyz=(5.0, -7.0, 100.0))
@@ -249,3 +251,49 @@ def test_a_mask_that_the_coarse_grid_widens_to_twenty_columns_is_judged_by_the_s
     sampled = mask_on_network_grid(mask, recipe)
     gained = 20 / columns - 1
     assert [round(gained, 3) > 0.05] == [bool(mask_remarks(mask, sampled))] == [outcome == "remarked"]
+
+
+RESAMPLED = InputRecipe(
+    input_mode="both",
+    spacing_mm_zyx=(3.0, 2.0, 2.0),
+    anti_aliasing=True,
+    raw_scaling=Scaling(kind="window", low=-200.0, high=1200.0),
+    gradient_scaling=Scaling(kind="window", low=0.0, high=300.0),
+    gradient_of="resampled",
+)
+
+
+def test_a_gradient_of_what_was_resampled_is_that_of_the_raw_channel():
+    wide = Scaling(kind="window", low=-4000.0, high=4000.0)
+    recipe = replace(RESAMPLED, raw_scaling=wide)
+    grid = network_grid(GRID, recipe)
+    resampled_hu = channel(CT, recipe, "raw").astype(np.float64) * 8000 - 4000
+    expected = gradient_magnitude(resampled_hu.astype(np.float32), grid).clip(0, 300) / 300
+    np.testing.assert_allclose(channel(CT, recipe, "gradient"), expected, atol=0.02)  # float16 steps of 8000 HU
+
+
+def test_a_box_of_it_holds_what_the_whole_holds():
+    whole = network_input(CT, RESAMPLED)
+    for box in product([slice(0, 7), slice(3, 20)], [slice(2, 5), slice(4, 10)], [slice(0, 10), slice(9, 10)]):
+        assert np.array_equal(network_input(CT, RESAMPLED, box_zyx=box), whole[(slice(None), *box)])
+
+
+def test_a_painted_ct_and_the_same_voxels_as_a_study_give_the_same_input():
+    grid = VoxelGrid(shape_zyx=(12, 10, 14), spacing_mm_zyx=(3.0, 2.0, 2.0))
+    hu = np.rint(np.random.default_rng(1).normal(200, 500, grid.shape_zyx)).astype(np.float32)
+    painted = painted_input(hu, grid.spacing_mm_zyx, RESAMPLED)
+    assert painted.dtype == np.float16
+    assert np.array_equal(painted, network_input(CtVolume(hu_zyx=hu, grid=grid), RESAMPLED))
+
+
+def test_painted_air_is_no_refusal():
+    air = np.full((6, 6, 6), -1000, np.float32)
+    assert not painted_input(air, (3.0, 2.0, 2.0), RESAMPLED).any()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "named"), [(PAPER, "spacing_mm_zyx"), (replace(RESAMPLED, gradient_of="ct"), "gradient_of")]
+)
+def test_nothing_is_painted_for_a_recipe_that_needs_the_scan(recipe, named):
+    with pytest.raises(ValueError, match=named):
+        painted_input(HU, (1.5, 0.8, 0.7), recipe)
