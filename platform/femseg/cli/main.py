@@ -132,9 +132,17 @@ def check(
 @app.command()
 def segment(
     ct: Annotated[
-        Path, typer.Argument(parser=_path, help="A DICOM folder, a NIfTI, NRRD or MHA file, or a ZIP of either.")
+        Path,
+        typer.Argument(
+            parser=_path, help="A DICOM folder, a NIfTI, NRRD or MHA file, or a ZIP of either; or a folder of studies."
+        ),
     ],
-    output: Annotated[Path, typer.Option("-o", "--output", help="Mask file: .nii.gz, .nii, .nrrd or .mha.")],
+    output: Annotated[
+        Path,
+        typer.Option(
+            "-o", "--output", help="Mask file: .nii.gz, .nii, .nrrd or .mha; or a folder, for all studies of a folder."
+        ),
+    ],
     model: Annotated[
         str, typer.Option(help=f"{_VERSIONS} models:/femseg is the champion, or the challenger while there is none.")
     ] = "models:/femseg",
@@ -144,24 +152,23 @@ def segment(
     regularise: Annotated[bool, typer.Option("--regularise", help="Resample unevenly spaced slices.")] = False,
     untilt: Annotated[bool, typer.Option("--untilt", help="Resample a scan made with a tilted gantry.")] = False,
     accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing mask file.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
-    """Segment the femur in a CT; the mask lies on the CT's own grid."""
-    from femseg.cli.segment import segment_file
+    """Segment the femur in a CT, or in every study of a folder; a mask lies on its CT's own grid."""
+    from femseg.cli.segment import Choices, is_for_many, segment_file
     from femseg.cohorts.settings import CohortSettings
 
     with command_exit(as_json=as_json):
-        segment_file(
-            ct,
-            output,
-            model=model,
-            overwrite=overwrite,
-            accept_hu=accept_hu,
-            mends=CohortSettings(regularise=regularise, untilt=untilt).mends,
-            series=tuple(series or ()),
-            as_json=as_json,
-        )
+        mends = CohortSettings(regularise=regularise, untilt=untilt).mends
+        choices = Choices.of(model, series=tuple(series or ()), accept_hu=accept_hu, mends=mends)
+        if not is_for_many(ct, output):
+            segment_file(ct, output, choices, overwrite=overwrite, as_json=as_json)
+            return
+        from femseg.cli.segment_folder import segment_folder  # Ray takes a second to load
+
+        code = segment_folder(ct, output, choices, overwrite=overwrite, as_json=as_json)
+    raise typer.Exit(code)
 
 
 _VERSION = typer.Argument(metavar="VERSION", help=_VERSIONS)

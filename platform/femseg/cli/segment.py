@@ -4,11 +4,14 @@ import json
 import os
 import secrets
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
 from femseg.cohorts.case import Case
 from femseg.errors import Refusal, printable
 from femseg.files.durable import require_writable, sha256_of_file
+from femseg.files.plain import is_folder
 from femseg.formats.source import Mend
 from femseg.formats.writing import require_mask_suffix, write_mask
 from femseg.inference.segment import segment
@@ -17,19 +20,59 @@ from femseg.intake.single_ct import inspect_study
 from femseg.lineage.records import OutputRecord, read_record, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
 from femseg.services.registry.model_name import IN_USE, is_registered, named_model
+from femseg.volumes.grid import CtVolume, MaskVolume
 
 _OF_PHANTOMS = "this model was trained on phantoms alone and has seen no patient: its masks are to try things out"
 
 
-def load_model(model: str) -> tuple[ModelPackage, tuple[str, ...], str]:
-    """A package folder or a registered model; what to remark about it, and which one it is."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choices:
+    """What the user chose for every CT of a command.
+
+    Attributes:
+        model: a registered model's address, or a package's folder.
+    """
+
+    model: str
+    series: tuple[str, ...] = ()
+    accept_hu: bool = False
+    mends: tuple[Mend, ...] = ()
+
+    @classmethod
+    def of(cls, model: str, **others: Any) -> Self:
+        """With the model as the command line takes it. Raises: Refusal CFG-01 (exit 2) if it names none."""
+        return cls(model=model if model == IN_USE else named_model(model), **others)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelInUse:
+    """The package that segments, what to remark about it, and which one it is."""
+
+    package: ModelPackage
+    remarks: tuple[str, ...]
+    name: str
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What must be said before anything else."""
+        return (_OF_PHANTOMS,) if self.package.model.of_phantoms else ()
+
+    def warn(self) -> None:
+        """Say the warnings on standard error."""
+        for warning in self.warnings:
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
+
+
+def load_model(model: str) -> ModelInUse:
+    """A registered model, or that of a package's folder."""
     if not is_registered(model):
         package = load_package(Path(model))
-        return package, package.remarks, model
+        return ModelInUse(package=package, remarks=package.remarks, name=model)
     from femseg.services.registry.doctor import load_for_use  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking.connect import connect
 
-    return load_for_use(connect(to_read=True)[0], model)
+    package, remarks, name = load_for_use(connect(to_read=True)[0], model)
+    return ModelInUse(package=package, remarks=remarks, name=name)
 
 
 def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None:
@@ -56,38 +99,53 @@ def _require_replaceable(record: Path) -> None:
             raise Refusal.of("IF-08", record, problem, fix) from None
 
 
-def _lineage(case: Case, output: Path, package: ModelPackage, model: str, *, accept_hu: bool) -> OutputRecord:
-    """Which CT, model and choices made this mask: hashes alone, no path and no id of the study."""
+def is_for_many(ct: Path, output: Path) -> bool:
+    """Whether the outputs of a command go into a folder: its name has no suffix of a file, and the CT is a folder."""
+    return is_folder(ct) and (is_folder(output) or not output.suffix)
+
+
+def segmentation_record(case: Case, files: dict[str, str], package: ModelPackage, choices: Choices) -> OutputRecord:
+    """Which CT, model and choices made these files: hashes alone, no path and no id of the study."""
     options = {
-        "model": model if is_registered(model) else "a package folder",
+        "model": choices.model if is_registered(choices.model) else "a package folder",
         "mends": ", ".join(case.ct.mends),
-        "accept_hu": str(accept_hu).lower(),
+        "accept_hu": str(choices.accept_hu).lower(),
     }
     return OutputRecord(
         kind="segmentation",
-        files={"mask": sha256_of_file(output)},
+        files=files,
         models={package.model.folder_name: package.sha256},
         cts={"ct": series_sha256(case.ct)},
         options={name: value for name, value in options.items() if value not in ("", "false")},
     )
 
 
-def segment_file(
-    ct_path: Path,
-    output: Path,
-    *,
-    model: str,
-    overwrite: bool,
-    accept_hu: bool,
-    series: tuple[str, ...],
-    as_json: bool,
-    mends: tuple[Mend, ...] = (),
-) -> None:
+def segmented(case: Case, ct: CtVolume, used: ModelInUse, *, name: str) -> tuple[MaskVolume, dict[str, Any]]:
+    """The mask of a checked CT, and all that there is to say about it.
+
+    Args:
+        name: of the CT, for refusals.
+    """
+    mask = segment(used.package, ct, name=name).mask
+    reasons = verdict(mask, used.package.model)
+    return mask, {
+        "femur_ml": float(mask.femur_zyx.sum()) * mask.grid.voxel_volume_mm3 / 1000.0,
+        "metal_ml": case.facts.metal_ml,
+        "model": used.name,
+        "validation_dice": used.package.model.metrics.validation_dice,
+        "model_sha256": used.package.sha256,
+        "input_mode": used.package.model.folder_name,
+        "qc": "review" if reasons else "usable",
+        "reasons": list(reasons),
+        "remarks": [*used.warnings, *case.remarks, *used.remarks],
+    }
+
+
+def segment_file(ct_path: Path, output: Path, choices: Choices, *, overwrite: bool, as_json: bool) -> None:
     """Check a CT, segment it and write the mask whole, its lineage beside it.
 
     Raises: Refusal IF-08 (exit 2) if the output exists, or whatever is wrong with CT or model.
     """
-    model = named_model(model) if model != IN_USE else model
     require_mask_suffix(output)  # before minutes of work, not after
     _require_free_place(output, ct_path, overwrite=overwrite)
     require_writable(output)
@@ -95,34 +153,20 @@ def segment_file(
     if not overwrite:
         _require_replaceable(record)
     require_writable(record)
-    case, ct = inspect_study(ct_path, id_key=secrets.token_bytes(32), series=series, accept_hu=accept_hu, mends=mends)
-    package, model_remarks, name = load_model(model)
-    warnings = [_OF_PHANTOMS] if package.model.of_phantoms else []
-    for warning in warnings:
-        print(f"warning: {warning}", file=sys.stderr, flush=True)
-    mask = segment(package, ct, name=str(ct_path)).mask
-    reasons = verdict(mask, package.model)
+    case, ct = inspect_study(
+        ct_path, id_key=secrets.token_bytes(32), series=choices.series, accept_hu=choices.accept_hu, mends=choices.mends
+    )
+    used = load_model(choices.model)
+    used.warn()
+    mask, facts = segmented(case, ct, used, name=str(ct_path))
     write_mask(output, mask)
-    write_record(record, _lineage(case, output, package, model, accept_hu=accept_hu))
-    metrics = package.model.metrics
-    result = {
-        "mask": str(output),
-        "lineage": str(record),
-        "femur_ml": float(mask.femur_zyx.sum()) * mask.grid.voxel_volume_mm3 / 1000.0,
-        "metal_ml": case.facts.metal_ml,
-        "model": name,
-        "validation_dice": metrics.validation_dice,
-        "model_sha256": package.sha256,
-        "input_mode": package.model.folder_name,
-        "qc": "review" if reasons else "usable",
-        "reasons": list(reasons),
-        "remarks": [*warnings, *case.remarks, *model_remarks],
-    }
+    write_record(record, segmentation_record(case, {"mask": sha256_of_file(output)}, used.package, choices))
     if as_json:
-        print(json.dumps(result, indent=2))
+        print(json.dumps({"mask": str(output), "lineage": str(record), **facts}, indent=2))
         return
-    told = f"{name} ({metrics}, {result['input_mode']} input, package {package.sha256[:12]})"
-    print(f"{output}: femur {result['femur_ml']:.1f} ml, model {printable(told)}")
-    for remark in (*case.remarks, *model_remarks, *reasons):
+    metrics = used.package.model.metrics
+    told = f"{used.name} ({metrics}, {facts['input_mode']} input, package {used.package.sha256[:12]})"
+    print(f"{output}: femur {facts['femur_ml']:.1f} ml, model {printable(told)}")
+    for remark in (*case.remarks, *used.remarks, *facts["reasons"]):
         print(f"  {remark}")
-    print("  qc: review this mask before use" if reasons else "  qc: usable")
+    print("  qc: review this mask before use" if facts["reasons"] else "  qc: usable")

@@ -1,4 +1,4 @@
-"""A CT by itself, checked and read: what `femseg segment` is given."""
+"""A CT alone, checked and read: what `femseg segment` is given, or one of the studies of a folder that it is given."""
 
 import os
 from pathlib import Path
@@ -6,14 +6,14 @@ from pathlib import Path
 from femseg.cohorts.case import Case
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Refusal
-from femseg.files.plain import is_folder
+from femseg.files.plain import is_folder, require_plain_name
 from femseg.formats.dicom.folder import files_below, holds_dicom
 from femseg.formats.source import Mend
 from femseg.formats.zip_archive import is_archive
 from femseg.intake.check import checked_by_headers, checked_by_voxels, in_archive, name_below, pseudonym_with
 from femseg.layouts import volume_pairs
-from femseg.layouts.adapter import StudyFiles
-from femseg.layouts.detect import ADAPTERS
+from femseg.layouts.adapter import PairedStudy, StudyFiles
+from femseg.layouts.detect import ADAPTERS, adapter_of
 from femseg.layouts.zipped_study import opened, zipped_study
 from femseg.volumes.grid import CtVolume
 
@@ -54,13 +54,29 @@ def _inspected(
         paired = ADAPTERS[settings.source].pair(study, settings, pseudonym_with(id_key), "ignored")
     else:
         paired = volume_pairs.single(study)
+    case, ct = _read(study, paired, settings, root, id_key)
+    if series and paired.series and {wanted.casefold() for wanted in series}.isdisjoint(paired.series):
+        problem, fix = f"holds no CT series {', '.join(series)}", "give number, description or UID of one that it holds"
+        raise Refusal.of("IN-05", path, problem, fix)
+    return case, ct
+
+
+def inspect_listed(study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes) -> tuple[Case, CtVolume]:
+    """The same for a study that `studies_of` found below `root`, in any layout. Raises: Refusal with every fault."""
+    require_plain_name(study.location)
+    with opened(study, root) as (there, files_root):
+        paired = adapter_of(there, settings).pair(there, settings, pseudonym_with(id_key), "ignored")
+        case, ct = _read(there, paired, settings, files_root, id_key)
+    return (in_archive(case, study.archive, root) if study.archive else case), ct
+
+
+def _read(
+    study: StudyFiles, paired: PairedStudy, settings: CohortSettings, root: Path, id_key: bytes
+) -> tuple[Case, CtVolume]:
     judged = checked_by_headers(study, paired, name_below(study, root), root, id_key)
     outcome, found = checked_by_voxels(judged, paired, settings, root)
     if outcome.faults:
         raise Refusal(outcome.faults)
-    if series and paired.series and {wanted.casefold() for wanted in series}.isdisjoint(paired.series):
-        problem, fix = f"holds no CT series {', '.join(series)}", "give number, description or UID of one that it holds"
-        raise Refusal.of("IN-05", path, problem, fix)
     if outcome.case is None or found is None:
-        raise Refusal.of("IN-05", path, "holds no CT", "give a DICOM folder or a volume file")
+        raise Refusal.of("IN-05", study.location, "holds no CT", "give a DICOM folder or a volume file")
     return outcome.case, found.ct

@@ -30,6 +30,7 @@ def map_cases(
     task: str,
     memory_bytes: int = 0,
     on_crash: Callable[[Item, Fault], Result] | None = None,
+    note: Callable[[Result], str] | None = None,
 ) -> list[Result]:
     """Apply `function` to every item on Ray workers; results come in the order of the items.
 
@@ -38,6 +39,7 @@ def map_cases(
         task: what is being done, for the progress line.
         memory_bytes: what one case may need; so many cases run at once as the cluster's memory allows.
         on_crash: the result of a case whose worker died; without it the death is refused like any fault.
+        note: what the progress line says of a result.
     Raises: Refusal with all faults of all items, or CL-01 (exit 5) if the cluster's memory is too small for one.
     """
     require_resources(what=task, memory_bytes=memory_bytes)
@@ -64,7 +66,7 @@ def map_cases(
             if isinstance(outcome, Refusal):
                 refused += outcome.faults
             results[index] = outcome
-            advance(len(items) - len(pending), "")
+            advance(len(items) - len(pending), note(outcome) if note and not isinstance(outcome, Refusal) else "")
     if refused:
         raise Refusal(sorted(refused, key=lambda fault: (fault.file, fault.id)))
     return results

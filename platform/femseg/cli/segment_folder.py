@@ -1,0 +1,193 @@
+"""`femseg segment FOLDER -o OUT`: every study of a folder, in parallel on Ray; a bad study does not stop the others.
+
+Each study has a folder of its own below OUT, which appears whole: `mask.nii.gz`, `result.json` and `lineage.json`.
+"""
+
+import csv
+import io
+import json
+import os
+import secrets
+import sys
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from femseg.cli.segment import Choices, ModelInUse, load_model, segmentation_record, segmented
+from femseg.cohorts.settings import CohortSettings
+from femseg.errors import Fault, Refusal
+from femseg.faults import ExitCode
+from femseg.files.durable import (
+    folder_written_durably,
+    read_json,
+    require_writable,
+    write_bytes_durably,
+    write_json_durably,
+)
+from femseg.formats.volume_file import volume_stem
+from femseg.formats.writing import write_mask
+from femseg.intake.check import name_below
+from femseg.intake.cost import check_memory_bytes
+from femseg.intake.single_ct import inspect_listed
+from femseg.layouts.adapter import StudyFiles
+from femseg.layouts.detect import detected_source, studies_of
+from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record
+from femseg.services.cluster.map_cases import map_cases
+from femseg.services.cluster.session import ray_session
+
+MASK, RESULT, TABLE = "mask.nii.gz", "result.json", "segmentations.csv"
+_NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
+_COLUMNS = ("study", "state", "qc", "femur_ml", "metal_ml", "mask", "reasons", "faults")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A study, and the folder that its outputs go to."""
+
+    study: StudyFiles
+    name: str
+    output: Path
+
+
+def tasks_of(studies: list[StudyFiles], folder: Path, output: Path) -> list[Task]:
+    """Each study with a folder of its own, called after its place below the folder."""
+    taken: set[str] = set()
+    tasks = []
+    for study in studies:
+        name = name_below(study, folder)
+        plain = volume_stem(Path(name)) if study.archive is None and study.location.is_file() else name
+        wanted = base = plain.removesuffix(".zip").replace("/", "_")
+        number = 2
+        while wanted.casefold() in taken:
+            wanted, number = f"{base}_{number}", number + 1
+        taken.add(wanted.casefold())
+        tasks.append(Task(study=study, name=name, output=output / wanted))
+    return tasks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What became of a study: "segmented", "kept" from an earlier run, or "refused" with its faults."""
+
+    task: Task
+    state: Literal["segmented", "kept", "refused"]
+    facts: dict[str, Any] = field(default_factory=dict)
+    faults: tuple[Fault, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        where = {} if self.state == "refused" else {"mask": str(self.task.output / MASK)}
+        faults = [{key: getattr(fault, key) for key in ("id", "file", "problem", "fix")} for fault in self.faults]
+        return {"study": self.task.name, "state": self.state, **where, **self.facts, "faults": faults}
+
+    def row(self) -> list[str]:
+        """As a row of the table."""
+        plain = {**self.plain(), "faults": [str(fault) for fault in self.faults]}
+        cells = [plain.get(column, "") for column in _COLUMNS]
+        return ["; ".join(cell) if isinstance(cell, list) else str(cell) for cell in cells]
+
+    def line(self) -> str:
+        """As a line on the terminal."""
+        if self.state == "refused":
+            return f"{self.task.name}: refused, {self.faults[0].id}"
+        reasons = "".join(f"\n  {reason}" for reason in self.facts["reasons"])
+        return f"{self.task.name}: {self.state}, {self.facts['qc']}, femur {self.facts['femur_ml']:.1f} ml{reasons}"
+
+
+def segment_task(
+    task: Task, *, folder: Path, settings: CohortSettings, used: ModelInUse, choices: Choices, overwrite: bool
+) -> Outcome:
+    """Segment one study, or keep what is there and whole; runs on a worker. What is wrong comes back as faults."""
+    try:
+        case, ct = inspect_listed(task.study, settings, root=folder, id_key=secrets.token_bytes(32))
+        record = segmentation_record(case, {}, used.package, choices)
+        if not overwrite and os.path.lexists(task.output):
+            return _kept(task, record)
+        mask, facts = segmented(case, ct, used, name=task.name)
+        with folder_written_durably(task.output) as made:
+            write_mask(made / MASK, mask)
+            write_json_durably(made / RESULT, facts)
+            write_record(made / FOLDER_RECORD, replace(record, files=hashes_of(made, (MASK, RESULT))))
+    except Refusal as refusal:
+        return Outcome(task=task, state="refused", faults=refusal.faults)
+    return Outcome(task=task, state="segmented", facts=facts)
+
+
+def _kept(task: Task, wanted: OutputRecord) -> Outcome:
+    """An earlier run's outputs of the same CT, model and choices, if all files are as they were.
+
+    Raises: Refusal IF-08 (exit 2) if something else is there.
+    """
+    fix = "choose another folder for the outputs, or give --overwrite"
+    try:
+        record = read_record(task.output / FOLDER_RECORD)
+        whole = hashes_of(task.output, record.files) == record.files
+        facts = read_json(task.output / RESULT)
+    except (Refusal, OSError):
+        whole = False
+    if not whole:
+        raise Refusal.of("IF-08", task.output, "exists, and is no whole output of femseg", fix)
+    if replace(record, files={}) != wanted:
+        raise Refusal.of("IF-08", task.output, "exists, of another CT, model or choice", fix)
+    return Outcome(task=task, state="kept", facts=facts)
+
+
+def _crashed(task: Task, fault: Fault) -> Outcome:
+    return Outcome(task=task, state="refused", faults=(fault,))
+
+
+def _require_outside(output: Path, folder: Path) -> None:
+    """Masks among the studies would be studies of the next run."""
+    if output.absolute().resolve().is_relative_to(folder.absolute().resolve()):
+        raise Refusal.of("IF-08", output, "lies in the folder of the studies", "choose a folder beside it")
+
+
+def segment_folder(folder: Path, output: Path, choices: Choices, *, overwrite: bool, as_json: bool) -> ExitCode:
+    """Segment every study of a folder; leave each study's outputs and a table of all.
+
+    Returns: how the command ends: by the gravest fault of the studies that could not be segmented, if any.
+    Raises: Refusal if none can be.
+    """
+    _require_outside(output, folder)
+    require_writable(output / TABLE)
+    settings = CohortSettings(
+        source=detected_source(folder),
+        folder=str(folder),
+        series=choices.series,
+        accept_hu=choices.accept_hu,
+        regularise="regularise" in choices.mends,
+        untilt="untilt" in choices.mends,
+    )
+    studies = studies_of(folder.absolute(), settings)
+    tasks = tasks_of(studies, folder.absolute(), output.absolute())
+    used = load_model(choices.model)
+    used.warn()
+    work = partial(
+        segment_task, folder=folder.absolute(), settings=settings, used=used, choices=choices, overwrite=overwrite
+    )
+    with ray_session():
+        outcomes = map_cases(
+            work,
+            tasks,
+            names=[task.name for task in tasks],
+            task="segment",
+            memory_bytes=max(map(check_memory_bytes, studies)) + _NETWORK_BYTES,
+            on_crash=_crashed,
+            note=lambda outcome: f"{outcome.task.name} {outcome.state}",
+        )
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([_COLUMNS, *(outcome.row() for outcome in outcomes)])
+    write_bytes_durably(output / TABLE, table.getvalue().encode())
+    if as_json:
+        print(json.dumps([outcome.plain() for outcome in outcomes], indent=2))
+    else:
+        for outcome in outcomes:
+            print(outcome.line())
+        counts = Counter(outcome.state for outcome in outcomes)
+        print(f"{output / TABLE}: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}")
+    faults = [fault for outcome in outcomes for fault in outcome.faults]
+    for fault in faults:
+        print(fault, file=sys.stderr)
+    return Refusal(faults).exit_code if faults else ExitCode.DONE
