@@ -72,20 +72,13 @@ def test_the_cohort_stage_refuses_a_study_that_carries_a_payload_G11(name, copy,
     assert hashes(copy, LEFT) == before
 
 
-@pytest.fixture
-def stored(project):
-    """The MLmodel files that the registry of the project and of its copies names; as they were afterwards."""
-    files = {file: file.read_bytes() for file in (project / "mlruns").rglob("MLmodel")}
-    yield files
-    for file, content in files.items():
-        file.write_bytes(content)
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", MLMODELS)
-def test_registering_again_runs_nothing_of_a_version_whose_MLmodel_names_code_SC_04(kind, copy, stored, tmp_path):
+def test_registering_again_runs_nothing_of_a_version_whose_MLmodel_names_code_SC_04(kind, copy, tmp_path):
     """The stage finds its package there by its hash and loads nothing; whoever loads the version is refused."""
     canary = tmp_path / "canary"
+    stored = list((copy / "mlruns").rglob("MLmodel"))
+    assert stored
     for file in stored:
         file.write_text(mlmodel(kind, canary))
     exit_code, said = in_its_own(copy, "register")
