@@ -128,8 +128,11 @@ class DriverControl:
         return answer
 
     def outcome(self) -> GroupOutcome:
-        """How the newest group of ranks has ended. Raises: RayError if the actor is lost."""
-        answer: GroupOutcome = ray.get(self.actor.outcome.remote(), timeout=_ANSWER_WITHIN_S)
+        """How the newest group of ranks has ended; if the actor is lost, as on a node out of memory, that is why."""
+        try:
+            answer: GroupOutcome = ray.get(self.actor.outcome.remote(), timeout=_ANSWER_WITHIN_S)
+        except RayError as error:
+            return GroupOutcome(faults=(), error=f"{type(error).__name__}: {words_of(error)}", draining=False)
         return answer
 
     def close(self) -> None:

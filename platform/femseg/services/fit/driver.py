@@ -193,7 +193,7 @@ def _require_success(error: BaseException | None, outcome: GroupOutcome, job: Tr
     """Raises: Refusal with the ranks' reasons, CL-01 if the cluster has shrunk, or TR-15; else the error itself."""
     if refusal := refusal_of(outcome):
         raise refusal
-    if isinstance(error, TrainingFailedError):
+    if isinstance(error, TrainingFailedError | RayError):
         require_room(job, title)  # a cluster that has shrunk is the better reason
         raise _retries_spent(error, outcome, job) from None
     if error:

@@ -118,3 +118,10 @@ def test_ranks_that_become_more_are_no_loss_and_cost_no_retry(control):
         status = control.status()
         counted.append((status.attempts, status.workers))
     assert counted == [(1, 2), (2, 1), (2, 2), (3, 2)]
+
+
+def test_a_control_that_is_lost_is_how_its_ranks_ended_and_no_error_of_the_driver(control):
+    ray.kill(control.actor)
+    outcome = control.outcome()
+    assert "Actor" in outcome.error
+    assert refusal_of(outcome) is None
