@@ -108,10 +108,11 @@ def pages(project, tmp_path_factory) -> dict[str, tuple[Path, Path]]:
     for mode in ("raw", "gradient"):  # the evaluations of the packages as they are now
         stage(copy, "-m", "pipelines.evaluate", "--input-mode", mode)
     stage(copy, "-m", "pipelines.register")
-    newest = str(json.loads((copy / "results/registration.json").read_text())["version"])
-    version = MlflowClient(f"sqlite:///{copy / 'mlruns/mlflow.db'}").get_model_version(MODEL_NAME, newest)
-    assert version.tags["package_sha256"] != before["package_sha256"]
-    stage(copy, "-c", "from femseg.cli.main import main; main()", "card", newest, "-o", str(folder / "spoiled"))
+    client = MlflowClient(f"sqlite:///{copy / 'mlruns/mlflow.db'}")
+    newest = max(client.search_model_versions(f"name='{MODEL_NAME}'"), key=lambda version: int(version.version))
+    assert newest.tags["package_sha256"] != before["package_sha256"]
+    command = ["-c", "from femseg.cli.main import main; main()", "card", str(newest.version)]
+    stage(copy, *command, "-o", str(folder / "spoiled"))
     return {
         "report": (project / "reports/comparison.html", copy / "reports/comparison.html"),
         "card": (folder / "clean/model_card.html", folder / "spoiled/model_card.html"),
