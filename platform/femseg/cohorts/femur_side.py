@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from femseg.cohorts.case import Femur
-from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.grid import CtVolume, VoxelGrid, to_lps
 
 Side = Literal["left", "right"]
 ShownSide = Literal["left", "right", "both"]
@@ -17,7 +17,10 @@ ShownSide = Literal["left", "right", "both"]
 LARGE_ML = 1.0
 SIDE_BY_SIDE = 0.5  # of the shorter one's length
 APART_MM = 60.0  # the knees may touch, yet their centres, and those of whole femora, are farther apart than this
-_OFF_CENTRE_MM = 30.0
+_OFF_CENTRE_MM, _OFF_CENTRE = 30.0, 0.4  # the latter of half of the body's width
+_TWO_LEGS_MM, _WIDEST_MM = 300.0, 500.0
+_DEEP_MM = 40.0  # in front of the femur's centre and behind it
+_SPECK = 0.05  # of what the fullest column holds
 _BODY_HU = -300.0
 
 
@@ -106,22 +109,51 @@ def _reach(pieces: Sequence[MaskPiece]) -> tuple[float, float]:
     return min(piece.reach_mm[0] for piece in pieces), max(piece.reach_mm[1] for piece in pieces)
 
 
-def side_of_body(parts: MaskPieces, ct_hu_zyx: NDArray[np.float32], grid: VoxelGrid) -> Side | None:
-    """Side of a single femur, told by its distance from the middle of the body; None where that is too small to tell.
+def side_of_body(parts: MaskPieces, ct: CtVolume) -> Side | None:
+    """Side of a single femur, told by its distance from the middle of the body; None where that does not tell.
 
-    The body is what is denser than -300 HU; in a scan of one leg the femur lies near its middle.
+    The body is what is denser than -300 HU at the femur's height and depth, where no table lies. In one leg the femur
+    lies near the middle; a body that goes on beyond the scan must show more than one leg, and its middle may be
+    anywhere where that of a body of 500 mm, as wide as scanners see, can be.
+
+    Args:
+        parts: of a mask on the CT's grid, or on that grid seen through `to_lps`.
     """
     if not parts.large:
         return None
-    step = max(1, round(4.0 / min(grid.spacing_mm_zyx)))
-    thin = ct_hu_zyx[::step, ::step, ::step] > _BODY_HU
-    if not thin.any():
+    hu_zyx, grid = to_lps(ct.hu_zyx, ct.grid)
+    femur = parts.large[0]
+    index_zyx = _index_zyx(grid, femur.centre_mm_xyz)
+    reach = sorted(round(_index_zyx(grid, (*femur.centre_mm_xyz[:2], z))[0]) for z in femur.reach_mm)
+    deep = round(_DEEP_MM / grid.spacing_mm_zyx[1])
+    rows = slice(max(0, round(index_zyx[1]) - deep), round(index_zyx[1]) + deep + 1)
+    step_zyx = [max(1, round(4.0 / spacing)) for spacing in grid.spacing_mm_zyx]
+    near = hu_zyx[max(0, reach[0]) : reach[1] + 1 : step_zyx[0], rows.start : rows.stop : step_zyx[1]]
+    filled = np.count_nonzero(near > _BODY_HU, axis=(0, 1))
+    body = np.flatnonzero(filled > _SPECK * filled.max(initial=0))
+    if not body.size:
         return None
-    centre = np.argwhere(thin).mean(axis=0) * step
-    offset = parts.large[0].centre_mm_xyz[0] - float(grid.position_mm_xyz(tuple(centre))[0])
-    if abs(offset) < _OFF_CENTRE_MM:
+    spacing_mm = grid.spacing_mm_zyx[2]
+    offset_mm = (index_zyx[2] - (body[0] + body[-1]) / 2) * spacing_mm
+    seen_mm = (body[-1] - body[0] + 1) * spacing_mm
+    goes_on_right, goes_on_left = body[0] == 0, body[-1] == len(filled) - 1
+    needed_mm = _OFF_CENTRE_MM
+    if not (goes_on_right or goes_on_left):
+        needed_mm = max(needed_mm, _OFF_CENTRE * seen_mm / 2)
+    elif seen_mm < _TWO_LEGS_MM:
         return None
-    return "left" if offset > 0 else "right"
+    if goes_on_left if offset_mm > 0 else goes_on_right:  # the middle is nearer to the femur than it looks
+        needed_mm += max(0.0, _WIDEST_MM - seen_mm) / 2
+    if abs(offset_mm) < needed_mm:
+        return None
+    return "left" if offset_mm > 0 else "right"
+
+
+def _index_zyx(grid: VoxelGrid, place_mm_xyz: tuple[float, float, float]) -> tuple[float, float, float]:
+    """The (fractional) voxel index of a place in the patient."""
+    steps_mm = np.array(grid.direction_xyz).reshape(3, 3).T @ (np.array(place_mm_xyz) - grid.origin_mm_xyz)
+    z, y, x = (float(mm) / spacing for mm, spacing in zip(steps_mm[::-1], grid.spacing_mm_zyx, strict=True))
+    return z, y, x
 
 
 def side_doubts(place: Side | None, laterality: ShownSide | None, label: ShownSide | None) -> list[str]:

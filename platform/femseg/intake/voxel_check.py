@@ -146,7 +146,7 @@ def _check_mask(
     parts = pieces_of(labelled, grid)
     said = _side_shown(values, parts, wanted, labels)
     single = middle_between(parts) is None
-    place = side_of_body(parts, ct.hu_zyx, grid) if single else None
+    place = side_of_body(parts, ct) if single else None
     shown = said or known.side or place
     faults = side_faults(shown, wanted, file)
     remarks = side_doubts(place, known.side, said) if single else []

@@ -6,7 +6,7 @@ import pytest
 from femseg.cohorts.femur_side import middle_between, of_side, pieces_of, side_of_body
 from femseg.cohorts.settings import LabelMap
 from femseg.intake.voxel_check import _side_shown
-from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.grid import CtVolume, VoxelGrid
 
 SHAPE = (12, 20, 50)
 LPS = VoxelGrid(shape_zyx=SHAPE, spacing_mm_zyx=(5.0, 5.0, 5.0))
@@ -61,7 +61,35 @@ def test_a_single_femur_is_sided_by_its_distance_from_the_middle_of_the_body(spa
     ct[:, 2:18, 2:48] = 40
     mask = np.zeros(SHAPE, bool)
     mask[2:10, 5:10, span] = True
-    assert side_of_body(pieces_of(mask, LPS), ct, LPS) == side
+    assert side_of_body(pieces_of(mask, LPS), CtVolume(hu_zyx=ct, grid=LPS)) == side
+
+
+def on_the_left_of(ct_zyx: np.ndarray, grid: VoxelGrid, x: slice) -> str | None:
+    mask = np.zeros(grid.shape_zyx, bool)
+    mask[2:10, 8:13, x] = True
+    return side_of_body(pieces_of(mask, grid), CtVolume(hu_zyx=ct_zyx.astype(np.float32), grid=grid))
+
+
+def test_a_leg_that_goes_on_beyond_the_scan_has_no_middle_and_a_body_has_one_roughly():
+    narrow = np.full((12, 20, 50), 40)  # 250 mm of something, to both ends of the scan
+    assert on_the_left_of(narrow, LPS, slice(38, 42)) is None
+    broad = VoxelGrid(shape_zyx=(12, 20, 72), spacing_mm_zyx=(5.0, 5.0, 5.0))  # 360 mm: both legs
+    body = np.full(broad.shape_zyx, 40)
+    assert on_the_left_of(body, broad, slice(57, 61)) == "left"  # 115 mm from the scan's middle
+    assert on_the_left_of(body, broad, slice(11, 15)) == "right"
+    assert on_the_left_of(body, broad, slice(50, 54)) is None  # 80 mm: the middle of 500 mm may be there
+    ends_left = body.copy()
+    ends_left[:, :, 70:] = -1000
+    assert on_the_left_of(ends_left, broad, slice(50, 54)) == "left"
+
+
+def test_a_table_is_no_part_of_the_body():
+    ct = np.full(SHAPE, -1000)
+    ct[:, 2:16, 10:30] = 40  # one leg of 100 mm, the femur 35 mm from its middle
+    ct[:, 19, :] = 300
+    assert on_the_left_of(ct, LPS, slice(25, 29)) == "left"
+    ct[:, 2:16, 2:38] = 40
+    assert on_the_left_of(ct, LPS, slice(25, 29)) is None  # of 180 mm, too near to its middle for one of two
 
 
 def test_labels_tell_the_side_before_the_place_does():
