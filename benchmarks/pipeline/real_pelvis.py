@@ -17,6 +17,7 @@ from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 
 from femseg.files.durable import write_json_durably
+from femseg.inference.femora import told_apart
 from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict
 from femseg.intake.single_ct import inspect_study
@@ -77,7 +78,7 @@ def main() -> None:
         "input_mode": package.model.input_mode,
         "dice_against_labels": dice,
         "remarks": list(case.remarks),
-        "reasons_to_review": list(verdict(mask, package.model)),
+        "reasons_to_review": list(verdict(told_apart(mask, ct), package.model)),
     }
     print(json.dumps(result, indent=2))
     if arguments.output:

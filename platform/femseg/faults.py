@@ -240,6 +240,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "a reason to review: spacing or field of view more than 10 % outside of theirs"),
         "IF-09": FaultKind(REMARK, "The mask is unlike a femur", "Review the mask.",
             "a reason to review: empty, outside 50 to 1500 ml, several large pieces, or at the edge of the scan"),
+        "IF-10": FaultKind(REMARK, "Left and right of a mask are in doubt", "Review the mask.",
+            "a reason to review: nothing tells the side, or place, shape and header contradict each other"),
         "IF-08": FaultKind(USAGE, "The output exists", "Choose another output, or remove this one first.",
             "or in the place of its record lies something else"),
         "LN-01": FaultKind(INTEGRITY, "A link of a lineage leads nowhere, or elsewhere than it should",
@@ -358,7 +360,7 @@ earlier good results stay. There is no traceback unless you ask for it (`FEMSEG_
 Several faults at once: 9, then 4, then 5 decide; else the first fault's code. Under `dvc repro`, DVC prints the stage's
 code ("exited with 3") and itself ends with 255.
 {tables}
-"–": a remark or a warning, the command goes on. `IF-04` and `IF-09` are reasons to review: the
+"–": a remark or a warning, the command goes on. `IF-04`, `IF-09` and `IF-10` are reasons to review: the
 verdict is `qc: review`. `FACT` marks what was seen in a study, such as metal or bone at its edge.
 """
 

@@ -13,14 +13,15 @@ from femseg.errors import Refusal, printable
 from femseg.files.durable import require_writable, sha256_of_file
 from femseg.files.plain import is_folder
 from femseg.formats.source import Mend
-from femseg.formats.writing import require_mask_suffix, write_mask
+from femseg.formats.writing import require_mask_suffix, write_labels
+from femseg.inference.femora import STRUCTURES, Femora, told_apart
 from femseg.inference.segment import segment
 from femseg.inference.verdict import verdict
 from femseg.intake.single_ct import inspect_study
 from femseg.lineage.records import OutputRecord, read_record, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
 from femseg.services.registry.model_name import IN_USE, is_registered, named_model
-from femseg.volumes.grid import CtVolume, MaskVolume
+from femseg.volumes.grid import CtVolume
 
 _OF_PHANTOMS = "this model was trained on phantoms alone and has seen no patient: its masks are to try things out"
 
@@ -120,16 +121,30 @@ def segmentation_record(case: Case, files: dict[str, str], package: ModelPackage
     )
 
 
-def segmented(case: Case, ct: CtVolume, used: ModelInUse, *, name: str) -> tuple[MaskVolume, dict[str, Any]]:
-    """The mask of a checked CT, and all that there is to say about it.
+def _told(femora: Femora) -> dict[str, Any]:
+    """What the JSON says of each side that is there."""
+    return {
+        side: {
+            "label": STRUCTURES[side].value,
+            "volume_ml": femur.volume_ml,
+            "pieces": len(femur.pieces_ml),
+            "told_by": list(femur.told_by),
+        }
+        for side, femur in femora.by_side.items()
+    }
+
+
+def segmented(case: Case, ct: CtVolume, used: ModelInUse, *, name: str) -> tuple[Femora, dict[str, Any]]:
+    """The femora of a checked CT, and all that there is to say about them.
 
     Args:
         name: of the CT, for refusals.
     """
-    mask = segment(used.package, ct, name=name).mask
-    reasons = verdict(mask, used.package.model)
-    return mask, {
-        "femur_ml": float(mask.femur_zyx.sum()) * mask.grid.voxel_volume_mm3 / 1000.0,
+    femora = told_apart(segment(used.package, ct, name=name).mask, ct, header=case.facts.side)
+    reasons = verdict(femora, used.package.model)
+    return femora, {
+        "femur_ml": sum(femur.volume_ml for femur in femora.by_side.values()),
+        "femora": _told(femora),
         "metal_ml": case.facts.metal_ml,
         "model": used.name,
         "validation_dice": used.package.model.metrics.validation_dice,
@@ -158,15 +173,16 @@ def segment_file(ct_path: Path, output: Path, choices: Choices, *, overwrite: bo
     )
     used = load_model(choices.model)
     used.warn()
-    mask, facts = segmented(case, ct, used, name=str(ct_path))
-    write_mask(output, mask)
+    femora, facts = segmented(case, ct, used, name=str(ct_path))
+    write_labels(output, femora.labels, femora.structures)
     write_record(record, segmentation_record(case, {"mask": sha256_of_file(output)}, used.package, choices))
     if as_json:
         print(json.dumps({"mask": str(output), "lineage": str(record), **facts}, indent=2))
         return
     metrics = used.package.model.metrics
     told = f"{used.name} ({metrics}, {facts['input_mode']} input, package {used.package.sha256[:12]})"
-    print(f"{output}: femur {facts['femur_ml']:.1f} ml, model {printable(told)}")
+    found = ", ".join(f"{STRUCTURES[side].name} {femur.volume_ml:.1f} ml" for side, femur in femora.by_side.items())
+    print(f"{output}: {found or 'no femur'}, model {printable(told)}")
     for remark in (*case.remarks, *used.remarks, *facts["reasons"]):
         print(f"  {remark}")
     print("  qc: review this mask before use" if facts["reasons"] else "  qc: usable")

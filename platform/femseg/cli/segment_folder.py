@@ -27,7 +27,7 @@ from femseg.files.durable import (
     write_json_durably,
 )
 from femseg.formats.volume_file import volume_stem
-from femseg.formats.writing import write_mask
+from femseg.formats.writing import write_labels
 from femseg.intake.check import name_below
 from femseg.intake.cost import check_memory_bytes
 from femseg.intake.single_ct import inspect_listed
@@ -39,7 +39,7 @@ from femseg.services.cluster.session import ray_session
 
 MASK, RESULT, TABLE = "mask.nii.gz", "result.json", "segmentations.csv"
 _NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
-_COLUMNS = ("study", "state", "qc", "femur_ml", "metal_ml", "mask", "reasons", "faults")
+_COLUMNS = ("study", "state", "qc", "femur_ml", "left_ml", "right_ml", "metal_ml", "mask", "reasons", "faults")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +84,8 @@ class Outcome:
 
     def row(self) -> list[str]:
         """As a row of the table."""
-        plain = {**self.plain(), "faults": [str(fault) for fault in self.faults]}
+        sides = {f"{side}_ml": femur["volume_ml"] for side, femur in self.facts.get("femora", {}).items()}
+        plain = {**self.plain(), **sides, "faults": [str(fault) for fault in self.faults]}
         cells = [plain.get(column, "") for column in _COLUMNS]
         return ["; ".join(cell) if isinstance(cell, list) else str(cell) for cell in cells]
 
@@ -105,9 +106,9 @@ def segment_task(
         record = segmentation_record(case, {}, used.package, choices)
         if not overwrite and os.path.lexists(task.output):
             return _kept(task, record)
-        mask, facts = segmented(case, ct, used, name=task.name)
+        femora, facts = segmented(case, ct, used, name=task.name)
         with folder_written_durably(task.output) as made:
-            write_mask(made / MASK, mask)
+            write_labels(made / MASK, femora.labels, femora.structures)
             write_json_durably(made / RESULT, facts)
             write_record(made / FOLDER_RECORD, replace(record, files=hashes_of(made, (MASK, RESULT))))
     except Refusal as refusal:

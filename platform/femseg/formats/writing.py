@@ -3,6 +3,8 @@
 import errno
 import gzip
 import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -13,11 +15,13 @@ from femseg.errors import Refusal
 from femseg.files.durable import written_durably
 from femseg.files.plain import name_fault
 from femseg.formats.itk import itk_words
-from femseg.volumes.grid import MaskVolume, VoxelGrid
+from femseg.volumes.grid import LabelVolume, MaskVolume, VoxelGrid
 
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 _NIFTI_HEADER_BYTES = 352  # 348 of NIfTI-1 and four that say "no extension"
 _CHUNK_BYTES = 1 << 22
+_ANATOMY = ("123037004", "Anatomical Structure")
+_TERMS, _PLACES = "Segmentation category and type - DICOM master list", "Anatomic codes - DICOM master list"
 
 
 def require_mask_suffix(path: Path) -> str:
@@ -35,9 +39,32 @@ def require_mask_suffix(path: Path) -> str:
     raise Refusal.of("CFG-01", path, problem, fix)
 
 
-def write_mask(path: Path, mask: MaskVolume) -> None:
-    """Write a mask as 0 and 1 (uint8) on its own grid, in the format that the suffix names.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Structure:
+    """What a value of a mask stands for.
 
+    Attributes:
+        value: of its voxels.
+        name: in words.
+        code: SNOMED CT code and meaning.
+        modifier: the same of its side; empty where none is told.
+    """
+
+    value: int
+    name: str
+    code: tuple[str, str]
+    modifier: tuple[str, str] | tuple[()] = ()
+
+
+def write_mask(path: Path, mask: MaskVolume) -> None:
+    """Write a mask as 0 and 1. See `write_labels`."""
+    write_labels(path, LabelVolume(labels_zyx=mask.femur_zyx.view(np.uint8), grid=mask.grid))
+
+
+def write_labels(path: Path, labels: LabelVolume, structures: Sequence[Structure] = ()) -> None:
+    """Write labels (uint8) on their own grid, in the format that the suffix names.
+
+    NRRD and MetaImage also keep what the values stand for, by name and code, in the keys of 3D Slicer's segmentations.
     The file is read back before it gets its name: every voxel must be equal, and no voxel's place may have moved by
     more than 1e-6 mm in NRRD and MetaImage, which keep decimal text, or 1e-4 mm in NIfTI-1, whose header keeps spacing,
     origin and direction in single precision (half a unit in the last place of 300 mm is 1.5e-5 mm). A grid that was
@@ -46,17 +73,36 @@ def write_mask(path: Path, mask: MaskVolume) -> None:
     Raises: Refusal (exit 2) on an unknown suffix; (exit 5) if the disk is full, also where SimpleITK does not notice.
     """
     suffix = require_mask_suffix(path)
-    image = mask.grid.image(mask.femur_zyx.view(np.uint8))
+    image = labels.grid.image(labels.labels_zyx)
+    if suffix in (".nrrd", ".mha"):
+        for number, structure in enumerate(structures):
+            for key, text in _segment_keys(number, structure).items():
+                image.SetMetaData(key, text)
 
     def reads_back(temporary: Path) -> None:
-        _require_whole(temporary, suffix, voxels=mask.femur_zyx.size)
-        _require_same_mask(temporary, mask, tolerance_mm=1e-4 if "nii" in suffix else 1e-6)
+        _require_whole(temporary, suffix, voxels=labels.labels_zyx.size)
+        _require_same_labels(temporary, labels, tolerance_mm=1e-4 if "nii" in suffix else 1e-6)
 
     with written_durably(path, check=reads_back) as temporary:
         try:
             sitk.WriteImage(image, str(temporary), useCompression=suffix != ".nii")
         except RuntimeError as error:
             raise _not_written(f"SimpleITK: {itk_words(error)}") from error
+
+
+def _segment_keys(number: int, structure: Structure) -> dict[str, str]:
+    """Keys of one segment as 3D Slicer writes them; of its terminology category, type and modifier, and no place."""
+    category, code, modifier = (
+        "^".join(("SCT", *term) if term else ("", "", "")) for term in (_ANATOMY, structure.code, structure.modifier)
+    )
+    terms = f"{_TERMS}~{category}~{code}~{modifier}~{_PLACES}~^^~^^"
+    return {
+        f"Segment{number}_ID": f"Segment_{structure.value}",
+        f"Segment{number}_Name": structure.name,
+        f"Segment{number}_LabelValue": str(structure.value),
+        f"Segment{number}_Layer": "0",
+        f"Segment{number}_Tags": f"TerminologyEntry:{terms}|",
+    }
 
 
 def _require_whole(path: Path, suffix: str, *, voxels: int) -> None:
@@ -84,14 +130,14 @@ def _unpacked_bytes(stream: BinaryIO) -> int:
         raise _not_written(str(error)) from error
 
 
-def _require_same_mask(path: Path, mask: MaskVolume, *, tolerance_mm: float) -> None:
+def _require_same_labels(path: Path, labels: LabelVolume, *, tolerance_mm: float) -> None:
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:
         raise _not_written(f"SimpleITK: {itk_words(error)}") from error
-    if image.GetPixelID() != sitk.sitkUInt8 or not np.array_equal(sitk.GetArrayViewFromImage(image), mask.femur_zyx):
+    if image.GetPixelID() != sitk.sitkUInt8 or not np.array_equal(sitk.GetArrayViewFromImage(image), labels.labels_zyx):
         raise _not_written("voxels read back differ from the mask")
-    offset_mm = mask.grid.largest_offset_mm(VoxelGrid.of_image(image))
+    offset_mm = labels.grid.largest_offset_mm(VoxelGrid.of_image(image))
     if offset_mm > tolerance_mm:
         raise _not_written(f"read back, a voxel lies {offset_mm:.2g} mm off, expected at most {tolerance_mm:g} mm")
 

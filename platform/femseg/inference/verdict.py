@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy import ndimage
 
+from femseg.inference.femora import STRUCTURES, Femora
 from femseg.networks.package_files import Bounds, ModelDescription, TrainingRange
-from femseg.volumes.grid import MaskVolume, VoxelGrid, lps_grid, to_lps
+from femseg.volumes.grid import VoxelGrid, lps_grid, to_lps
 
 _PLAUSIBLE_ML = (50.0, 1500.0)
 _LARGE_PIECE_ML = 5.0
@@ -41,34 +40,29 @@ def outside_training(grid: VoxelGrid, seen: TrainingRange) -> tuple[str, ...]:
     return tuple(found)
 
 
-def reasons_to_review(mask: MaskVolume) -> tuple[str, ...]:
-    """What a femur mask should not be (IF-09): empty, too small or large, in pieces, at the edge."""
-    femur_zyx, grid = to_lps(mask.femur_zyx, mask.grid)
-    voxel_ml = grid.voxel_volume_mm3 / 1000.0
-    volume_ml = float(np.count_nonzero(femur_zyx)) * voxel_ml
-    if volume_ml == 0.0:
+def reasons_to_review(femora: Femora) -> tuple[str, ...]:
+    """What a femur should not be (IF-09): empty, too small or large, in pieces, at the edge."""
+    labels_zyx, _ = to_lps(femora.labels.labels_zyx, femora.labels.grid)
+    if not femora.by_side:
         return ("IF-09 the mask is empty",)
     reasons = []
     low, high = _PLAUSIBLE_ML
-    if not low <= volume_ml <= high:
-        reasons.append(f"IF-09 the mask is {volume_ml:.0f} ml, a femur is {low:.0f} to {high:.0f} ml")
-    pieces = _large_pieces(femur_zyx, voxel_ml)
-    if pieces > 1:
-        reasons.append(f"IF-09 the mask has {pieces} pieces of {_LARGE_PIECE_ML:.0f} ml or more")
+    for side, femur in femora.by_side.items():
+        name = STRUCTURES[side].name
+        if not low <= femur.volume_ml <= high:
+            reasons.append(f"IF-09 the {name} is {femur.volume_ml:.0f} ml, a femur is {low:.0f} to {high:.0f} ml")
+        pieces = sum(ml >= _LARGE_PIECE_ML for ml in femur.pieces_ml)
+        if pieces > 1:
+            reasons.append(f"IF-09 the {name} has {pieces} pieces of {_LARGE_PIECE_ML:.0f} ml or more")
     for axis, (first, last) in enumerate((("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))):
         for end, index in ((first, 0), (last, -1)):
-            if femur_zyx.take(index, axis=axis).any():
+            if labels_zyx.take(index, axis=axis).any():
                 reasons.append(f"IF-09 the mask touches the {end} end of the volume")
     return tuple(reasons)
 
 
-def _large_pieces(femur_zyx: NDArray[np.bool_], voxel_ml: float) -> int:
-    labels, _ = ndimage.label(femur_zyx)
-    sizes_ml = np.bincount(labels.ravel())[1:] * voxel_ml
-    return int(np.count_nonzero(sizes_ml >= _LARGE_PIECE_ML))
-
-
-def verdict(mask: MaskVolume, model: ModelDescription) -> tuple[str, ...]:
-    """All reasons to review a mask that a packaged model made; none means "usable"."""
+def verdict(femora: Femora, model: ModelDescription) -> tuple[str, ...]:
+    """All reasons to review what a packaged model found, doubts about left and right among them; none: "usable"."""
     seen = model.training_range
-    return (*(outside_training(mask.grid, seen) if seen else ()), *reasons_to_review(mask))
+    beyond = outside_training(femora.labels.grid, seen) if seen else ()
+    return (*beyond, *reasons_to_review(femora), *femora.doubts)

@@ -121,6 +121,22 @@ class MaskVolume:
             raise ValueError(f"mask dtype: expected bool, got {self.femur_zyx.dtype}")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelVolume:
+    """What each voxel is, uint8, shape (Z, Y, X), 0 for background, with its grid."""
+
+    labels_zyx: NDArray[np.uint8]
+    grid: VoxelGrid
+
+    def __post_init__(self) -> None:
+        if self.labels_zyx.shape != self.grid.shape_zyx:
+            raise ValueError(
+                f"labels' shape {self.labels_zyx.shape} does not match grid {self.grid.shape_zyx} (z, y, x)"
+            )
+        if self.labels_zyx.dtype != np.uint8:
+            raise ValueError(f"labels' dtype: expected uint8, got {self.labels_zyx.dtype}")
+
+
 Indices = NDArray[np.intp]
 IndicesZyx = tuple[Indices, Indices, Indices]
 

@@ -59,9 +59,13 @@ def test_the_mask_lies_on_the_cts_own_grid_IF_02(segment, ct, tmp_path):
     assert mask.shape == nib.load(ct).shape
     np.testing.assert_allclose(mask.affine, affine_ras(), atol=1e-6)
     values = np.asanyarray(mask.dataobj)
-    assert set(np.unique(values)) <= {0, 1}
+    assert set(np.unique(values)) <= {0, 1, 2, 3}
     said = json.loads(done.stdout)
-    assert said["femur_ml"] == pytest.approx(values.sum() * 4.0 * 3.0 * 2.5 / 1000)
+    voxel_ml = 4.0 * 3.0 * 2.5 / 1000
+    assert said["femur_ml"] == pytest.approx((values > 0).sum() * voxel_ml)
+    assert said["femora"]
+    for femur in said["femora"].values():
+        assert femur["volume_ml"] == pytest.approx((values == femur["label"]).sum() * voxel_ml)
     assert said["input_mode"] == "raw"
     assert said["qc"] in ("usable", "review")
 

@@ -15,8 +15,8 @@ from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.files.durable import sha256_of_file
 from femseg.formats import writing as mask_writing
-from femseg.formats.writing import SUFFIXES, write_mask
-from femseg.volumes.grid import MaskVolume, VoxelGrid
+from femseg.formats.writing import SUFFIXES, Structure, write_labels, write_mask
+from femseg.volumes.grid import LabelVolume, MaskVolume, VoxelGrid
 
 DIRECTIONS = [
     *(np.eye(3)[:, list(axes)] * signs for axes, signs in product(permutations(range(3)), product((1, -1), repeat=3))),
@@ -70,6 +70,39 @@ def test_the_same_mask_gives_the_same_bytes_at_another_time(tmp_path):
         time.sleep(1.1)  # gzip headers hold whole seconds
     for suffix in SUFFIXES:
         assert sha256_of_file(tmp_path / f"one{suffix}") == sha256_of_file(tmp_path / f"two{suffix}")
+
+
+STRUCTURES = [
+    Structure(value=1, name="left femur", code=("71341001", "Femur"), modifier=("7771000", "Left")),
+    Structure(value=3, name="femur", code=("71341001", "Femur")),
+]
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_labels_come_back_with_their_values_and_what_they_mean_where_the_format_keeps_it(tmp_path, suffix):
+    mask = _mask()
+    labels = LabelVolume(labels_zyx=np.where(mask.femur_zyx, 3, 1).astype(np.uint8), grid=mask.grid)
+    for name in ("one", "two"):
+        write_labels(tmp_path / f"{name}{suffix}", labels, STRUCTURES)
+    assert sha256_of_file(tmp_path / f"one{suffix}") == sha256_of_file(tmp_path / f"two{suffix}")
+    image = sitk.ReadImage(str(tmp_path / f"one{suffix}"))
+    assert np.array_equal(sitk.GetArrayFromImage(image), labels.labels_zyx)
+    if "nii" in suffix:
+        return
+    assert (image.GetMetaData("Segment0_Name"), image.GetMetaData("Segment0_LabelValue")) == ("left femur", "1")
+    assert image.GetMetaData("Segment1_LabelValue") == "3"
+    assert image.GetMetaData("Segment0_Tags") == (
+        "TerminologyEntry:Segmentation category and type - DICOM master list~SCT^123037004^Anatomical Structure"
+        "~SCT^71341001^Femur~SCT^7771000^Left~Anatomic codes - DICOM master list~^^~^^|"
+    )
+    assert "~SCT^71341001^Femur~^^~" in image.GetMetaData("Segment1_Tags")
+
+
+def test_a_mask_without_meanings_is_the_same_file_as_its_labels(tmp_path):
+    mask = _mask()
+    write_mask(tmp_path / "mask.nrrd", mask)
+    write_labels(tmp_path / "labels.nrrd", LabelVolume(labels_zyx=mask.femur_zyx.astype(np.uint8), grid=mask.grid))
+    assert (tmp_path / "mask.nrrd").read_bytes() == (tmp_path / "labels.nrrd").read_bytes()
 
 
 @pytest.mark.parametrize("name", ["femur.stl", "femur", "femur.gz", "femur.nii.zip", "femur.dcm"])

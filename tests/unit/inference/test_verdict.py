@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from tiny_model import TINY_NETWORK, described
 
+from femseg.inference.femora import Femora, told_apart
 from femseg.inference.verdict import outside_training, reasons_to_review, training_range, verdict
 from femseg.networks.vnet import VNet
 from femseg.volumes.grid import MaskVolume, VoxelGrid
@@ -12,11 +13,11 @@ GRID = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 2.0, 2.0))
 FEMUR = (slice(5, 55), slice(15, 25), slice(15, 25))  # 200 × 20 × 20 mm = 80 ml
 
 
-def mask_of(*boxes, grid: VoxelGrid = GRID) -> MaskVolume:
+def mask_of(*boxes, grid: VoxelGrid = GRID) -> Femora:
     femur_zyx = np.zeros(grid.shape_zyx, np.bool_)
     for box in boxes:
         femur_zyx[box] = True
-    return MaskVolume(femur_zyx=femur_zyx, grid=grid)
+    return told_apart(MaskVolume(femur_zyx=femur_zyx, grid=grid), header="left")
 
 
 def test_a_single_plausible_piece_inside_the_volume_needs_no_review():
@@ -38,6 +39,27 @@ def test_a_single_plausible_piece_inside_the_volume_needs_no_review():
 )
 def test_what_a_femur_should_not_be_is_said(boxes, words):
     assert any(words in reason for reason in reasons_to_review(mask_of(*boxes)))
+
+
+def test_two_femora_beside_each_other_are_no_femur_in_pieces():
+    wide = VoxelGrid(shape_zyx=(60, 40, 90), spacing_mm_zyx=GRID.spacing_mm_zyx)
+    other = (slice(5, 55), slice(15, 25), slice(65, 75))
+    assert reasons_to_review(mask_of(FEMUR, other, grid=wide)) == ()
+    broken = (slice(5, 28), *other[1:]), (slice(30, 55), *other[1:])
+    reasons = reasons_to_review(mask_of(FEMUR, *broken, grid=wide))
+    assert reasons == ("IF-09 the left femur has 2 pieces of 5 ml or more",)
+    tip = (slice(5, 25), *other[1:])
+    assert reasons_to_review(mask_of(FEMUR, tip, grid=wide)) == (
+        "IF-09 the left femur is 32 ml, a femur is 50 to 1500 ml",
+    )
+
+
+def test_a_doubt_about_left_and_right_is_a_reason_to_review_IF_10():
+    femur_zyx = np.zeros(GRID.shape_zyx, np.bool_)
+    femur_zyx[FEMUR] = True
+    untold = told_apart(MaskVolume(femur_zyx=femur_zyx, grid=GRID))
+    (reason,) = verdict(untold, described(VNet(TINY_NETWORK, 1)))
+    assert reason.startswith("IF-10 the side is not told")
 
 
 def test_crumbs_are_no_pieces():
