@@ -5,6 +5,7 @@ search, training and registration when the test part is taken away: the code bet
 import csv
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,10 +13,11 @@ import SimpleITK as sitk
 import surface_distance
 import torch
 from medpy.metric import binary
+from mlflow.tracking import MlflowClient
 from scipy import ndimage
 from torch.nn import functional as F
 
-from femseg.networks.package import load_package
+from femseg.networks.package import load_package, write_package
 
 from .stage_in_process import run_here
 
@@ -181,13 +183,10 @@ def test_search_and_training_give_the_same_bytes_when_the_test_part_cannot_be_re
         assert (light_copy / file).read_bytes() == (project / file).read_bytes(), file
 
 
-@pytest.mark.parametrize("better_on_the_test_cases", MODES)
-def test_the_model_that_is_registered_is_the_better_one_by_validation_whatever_the_test_cases_say(
-    project, light_copy, better_on_the_test_cases
-):
-    for mode in MODES:
-        folder = light_copy / "results/evaluate" / mode
-        dice = 0.99 if mode == better_on_the_test_cases else 0.01
+def let_the_test_cases_say(project, dice_of):
+    """Every score of a mode becomes this one, wherever a stage may look it up."""
+    for mode, dice in dice_of.items():
+        folder = project / "results/evaluate" / mode
         with (folder / "scores.csv").open() as file:
             rows = [row | {"dice": dice, "iou": dice / (2 - dice)} for row in csv.DictReader(file)]
         (folder / "scores.csv").unlink()
@@ -201,10 +200,74 @@ def test_the_model_that_is_registered_is_the_better_one_by_validation_whatever_t
                 grid["dice"] = grid["dice"] | {"mean": dice} if name == "summary.json" else dice
             (folder / name).unlink()
             (folder / name).write_text(json.dumps(record))
+
+
+def by_validation(project):
+    """The better and the worse mode."""
+    said = {m: json.loads((project / f"models/{m}/model.json").read_text())["metrics"] for m in MODES}
+    worse, better = sorted(MODES, key=lambda mode: said[mode]["validation_dice"])
+    return better, worse
+
+
+@pytest.mark.parametrize("better_on_the_test_cases", MODES)
+def test_the_model_that_is_registered_is_the_better_one_by_validation_whatever_the_test_cases_say(
+    project, light_copy, better_on_the_test_cases
+):
+    let_the_test_cases_say(light_copy, {mode: 0.99 if mode == better_on_the_test_cases else 0.01 for mode in MODES})
     rc, said = run_here(light_copy, "register")
     assert rc == 0, said
     chosen = json.loads((light_copy / "results/registration.json").read_text())["input_mode"]
-    validated = {
-        m: json.loads((project / f"models/{m}/model.json").read_text())["metrics"]["validation_dice"] for m in MODES
-    }
-    assert chosen == max(validated, key=validated.get)
+    assert chosen == by_validation(project)[0]
+
+
+def validated(project, dice_of):
+    """The models of these modes, packed anew as if their validation had given this."""
+    for mode, dice in dice_of.items():
+        package = load_package(project / "models" / mode)
+        model = replace(package.model, metrics=replace(package.model.metrics, validation_dice=dice))
+        write_package(project / "models" / mode, package.network, model=model, lineage=package.lineage)
+
+
+def registered(project):
+    """Exit code and words of a registration, and then: version → its mode, alias → its version."""
+    rc, said = run_here(project, "register")
+    client = MlflowClient(f"sqlite:///{project}/mlruns/mlflow.db")
+    versions = {int(v.version): v.tags["input_mode"] for v in client.search_model_versions("name = 'femseg'")}
+    held = client.get_registered_model("femseg").aliases
+    return rc, said, versions, {alias: int(version) for alias, version in held.items()}
+
+
+def test_versions_and_alias_follow_validation_when_the_test_cases_say_the_contrary(project, light_copy):
+    first, other = by_validation(project)
+    validated(light_copy, {first: 0.1, other: 0.2})
+    let_the_test_cases_say(light_copy, {first: 0.98, other: 0.99})
+    rc, said, versions, held = registered(light_copy)
+    assert (rc, versions, held) == (0, {1: first, 2: other}, {"challenger": 1}), said
+    validated(light_copy, {first: 0.9})
+    let_the_test_cases_say(light_copy, {first: 0.01, other: 0.99})
+    rc, said, versions, held = registered(light_copy)
+    assert (rc, versions, held) == (0, {1: first, 2: other, 3: first}, {"challenger": 3}), said
+
+
+@pytest.mark.parametrize("poison", ["absent", "NaN"])
+def test_without_the_test_parts_arrays_no_alias_moves_and_with_them_the_better_by_validation_has_it(
+    project, light_copy, poison
+):
+    first, other = by_validation(project)
+    validated(light_copy, {other: 0.9})
+    away = [
+        light_copy / f"data/arrays/{kind}/{case}.npy" for kind in (*MODES, "mask") for case in part(project, "test")
+    ]
+    kept = {file: file.read_bytes() for file in away}
+    for file in away:
+        poisoned = np.full(np.load(file).shape, np.nan, np.float32)
+        file.unlink()
+        if poison == "NaN":
+            np.save(file, poisoned)
+    rc, said, _, held = registered(light_copy)
+    assert (rc, held) == (4, {"challenger": 1}), said
+    assert any(str(file.relative_to(light_copy)) in said for file in away), said
+    for file, content in kept.items():
+        file.write_bytes(content)
+    rc, said, versions, held = registered(light_copy)
+    assert (rc, versions, held) == (0, {1: first, 2: other}, {"challenger": 2}), said
