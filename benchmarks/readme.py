@@ -91,6 +91,12 @@ SCRIPTS = (
         "start-up {r[overhead_seconds]:.0f} s; nothing to do {r[nothing_to_do][ratio]:.2f} × `dvc status`",
     ),
     Script(
+        "pipeline.demo_comparison",
+        "what the README says of the demo, out of the report of `make repro`",
+        "Dice {r[dice][raw][mean]:.3f} and {r[dice][gradient][mean]:.3f}: {r[headlines][0]}",
+        "--output benchmarks/results/demo_comparison.json",
+    ),
+    Script(
         "pipeline.arrays_large_ct",
         "reading a 512 × 512 × 1000 CT and making the network input, against reading it",
         "raw {r[medians][raw][ratio]:.2f} ×, gradient {r[medians][gradient][ratio]:.2f} ×, "

@@ -1,0 +1,385 @@
+"""What the documentation states as measured: for each page the words that a result of benchmarks/results makes."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from tiny_project import ROOT
+
+Result = dict[str, Any]
+Words = Callable[[Result], str]
+
+
+@cache
+def result(name: str) -> Result:
+    return json.loads((ROOT / "benchmarks/results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def off(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def phases(r: Result, name: str) -> float:
+    """Median over the runs."""
+    return sorted(run["phases"][name] for run in r["runs"])[len(r["runs"]) // 2]
+
+
+def monai(r: Result, ours: str) -> float:
+    return r["ratio_to_monai_in_the_same_precision_each_in_its_faster_layout"][ours]
+
+
+def floor(r: Result, ours: str) -> float:
+    return r["ratio_to_the_sum_of_its_convolutions_in_its_faster_layout"][ours]
+
+
+def faster(r: Result, what: str) -> float:
+    return min(r["median_seconds"][f"{what} {layout}"] for layout in ("contiguous", "channels-last"))
+
+
+def again(r: Result, *kinds: str) -> float:
+    """Most seconds from a kill to training again."""
+    return max(kill["seconds_to_training"] or 0 for kill in r["each_kill"] if kill["kind"] in kinds)
+
+
+def losses(r: Result) -> tuple[int, int]:
+    return tuple(sum(r[part][name] for part in ("plain", "ray", "nodes")) for name in ("lost_runs", "differing_runs"))
+
+
+def others(r: Result, key: str) -> float:
+    """The most that what is built to cost takes, besides what the page names."""
+    named = (
+        *(
+            "dicom of two million items",
+            "dicom of two million items of unsaid length",
+            "dicom deflated below the ratio",
+        ),
+        *("yaml as long as it may be", "nifti ct below the ratio"),
+    )
+    return max(bomb[key] for bomb in r["bombs"] if bomb["bomb"] not in named)
+
+
+def bomb(r: Result, name: str, key: str) -> float:
+    return next(one[key] for one in r["bombs"] if one["bomb"] == name)
+
+
+def over_carriers(r: Result, of: Callable[[Result], float]) -> list[float]:
+    return [of(carrier) for carrier in r["carriers"].values()]
+
+
+def moved(r: Result, cohort: str, directions: tuple[str, ...], mm: int) -> dict[str, int]:
+    """Outcome → masks, of those that were moved by so much."""
+    shifts = r["masks_moved_or_mirrored"][cohort]["shift"]
+    found: dict[str, int] = {}
+    for direction in directions:
+        for outcome, count in shifts[f"{direction}, {mm} mm"].items():
+            found[outcome] = found.get(outcome, 0) + count
+    return found
+
+
+def in_words(found: dict[str, int]) -> str:
+    return ", ".join(
+        f"{found[outcome]} {outcome}" for outcome in ("refused", "remarked", "unnoticed") if outcome in found
+    )
+
+
+def moved_by(r: Result, mm: int) -> tuple[dict[str, int], ...]:
+    """Phantoms in the slice's plane, phantoms along the body, the real pelvis in any direction."""
+    plane, along = ("front to back", "left to right"), ("along the body",)
+    phantoms, pelvis = "phantoms, one leg", "real pelvis"
+    return moved(r, phantoms, plane, mm), moved(r, phantoms, along, mm), moved(r, pelvis, (*plane, *along), mm)
+
+
+def placement_row(r: Result, mm: int) -> str:
+    return f"| {mm} mm | {' | '.join(map(in_words, moved_by(r, mm)))} |"
+
+
+def of_the_real_ct(r: Result) -> str:
+    found = moved_by(r, 1)[2]
+    return f"{found['unnoticed']} of {sum(found.values())}"
+
+
+def in_full(found: dict[str, int]) -> str:
+    """One outcome for all masks, in words."""
+    (outcome,) = found
+    return f"all {outcome}"
+
+
+def far_row(r: Result) -> str:
+    """The same from 5 mm on: one row, since all distances came out alike."""
+    (cells,) = {tuple(map(in_full, moved_by(r, mm))) for mm in (5, 6, 8, 10)}
+    return f"| 5, 6, 8 or 10 mm | {' | '.join(cells)} |"
+
+
+def mirrored(r: Result) -> str:
+    """All of every cohort were refused."""
+    ways = [found for cohort in r["masks_moved_or_mirrored"].values() for found in cohort["mirror"].values()]
+    assert all(set(found) == {"refused"} for found in ways)
+    return "All mirrored ones were refused"
+
+
+def right(r: Result, *cohorts: str) -> int:
+    """Masks that lie right, of which none was refused or remarked."""
+    assert all(set(r["masks_that_lie_right"][cohort]) == {"unnoticed"} for cohort in cohorts)
+    return sum(r["masks_that_lie_right"][cohort]["unnoticed"] for cohort in cohorts)
+
+
+def given(r: Result, tool: str, outcome: str = "given", group: str = "malformed") -> int:
+    return r["tools"][tool]["counts"][group].get(outcome, 0)
+
+
+MEASURED: tuple[tuple[str, Words], ...] = (
+    (
+        "demo_repro",
+        lambda r: (
+            f"{r['repro_seconds'] / 60:.1f} min, {r['peak_memory_gib']:.1f} GiB, {r['disk_gb']:.1f} GB (without the "
+            "environment), with 24 of the 36 patients"
+        ),
+    ),
+    (
+        "demo_repro",
+        lambda r: (
+            f"{r['overhead_seconds']:.0f} s, missed: {r['overhead_stage_seconds']['train@raw']:.0f} s a training, "
+            f"{r['overhead_stage_seconds']['search']:.0f} s the search, "
+            f"{r['overhead_stage_seconds']['arrays@raw']:.0f} s each array stage"
+        ),
+    ),
+    ("demo_repro", lambda r: f"| {r['nothing_to_do']['ratio']:.2f}, missed narrowly"),
+    (
+        "arrays_large_ct",
+        lambda r: (
+            f"raw {r['medians']['raw']['ratio']:.2f} ×, gradient {r['medians']['gradient']['ratio']:.2f} ×, "
+            f"{r['medians']['gradient']['peak_gib']:.1f} GiB, as the paper does it; gradient with anti-aliasing "
+            f"{r['medians']['gradient+anti_aliasing']['ratio']:.1f} ×"
+        ),
+    ),
+    (
+        "vnet_step",
+        lambda r: (
+            f"fp32 {monai(r, 'batch fp32'):.2f}, bf16 {monai(r, 'batch bf16'):.2f}; with the paper's stages "
+            f"({faster(r, 'floor of paper fp32') / faster(r, 'floor of batch fp32'):.1f} × the work) "
+            f"{monai(r, 'paper fp32'):.2f} and {monai(r, 'paper bf16'):.2f}"
+        ),
+    ),
+    (
+        "vnet_step",
+        lambda r: (
+            f"the paper's stages fp32 {floor(r, 'paper fp32'):.2f}, bf16 {floor(r, 'paper bf16'):.2f}; with instance "
+            f"normalisation {floor(r, 'instance fp32'):.2f} and {floor(r, 'instance bf16'):.2f}"
+        ),
+    ),
+    ("ray_train_overhead", lambda r: f"| {r['median_ratio']:.2f} |"),
+    (
+        "ray_train_overhead",
+        lambda r: (
+            f"{100 * r['between_steps']['parts_of_step_time']['together (goal: 3 %)']:.1f} %, missed: "
+            f"{100 * r['between_steps']['parts_of_step_time']['checkpoints']:.1f} % are checkpoints"
+        ),
+    ),
+    ("training_startup", lambda r: f"{r['median_seconds_to_training']:.1f} s, missed: see below"),
+    (
+        "training_startup",
+        lambda r: (
+            f"{sorted(run['processor_seconds'] for run in r['runs'])[2]:.0f} s of processor time in all. "
+            f"{phases(r, 'interpreter and imports'):.0f} s are the driver's imports, "
+            f"{phases(r, 'job and tracking store'):.1f} s MLflow's and its database, {phases(r, 'Ray session'):.0f} s "
+            f"a Ray of its own (spared on a cluster that is up), {phases(r, 'workers'):.0f} s Ray Train's"
+        ),
+    ),
+    ("chaos", lambda r: "| {}, {} |".format(*losses(r))),
+    (
+        "chaos",
+        lambda r: (
+            f"plain loop {r['plain']['seconds_to_training_again']['p95']:.1f} s; a rank {again(r['ray'], 'rank'):.1f} "
+            f"s at most; whole tree {again(r['ray'], 'tree'):.1f} s and node "
+            f"{again(r['nodes'], 'node'):.1f} s at most, missed"
+        ),
+    ),
+    (
+        "tracking_outage",
+        lambda r: (
+            f"{r['points_lost']}, {r['points_doubled']}, {r['wait_per_point_ms_longest'] / 1000:.2f} s of "
+            f"{r['points']} points; a server that is away refused after "
+            f"{r['seconds_to_refuse_a_server_that_is_away']:.2f} s"
+        ),
+    ),
+    (
+        "promotion_gate",
+        lambda r: (
+            "{champion_was_none_or_another}, {log_and_aliases_differ:d}; {killed_at_work} came while it was at work, "
+            "after {champion_was_the_new_one} the new version was champion"
+        ).format(**r["at_random_instants"]),
+    ),
+    (
+        "promotion_gate",
+        lambda r: (
+            f"{r['rollback_command_s']['median']:.1f} s from the shell, {r['rollback_command_s']['longest']:.1f} s at "
+            f"most; the move takes {r['rollback_s']['median']:.2f} s"
+        ),
+    ),
+    (
+        "metrics",
+        lambda r: (
+            "masks that nearly agree (Dice {close[dice]:.2f}) {close[fastest_peer_over_ours]:.1f} ×, rough ones "
+            "({rough[dice]:.2f}) {rough[fastest_peer_over_ours]:.1f} × (SimpleITK, seven of the twelve); processor "
+            "time {close[fastest_peer_cpu_over_ours]:.0f} × and {rough[fastest_peer_cpu_over_ours]:.1f} ×; eleven of "
+            "the twelve from several peers: {close[all_but_one_metric_from_peers_over_ours]:.0f} × and "
+            "{rough[all_but_one_metric_from_peers_over_ours]:.0f} ×"
+        ).format(close=r["pairs"]["paper, close"], rough=r["pairs"]["paper, rough"]),
+    ),
+    (
+        "metrics",
+        lambda r: (
+            "{close[fastest_peer_over_ours]:.1f} × (surface-distance; MONAI {close[peers][MONAI][over_ours]:.0f} ×, "
+            "SimpleITK {close[peers][SimpleITK][over_ours]:.0f} ×), rough {rough[fastest_peer_over_ours]:.1f} ×"
+        ).format(close=r["pairs"]["native, close"], rough=r["pairs"]["native, rough"]),
+    ),
+    (
+        "intake_speed",
+        lambda r: (
+            "{ct_alone[beyond_reading_processor_s]:.1f} s of processor time, missed ({ct_alone[beyond_reading_s]:.1f} "
+            "s by the clock, beside other programs); with a DICOM mask {ct_and_mask[beyond_reading_processor_s]:.1f} s"
+        ).format(**r["one_study_of_400_slices_512"]),
+    ),
+    (
+        "intake_speed",
+        lambda r: (
+            "{ratio_to_pydicom:.1f} × by the clock, missed: {femseg_check_headers_s:.0f} s with Ray's start (full "
+            "check {femseg_check_s:.0f} s, our header reading alone {our_headers_s:.0f} s)"
+        ).format(**r["200_studies_of_300_slices_64"]),
+    ),
+    (
+        "intake_peers",
+        lambda r: (
+            f"{given(r, 'femseg') - given(r, 'femseg', 'silently wrong')} of {given(r, 'femseg')} and "
+            f"{given(r, 'femseg', 'right', 'odd but valid')} of {given(r, 'femseg', group='odd but valid')}"
+        ),
+    ),
+    ("mask_placement", lambda r: f"moved by 1 mm on the real CT, {of_the_real_ct(r)} went unnoticed"),
+    (
+        "real_pelvis",
+        lambda r: (
+            f"the Dice is {r['dice_against_labels']['right (intact)']:.2f} on the intact side and "
+            f"{r['dice_against_labels']['left (nailed)']:.2f} on the nailed side"
+        ),
+    ),
+)
+DEMO: tuple[tuple[str, Words], ...] = (
+    ("demo_comparison", lambda r: f"On the {r['dice']['paired']['n']} that no model saw"),
+    ("demo_comparison", lambda r: f"{r['headlines'][0]}. |"),
+    *(
+        (
+            "demo_comparison",
+            lambda r, name=name, mode=mode: "| {} | {mean:.3f} ± {standard_deviation:.3f} |".format(
+                name, **r["dice"][mode]
+            ),
+        )
+        for name, mode in (
+            ("V-Net on the CT", "raw"),
+            ("V-Net on the gradient", "gradient"),
+            ("plain threshold at 200 HU, largest component", "threshold"),
+        )
+    ),
+    (
+        "demo_comparison",
+        lambda r: (
+            "{} (95 % interval {} to {}; Wilcoxon p < 0.001; higher in {improved} of {n} cases; below "
+            "{detectable_difference:.3f} it might have been missed)"
+        ).format(
+            off(r["dice"]["paired"]["mean_difference"]),
+            off(r["dice"]["paired"]["interval"]["low"]),
+            off(r["dice"]["paired"]["interval"]["high"]),
+            **r["dice"]["paired"],
+        ),
+    ),
+)
+README: tuple[tuple[str, Words], ...] = (
+    (
+        "demo_repro",
+        lambda r: (
+            f"| {r['repro_seconds'] / 60:.1f} minutes, {r['peak_memory_gib']:.1f} GiB of memory, {r['disk_gb']:.1f} GB "
+            "of disk with 24 of the 36 patients,"
+        ),
+    ),
+    (
+        "intake_peers",
+        lambda r: (
+            f"Of {given(r, 'femseg')} malformed inputs, SimpleITK was given {given(r, 'simpleitk')} and read "
+            f"{given(r, 'simpleitk', 'silently wrong')} wrongly without a warning"
+        ),
+    ),
+)
+PLACEMENT: tuple[tuple[str, Words], ...] = (
+    *(("mask_placement", lambda r, mm=mm: placement_row(r, mm)) for mm in (1, 2, 3, 4)),
+    ("mask_placement", far_row),
+    ("mask_placement", mirrored),
+    ("mask_placement", lambda r: f"On the real CT, masks moved by 1 mm went unnoticed in {of_the_real_ct(r)}"),
+    (
+        "mask_placement",
+        lambda r: (
+            f"one leg: {right(r, 'one leg')}; both legs: {right(r, 'both legs')}; with a nail, 40 % cut off: "
+            f"{right(r, 'nail, often cut off')} | 0 | 0 |"
+        ),
+    ),
+    ("mask_placement", lambda r: f"labels of two models: {right(r, 'real pelvis')} | 0 | 0 |"),
+    ("mask_placement", lambda r: f"took {r['cost_cpu_seconds_large_ct']:.2f} s of processor time"),
+)
+BOUNDS: tuple[tuple[str, Words], ...] = (
+    (
+        "intake_fuzz",
+        lambda r: (
+            f"by {r['carriers']['NPY']['files']} seeds each (bits, runs of bytes, cuts, insertions, length fields, odd "
+            "numbers and words, fields left out, doubled or moved)"
+        ),
+    ),
+    ("intake_fuzz", lambda r: f"Of {r['files']} files every one was accepted or refused in one line"),
+    (
+        "intake_fuzz",
+        lambda r: f"The slowest took {r['worst_seconds']:.2f} s, the largest peak was {r['worst_peak_mb']:.0f} MB.",
+    ),
+    (
+        "intake_fuzz",
+        lambda r: (
+            f"Of {len(r['bombs'])} files built to cost ([all]) the worst were two million DICOM sequence items "
+            f"({bomb(r, 'dicom of two million items', 'seconds'):.1f} s), YAML of 128 KiB "
+            f"({bomb(r, 'yaml as long as it may be', 'seconds'):.1f} s), a NIfTI CT of 2²⁴ voxels of 64 bits "
+            f"({bomb(r, 'nifti ct below the ratio', 'peak_mb'):.0f} MB) and a deflated DICOM slice of 290 MiB, just "
+            f"below the ratio ({bomb(r, 'dicom deflated below the ratio', 'peak_mb'):.0f} MB). All others cost "
+            f"{others(r, 'seconds'):.1f} s and {others(r, 'peak_mb'):.0f} MB at most"
+        ),
+    ),
+    (
+        "intake_fuzz",
+        lambda r: "Of the {:.0f} damaged files that were accepted, {:.0f} differ in what is read".format(
+            sum(over_carriers(r, lambda one: one["outcomes"].get("accepted", 0))),
+            sum(over_carriers(r, lambda one: sum(one["accepted_and_changed_without_a_remark"].values()))),
+        ),
+    ),
+    ("intake_fuzz", lambda r: f"moved by {max(over_carriers(r, lambda one: one['largest_move_mm'])):.2f} mm at most"),
+)
+SCALING: tuple[tuple[str, Words], ...] = (
+    (
+        "case_count",
+        lambda r: (
+            f"({r['rows'][0]['mib_after_training']:.0f} MiB with 60 cases, {r['rows'][3]['mib_after_training']:.0f} "
+            "MiB with 60 000)"
+        ),
+    ),
+    (
+        "case_count",
+        lambda r: (
+            f"{r['rows'][3]['worker_processor_seconds_to_the_first_step']:.0f} s of processor time with 60 000 cases"
+        ),
+    ),
+)
+FOLDS: tuple[tuple[str, Words], ...] = (
+    ("demo_repro", lambda r: f"Start-up adds {r['overhead_stage_seconds']['train@raw']:.0f} s with two workers"),
+)
+PAGES: dict[str, tuple[tuple[str, Words], ...]] = {
+    "README.md": (*DEMO, *README),
+    "docs/explanation/measured.md": MEASURED,
+    "docs/explanation/where-a-mask-lies.md": PLACEMENT,
+    "docs/explanation/bounds.md": BOUNDS,
+    "docs/explanation/scaling.md": SCALING,
+    "docs/how-to/researcher/folds-and-seeds.md": FOLDS,
+}
