@@ -109,6 +109,7 @@ SCRIPTS = (
         "{r[ours][bf16][seconds]:.0f} s, {r[ratio_of_ours_whole_to_its_windows][bf16]:.2f}; "
         "{r[ours][bf16][peak_gib]:.1f} GiB",
     ),
+    Script("pipeline.plan_estimates", "what `femseg plan` estimates for four cohorts, against trainings as planned"),
     Script(
         "pipeline.metrics",
         "twelve metrics against the fastest peer, close and rough masks",

@@ -224,9 +224,13 @@ def read_section(settings_type: type[Settings], section: str, *, file: Path = PA
 
 
 def has_section(section: str, *, file: Path = PARAMS) -> bool:
-    """Whether params.yaml has a top-level section: a stage run by itself may do without another's. Raises: Refusal."""
+    """Whether params.yaml has a section, or one below `refine`: some may do without another's. Raises: Refusal."""
     document = _document(file)
-    return isinstance(document, dict) and section in document
+    for name in section.split("."):
+        if not isinstance(document, dict) or name not in document:
+            return False
+        document = document[name]
+    return True
 
 
 def read_whole(settings_type: type[Settings], name: str, *, file: Path) -> Settings:

@@ -130,6 +130,29 @@ def check(
 
 
 @app.command()
+def plan(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(parser=_path, help="Folder of studies; without it, the cohort that the params.yaml names."),
+    ] = None,
+    params: Annotated[
+        Path | None,
+        typer.Option(parser=_path, help="Settings that are kept, and the cohort. [default: --write, else params.yaml]"),
+    ] = None,
+    write: Annotated[Path | None, typer.Option(parser=_path, help="Write the plan into this params.yaml.")] = None,
+    probe: Annotated[
+        bool, typer.Option("--probe/--no-probe", help="Try 20 training steps of each scale for time and memory.")
+    ] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+) -> None:
+    """Propose settings that fit the cohort and this machine, with reasons, memory, disk and time."""
+    from femseg.cli.plan import plan_folder
+
+    with command_exit(as_json=as_json):
+        plan_folder(folder, params=params, write=write, probe=probe, as_json=as_json)
+
+
+@app.command()
 def segment(
     ct: Annotated[
         Path,

@@ -1,4 +1,4 @@
-"""`femseg check --write params.yaml`: the settings that a check proposes, written where they belong, comments kept."""
+"""What `femseg check --write` proposes, and how proposed settings get into a params.yaml with its comments kept."""
 
 import io
 import re
@@ -86,10 +86,21 @@ def write_settings(params: Path, settings: Mapping[str, Any]) -> list[str]:
                 place[section] = {}
             place = place[section]
         if place.get(key) != value:
-            place[key] = value
+            place[key] = _on_one_line(value)
             changed.append(f"{dotted}: {value}")
     if changed:
         text = io.StringIO()
         editor.dump(document, text)
         write_bytes_durably(params, text.getvalue().encode())
     return changed
+
+
+def _on_one_line(value: Any) -> Any:
+    """A list as the settings files write theirs: [4.0, 1.8, 1.8]."""
+    from ruamel.yaml.comments import CommentedSeq
+
+    if not isinstance(value, list):
+        return value
+    line = CommentedSeq(map(_on_one_line, value))
+    line.fa.set_flow_style()
+    return line

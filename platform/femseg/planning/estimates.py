@@ -1,0 +1,187 @@
+"""What a plan will cost: memory of a process, disk of the arrays, seconds of every stage.
+
+The constants were measured on a two-core machine; `benchmarks/pipeline/plan_estimates.py` holds them against trainings.
+"""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from femseg.cohorts.settings import ArraySettings
+from femseg.cohorts.split import SplitSettings, part_sizes
+from femseg.cohorts.store import ArrayKind, bytes_needed
+from femseg.inference.windows import window_starts
+from femseg.networks.vnet import VNet, VNetSettings
+from femseg.planning.facts import CohortFacts, Shape, StatedScale
+from femseg.search.halving import SearchSettings
+from femseg.training.batches import samples_at_a_time
+from femseg.training.settings import OptimisationSettings
+from femseg.training.stored_cases import PatchSettings
+from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.network_input import InputMode, network_grid
+
+MIB, GIB = 2**20, 2**30
+RAY_BYTES = 1200 * MIB  # of Ray's own processes, the driver and DVC
+RANK_BYTES = 100 * MIB  # what Ray and MLflow take in every training process
+GPU_HOST_BYTES = 2 * GIB  # of host memory, for CUDA's libraries in every process
+_CHECK_BYTES, _CHECK_VOXEL_BYTES = 300 * MIB, 20  # as `femseg check` reckons
+_LIBRARIES_BYTES = 465 * MIB  # of a process that trains without Ray
+_CONTEXT_BYTES = 600 * MIB  # of a process on its GPU
+_FEATURE_BYTES = {"bfloat16": 7.6, "float32": 12.7}  # that live until the backward pass, for a convolution's output
+_WEIGHT_BYTES = 20  # weight, gradient, its copy for the exchange, and Adam's two moments, in float32
+_SAMPLE_COPIES = 24  # of a batch, in float32: batches made ahead, what augmentation and loss make of them
+
+
+def features(network: VNetSettings, seen_zyx: Shape) -> int:
+    """Values that all convolutions together give for one sample."""
+    voxels, channels = math.prod(seen_zyx), network.base_channels
+    levels = [(voxels, channels)]
+    for stride in network.compressions:
+        voxels, channels = voxels // math.prod(stride), 2 * channels
+        levels.append((voxels, channels))
+    total = network.convolutions_down[0] * levels[0][0] * levels[0][1]
+    for count, (v, c) in zip(network.convolutions_down[1:], levels[1:], strict=True):
+        total += (count + 1) * v * c
+    for count, (v, c) in zip(network.convolutions_up, levels[-2::-1], strict=True):
+        total += (count + 1) * v * 2 * c
+    return total
+
+
+def weights(network: VNetSettings, input_channels: int) -> int:
+    """How many numbers a network learns."""
+    with torch.device("meta"):
+        return sum(weight.numel() for weight in VNet(network, input_channels).parameters())
+
+
+def process_bytes(
+    network: VNetSettings,
+    optimisation: OptimisationSettings,
+    seen_zyx: Shape,
+    *,
+    input_channels: int = 1,
+    workers: int = 1,
+    on_gpu: bool = False,
+) -> int:
+    """Peak memory of a training process, of its GPU if it has one; Ray's share is not in it."""
+    at_once = samples_at_a_time(optimisation, workers=workers)
+    computed = at_once * features(network, seen_zyx) * _FEATURE_BYTES[optimisation.precision]
+    samples = math.ceil(optimisation.batch_size / workers) * math.prod(seen_zyx) * (input_channels + 1) * 4
+    held = _WEIGHT_BYTES * weights(network, input_channels)
+    return int((_CONTEXT_BYTES if on_gpu else _LIBRARIES_BYTES) + computed + held + _SAMPLE_COPIES * samples)
+
+
+def check_bytes(grids: Iterable[VoxelGrid]) -> int:
+    """Memory of the check of the largest CT, the dearest of what is done to a whole one."""
+    return _CHECK_BYTES + _CHECK_VOXEL_BYTES * max(math.prod(grid.shape_zyx) for grid in grids)
+
+
+def disk_bytes(arrays: ArraySettings, modes: Iterable[InputMode], grids: Sequence[VoxelGrid]) -> int:
+    """Disk of the arrays of a scale, twice: in the project and, as DVC copies them, in its cache."""
+    kinds: list[ArrayKind] = [*modes, "mask", *(["places"] if arrays.spacing_mm_zyx else [])]  # type: ignore[list-item]
+    shapes = [network_grid(grid, arrays.recipe("mask")).shape_zyx for grid in grids]
+    return 2 * sum(bytes_needed(arrays.recipe(kind), kind, shapes) for kind in kinds)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScaleCost:
+    """What the time of a scale depends on.
+
+    Attributes:
+        batch_size: samples of a step.
+        step_s: seconds of a training step with all cores, or on the GPUs.
+        patches: None where a scan is one sample.
+        working_zyx: the median scan at this scale, in voxels.
+        modes: input modes that are trained; `kinds` of arrays that are made.
+    """
+
+    batch_size: int
+    step_s: float
+    patches: PatchSettings | None
+    working_zyx: Shape
+    modes: int
+    kinds: int
+
+
+# Of a stage that has nothing to compute: benchmarks/results/demo_repro.json.
+_STARTS_S = {"cohort": 10.0, "arrays": 8.0, "search": 23.0, "train": 32.0, "evaluate": 3.5, "compare": 8.0}
+_SLICE_S, _VOXEL_S = 2.4e-3, 3.2e-8  # to read a slice and its voxels on one core: the demo, and a CT of 1000 slices
+_RESAMPLED_S = 6e-8  # a voxel of a working grid
+_PHANTOM_S = 7e-7  # to draw, write and check a voxel
+_SCORED_S = 4e-8  # to score a voxel of the CT's grid
+_FORWARD = 1 / 3  # of a training step
+_FEMUR_MM_ZYX = (460.0, 140.0, 140.0)  # of the box in which the finer network looks, a leg
+
+
+def stage_seconds(
+    cohort: CohortFacts,
+    stated: Mapping[str, StatedScale],
+    costs: Mapping[str, ScaleCost],
+    *,
+    cores: int,
+    split: SplitSettings | None,
+    phantoms: bool,
+) -> dict[str, float]:
+    """Seconds of `dvc repro`, stage by stage, on a machine that does nothing else."""
+    voxels = sum(math.prod(grid.shape_zyx) for grid in cohort.grids)
+    slices = sum(grid.shape_zyx[0] for grid in cohort.grids)
+    read_s = (slices * _SLICE_S + voxels * _VOXEL_S) / cores
+    parts = part_sizes(cohort.patients, split) if split else (3, 1, 1)
+    validated, tested = (len(cohort.grids) * part / sum(parts) for part in parts[1:])
+    seconds = {"cohort": _STARTS_S["cohort"] + (voxels * _PHANTOM_S / cores if phantoms else 2 * read_s)}
+    for scale, cost in costs.items():
+        seconds |= {
+            f"{scale} {stage}": s
+            for stage, s in _of_scale(stated[scale], cost, len(cohort.grids), read_s, validated, cores).items()
+        }
+    windows = sum(_segmentation_s(cohort, cost, finer=scale == "refine") for scale, cost in costs.items())
+    scored_s = math.prod(cohort.shape_zyx) * _SCORED_S + (slices * _SLICE_S + voxels * _VOXEL_S) / len(cohort.grids)
+    seconds["evaluate"] = len(costs) * (_STARTS_S["evaluate"] + tested * (windows + scored_s))
+    seconds["compare"] = _STARTS_S["compare"]
+    return seconds
+
+
+def _of_scale(
+    stated: StatedScale, cost: ScaleCost, cases: int, read_s: float, validated: float, cores: int
+) -> dict[str, float]:
+    resampled_s = cases * math.prod(cost.working_zyx) * _RESAMPLED_S / cores
+    sample_s = cost.step_s / cost.batch_size * _FORWARD
+    validation_s = validated * (cost.patches.validation if cost.patches else 1) * sample_s
+    train = stated.train
+    validations = math.ceil(train.max_iterations / train.validate_every)
+    seconds = {"arrays": cost.kinds * (_STARTS_S["arrays"] + read_s + resampled_s)}
+    if stated.search.enabled:
+        steps = search_steps(stated.search, cost.modes, cores)
+        rungs = len(stated.search.rungs) * stated.search.trials_per_mode * cost.modes
+        seconds["search"] = _STARTS_S["search"] + steps * cost.step_s + rungs * validation_s
+    seconds["train"] = cost.modes * (
+        _STARTS_S["train"] + train.max_iterations * cost.step_s + validations * validation_s
+    )
+    return seconds
+
+
+def search_steps(search: SearchSettings, modes: int, cores: int) -> float:
+    """Steps of a search in those that all cores together would make: a trial has one core, and some stay idle."""
+    trials, before, total = search.trials_per_mode * modes, 0, 0.0
+    for rung in search.rungs:
+        total += trials * (rung - before) * cores / min(cores, trials)
+        kept = math.ceil(search.keep * trials / modes) if search.searcher == "halving" else trials // modes
+        trials, before = max(1, kept) * modes, rung
+    return total
+
+
+def _segmentation_s(cohort: CohortFacts, cost: ScaleCost, *, finer: bool) -> float:
+    """Seconds in which the network sees one scan."""
+    sample_s = cost.step_s / cost.batch_size * _FORWARD
+    if cost.patches is None:
+        return sample_s
+    extent = cohort.extents_mm_zyx[1]
+    seen_mm = [min(e, femur) for e, femur in zip(extent, _FEMUR_MM_ZYX, strict=True)] if finer else extent
+    legs = 2 if finer and extent[2] > 300.0 else 1
+    sizes = (round(n * mm / e) for n, mm, e in zip(cost.working_zyx, seen_mm, extent, strict=True))
+    counts = [
+        len(window_starts(max(size, window), window, cost.patches.overlap))
+        for size, window in zip(sizes, cost.patches.shape_zyx, strict=True)
+    ]
+    return legs * math.prod(counts) * sample_s * (2 if cost.patches.mirror else 1)
