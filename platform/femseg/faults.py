@@ -244,6 +244,9 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "a reason to review: nothing tells the side, or place, shape and header contradict each other"),
         "IF-08": FaultKind(USAGE, "The output exists", "Choose another output, or remove this one first.",
             "or in the place of its record lies something else"),
+        "MS-01": FaultKind(INPUT, "No solid comes out of a mask", "Look at the mask; mend it, or soften it otherwise.",
+            "its surface is open, folded, inside out or crosses itself, nothing is left of it, or smoothing changes "
+            "its volume by more than 0.5 %; nothing is written"),
         "LN-01": FaultKind(INTEGRITY, "A link of a lineage leads nowhere, or elsewhere than it should",
             "Do not rely on the file; make it again, or take it again from where it was made.",
             "every broken link is a line"),

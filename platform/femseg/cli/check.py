@@ -95,9 +95,9 @@ def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
     if options.params and not source and stated.source != "phantom":  # nobody else's folder holds phantoms
         source = stated.source
     if "structures" in given:
-        given["structures"] = _by_side("--structure", given["structures"], StructureNames, str)
+        given["structures"] = by_side("--structure", given["structures"], StructureNames, str)
     if "labels" in given:
-        given["labels"] = _by_side("--label", given["labels"], LabelMap, int)
+        given["labels"] = by_side("--label", given["labels"], LabelMap, int)
     given["source"] = source if source in _SOURCES else detected_source(folder)
     try:
         return replace(stated, folder=str(folder), **given)
@@ -105,7 +105,7 @@ def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
         raise _usage("--mask", str(error), "name the mask by its path inside each study's folder") from None
 
 
-def _by_side(option: str, words: Sequence[str], made: type[Any], value: Callable[[str], Any]) -> Any:
+def by_side(option: str, words: Sequence[str], made: type[Any], value: Callable[[str], Any]) -> Any:
     """StructureNames or LabelMap from SIDE=WHAT."""
     sides: dict[str, list[Any]] = {}
     try:

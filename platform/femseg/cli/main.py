@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from femseg import __version__
+from femseg.errors import Refusal
 from femseg.exits import command_exit
 from femseg.paths import PROMOTION_RULES
 
@@ -175,6 +176,9 @@ def segment(
     regularise: Annotated[bool, typer.Option("--regularise", help="Resample unevenly spaced slices.")] = False,
     untilt: Annotated[bool, typer.Option("--untilt", help="Resample a scan made with a tilted gantry.")] = False,
     accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
+    mesh_output: Annotated[
+        Path | None, typer.Option("--mesh", metavar="FILE", help="Of one CT a mesh, too: .stl, .ply, .3mf or .glb.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -186,12 +190,56 @@ def segment(
         mends = CohortSettings(regularise=regularise, untilt=untilt).mends
         choices = Choices.of(model, series=tuple(series or ()), accept_hu=accept_hu, mends=mends)
         if not is_for_many(ct, output):
-            segment_file(ct, output, choices, overwrite=overwrite, as_json=as_json)
+            segment_file(ct, output, choices, overwrite=overwrite, as_json=as_json, mesh=mesh_output)
             return
+        if mesh_output is not None:
+            raise Refusal.of(
+                "CFG-01", "--mesh", "is for one CT, not for a folder of studies", "`femseg mesh MASK -o FILE`"
+            )
         from femseg.cli.segment_folder import segment_folder  # Ray takes a second to load
 
         code = segment_folder(ct, output, choices, overwrite=overwrite, as_json=as_json)
     raise typer.Exit(code)
+
+
+@app.command()
+def mesh(
+    mask: Annotated[Path, typer.Argument(parser=_path, help="A mask: .nii.gz, .nii, .nrrd or .mha.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Mesh file: .stl, .ply, .3mf or .glb.")],
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="SIDE=VALUE", help="What is femur by mask value: left=, right=, femur=.")
+    ] = None,
+    ras: Annotated[bool, typer.Option("--ras", help="Coordinates in RAS; else LPS, as DICOM has them.")] = False,
+    tolerance: Annotated[
+        float, typer.Option(min=0.0, help="How far fewer triangles may lie from all of them, in mm; 0: keep all.")
+    ] = 0.15,
+    soften: Annotated[float, typer.Option(min=0.0, max=5.0, help="Blur of the mask before, in mm.")] = 0.8,
+    smooth: Annotated[int, typer.Option(min=0, max=100, help="Steps of Taubin's smoothing.")] = 0,
+    cut: Annotated[
+        str, typer.Option(metavar="X,Y,Z,NX,NY,NZ", help="Cut in two at a plane: a point in mm, and its normal.")
+    ] = "",
+    build: Annotated[str, typer.Option(metavar="X,Y,Z", help="A printer's build volume in mm: does it fit?")] = "",
+    wall: Annotated[float, typer.Option(min=0.0, help="Say where it is thinner than this, in mm.")] = 0.0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing mesh files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the records as JSON.")] = False,
+) -> None:
+    """Make a solid of each femur in a mask, proven closed, with its measured deviation from the mask."""
+    from femseg.cli.extras import extra_needed
+
+    with command_exit(as_json=as_json):
+        with extra_needed("mesh", "femseg mesh"):
+            from femseg.cli.mesh import MeshOptions, labels_of, mesh_file, numbers
+            from femseg.meshes.femur import MeshSettings
+
+        options = MeshOptions(
+            settings=MeshSettings(softened_mm=soften, smoothing=smooth, tolerance_mm=tolerance),
+            frame="RAS" if ras else "LPS",
+            plane=numbers(cut, 6, "--cut"),
+            build_mm=numbers(build, 3, "--build"),
+            wall_mm=wall,
+            overwrite=overwrite,
+        )
+        mesh_file(mask, output, options, labels_of(label), as_json=as_json)
 
 
 _VERSION = typer.Argument(metavar="VERSION", help=_VERSIONS)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from femseg.cli.extras import extra_needed
 from femseg.cohorts.case import Case
 from femseg.errors import Refusal, printable
 from femseg.files.durable import require_writable, sha256_of_file
@@ -156,11 +157,17 @@ def segmented(case: Case, ct: CtVolume, used: ModelInUse, *, name: str) -> tuple
     }
 
 
-def segment_file(ct_path: Path, output: Path, choices: Choices, *, overwrite: bool, as_json: bool) -> None:
-    """Check a CT, segment it and write the mask whole, its lineage beside it.
+def segment_file(
+    ct_path: Path, output: Path, choices: Choices, *, overwrite: bool, as_json: bool, mesh: Path | None = None
+) -> None:
+    """Check a CT, segment it and write the mask whole, its lineage beside it; then the meshes, where they are wanted.
 
-    Raises: Refusal IF-08 (exit 2) if the output exists, or whatever is wrong with CT or model.
+    Raises: Refusal IF-08 (exit 2) if an output exists, or whatever is wrong with CT or model.
     """
+    if mesh is not None:
+        with extra_needed("mesh", "--mesh"):
+            from femseg.cli.mesh import OWN_LABELS, MeshOptions, femora_of, lines_of, require_mesh_place, write_femora
+        require_mesh_place(mesh, overwrite=overwrite)
     require_mask_suffix(output)  # before minutes of work, not after
     _require_free_place(output, ct_path, overwrite=overwrite)
     require_writable(output)
@@ -176,8 +183,13 @@ def segment_file(ct_path: Path, output: Path, choices: Choices, *, overwrite: bo
     femora, facts = segmented(case, ct, used, name=str(ct_path))
     write_labels(output, femora.labels, femora.structures)
     write_record(record, segmentation_record(case, {"mask": sha256_of_file(output)}, used.package, choices))
+    meshes = []
+    if mesh is not None:
+        solids = femora_of(femora.labels.labels_zyx, femora.labels.grid, OWN_LABELS, name=str(output))
+        meshes = write_femora(mesh, solids, MeshOptions(overwrite=overwrite), mask_sha256=sha256_of_file(output))
     if as_json:
-        print(json.dumps({"mask": str(output), "lineage": str(record), **facts}, indent=2))
+        told_meshes = {"meshes": meshes} if meshes else {}
+        print(json.dumps({"mask": str(output), "lineage": str(record), **facts, **told_meshes}, indent=2))
         return
     metrics = used.package.model.metrics
     told = f"{used.name} ({metrics}, {facts['input_mode']} input, package {used.package.sha256[:12]})"
@@ -186,3 +198,5 @@ def segment_file(ct_path: Path, output: Path, choices: Choices, *, overwrite: bo
     for remark in (*case.remarks, *used.remarks, *facts["reasons"]):
         print(f"  {remark}")
     print("  qc: review this mask before use" if facts["reasons"] else "  qc: usable")
+    for line in (line for one in meshes for line in lines_of(one)):
+        print(line)

@@ -16,12 +16,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import trimesh
 
 from femseg.cohorts.store import ArrayStore, write_array, write_index
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
 from femseg.formats.writing import write_mask
 from femseg.lineage.provenance import Lineage
+from femseg.meshes.files import write_mesh
+from femseg.meshes.mesh import TriangleMesh
 from femseg.networks.package import architecture_of, load_package, write_package
 from femseg.networks.package_files import ModelDescription
 from femseg.networks.vnet import VNet, VNetSettings
@@ -81,11 +84,34 @@ def read_nifti(folder: Path) -> int:
     return next(version for version in (1, 2) if np.array_equal(voxels, noise(version) > 0.5))
 
 
+def ball(version: int) -> TriangleMesh:
+    made = trimesh.creation.icosphere(subdivisions=3, radius=10.0 * version)
+    return TriangleMesh(vertices_mm_xyz=np.array(made.vertices), triangles=np.array(made.faces, np.int64))
+
+
+def write_stl(folder: Path, version: int) -> None:
+    write_mesh(folder / "ball.stl", ball(version))
+
+
+def read_stl(folder: Path) -> int:
+    return round(trimesh.load_mesh(folder / "ball.stl").extents[0] / 20.0)
+
+
+def write_3mf(folder: Path, version: int) -> None:
+    write_mesh(folder / "ball.3mf", ball(version))
+
+
+def read_3mf(folder: Path) -> int:
+    return round(trimesh.load_scene(folder / "ball.3mf").extents[0] / 20.0)
+
+
 ARTEFACTS: dict[str, tuple[Callable[[Path, int], None], Callable[[Path], int]]] = {
     "checkpoint": (write_checkpoint_of, read_checkpoint_of),
     "arrays": (write_arrays, read_arrays),
     "package": (write_model, read_model),
     "nifti": (write_nifti, read_nifti),
+    "stl": (write_stl, read_stl),
+    "3mf": (write_3mf, read_3mf),
 }
 
 

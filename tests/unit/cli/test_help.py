@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-HEAVY = ("torch", "ray", "mlflow", "SimpleITK", "scipy", "pydicom", "matplotlib")
+HEAVY = ("torch", "ray", "mlflow", "SimpleITK", "scipy", "pydicom", "matplotlib", "skimage", "trimesh")
 CODE = """
 import sys
 sys.argv = ["femseg", *{words!r}]
@@ -19,7 +19,9 @@ except SystemExit as left:
 """
 
 
-@pytest.mark.parametrize("words", [["--help"], ["--version"], ["check", "--help"], ["segment", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["--help"], ["--version"], ["check", "--help"], ["segment", "--help"], ["mesh", "--help"]], ids=" ".join
+)
 def test_help_is_quick_and_loads_nothing_heavy(words):
     started = time.monotonic()
     done = subprocess.run(

@@ -2,7 +2,9 @@
 
 import re
 
+import numpy as np
 import pytest
+import trimesh
 from documentation import ROOT
 from tiny_model import write_tiny_package
 
@@ -25,8 +27,8 @@ def notebook(tmp_path_factory):
     return folder, defined
 
 
-def test_the_page_reads_checks_segments_and_scores():
-    assert [heading for heading, _ in EXAMPLES][1:] == ["Read a CT", "Check a cohort", "Segment", "Score"]
+def test_the_page_reads_checks_segments_scores_and_makes_a_mesh():
+    assert [heading for heading, _ in EXAMPLES][1:] == ["Read a CT", "Check a cohort", "Segment", "Score", "Mesh"]
 
 
 @pytest.mark.parametrize(("heading", "example"), EXAMPLES, ids=[heading for heading, _ in EXAMPLES])
@@ -46,3 +48,11 @@ def test_a_mask_is_written_and_every_case_scored(notebook):
     assert (folder / "femur.nii.gz").is_file()
     assert [one.case_id for one in defined["scores"]] == [case.case_id for case in defined["cohort"].cases]
     assert all(0.0 <= one.dice <= 1.0 for one in defined["scores"])
+
+
+def test_a_mesh_is_written_where_the_mask_lies(notebook):
+    folder, defined = notebook
+    mesh, mask = trimesh.load_mesh(folder / "femur.stl"), defined["reference"]
+    assert mesh.is_watertight
+    inside = mask.grid.positions_mm_xyz(np.argwhere(mask.femur_zyx))
+    np.testing.assert_allclose(mesh.bounds, [inside.min(axis=0), inside.max(axis=0)], atol=4.0)

@@ -1,0 +1,1 @@
+"""Surfaces of masks as solids that can be printed: made, proven, measured, written."""
