@@ -18,6 +18,7 @@ from femseg.phantom import PhantomSettings
 from femseg.search.halving import SearchSettings
 from femseg.services.storage.backend import StorageSettings
 from femseg.settings import as_plain
+from femseg.synthetic.settings import SyntheticSettings
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import PatchSettings
 
@@ -25,6 +26,7 @@ REFERENCE = ROOT / "docs/reference"
 SECTIONS = {
     "cohort": CohortSettings(),
     "phantom": PhantomSettings(),
+    "synthetic": SyntheticSettings(),
     "arrays": ArraySettings(),
     "patches": PatchSettings(),
     "split": SplitSettings(),

@@ -83,6 +83,9 @@ def carried(field: NDArray[Any], lattice: Axes, axes: Axes) -> NDArray[np.float3
         field: shape of the lattice.
     Returns: shape of `axes`.
     """
+    near = lattice.within(axes.box, 2 * float(lattice.z[1] - lattice.z[0]))  # the rest has no weight
+    if min(part.stop - part.start for part in near) > 1:
+        field, lattice = field[near], lattice.part(near)
     along_z, along_y, along_x = (
         _weights(old, new) for old, new in ((lattice.z, axes.z), (lattice.y, axes.y), (lattice.x, axes.x))
     )

@@ -37,6 +37,7 @@ _LATTICE_MM = 5.0  # of what is smooth
 _DISTANCES_MM = 4.0  # lattice of distances far from bones
 _AROUND_MM = 40.0  # how far both reach beyond the field of view
 _PARTS_MM = 8.0  # how far around the bones without a mesh their distance is told exactly
+_OF_CAVITY = (Tissue.GAS, Tissue.STOOL, Tissue.BOWEL, Tissue.BLADDER, Tissue.ORGAN, Tissue.LUNG)
 _OF_LEG = {"femur": Tissue.FEMUR, "patella": Tissue.PATELLA, "tibia": Tissue.TIBIA, "fibula": Tissue.FIBULA}
 
 
@@ -136,6 +137,8 @@ def _put_soft_tissue(tissue: Bytes, axes: Axes, around: SoftTissue, lattice: Axe
         box = axes.within(shape.box)
         if tissue[box].size:
             within = shape.signed_mm(*axes.part(box).open()) > 0
+            if kind in _OF_CAVITY:
+                within &= carried(around.cavity_mm, lattice, axes.part(box)) > 0
             tissue[box][within & (tissue[box] >= Tissue.FAT)] = kind
 
 

@@ -222,11 +222,11 @@ def _organs(rng: np.random.Generator, around: Neighbours, scale: float, girth: f
 def _bowel(rng: np.random.Generator, girth: float) -> Iterator[tuple[Tissue, Shape]]:
     """Loops that wander through the cavity: a wall, and gas, stool or fluid in it; the rectum in the pelvis."""
     starts = [np.array([rng.normal(0, 6), rng.uniform(35, 55), rng.uniform(-15, 10)])]
-    starts += [rng.uniform((-95, -95, 10), (95, -5, 330)) * (girth, 1, 1) for _ in range(int(rng.integers(5, 13)))]
+    starts += [rng.uniform((-95, -95, 10), (95, -5, 330)) * (girth, 1, 1) for _ in range(int(rng.integers(10, 34)))]
     for number, start in enumerate(starts):
         heading = vector(0.0, 0.2, 1.0) if number == 0 else rng.normal(size=3)
         path = [start]
-        for _ in range(int(rng.integers(3, 9))):
+        for _ in range(int(rng.integers(4, 12))):
             heading = heading / np.linalg.norm(heading) + 0.7 * rng.normal(size=3)
             path.append(path[-1] + 24 * heading / np.linalg.norm(heading))
         lumen = rng.uniform(6, 19) * np.clip(1 + 0.3 * rng.normal(size=len(path)), 0.5, 1.7)
