@@ -53,6 +53,8 @@ def trial_job(trial: Trial, scale: Scale, runs: Path) -> TrainingJob:
         masks=arrays_of("mask", scale=scale),
         places=arrays_of("places", scale=scale) if of_scale.patches else None,
         patches=of_scale.patches,
+        fields=arrays_of("tissue", scale=scale) if of_scale.painting else None,
+        painting=of_scale.painting,
         split=SPLIT,
         runs=runs,
         name=trial.trial_id,
@@ -160,7 +162,9 @@ def tracked_search(settings: SearchSettings, input_modes: Sequence[str], scale: 
     with run_with_true_status(client, parent), ray_session():
         require_reach(storage, folder.absolute())
         if storage.url:
-            kinds = (*input_modes, "mask", *(["places"] if read_scale(scale).patches else []))
+            of_scale = read_scale(scale)
+            also = [kind for kind, used in (("places", of_scale.patches), ("tissue", of_scale.painting)) if used]
+            kinds = (*input_modes, "mask", *also)
             stores = [arrays_of(kind, scale=scale) for kind in kinds]
             publish(open_storage(storage.url), stores=stores, files=[SPLIT])
         results = search_on_ray(settings, input_modes, job_of, client)

@@ -14,7 +14,7 @@ from femseg.cohorts.split import SplitSettings, read_split
 from femseg.cohorts.store import ArrayStore
 from femseg.comparison.repeats import BEST, RepeatSettings, read_input_modes, read_trainings, refuse_unfit
 from femseg.exits import command_exit
-from femseg.files.durable import sha256_of_file
+from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.gate.rules import best_by_validation
 from femseg.inference.verdict import training_range
 from femseg.lineage.provenance import Lineage, commit_remark, dvc_hashes, lineage, software_versions
@@ -96,6 +96,7 @@ def tracked_run(plan: TrainingPlan) -> Iterator[tuple[TrainingJob, MlflowClient]
                     "train": as_plain(job.train),
                     "network": as_plain(job.network),
                     "optimisation": as_plain(job.optimisation),
+                    **({"painting": as_plain(job.painting)} if job.painting else {}),
                 },
                 tags=stage_tags("train", input_mode=plan.input_mode, **plan.tags, **job_tags()),
                 parent_run_id=plan.parent_run_id,
@@ -123,13 +124,18 @@ def log_inputs(client: MlflowClient, job: TrainingJob, plan: TrainingPlan) -> No
         )
 
 
+def more_stores(job: TrainingJob, plan: TrainingPlan) -> list[Path]:
+    """What is read besides input and masks: where patches lie, and what is painted."""
+    return [path for path, used in ((plan.places, job.patches), (plan.fields, job.painting)) if used]
+
+
 def to_be_trained(job: TrainingJob, plan: TrainingPlan) -> bool:
     """Whether the run is not complete yet; every node can reach its data then."""
     if is_complete(job):
         print(f"{plan.name}: already complete")
         return False
     if job.storage.url:
-        stores = [plan.inputs, plan.masks, *([plan.places] if job.patches else [])]
+        stores = [plan.inputs, plan.masks, *more_stores(job, plan)]
         start = start_of(plan)
         publish(open_storage(job.storage.url), stores=stores, files=[plan.split, *([start] if start else [])])
     return True
@@ -152,10 +158,12 @@ def described(job: TrainingJob, network: Network, result: FitResult, recipe: Inp
 
 def where_from(job: TrainingJob, plan: TrainingPlan, found_by: ModelPackage | None) -> Lineage:
     """The lineage of the trained network; of a cascade with that of the network that finds the femur."""
-    read = [plan.inputs, plan.masks, *([plan.places] if job.patches else []), best_trials(plan.scale)]
+    read = [plan.inputs, plan.masks, *more_stores(job, plan), best_trials(plan.scale)]
     sources = [path.as_posix() for path in (COHORT, plan.split_out, *read)]
-    kept = ("inputs", "masks", "places", "start", "split", "code", "network_code")
+    kept = ("inputs", "masks", "places", "fields", "start", "split", "code", "network_code", "painting_code")
     hashes = {key: job.fingerprint[key] for key in kept if key in job.fingerprint}
+    if job.painting:
+        hashes["painting"] = sha256_of_json(job.fingerprint["painting"])
     hashes["manifest"] = sha256_of_file(MANIFEST)
     own = lineage(Path(), inputs=sources, sha256=hashes, seed=job.train.seed)
     if found_by is None:

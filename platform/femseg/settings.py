@@ -111,6 +111,8 @@ SECTIONS = (
     "input_modes",
     "cohort",
     "phantom",
+    "synthetic",
+    "painting",
     "arrays",
     "patches",
     "split",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from femseg.cli.proposal import proposed, split_text, write_settings
-from femseg.cohorts.settings import CohortSettings, CohortSource, LabelMap, StructureNames
+from femseg.cohorts.settings import MADE_HERE, CohortSettings, CohortSource, LabelMap, StructureNames
 from femseg.errors import Refusal
 from femseg.files.durable import require_writable, write_bytes_durably
 from femseg.files.plain import is_file, is_folder
@@ -28,7 +28,7 @@ from femseg.layouts.detect import detected_source, studies_of
 from femseg.progress import progress
 from femseg.settings import read_section
 
-_SOURCES: tuple[CohortSource, ...] = tuple(source for source in get_args(CohortSource) if source != "phantom")
+_SOURCES: tuple[CohortSource, ...] = tuple(source for source in get_args(CohortSource) if source not in MADE_HERE)
 _RAY_PAYS_FROM_S = 12.0  # starting a private session takes about 4 s
 
 Check = Callable[[StudyFiles], CheckedStudy]
@@ -92,7 +92,7 @@ def settings_for(folder: Path, options: CheckOptions) -> CohortSettings:
         raise _usage(str(options.settings_file), "is no file", "give a params.yaml")
     file = options.settings_file
     stated = read_section(CohortSettings, "cohort", file=file) if file else CohortSettings()
-    if options.params and not source and stated.source != "phantom":  # nobody else's folder holds phantoms
+    if options.params and not source and stated.source not in MADE_HERE:  # nobody else's folder holds phantoms
         source = stated.source
     if "structures" in given:
         given["structures"] = by_side("--structure", given["structures"], StructureNames, str)

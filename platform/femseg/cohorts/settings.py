@@ -17,9 +17,11 @@ PAPER_SHAPE_ZYX = (512, 64, 64)
 HU_RANGE = Scaling(kind="window", low=-1024.0, high=3071.0)
 
 Scale = Literal["find", "refine"]  # where the femora are; and the finer one that cuts them out
-CohortSource = Literal["phantom", "dicom", "volumes", "totalsegmentator", "nnunet", "msd"]
+CohortSource = Literal["phantom", "synthetic", "dicom", "volumes", "totalsegmentator", "nnunet", "msd"]
+MADE_HERE: tuple[CohortSource, ...] = ("phantom", "synthetic")  # by the stage `cohort`, of nobody
 _TITLES = {
     "phantom": "Phantom cohort",
+    "synthetic": "Synthetic cohort",
     "dicom": "Cohort of DICOM studies",
     "volumes": "Cohort of volume files",
     "totalsegmentator": "TotalSegmentator cohort",
@@ -111,8 +113,9 @@ class CohortSettings:
     """Which studies make the cohort.
 
     Attributes:
-        source: "phantom" (synthetic), "dicom" (series), "volumes" (NIfTI, NRRD, MHA), or a dataset in the layout of
-            TotalSegmentator ("totalsegmentator"), nnU-Net v2 ("nnunet") or the Medical Segmentation Decathlon ("msd").
+        source: "phantom", "synthetic" (people over real bone shapes, painted anew while training), "dicom" (series),
+            "volumes" (NIfTI, NRRD, MHA), or a dataset in the layout of TotalSegmentator ("totalsegmentator"), nnU-Net
+            v2 ("nnunet") or the Medical Segmentation Decathlon ("msd").
         folder: folder of the studies, laid out as the module of that source says.
         femur: both femora of a scan as one foreground, or the one of a side.
         labels: what the values of a mask mean.
@@ -181,7 +184,7 @@ class ArraySettings:
     def recipe(self, kind: ArrayKind) -> InputRecipe:
         """The recipe of one kind of array; it holds only what these arrays depend on."""
         shape_zyx = self.shape_zyx if self.shape_zyx or self.spacing_mm_zyx else PAPER_SHAPE_ZYX
-        if kind == "mask" or kind == "places":
+        if kind == "mask" or kind == "places" or kind == "tissue":
             hu = HU_RANGE if self.spacing_mm_zyx else Scaling()
             return InputRecipe(
                 input_mode="raw", shape_zyx=shape_zyx, spacing_mm_zyx=self.spacing_mm_zyx, raw_scaling=hu

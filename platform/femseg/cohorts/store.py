@@ -28,11 +28,12 @@ from femseg.volumes.network_input import InputRecipe
 from femseg.volumes.resample import Box
 
 Shape = tuple[int, int, int]
-ArrayKind = Literal["raw", "gradient", "both", "mask", "places"]
+ArrayKind = Literal["raw", "gradient", "both", "mask", "places", "tissue"]
+TISSUE_FIELDS = 5  # of a synthetic scene, which training paints
 
 FORMAT = 2
 INDEX_NAME = "index.json"
-_FIXED_DTYPES: dict[str, np.dtype[Any]] = {"mask": np.dtype("?"), "places": np.dtype("<i2")}
+_FIXED_DTYPES: dict[str, np.dtype[Any]] = {"mask": np.dtype("?"), "places": np.dtype("<i2"), "tissue": np.dtype("u1")}
 _INPUT_DTYPES = (np.dtype("<f4"), np.dtype("<f2"))
 _NPY_HEADER_BYTES = 128
 
@@ -43,7 +44,8 @@ class StoredArray:
 
     Attributes:
         sha256: of the NPY file's bytes.
-        shape_zyx: of the network grid, and so of the array; one of kind "both" has shape (2, Z, Y, X).
+        shape_zyx: of the network grid, and so of the array; one of kind "both" has shape (2, Z, Y, X), one of kind
+            "tissue" (5, Z, Y, X).
         network_grid: where the array's voxels lie.
         ct_grid: the CT's own grid as read, to which a segmentation returns.
         remarks: what was noticed on the way, each starting with its matrix id.
@@ -77,7 +79,8 @@ def _shape(kind: ArrayKind, network_shape_zyx: Shape) -> tuple[int, ...]:
     """Of the array of a case."""
     if kind == "places":
         return PLACES_SHAPE
-    return (2, *network_shape_zyx) if kind == "both" else network_shape_zyx
+    channels = {"both": (2,), "tissue": (TISSUE_FIELDS,)}.get(kind, ())
+    return (*channels, *network_shape_zyx)
 
 
 def write_array(
@@ -216,7 +219,7 @@ class ArrayStore:
         return ours is not None and ours == theirs
 
     def load(self, case_id: str) -> NDArray[Any]:
-        """A case's array, shape (Z, Y, X), or (2, Z, Y, X) of kind "both", or as `PLACES_SHAPE`; read-only.
+        """A case's array, read-only: shape (Z, Y, X), channels before these as `StoredArray` says, or `PLACES_SHAPE`.
 
         Raises: Refusal (exit 4) naming the file if it is missing, its SHA-256 differs from the index, or it is no plain
             array of the expected dtype and shape; nothing in the file is ever run.

@@ -19,6 +19,7 @@ from femseg.layouts.zipped_study import zip_holds_dicom, zipped_studies, zipped_
 
 ADAPTERS: Mapping[CohortSource, Adapter] = {
     "phantom": dicom_pairs,  # phantoms are written as DICOM, so that the demo takes the road of real data
+    "synthetic": volume_pairs,  # as NIfTI pairs
     "dicom": dicom_pairs,
     "volumes": volume_pairs,
     "totalsegmentator": totalsegmentator,

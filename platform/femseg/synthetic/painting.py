@@ -1,5 +1,6 @@
 """From what lies where to Hounsfield units: one random look of a scene, the same for the same generator."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -9,31 +10,34 @@ from numpy.typing import NDArray
 from femseg.synthetic.noise import Shape, Voxels, smooth_noise, white_noise
 from femseg.synthetic.painting_settings import BoneSettings, PaintingSettings, TissueSettings
 from femseg.synthetic.scanner import Scanner, drawn, field_of_view
-from femseg.synthetic.scene import ALONG, BONE_MM, FEMUR_MM, NEUTRAL, STEP_MM, TISSUE, TRABECULAE, Tissue
+from femseg.synthetic.scene import ALONG, BONE_MM, CHANNELS, FEMUR_MM, NEUTRAL, STEP_MM, TISSUE, TRABECULAE, Tissue
 from femseg.volumes.grid import Triple
 
+Fields = NDArray[Any] | Sequence[NDArray[Any]]
 SOFT = tuple(tissue for tissue in Tissue if f"{tissue.name.lower()}_hu" in TissueSettings.__slots__)
 _WITH_CONTRAST = (Tissue.ARTERY, Tissue.VEIN, Tissue.BOWEL, Tissue.BLADDER)
-_MUSCLE_MM, _PLAQUE_MM = (8.0, 25.0), 4.0
+_MUSCLE_MM, _PLAQUE_MM = (6.0, 20.0), 4.0
+_FIBRES = 3.0  # how much longer than wide fat in a muscle lies, along the body
 _ROOF_MM = 14.0  # from a femur, within which other bones' cortex is thicker
 _PLAQUE_FROM = 1.2  # deviations of noise: a ninth of an artery's voxels
 
 
 def painted(
-    fields_czyx: NDArray[Any], spacing_mm_zyx: Triple, settings: PaintingSettings, generator: np.random.Generator
+    fields_czyx: Fields, spacing_mm_zyx: Triple, settings: PaintingSettings, generator: np.random.Generator
 ) -> Voxels:
     """Paint a scene, or any box of one.
 
     Args:
-        fields_czyx: as `Scene.fields_czyx`, shape (5, Z, Y, X); fractions of a code between its bytes are welcome.
+        fields_czyx: as `Scene.fields_czyx`, shape (5, Z, Y, X), or these five one by one; distances may be fractions of
+            a code.
         spacing_mm_zyx: of the voxels.
         generator: decides all that is drawn.
     Returns: HU as a scanner gives them, whole numbers, shape (Z, Y, X).
     Raises: ValueError if there are not five fields.
     """
-    if fields_czyx.ndim != 4 or len(fields_czyx) != 5:
-        raise ValueError(f"fields: expected shape (5, Z, Y, X), got {fields_czyx.shape}")
-    tissue_zyx = fields_czyx[TISSUE].astype(np.uint8)
+    if len(fields_czyx) != len(CHANNELS) or fields_czyx[TISSUE].ndim != 3:
+        raise ValueError(f"fields: expected shape (5, Z, Y, X), got {np.shape(fields_czyx)}")
+    tissue_zyx = fields_czyx[TISSUE].astype(np.uint8, copy=False)
     scanner = Scanner.of(settings.scanner, generator)
     hu_zyx = _soft_tissue(tissue_zyx, spacing_mm_zyx, settings.tissues, generator)
     _paint_bones(hu_zyx, fields_czyx, spacing_mm_zyx, settings.bones, generator)
@@ -44,7 +48,7 @@ def painted(
 
 
 def painted_scan(
-    fields_czyx: NDArray[Any],
+    fields_czyx: Fields,
     femur_zyx: NDArray[np.bool_],
     spacing_mm_zyx: Triple,
     settings: PaintingSettings,
@@ -74,7 +78,8 @@ def _soft_tissue(
     table[Tissue.FEMUR : Tissue.HAND + 1] = table[Tissue.MUSCLE]
     hu_zyx: Voxels = table.take(tissue_zyx)
     fatty, size_mm = drawn(settings.fat_in_muscle, generator), drawn(_MUSCLE_MM, generator)
-    fibres = smooth_noise(shape_zyx, spacing_mm_zyx, size_mm, generator)
+    dz, dy, dx = spacing_mm_zyx
+    fibres = smooth_noise(shape_zyx, (dz / _FIBRES, dy, dx), size_mm, generator)
     fibres += np.float32(2.0 * fatty - 1.5)
     np.clip(fibres, 0.0, 1.0, out=fibres)
     fat = np.zeros(256, np.float32)
@@ -137,11 +142,7 @@ class _Bones:
 
 
 def _paint_bones(
-    hu_zyx: Voxels,
-    fields_czyx: NDArray[Any],
-    spacing_mm_zyx: Triple,
-    settings: BoneSettings,
-    generator: np.random.Generator,
+    hu_zyx: Voxels, fields_czyx: Fields, spacing_mm_zyx: Triple, settings: BoneSettings, generator: np.random.Generator
 ) -> None:
     """Other bones, then the femora, over what is there; of a voxel at a surface, as much as lies inside."""
     bones = _Bones.drawn(settings, generator)

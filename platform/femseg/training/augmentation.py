@@ -91,11 +91,8 @@ def augmented(
         shape_zyx: of the result, about the same centre; as large as the input if not given. See `region_shape`.
     """
     z, y, x = target_zyx.shape
-    region_zyx, result_zyx = (z, y, x), shape_zyx or (z, y, x)
-    theta = _sampling_matrix(change, result_zyx, region_zyx, spacing_mm_zyx)
-    grid = F.affine_grid(theta[None], [1, 1, *result_zyx], align_corners=False)
-    if change.elastic_mm:
-        grid = grid + _elastic(change, result_zyx, region_zyx, spacing_mm_zyx)
+    result_zyx = shape_zyx or (z, y, x)
+    grid = sampling_grid(change, result_zyx, (z, y, x), spacing_mm_zyx)
     moved = F.grid_sample(input_czyx[None], grid, padding_mode="border", align_corners=False)[0]
     mask = F.grid_sample(target_zyx[None, None], grid, padding_mode="zeros", align_corners=False)[0, 0]
     if change.thick_slice_mm > spacing_mm_zyx[0]:
@@ -105,7 +102,7 @@ def augmented(
     moved = means + change.contrast * (moved - means) + change.brightness + change.noise_sd * noise
     mask = (mask > 0.5).float()
     if change.cut_share:
-        beyond = _cut_part(change, result_zyx)
+        beyond = cut_part(change, result_zyx)
         moved[(slice(None), *beyond)] = 0.0  # as beyond the edges of a scan
         mask[beyond] = 0.0
     return moved, mask
@@ -126,6 +123,13 @@ def _linear_mm(change: Change) -> NDArray[np.float64]:
     turn = _rotation(about_x, 1, 2) @ _rotation(about_y, 0, 2) @ _rotation(about_z, 0, 1)
     flip = np.diag([-1.0 if change.mirrored else 1.0, 1.0, 1.0])
     return np.asarray(turn @ flip / change.scale)
+
+
+def sampling_grid(change: Change, result_zyx: Shape, region_zyx: Shape, spacing_mm_zyx: Triple) -> Tensor:
+    """Where `grid_sample` reads each voxel of the result in a region of the same centre, shape (1, Z, Y, X, 3)."""
+    theta = _sampling_matrix(change, result_zyx, region_zyx, spacing_mm_zyx)
+    grid = F.affine_grid(theta[None], [1, 1, *result_zyx], align_corners=False)
+    return grid + _elastic(change, result_zyx, region_zyx, spacing_mm_zyx) if change.elastic_mm else grid
 
 
 def _sampling_matrix(change: Change, result_zyx: Shape, region_zyx: Shape, spacing_mm_zyx: Triple) -> Tensor:
@@ -157,8 +161,8 @@ def _smeared_along_z(input_czyx: Tensor, thickness_voxels: float) -> Tensor:
     return F.conv3d(padded, kernel)[:, 0]
 
 
-def _cut_part(change: Change, shape_zyx: Shape) -> tuple[slice, ...]:
-    """The voxels that are cut off."""
+def cut_part(change: Change, shape_zyx: Shape) -> tuple[slice, ...]:
+    """The voxels that are cut off, of a change that cuts off some."""
     part = []
     for side, size in zip(change.cut_side_zyx, shape_zyx, strict=True):
         voxels = round(size * change.cut_share)

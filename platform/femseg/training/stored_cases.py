@@ -112,7 +112,7 @@ class PatchCases:
         """See `TrainingCases`."""
         generator = np.random.default_rng(draw_key)
         shape_zyx, spacing_mm_zyx = self.settings.shape_zyx, self.stores.spacing_mm_zyx(case_id)
-        centre_zyx = self._drawn_centre(case_id, generator)
+        centre_zyx = self.drawn_centre(case_id, generator)
         if not augmentation.enabled:
             return self._region(case_id, centre_zyx, shape_zyx)
         change = replace(drawn_change(augmentation, generator), translation_zyx=(0.0, 0.0, 0.0))
@@ -124,7 +124,8 @@ class PatchCases:
         for number in range(self.settings.validation):
             yield self.sample(case_id, AugmentationSettings(), (0, 0, number))
 
-    def _drawn_centre(self, case_id: str, generator: np.random.Generator) -> NDArray[np.int64]:
+    def drawn_centre(self, case_id: str, generator: np.random.Generator) -> NDArray[np.int64]:
+        """The middle voxel (z, y, x) of a patch; it may lie a little beyond the scan."""
         places = self.places.load(case_id)
         shares = np.where(places[:, 0, 0] == NO_PLACE, 0.0, self.settings.shares)
         kind_draw, jitter = generator.random(), generator.uniform(-1.0, 1.0, 3) * self.settings.jitter

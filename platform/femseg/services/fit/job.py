@@ -26,15 +26,17 @@ from femseg.services.storage.lease import run_lease
 from femseg.services.tracking.address import tracking_uri
 from femseg.services.tracking.runs import KEY_FILE
 from femseg.settings import as_plain
+from femseg.synthetic.painting_settings import PaintingSettings
 from femseg.training.agreement import refused_together
 from femseg.training.batches import TrainingCases, share_of_rank
 from femseg.training.checkpoint import Checkpoint, newest_good_checkpoint
 from femseg.training.context import TrainerContext
+from femseg.training.painted_cases import PaintedCases
 from femseg.training.run_state import FitResult
 from femseg.training.settings import OptimisationSettings, TrainSettings, what_decides
 from femseg.training.stored_cases import PatchCases, PatchSettings, StoredCases
 from femseg.training.trainer import Trainer
-from femseg.volumes.network_input import InputRecipe
+from femseg.volumes.network_input import InputRecipe, refuse_recipe_of_painted
 
 _NO_STORAGE = StorageSettings()
 _UPLOAD_WHEN_STOPPED_S = 20.0  # a worker that is asked to stop has 30 s
@@ -51,6 +53,7 @@ class TrainingJob:
         places: the same, where the network sees a scan in patches.
         start: the same of the initial weights; "" draws them from the seed.
         patches: None if it sees a scan whole.
+        fields, painting: scenes, the same, and how they are painted; none where a CT's voxels are stored.
         run_folder: the driver's, absolute; the same job started again goes on from here. See `node_folder`.
         storage: where every node finds data and checkpoints.
         mlflow_run_id: rank 0 records there; "" records nowhere.
@@ -67,7 +70,9 @@ class TrainingJob:
     train: TrainSettings
     places: str = ""
     start: str = ""
+    fields: str = ""
     patches: PatchSettings | None = None
+    painting: PaintingSettings | None = None
     storage: StorageSettings = _NO_STORAGE
     tracking_uri: str = ""
     mlflow_run_id: str = ""
@@ -87,6 +92,8 @@ def training_job(
     train: TrainSettings,
     places: Path | None = None,
     patches: PatchSettings | None = None,
+    fields: Path | None = None,
+    painting: PaintingSettings | None = None,
     start: Path | None = None,
     storage: StorageSettings = _NO_STORAGE,
 ) -> TrainingJob:
@@ -101,7 +108,7 @@ def training_job(
         by the workers, or the network does not take the arrays' sizes.
     """
     store = ArrayStore.open(inputs)
-    _refuse_what_does_not_fit(store.recipe, patches, network, optimisation, train)
+    _refuse_what_does_not_fit(store.recipe, patches, painting, network, optimisation, train)
     masks_sha256 = ArrayStore.open(masks).sha256
     fingerprint = {
         "inputs": store.sha256,
@@ -116,6 +123,11 @@ def training_job(
     if patches and places:
         places_sha256 = ArrayStore.open(places).sha256
         fingerprint |= {"places": places_sha256, "patches": as_plain(patches)}
+    fields_sha256 = ""
+    if painting and fields:
+        fields_sha256 = ArrayStore.open(fields).sha256
+        painter = {"painting": as_plain(painting), "painting_code": code_sha256(["synthetic", "volumes"])}
+        fingerprint |= {"fields": fields_sha256, **painter}
     if start:
         fingerprint["start"] = sha256_of_file(start)
     if foreign := source_sha256(network):
@@ -130,6 +142,8 @@ def training_job(
         train=train,
         input_channels=len(store.recipe.channels),
         places=places_sha256 if storage.url or not places else str(places.absolute()),
+        fields=fields_sha256 if storage.url or not fields else str(fields.absolute()),
+        painting=painting,
         start="" if not start else fingerprint["start"] if storage.url else str(start.absolute()),
         patches=patches,
         storage=storage,
@@ -141,6 +155,7 @@ def training_job(
 def _refuse_what_does_not_fit(
     recipe: InputRecipe,
     patches: PatchSettings | None,
+    painting: PaintingSettings | None,
     network: NetworkSettings,
     optimisation: OptimisationSettings,
     train: TrainSettings,
@@ -150,6 +165,8 @@ def _refuse_what_does_not_fit(
         seen = patches.shape_zyx if patches else recipe.shape_zyx
         if seen is None:
             raise ValueError("arrays.spacing_mm_zyx gives every scan its own size: patches are expected, got none")
+        if painting:
+            refuse_recipe_of_painted(recipe)
         network.check_shape(seen)
         share_of_rank(optimisation.batch_size, rank=0, world_size=train.workers)
     except ValueError as error:
@@ -219,10 +236,16 @@ def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[TrainingCases,
 
     inputs, masks = opened(job.inputs), opened(job.masks)
     places = opened(job.places) if job.patches else None
+    fields = opened(job.fields) if job.painting else None
 
     def part(case_ids: Sequence[str]) -> TrainingCases:
         whole = StoredCases.matched(inputs, masks, case_ids)
-        return PatchCases(stores=whole, places=places, settings=job.patches) if places and job.patches else whole
+        if not (places and job.patches):
+            return whole
+        patches = PatchCases(stores=whole, places=places, settings=job.patches)
+        return (
+            PaintedCases(patches=patches, fields=fields, painting=job.painting) if fields and job.painting else patches
+        )
 
     return part(split.train), part(split.validation)
 

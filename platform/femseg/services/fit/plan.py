@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from femseg.cohorts.manifest import Manifest, read_manifest
-from femseg.cohorts.settings import Scale, read_arrays
+from femseg.cohorts.settings import CohortSettings, Scale, read_arrays
 from femseg.errors import Refusal
 from femseg.networks.choice import read_network
 from femseg.networks.network import NetworkSettings
@@ -25,16 +25,22 @@ from femseg.search.halving import SearchSettings
 from femseg.search.record import searched_learning_rate
 from femseg.services.fit.job import TrainingJob, training_job
 from femseg.services.storage.backend import StorageSettings
-from femseg.settings import read_section
+from femseg.settings import has_section, read_section
+from femseg.synthetic.painting_settings import PaintingSettings
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import PatchSettings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleSettings:
-    """The settings of one scale: top-level sections of params.yaml, or those below `refine`."""
+    """The settings of one scale: top-level sections of params.yaml, or those below `refine`.
+
+    Attributes:
+        painting: of both scales, of a synthetic cohort alone.
+    """
 
     patches: PatchSettings | None
+    painting: PaintingSettings | None
     network: NetworkSettings
     optimisation: OptimisationSettings
     search: SearchSettings
@@ -45,8 +51,10 @@ def read_scale(scale: Scale) -> ScaleSettings:
     """The settings of a scale. Raises: Refusal (exit 2)."""
     below = "refine." if scale == "refine" else ""
     by_spacing = read_arrays(scale).spacing_mm_zyx is not None
+    synthetic = has_section("cohort") and read_section(CohortSettings, "cohort").source == "synthetic"
     return ScaleSettings(
         patches=read_section(PatchSettings, f"{below}patches") if by_spacing else None,
+        painting=read_section(PaintingSettings, "painting") if synthetic else None,
         network=read_network(f"{below}network"),
         optimisation=read_section(OptimisationSettings, f"{below}optimisation"),
         search=read_section(SearchSettings, f"{below}search"),
@@ -92,6 +100,11 @@ class TrainingPlan:
     def places(self) -> Path:
         """Where patches are drawn."""
         return arrays_of("places", scale=self.scale)
+
+    @property
+    def fields(self) -> Path:
+        """The scenes that are painted, of a synthetic cohort."""
+        return arrays_of("tissue", scale=self.scale)
 
     @property
     def split_out(self) -> Path:
@@ -169,6 +182,8 @@ def planned_job(plan: TrainingPlan, *, start: Path | None = None) -> TrainingJob
         train=replace(train, learning_rate=learning_rate(train, plan.input_mode, plan.scale), seed=seed),
         places=plan.places if settings.patches else None,
         patches=settings.patches,
+        fields=plan.fields if settings.painting else None,
+        painting=settings.painting,
         start=start,
         storage=read_section(StorageSettings, "storage"),
     )
