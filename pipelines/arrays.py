@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.places import find_places
-from femseg.cohorts.settings import read_arrays
+from femseg.cohorts.settings import CohortSettings, read_arrays
 from femseg.cohorts.store import ArrayKind, StoredArray, bytes_needed, write_array, write_index
 from femseg.exits import command_exit
 from femseg.files.durable import require_free_space
@@ -20,6 +21,9 @@ from femseg.paths import MANIFEST, arrays_of
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.settings import read_section
+from femseg.synthetic.anatomy import scene
+from femseg.synthetic.cohort import LEFT, RIGHT, SCENE_BYTES, index_of_study, on_grid
+from femseg.synthetic.settings import SyntheticSettings
 from femseg.volumes.network_input import (
     InputMode,
     InputRecipe,
@@ -30,38 +34,47 @@ from femseg.volumes.network_input import (
     network_input,
 )
 
+Made = dict[ArrayKind, StoredArray]
+
 
 def prepare(
-    case: Case, *, kind: ArrayKind, recipe: InputRecipe, root: Path, folder: Path
-) -> tuple[StoredArray, StoredArray | None]:
-    """Read one case, put it on the network grid, store it; runs on a worker. With a mask, also where patches lie."""
+    case: Case, *, kind: ArrayKind, recipe: InputRecipe, root: Path, folder: Path, people: SyntheticSettings | None
+) -> Made:
+    """Read one case, put it on the network grid, store it; runs on a worker. With a mask, also where patches lie.
+
+    Args:
+        people: of a synthetic cohort: its scenes are stored with the masks.
+    """
     grid = network_grid(case.grid, recipe)
-    if kind == "mask":
+
+    def stored(kind: ArrayKind, array: NDArray[Any], remarks: tuple[str, ...] = ()) -> StoredArray:
+        return write_array(
+            folder / kind, case.case_id, array, kind=kind, network_grid=grid, ct_grid=case.grid, remarks=remarks
+        )
+
+    if kind != "mask":
+        array = network_input(read_case_ct(case, root), recipe, name=case.case_id)
+        return {kind: stored(kind, array if kind == "both" else array[0])}
+    made: Made = {}
+    if people:
+        person = scene(people, index_of_study(case.ct.files[0].path), grid.spacing_mm_zyx)
+        fields_czyx, femora_zyx = on_grid(person, grid)
+        femur_zyx = np.isin(femora_zyx, {"all": (LEFT, RIGHT), "left": (LEFT,), "right": (RIGHT,)}[case.femur])
+        made = {"mask": stored("mask", femur_zyx), "tissue": stored("tissue", fields_czyx)}
+    else:
         mask = read_case_mask(case, root)
         femur_zyx = mask_on_network_grid(mask, recipe, name=case.case_id)
-        stored = write_array(
-            folder / kind,
-            case.case_id,
-            femur_zyx,
-            kind=kind,
-            network_grid=grid,
-            ct_grid=case.grid,
-            remarks=mask_remarks(mask, femur_zyx),
-        )
-        return stored, _stored_places(case, femur_zyx, recipe, root, folder) if recipe.spacing_mm_zyx else None
-    array = network_input(read_case_ct(case, root), recipe, name=case.case_id)
-    array = array if kind == "both" else array[0]
-    return write_array(folder / kind, case.case_id, array, kind=kind, network_grid=grid, ct_grid=case.grid), None
+        made = {"mask": stored("mask", femur_zyx, mask_remarks(mask, femur_zyx))}
+    if recipe.spacing_mm_zyx:
+        made["places"] = stored("places", _places(case, femur_zyx, recipe, root))
+    return made
 
 
-def _stored_places(
-    case: Case, femur_zyx: NDArray[np.bool_], recipe: InputRecipe, root: Path, folder: Path
-) -> StoredArray:
+def _places(case: Case, femur_zyx: NDArray[np.bool_], recipe: InputRecipe, root: Path) -> NDArray[np.int16]:
     grid, window = network_grid(case.grid, recipe), recipe.raw_scaling
     scaled_zyx = channel(read_case_ct(case, root), recipe, "raw", name=case.case_id)
     low, high = window.low or 0.0, window.high or 0.0
-    places = find_places(femur_zyx, scaled_zyx.astype(np.float32) * (high - low) + low, grid.spacing_mm_zyx)
-    return write_array(folder / "places", case.case_id, places, kind="places", network_grid=grid, ct_grid=case.grid)
+    return find_places(femur_zyx, scaled_zyx.astype(np.float32) * (high - low) + low, grid.spacing_mm_zyx)
 
 
 def memory_bytes(cases: Sequence[Case], network_shapes_zyx: Sequence[tuple[int, int, int]]) -> int:
@@ -85,20 +98,23 @@ def main() -> None:
     cases = manifest.cases if wanted else ()
     folder = arrays_of(kind, scale=given.scale).absolute()
     shapes = [network_grid(case.grid, recipe).shape_zyx for case in cases]
-    require_free_space(folder, bytes_needed(recipe, kind, shapes))
+    is_synthetic = kind == "mask" and read_section(CohortSettings, "cohort").source == "synthetic"
+    people = read_section(SyntheticSettings, "synthetic") if is_synthetic else None
+    require_free_space(folder, sum(bytes_needed(recipe, k, shapes) for k in ((kind, "tissue") if people else (kind,))))
     root = cohort_root(manifest, MANIFEST.absolute())
-    work = partial(prepare, kind=kind, recipe=recipe, root=root, folder=folder.parent)
+    work = partial(prepare, kind=kind, recipe=recipe, root=root, folder=folder.parent, people=people)
     ids = [case.case_id for case in cases]
-    entries: list[tuple[StoredArray, StoredArray | None]] = []
+    entries: list[Made] = []
     if cases:
+        memory = memory_bytes(cases, shapes) + (SCENE_BYTES if people else 0)
         with ray_session():
-            entries = map_cases(work, cases, names=ids, task=f"{kind} arrays", memory_bytes=memory_bytes(cases, shapes))
-    write_index(folder, kind, recipe, {case_id: entry for case_id, (entry, _) in zip(ids, entries, strict=True)})
-    if kind == "mask":
-        places = {case_id: one for case_id, (_, one) in zip(ids, entries, strict=True) if one}
-        write_index(folder.parent / "places", "places", recipe, places)
-    for case_id, (entry, _) in zip(ids, entries, strict=True):
-        for remark in entry.remarks:
+            entries = map_cases(work, cases, names=ids, task=f"{kind} arrays", memory_bytes=memory)
+    kinds: tuple[ArrayKind, ...] = ("mask", "places", "tissue") if kind == "mask" else (kind,)
+    for each in kinds:
+        of_kind = {case_id: made[each] for case_id, made in zip(ids, entries, strict=True) if each in made}
+        write_index(folder.parent / each, each, recipe, of_kind)
+    for case_id, made in zip(ids, entries, strict=True):
+        for remark in made[kind].remarks:
             print(f"{case_id}: {remark}")
 
 

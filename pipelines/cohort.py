@@ -2,13 +2,15 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from femseg.cohorts.case import cohort_key
 from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
-from femseg.cohorts.settings import CohortSettings
+from femseg.cohorts.settings import CohortSettings, LabelMap, Scale, read_arrays
 from femseg.cohorts.split import SplitSettings, part_sizes
+from femseg.errors import Refusal
 from femseg.exits import command_exit
 from femseg.intake.check import check_one, crashed_study
 from femseg.intake.cohort import gathered
@@ -17,11 +19,16 @@ from femseg.intake.leakage import read_split_file
 from femseg.intake.report import all_findings, ignored_text
 from femseg.intake.result import CheckedCohort, write_quarantine
 from femseg.layouts.detect import studies_of
-from femseg.paths import COHORT, MANIFEST, PHANTOM_STUDIES, QUARANTINE
+from femseg.paths import COHORT, MANIFEST, OUR_STUDIES, PARAMS, QUARANTINE
 from femseg.phantom import PhantomSettings, phantom_study, write_phantom_study
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.settings import has_section, read_section
+from femseg.synthetic.anatomy import scene
+from femseg.synthetic.cohort import LEFT, RIGHT, SCENE_BYTES, study_name, write_study
+from femseg.synthetic.painting_settings import PaintingSettings
+from femseg.synthetic.settings import SyntheticSettings
+from femseg.volumes.network_input import InputMode, refuse_recipe_of_painted
 
 PHANTOM_KEY = b"phantoms are nobody"  # published on purpose: the same seed gives the same case ids everywhere
 
@@ -40,16 +47,46 @@ def phantoms(folder: Path) -> None:
     map_cases(work, range(settings.patients), names=names, task="phantoms")
 
 
+def make_person(index: int, *, settings: SyntheticSettings, painting: PaintingSettings, folder: Path) -> None:
+    """Write one synthetic person's study; runs on a worker."""
+    made = scene(settings, index, settings.spacing_mm_zyx)
+    write_study(made, painting, settings.seed, folder / study_name(index))
+
+
+def people(folder: Path) -> None:
+    """Make the synthetic cohort of `synthetic` and `painting` in params.yaml; an earlier one is removed."""
+    settings, painting = read_section(SyntheticSettings, "synthetic"), read_section(PaintingSettings, "painting")
+    for scale in ("find", "refine"):
+        refuse_unpaintable(scale)
+    shutil.rmtree(folder, ignore_errors=True)
+    work = partial(make_person, settings=settings, painting=painting, folder=folder)
+    indices = range(settings.people)
+    map_cases(work, indices, names=list(map(study_name, indices)), task="people", memory_bytes=SCENE_BYTES)
+
+
+def refuse_unpaintable(scale: Scale) -> None:
+    """Before hours of work: can training paint what the arrays of a scale ask for? Raises: Refusal CFG-02 (exit 2)."""
+    modes = read_section(tuple[InputMode, ...], "input_modes" if scale == "find" else "refine.input_modes")
+    for mode in modes:
+        try:
+            refuse_recipe_of_painted(read_arrays(scale).recipe(mode))
+        except ValueError as error:
+            where = "refine." if scale == "refine" else ""
+            raise Refusal.of("CFG-02", PARAMS, f"{where}{error}", "correct this setting") from None
+
+
 def main() -> None:
-    """Read `cohort` and `phantom` of params.yaml; write data/cohort."""
+    """Read `cohort`, `phantom`, `synthetic` and `painting` of params.yaml; write data/cohort."""
     settings = read_section(CohortSettings, "cohort")
     COHORT.mkdir(parents=True, exist_ok=True)
-    is_phantom = settings.source == "phantom"
-    folder = PHANTOM_STUDIES if is_phantom else Path(settings.folder)
-    id_key = PHANTOM_KEY if is_phantom else cohort_key()
+    make = {"phantom": phantoms, "synthetic": people}.get(settings.source)
+    folder = OUR_STUDIES if make else Path(settings.folder)
+    id_key = PHANTOM_KEY if make else cohort_key()
+    if settings.source == "synthetic":
+        settings = replace(settings, labels=LabelMap(left=(LEFT,), right=(RIGHT,)), accept_hu=True)
     with ray_session():
-        if is_phantom:
-            phantoms(folder.absolute())
+        if make:
+            make(folder.absolute())
         studies = studies_of(folder.absolute(), settings)
         check = partial(check_one, settings=settings, root=folder.absolute(), id_key=id_key)
         names = [str(study.location) for study in studies]

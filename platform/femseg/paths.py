@@ -8,7 +8,7 @@ PARAMS, DVC_LOCK, PROMOTION_RULES = Path("params.yaml"), Path("dvc.lock"), Path(
 
 OWN_STUDIES = Path("data/source")  # where `cohort.folder` looks by default
 COHORT = Path("data/cohort")
-PHANTOM_STUDIES, MANIFEST, QUARANTINE = COHORT / "studies", COHORT / "manifest.json", COHORT / "quarantine.json"
+OUR_STUDIES, MANIFEST, QUARANTINE = COHORT / "studies", COHORT / "manifest.json", COHORT / "quarantine.json"
 ARRAYS = Path("data/arrays")  # at the scale that finds the femur
 REFINE_ARRAYS = Path("data/refine")  # at the finer one
 MASKS = ARRAYS / "mask"
@@ -81,11 +81,14 @@ def repeats_of(fold: int, seed: int) -> Path:
     return REPEATS / f"fold-{fold}-seed-{seed}"
 
 
-def trained_from(input_mode: str, refine_mode: str = "") -> tuple[str, ...]:
+def trained_from(input_mode: str, refine_mode: str = "", *, painted: bool = False) -> tuple[str, ...]:
     """The DVC outs that a model's trainings and its evaluation read, as dvc.lock names them.
 
     Args:
         refine_mode: input mode of the finer network, if there is one.
+        painted: the training painted scenes: theirs come last, of one scale or of both.
     """
     finer = [arrays_of(kind, scale="refine") for kind in (refine_mode, "mask", "places")] if refine_mode else []
-    return tuple(path.as_posix() for path in (COHORT, arrays_of(input_mode), MASKS, SPLIT, *finer))
+    scales = ("find", "refine") if refine_mode else ("find",)
+    scenes = [arrays_of("tissue", scale=scale) for scale in scales] if painted else []
+    return tuple(path.as_posix() for path in (COHORT, arrays_of(input_mode), MASKS, SPLIT, *finer, *scenes))

@@ -85,6 +85,9 @@ def check_voxels(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings
             remarks.append(f"FACT: bone is cut off by the field of view at its {' and '.join(ends)} end")
         return VoxelCheck(ct=volume, facts=known, femur_labels=(), faults=tuple(faults), remarks=tuple(remarks))
     labels = study.labels or settings.labels
+    if settings.source == "synthetic":
+        truth = read_checked_labels(study.mask, labels.meanings)
+        return _of_made_study(volume, truth, known, labels, settings.femur, tuple(remarks))
     faults += grid_faults(volume.grid, study.mask.grid, str(study.mask.where))
     values = None
     if not faults:
@@ -110,6 +113,31 @@ def check_voxels(study: PairedStudy, ct: CheckedVolume, settings: CohortSettings
         femur_labels=labels.of_femur(settings.femur),
         faults=tuple(faults),
         remarks=tuple(remarks),
+        mask_values_zyx=values,
+    )
+
+
+def _of_made_study(
+    ct: CtVolume,
+    values: NDArray[np.generic],
+    known: CaseFacts,
+    labels: LabelMap,
+    wanted: Femur,
+    remarks: tuple[str, ...],
+) -> VoxelCheck:
+    """The facts of a study that was made together with its mask: whose truth needs no check, and may be no femur."""
+    wanted_labels = labels.of_femur(wanted)
+    femur = of_labels(values, wanted_labels)
+    shown: ShownSide | None = _side_shown(values, pieces_of(femur, ct.grid), wanted, labels) if femur.any() else None
+    femur_ml = round(float(np.count_nonzero(femur)) * ct.grid.voxel_volume_mm3 / 1000, 3)
+    facts = replace(known, side=shown, cut_off=cut_off(femur, ct.grid), femur_ml=femur_ml)
+    return VoxelCheck(
+        ct=ct,
+        facts=facts,
+        labels=labels,
+        femur_labels=wanted_labels,
+        faults=(),
+        remarks=remarks,
         mask_values_zyx=values,
     )
 

@@ -36,9 +36,10 @@ class _Vouched:
             return "no hash"
 
 
-def _vouched(input_mode: str, refine_mode: str) -> tuple[_Vouched, ...]:
-    cohort, inputs, masks, split, *finer = trained_from(input_mode, refine_mode)
+def _vouched(input_mode: str, refine_mode: str, *, painted: bool = False) -> tuple[_Vouched, ...]:
+    cohort, inputs, masks, split, *more = trained_from(input_mode, refine_mode, painted=painted)
     keys = ("inputs", "masks", "places")
+    finer, scenes = (more[: len(keys)], more[len(keys) :]) if refine_mode else ([], more)
     return (
         _Vouched(what="cohort manifest", key="manifest", path=cohort, inner=MANIFEST.name),
         _Vouched(what="split", key="split", path=split, hashed=lambda text: sha256_of_json(json.loads(text)["parts"])),
@@ -48,15 +49,22 @@ def _vouched(input_mode: str, refine_mode: str) -> tuple[_Vouched, ...]:
             _Vouched(what=f"{key} of the finer network", key=f"refine_{key}", path=path, inner="index.json")
             for key, path in zip(keys, finer, strict=False)
         ),
+        *(
+            _Vouched(what=what, key=key, path=path, inner="index.json")
+            for what, key, path in zip(
+                ("scenes", "scenes of the finer network"), ("fields", "refine_fields"), scenes, strict=False
+            )
+        ),
     )
 
 
 def data_links(lineage: Lineage, input_mode: str, materials: Materials, refine_mode: str = "") -> list[Link]:
     """A link for each DVC input of the training, one for each of our own hashes of them, and the seed."""
     md5 = lineage.dvc_md5
-    paths = dict.fromkeys([*(one.path for one in _vouched(input_mode, refine_mode)), *md5])
+    vouched = _vouched(input_mode, refine_mode, painted="fields" in lineage.sha256)
+    paths = dict.fromkeys([*(one.path for one in vouched), *md5])
     links = [_dvc_link(path, md5.get(path, ""), materials) for path in paths]
-    for one in _vouched(input_mode, refine_mode):
+    for one in vouched:
         links.append(_own_link(one, lineage.sha256.get(one.key, ""), md5.get(one.path, ""), materials))
     if lineage.seed is None:
         return [*links, Link(what="seed", value="", state="broken", note="no seed is named")]

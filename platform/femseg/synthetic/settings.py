@@ -59,6 +59,7 @@ class SyntheticSettings:
         osteophytes: share of hips with bumps about the joint.
         metal: share of people with a nail, a plate, screws or a hip prosthesis.
         fields_of_view: how often each is drawn.
+        spacing_mm_zyx: of the CTs that evaluation reads; training paints at the spacing of its network.
     """
 
     people: int = 300
@@ -75,8 +76,11 @@ class SyntheticSettings:
     osteophytes: float = 0.25
     metal: float = 0.15
     fields_of_view: FieldOfViewShares = field(default_factory=FieldOfViewShares)
+    spacing_mm_zyx: tuple[float, float, float] = (2.0, 1.5, 1.5)
 
     def __post_init__(self) -> None:
+        if not all(0.4 <= s <= 8.0 for s in self.spacing_mm_zyx):
+            raise ValueError(f"spacing_mm_zyx: expected three lengths of 0.4 to 8 mm, got {self.spacing_mm_zyx}")
         if self.people < 3:
             raise ValueError(f"people: expected at least 3, got {self.people}")
         if not 0 <= self.seed < 2**63:

@@ -174,6 +174,21 @@ def test_without_a_seed_the_lineage_is_broken(trained):
     assert [link.what for link in links if link.state == "broken"] == ["seed"]
 
 
+def test_scenes_that_were_painted_belong_to_what_a_model_comes_from(trained):
+    lineage, materials = trained
+    index = b'{"kind": "tissue"}\n'
+    painted = replace(lineage, sha256=lineage.sha256 | {"fields": hashlib.sha256(index).hexdigest()})
+    found = states(data_links(painted, "raw", materials))
+    assert (found["DVC data/arrays/tissue"], found["scenes"]) == ("broken", "not here")
+    (materials.root / "data/arrays/tissue").mkdir(parents=True)
+    (materials.root / "data/arrays/tissue/index.json").write_bytes(index)
+    assert states(data_links(painted, "raw", materials))["scenes"] == "holds"
+    both = replace(painted, sha256=painted.sha256 | {"refine_fields": "00" * 32})
+    found = states(data_links(both, "raw", materials, refine_mode="raw"))
+    assert {"DVC data/refine/tissue", "scenes of the finer network", "places of the finer network"} <= found.keys()
+    assert "scenes" not in states(data_links(lineage, "raw", materials))
+
+
 def evaluation(**cts: str) -> OutputRecord:
     return OutputRecord(kind="evaluation", files={}, models={"raw": "ab" * 32}, cts=cts)
 

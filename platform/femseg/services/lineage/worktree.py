@@ -22,7 +22,6 @@ from femseg.paths import (
     DVC_LOCK,
     EVALUATED,
     MANIFEST,
-    MASKS,
     REFINE_ARRAYS,
     SPLIT,
     arrays_of,
@@ -137,7 +136,11 @@ def _stage_of(path: str) -> str:
     if below.parent == EVALUATED:
         training = below.name.removeprefix(CASCADE)
         return f"evaluate@{training}" if training == below.name else f"evaluate_cascade@{training}"
-    fixed = {"masks": [MASKS], "refine_masks": [arrays_of(kind, scale="refine") for kind in ("mask", "places")]}
+    of_masks = ("mask", "places", "tissue")
+    fixed = {
+        "masks": [arrays_of(kind) for kind in of_masks],
+        "refine_masks": [arrays_of(kind, scale="refine") for kind in of_masks],
+    }
     fixed |= {"cohort": [COHORT], "split": [SPLIT]}
     for stage, paths in fixed.items():
         if Path(path) in paths:
