@@ -58,6 +58,11 @@ SCRIPTS = (
         "{r[median_ratio]:.2f} ×; {r[between_steps][parts_of_step_time][together (goal: 3 %)]:.1%} of a step's time",
     ),
     Script(
+        "training.painting_share",
+        "what painting a synthetic person anew costs of a step, batch 2 × 64³, one thread",
+        "painting {r[share_of_a_step][painting]:.0%}, all of a sample {r[share_of_a_step][sample]:.0%}",
+    ),
+    Script(
         "training.training_startup",
         "from the command to the first iteration, two workers",
         "{r[median_seconds_to_training]:.1f} s",
