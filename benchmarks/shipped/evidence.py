@@ -1,0 +1,157 @@
+"""What a model reaches on what nobody trained it on: a real CT, real shapes in painted CT, and CTs without a femur.
+
+    FEMSEG_REAL_DATA=… python -m benchmarks.shipped.evidence --model FOLDER --output …/shipped_evidence.json
+
+1. A real CT of the pelvis, one femur intact and one nailed: Dice by side against a published model's labels, and what
+   was called femur further than a centimetre from them.
+2. Seven real femora with a hip bone, and four real hips, painted by `benchmarks.shipped.painter`: Dice, average surface
+   distance and HD95 on the CT's own grid.
+3. CTs without a femur: the pelvis above its femora, a trunk, a knee below its femur, a water cylinder, noise:
+   millilitres found.
+
+None of it picked anything of the model. Nothing of the data is stored here.
+"""
+
+import argparse
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from benchmarks.pipeline.real_pelvis import SIDES, drawn, label, own_half
+from benchmarks.shipped.painter import painted
+from femseg.files.durable import write_json_durably
+from femseg.inference.segment import segment
+from femseg.intake.single_ct import inspect_study
+from femseg.metrics.overlap import dice_coefficient
+from femseg.metrics.scorecard import score
+from femseg.networks.package import ModelPackage, load_package
+from femseg.phantom import PhantomSettings, phantom_study
+from femseg.volumes.grid import CtVolume, VoxelGrid, to_lps
+
+REAL_DATA = Path(os.environ.get("FEMSEG_REAL_DATA", "../shared/data"))
+_NEAR_MM = 10.0
+
+
+def pelvis(package: ModelPackage, figure: Path | None) -> dict[str, Any]:
+    """The real CT, by side."""
+    _, ct = inspect_study(REAL_DATA / "pelvis_ct/ct.nii.gz", id_key=b"-" * 32)
+    mask = segment(package, ct).mask
+    predicted, grid = to_lps(mask.femur_zyx, mask.grid)
+    references = {words: label(REAL_DATA / "pelvis_ct", side) for words, side in SIDES.items()}
+    dice = {words: dice_coefficient(own_half(predicted, ref), ref) for words, ref in references.items()}
+    away = ndimage.distance_transform_edt(~np.any(list(references.values()), axis=0), sampling=grid.spacing_mm_zyx)
+    if figure:
+        import matplotlib as mpl
+        from matplotlib import pyplot as plt
+
+        mpl.use("Agg")
+        drawn(ct, predicted, references, dice)
+        plt.savefig(figure, dpi=110)
+    elsewhere_ml = np.count_nonzero(predicted & (away > _NEAR_MM)) * grid.voxel_volume_mm3 / 1000
+    return {"dice": dice, "elsewhere_ml": elsewhere_ml}
+
+
+def real_shapes() -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_], tuple[float, ...], bool]]:
+    """Name, femora, other bones, spacing, and whether the femur is whole; slices from the feet up."""
+    for path in sorted((REAL_DATA / "real_shapes").glob("*.nii.gz")):
+        image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
+        values = sitk.GetArrayFromImage(image)
+        yield path.name, values == 1, values > 1, image.GetSpacing()[::-1], True
+    for path in sorted((REAL_DATA / "hip_labels").glob("*.nii.gz")):
+        image = sitk.DICOMOrient(sitk.ReadImage(str(path)), "LPS")
+        values = sitk.GetArrayFromImage(image)
+        yield path.name, np.isin(values, (1, 2)), values > 2, image.GetSpacing()[::-1], False
+
+
+def painted_shapes(package: ModelPackage) -> list[dict[str, Any]]:
+    """Each shape painted once."""
+    rows = []
+    for number, (name, femur, other, spacing, whole) in enumerate(real_shapes()):
+        z, y, x = spacing
+        case = painted(femur, other, (z, y, x), seed=number, whole=whole)
+        grid = VoxelGrid(shape_zyx=case.hu_zyx.shape, spacing_mm_zyx=case.spacing_mm_zyx)
+        started = time.perf_counter()
+        mask = segment(package, CtVolume(hu_zyx=case.hu_zyx, grid=grid), name=name).mask
+        seconds = time.perf_counter() - started
+        found = score(case.femur_zyx, mask.femur_zyx, case.spacing_mm_zyx, case_id=name, grid="native")
+        row = {"shape": name, "dice": found.dice, "average_surface_distance_mm": found.average_surface_distance_mm}
+        rows.append({**row, "hausdorff_95_mm": found.hausdorff_95_mm, "seconds": seconds})
+        print(row, flush=True)
+    return rows
+
+
+def without_femur() -> Iterator[tuple[str, CtVolume]]:
+    """CTs in which there is none."""
+    rng = np.random.default_rng(7)
+    _, ct = inspect_study(REAL_DATA / "pelvis_ct/ct.nii.gz", id_key=b"-" * 32)
+    hu, grid = to_lps(ct.hu_zyx, ct.grid)
+    femora = np.any([label(REAL_DATA / "pelvis_ct", side) for side in SIDES.values()], axis=0)
+    top = int(np.flatnonzero(femora.any(axis=(1, 2)))[-1]) + 4
+    yield "the pelvis above its femora", CtVolume(hu_zyx=hu[top:].copy(), grid=_plain(hu[top:], grid.spacing_mm_zyx))
+    study = phantom_study(PhantomSettings(patients=3, spacing_mm_zyx=(2.0, 1.5, 1.5)), 0)
+    lowest = int(np.flatnonzero(to_lps(study.femur.femur_zyx, study.ct.grid)[0].any(axis=(1, 2)))[0])
+    leg, leg_grid = to_lps(study.ct.hu_zyx, study.ct.grid)
+    if lowest > 4:
+        knee = leg[: lowest - 2].copy()
+        yield "a knee below its femur", CtVolume(hu_zyx=knee, grid=_plain(knee, leg_grid.spacing_mm_zyx))
+    z, y, x = np.ogrid[-60:60, -90:90, -110:110]
+    trunk = np.where((y / 75) ** 2 + (x / 95) ** 2 < 1, 40.0, -1000.0) + 0 * z
+    spine = (y - 35) ** 2 + x**2 < 14**2
+    ribs = (np.abs((y / 70) ** 2 + (x / 90) ** 2 - 1) < 0.06) & (np.abs(z % 20 - 10) < 4)
+    lungs = (((np.abs(x) - 45) / 32) ** 2 + (y / 45) ** 2 < 1) & (z > -20)
+    trunk = np.where(lungs, -850.0, np.where(spine & (np.abs(z % 22 - 11) < 9), 300.0, np.where(ribs, 600.0, trunk)))
+    yield "a trunk", _noisy(trunk, rng)
+    yield "a water cylinder", _noisy(np.where(y**2 + x**2 < 70**2, 0.0, -1000.0) + 0 * z, rng)
+    yield "noise", _noisy(np.zeros((100, 120, 120)), rng, 400.0)
+
+
+def _plain(hu: NDArray[np.floating], spacing: tuple[float, float, float]) -> VoxelGrid:
+    return VoxelGrid(shape_zyx=hu.shape, spacing_mm_zyx=spacing)
+
+
+def _noisy(hu: NDArray[np.floating], rng: np.random.Generator, deviation: float = 20.0) -> CtVolume:
+    noisy = (hu + rng.normal(0, deviation, hu.shape)).astype(np.float32)
+    return CtVolume(hu_zyx=noisy, grid=_plain(noisy, (2.0, 2.0, 2.0)))
+
+
+def negatives(package: ModelPackage) -> dict[str, float]:
+    """Millilitres of femur found in each."""
+    found = {}
+    for name, ct in without_femur():
+        mask = segment(package, ct, name=name).mask
+        found[name] = float(np.count_nonzero(mask.femur_zyx)) * mask.grid.voxel_volume_mm3 / 1000
+        print(f"{name}: {found[name]:.1f} ml", flush=True)
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True)
+    parser.add_argument("--only", choices=("pelvis", "painted", "negatives"))
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--output", type=Path)
+    given = parser.parse_args()
+    package = load_package(given.model)
+    result: dict[str, Any] = {"command": "python -m benchmarks.shipped.evidence", "package_sha256": package.sha256}
+    if given.only in (None, "pelvis"):
+        result["pelvis"] = pelvis(package, given.figure)
+        print(result["pelvis"], flush=True)
+    if given.only in (None, "painted"):
+        rows = result["painted_real_shapes"] = painted_shapes(package)
+        result["painted_mean_dice"] = float(np.mean([row["dice"] for row in rows]))
+        result["painted_least_dice"] = min(row["dice"] for row in rows)
+    if given.only in (None, "negatives"):
+        result["negatives_ml"] = negatives(package)
+    if given.output:
+        write_json_durably(given.output, result)
+
+
+if __name__ == "__main__":
+    main()
