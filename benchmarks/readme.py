@@ -130,6 +130,11 @@ SCRIPTS = (
         "--model models/gradient",
     ),
     Script(
+        "shipped.evidence",
+        "a model on a real CT, on real shapes in painted CT, and where there is no femur",
+        options="--model FOLDER",
+    ),
+    Script(
         "scaling.scaling_costs",
         "what a training pays besides its arithmetic: checkpoints, exchange, reading, tracking",
         "the paper's checkpoint {r[checkpoint][paper][write_seconds]:.1f} s",
