@@ -147,8 +147,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "a NumPy file without spacing, torn, or of odd shape; one that holds a pickle is `SC-01`"),
         "IN-26": FaultKind(INPUT, "Files cannot be opened",
             "Ask who looks after this disk to restore the files or their permissions.",
-            "no right, a dangling or circular link, a folder, pipe, socket or device in a file's place; a name that is "
-            "no UTF-8 or holds control characters"),
+            "no right, a dangling or circular link, a linked folder inside a study, a folder, pipe, socket or device "
+            "in a file's place; a name that is no UTF-8 or holds control characters"),
         "IN-27": FaultKind(REMARK, "Faulty studies are left out",
             "Mend the studies that `quarantine.json` lists, then run the stage again.",
             "all are listed; without `cohort.quarantine` nothing is written, and their faults decide the exit code"),

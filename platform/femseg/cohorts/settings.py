@@ -123,7 +123,9 @@ class CohortSettings:
         mask: name of the mask's file or folder inside each study, where it has none of the usual names.
         series: UIDs, numbers or descriptions of the series to prefer in studies that hold several.
         patients: whose a study is: a .csv file (study, patient), or a pattern of its name whose first group is.
-        split: a JSON file of study names by part (train, validation, test) that the stage `split` takes as given.
+        split: a JSON file of study names by part (train, validation, test) that the stage `split` takes as given, or
+            nnU-Net's splits_final.json.
+        split_fold: which fold of that file, from 0; None where it holds one split.
         accept_hu: take Hounsfield units as they are, however odd.
         accept_frame: take a mask whose FrameOfReferenceUID is not its CT's, if it lies on the CT's grid all the same.
         regularise: resample unevenly spaced slices to an even spacing.
@@ -140,6 +142,7 @@ class CohortSettings:
     series: tuple[str, ...] = ()
     patients: str = ""
     split: str = ""
+    split_fold: int | None = None
     accept_hu: bool = False
     accept_frame: bool = False
     regularise: bool = False

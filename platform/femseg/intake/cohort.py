@@ -36,7 +36,8 @@ def gathered(
     found = [study for study in judged if study.faults or study.usable]
     parts: dict[str, Part] = {}
     if settings.split:
-        parts = given_parts([s for s in found if s.usable and s.part == "training"], folds, Path(settings.split))
+        usable = [study for study in found if study.usable and study.part == "training"]
+        parts = given_parts(usable, folds, Path(settings.split), settings.split_fold)
     faults = dict.fromkeys(fault for study in found for fault in study.faults)  # a dataset.json's, by each study
     cases = {
         s.case.case_id: replace(s.case, part=parts.get(s.location, ""))

@@ -80,22 +80,33 @@ def _names(study: CheckedStudy) -> frozenset[str]:
     return frozenset({study.name, last, volume_stem(Path(last)), volume_stem(Path(last)).removesuffix("_0000")})
 
 
-def given_parts(studies: Iterable[CheckedStudy], folds: Sequence[Fold], path: Path) -> dict[str, Part]:
-    """The part of each study, by its location, in the one split that a file gives.
+def given_parts(
+    studies: Iterable[CheckedStudy], folds: Sequence[Fold], path: Path, fold: int | None = None
+) -> dict[str, Part]:
+    """The part of each study, by its location, in the split that a file gives.
 
-    Raises: Refusal CFG-01 (exit 2) for several folds, other parts than train, validation and test, or a study in none.
+    Of nnU-Net's folds, `val` is the test part: it is what they are scored on, while ours chooses the checkpoint.
+
+    Args:
+        fold: which of several.
+    Raises: Refusal CFG-01 (exit 2) if no such fold is there or none of several is named, for other parts than train,
+        validation and test, or a study in none.
     """
-    if len(folds) != 1:
-        problem, fix = f"holds {len(folds)} folds, one split is taken", "write one of them alone, with its test part"
-        raise Refusal.of("CFG-01", path, problem, fix)
-    sides = {side: _PARTS.get(side.lower()) for side in folds[0]}
+    last = len(folds) - 1
+    if (fold is None and last) or (fold is not None and not 0 <= fold <= last):
+        problem = f"holds {len(folds)} folds, and cohort.split_fold is {'not set' if fold is None else fold}"
+        raise Refusal.of("CFG-01", path, problem, f"set cohort.split_fold to the one of this run, 0 to {last}")
+    chosen = folds[fold or 0]
+    sides = {side: _PARTS.get(side.lower()) for side in chosen}
+    if last and {*sides.values()} == {"train", "validation"}:
+        sides = {side: "test" if part == "validation" else part for side, part in sides.items()}
     if None in sides.values() or not {"train", "test"} <= {*sides.values()}:
         problem = f"has the parts {', '.join(sides)}; expected train, test and, if you like, validation"
         raise Refusal.of("CFG-01", path, problem, "name the parts so")
     found: dict[str, Part] = {}
     missing = []
     for study in studies:
-        parts = [sides[side] for side, names in folds[0].items() if names & _names(study)]
+        parts = [sides[side] for side, names in chosen.items() if names & _names(study)]
         if parts and parts[0]:
             found[study.location] = parts[0]
         else:

@@ -132,10 +132,10 @@ def test_a_pattern_that_is_none_or_names_nobody_is_refused():
     assert with_patients([], "P") == []
 
 
-def given(folder: Path, parts: object) -> CheckedCohort:
+def given(folder: Path, parts: object, fold: int | None = None) -> CheckedCohort:
     path = folder.parent / "split.json"
     path.write_text(json.dumps(parts))
-    settings = CohortSettings(source="volumes", split=str(path))
+    settings = CohortSettings(source="volumes", split=str(path), split_fold=fold)
     studies = checked(folder).studies
     return gathered(studies, folder, settings, read_split_file(path))
 
@@ -164,13 +164,32 @@ def test_a_given_split_with_a_patient_on_two_sides_is_refused_IN_23(tmp_path):
     [
         ({"train": ["a"], "val": ["b"]}, "has the parts train, val; expected train, test"),
         ({"train": ["a"], "test": []}, "names no part for b"),
-        ([{"train": ["a"], "val": ["b"]}] * 5, "holds 5 folds"),
+        ([{"train": ["a"], "val": ["b"]}] * 5, "holds 5 folds, and cohort.split_fold is not set.* 0 to 4"),
     ],
 )
 def test_a_given_split_that_leaves_something_open_is_refused_with_exit_2(tmp_path, parts, says):
     with pytest.raises(Refusal, match=f"CFG-01: .*{says}") as caught:
         given(cohort_of(tmp_path / "cohort", ["a", "b"]), parts)
     assert caught.value.exit_code == ExitCode.USAGE
+
+
+@pytest.mark.parametrize("fold", [0, 3])
+def test_a_fold_of_nnunets_five_is_taken_with_its_val_as_the_test_part(tmp_path, fold):
+    names = list("abcdefghij")
+    folder = cohort_of(tmp_path / "cohort", names)
+    folds = [{"train": [n for n in names if n not in held], "val": held} for held in (names[k::5] for k in range(5))]
+    cohort = given(folder, folds, fold)
+    name = {case.case_id: Path(case.ct.files[0].path).parts[0] for case in cohort.cases}
+    split = split_by_patient(cohort.cases, SplitSettings(validation=2))
+    assert sorted(name[case] for case in split.test) == names[fold::5]
+    assert (len(split.train), len(split.validation)) == (6, 2)
+
+
+@pytest.mark.parametrize("fold", [-1, 5])
+def test_a_fold_that_the_file_does_not_hold_is_refused_with_exit_2(tmp_path, fold):
+    folds = [{"train": ["a"], "val": ["b"]}] * 5
+    with pytest.raises(Refusal, match=rf"CFG-01: .*holds 5 folds, and cohort\.split_fold is {fold}\."):
+        given(cohort_of(tmp_path / "cohort", ["a", "b"]), folds, fold)
 
 
 def test_a_given_split_and_folds_are_refused_together(tmp_path):

@@ -140,7 +140,7 @@ def folder_faults(files: Iterable[Path]) -> list[Fault]:
     faults = []
     for path in files:
         if path.is_symlink() and is_folder(path):
-            problem, fix = "is a link to a folder, which is not followed", "put the folder itself there"
+            problem, fix = "is a link to a folder, which is not followed", "put the folder itself there, or take it out"
         elif is_folder(path) and not os.access(path, os.R_OK | os.X_OK):
             problem, fix = "cannot be looked into: Permission denied", "give yourself the right to read it"
         elif is_folder(path):
