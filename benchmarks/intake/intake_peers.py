@@ -7,7 +7,8 @@
 Without --peers the peers are looked for in this Python; those that are absent are named and left out.
 
 A result is "right" if every voxel that it should hold is there once, within 0.5 HU and 0.05 mm of an independent
-reading (of the unharmed study where the specimen harmed one). Which axis order a tool likes does not matter.
+reading (of the unharmed study where the specimen harmed one). Which axis order a tool likes does not matter. What any
+tool refuses to read as of another kind is "unsupported"; what a peer reads rightly is not counted as malformed.
 """
 
 import argparse
@@ -27,17 +28,19 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "tests" / "support"))
 from specimens.catalogue import BY_KIND, CATALOGUE
-from specimens.independent_reading import Voxels, largest_difference, read_ct, read_mask
+from specimens.independent_reading import Voxels, interpolated, largest_difference, read_ct, read_mask
 from specimens.specimen import Specimen
 
 from benchmarks.intake.intake_peers_worker import VERIFIED
-from femseg.cohorts.manifest import read_case_ct
+from femseg.cohorts.case import Case
+from femseg.cohorts.manifest import read_case_ct, read_case_mask
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Refusal
 from femseg.files.durable import write_json_durably, written_durably
 from femseg.intake.check import check_cohort
 from femseg.intake.result import CheckedCohort
 from femseg.layouts.detect import detected_source
+from femseg.volumes.grid import VoxelGrid
 
 TOOLS = ("femseg", "simpleitk", "dicom2nifti", "nnunet")
 PACKAGES = {"simpleitk": "SimpleITK", "dicom2nifti": "dicom2nifti", "nnunet": "nnunetv2"}
@@ -53,13 +56,32 @@ ACCIDENTS = (
     "ZeroDivisionError",
     "signal",
 )
+# what is said of a kind that is not read, as against an input that is wrong
+UNSUPPORTED = re.compile(
+    r"^error IN-12|one real number per voxel|one 3-D volume per file|-D image of \d|[Nn]ot supported|"
+    r"determine (ImageIO|a) reader|NotImplementedError|TOO_FEW_SLICES/LOCALIZER"
+)
+GROUPS = {  # each with the outcomes that its table lists
+    "malformed": ("refused", "unsupported", "mended", "warned", "right", "silently wrong", "crashed"),
+    "refused by femseg, read rightly by a peer": (
+        *("refused", "unsupported", "mended", "warned", "right", "silently wrong", "crashed"),
+    ),
+    "odd but valid": ("right", "refused", "unsupported", "warned", "silently wrong", "crashed"),
+}
+MALFORMED, DISPUTED, VALID = GROUPS
+MENDED_WITHIN_HU = 5  # median over the voxels as measured, each where its own slice's header puts it
 VOLUME_ENDINGS = (".nii.gz", ".nii", ".nrrd", ".mha", ".hdr", ".npy")
 NNUNET_ENDS = "If you didn't see any error messages then your dataset is most likely OK!"
 LEGEND = """\
-**refused**: no volume, and an exception or message that judges the input. **warned**: a wrong volume with a warning.
+**refused**: no volume, and an exception or message that judges the input. **unsupported**: no volume, and a message
+that this kind is not read. **mended**: by a setting of the user's and with a remark, the CT within 5 HU (median) of the
+voxels as measured, the mask equal. **warned**: a wrong volume with a warning.
 **right**: every voxel there once, within 0.5 HU and 0.05 mm of an independent reading, in any axis order; for a
 malformed input, of the unharmed study. **silently wrong**: another volume, and no warning.
 **crashed**: no volume, and an error by accident (IndexError, AttributeError, a signal, more than two minutes).
+
+**Refused by femseg, read rightly by a peer**: headers that contradict themselves, slices without a place, bytes behind
+a file's end. A reader that does not look is right as long as the part that it trusts is.
 
 To be fair: SimpleITK and dicom2nifti are readers and do not claim to judge what voxels mean. They get only inputs whose
 CT is at fault, and torn masks; their user still gets a volume that is no CT of one patient in millimetres and HU,
@@ -137,19 +159,41 @@ def by_femseg(specimen: Specimen, folder: Path) -> Outcome:
         return {"outcome": "crashed", "message": f"{type(error).__name__}: {error}", "names_file": False}
     if cohort.faults:
         named = all(fault.file.startswith(str(folder)) for fault in cohort.faults)
-        return {"outcome": "refused", "message": short(str(cohort.faults[0]), folder), "names_file": named}
+        said = str(cohort.faults[0])
+        outcome = "unsupported" if UNSUPPORTED.search(said) else "refused"
+        return {"outcome": outcome, "message": short(said, folder), "names_file": named}
     if specimen.expected == "mended":
         remarks = "; ".join(remark for case in cohort.cases for remark in case.remarks)
-        return {"outcome": "mended", "message": remarks, "names_file": False}
+        ok = all(is_mended(specimen, case, folder) for case in cohort.cases)
+        return {"outcome": "mended" if ok else "warned", "message": remarks, "names_file": False}
     ok = specimen.expected != "refused"
     for case in cohort.cases:
         ct = read_case_ct(case, folder)
-        affine = np.eye(4)
-        affine[:3, :3] = np.array(ct.grid.direction_xyz).reshape(3, 3) * ct.grid.spacing_mm_zyx[::-1]
-        affine[:3, 3] = ct.grid.origin_mm_xyz
-        study = folder / Path(case.ct.files[0].path).parts[0]
-        ok = ok and is_right(unharmed()[0] if specimen.truth == "base" else read_ct(study), ct.hu_zyx, affine)
+        ok = ok and is_right(truth_of_case(specimen, case, folder)[0], ct.hu_zyx, affine_of(ct.grid))
     return {"outcome": "right" if ok else "silently wrong", "message": "", "names_file": False}
+
+
+def affine_of(grid: VoxelGrid) -> Any:
+    """From index (x, y, z) to LPS millimetres, 4 × 4."""
+    affine = np.eye(4)
+    affine[:3, :3] = np.array(grid.direction_xyz).reshape(3, 3) * grid.spacing_mm_zyx[::-1]
+    affine[:3, 3] = grid.origin_mm_xyz
+    return affine
+
+
+def truth_of_case(specimen: Specimen, case: Case, folder: Path) -> tuple[Voxels, Voxels]:
+    """CT and mask as an independent reading has them, of the unharmed study where the specimen says so."""
+    study = folder / Path(case.ct.files[0].path).parts[0]
+    return unharmed() if specimen.truth == "base" else (read_ct(study), read_mask(study))
+
+
+def is_mended(specimen: Specimen, case: Case, folder: Path) -> bool:
+    """Whether the voxels as measured, where their slices' own headers put them, lie on what was made of them."""
+    hu_truth, drawn = truth_of_case(specimen, case, folder)
+    ct, mask = read_case_ct(case, folder), read_case_mask(case, folder)
+    off_hu = interpolated(ct.hu_zyx, affine_of(ct.grid), hu_truth.positions_mm) - hu_truth.values
+    femur = interpolated(mask.femur_zyx, affine_of(mask.grid), drawn.positions_mm) > 0.5
+    return bool(np.median(np.abs(off_hu)) <= MENDED_WITHIN_HU) and np.array_equal(femur, drawn.values)
 
 
 def judged(tool: str, specimen: Specimen, folder: Path, out: Path) -> Outcome:
@@ -162,7 +206,8 @@ def judged(tool: str, specimen: Specimen, folder: Path, out: Path) -> Outcome:
     if not volumes:
         raised = re.findall(r"^(?:\w+\.)*(\w+(?:Error|Exception|Warning)\w*)\b", said, re.MULTILINE)
         kind = error["type"] if error else (raised[-1] if raised else "")
-        outcome = "crashed" if kind.startswith(ACCIDENTS) else "refused"
+        outcome = "unsupported" if UNSUPPORTED.search(message) else "refused"
+        outcome = "crashed" if kind.startswith(ACCIDENTS) else outcome
     else:
         if tool == "nnunet":  # image and label, and no study twice
             right = specimen.faulty != "cohort" and all(
@@ -224,14 +269,22 @@ def version_of(package: str, python: str) -> str | None:
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def counted(specimens: Sequence[Specimen], outcomes: dict[str, Outcome]) -> dict[str, Any]:
-    """How often each outcome came, for what is wrong and for what is odd but valid."""
+def grouped(specimens: Sequence[Specimen], outcomes: dict[str, dict[str, Outcome]]) -> dict[str, str]:
+    """The group of each kind: what a peer reads rightly is not malformed."""
+    peers = [found for tool, found in outcomes.items() if tool != "femseg"]
+    read = {kind for found in peers for kind, one in found.items() if one["outcome"] == "right"}
+    return {
+        one.kind: VALID if one.expected not in ("refused", "mended") else DISPUTED if one.kind in read else MALFORMED
+        for one in specimens
+    }
+
+
+def counted(groups: dict[str, str], outcomes: dict[str, Outcome]) -> dict[str, Any]:
+    """How often each outcome came in each group."""
     counts: dict[str, Any] = {}
-    for group, wrong in (("malformed", True), ("odd but valid", False)):
-        chosen = [
-            outcomes[s.kind] for s in specimens if s.kind in outcomes and (s.expected in ("refused", "mended")) == wrong
-        ]
-        spoken = [one for one in chosen if one["outcome"] in ("refused", "warned", "crashed")]
+    for group in GROUPS:
+        chosen = [one for kind, one in outcomes.items() if groups[kind] == group]
+        spoken = [one for one in chosen if one["outcome"] in ("refused", "unsupported", "warned", "crashed")]
         counts[group] = {
             "given": len(chosen),
             **Counter(one["outcome"] for one in chosen),
@@ -253,20 +306,18 @@ def page(result: dict[str, Any]) -> str:
         "[intake_peers.md](../../benchmarks/results/intake_peers.md).",
         "",
     ]
-    for group, rows in (
-        ("malformed", ("refused", "mended", "warned", "right", "silently wrong", "crashed")),
-        ("odd but valid", ("right", "refused", "warned", "silently wrong", "crashed")),
-    ):
-        lines += [f"## {group.capitalize()}", "", f"| | {' | '.join(NAMES[tool] for tool in tools)} |"]
+    for group, rows in GROUPS.items():
+        right = ("right",) if group == VALID else ("refused", "unsupported", "mended")
+        lines += [f"## {group[0].upper()}{group[1:]}", "", f"| | {' | '.join(NAMES[tool] for tool in tools)} |"]
         lines += ["|---" * (len(tools) + 1) + "|"]
-        for row in ("given", *rows, *(("messages", "messages that name a file") if group == "malformed" else ())):
-            cells = (str(result["tools"][tool]["counts"][group].get(row, 0)) for tool in tools)
-            lines.append(f"| {row} | {' | '.join(cells)} |")
+        for row in ("given", *rows, *(("messages", "messages that name a file") if group == MALFORMED else ())):
+            counts = [result["tools"][tool]["counts"][group].get(row, 0) for tool in tools]
+            if any(counts):
+                lines.append(f"| {row} | {' | '.join(map(str, counts))} |")
         missed = [
             f"`{kind}`"
             for kind, row in in_order(result)
-            if (row["expected"] in ("refused", "mended")) == (group == "malformed")
-            and row["outcomes"]["femseg"]["outcome"] not in (rows[0], "mended")
+            if row["group"] == group and row["outcomes"]["femseg"]["outcome"] not in right
         ]
         lines += ["", f"What femseg itself misses here: {', '.join(missed) or 'nothing'}.", ""]
     return "\n".join([*lines, *LEGEND.splitlines()]) + "\n"
@@ -280,13 +331,13 @@ def full_list(result: dict[str, Any]) -> str:
         "",
         "Totals and what the words mean: [docs](../../docs/explanation/intake-against-peers.md).",
         "",
-        f"| kind | case | what | {' | '.join(NAMES[tool] for tool in tools)} |",
-        "|---" * (len(tools) + 3) + "|",
+        f"| kind | case | group | what | {' | '.join(NAMES[tool] for tool in tools)} |",
+        "|---" * (len(tools) + 4) + "|",
     ]
     for kind, row in in_order(result):
         cells = (row["outcomes"].get(tool, {}).get("outcome", "–") for tool in tools)
         about = row["about"].replace("|", "\\|")
-        lines.append(f"| {kind} | {row['matrix_id']} | {about} | {' | '.join(cells)} |")
+        lines.append(f"| {kind} | {row['matrix_id']} | {row['group']} | {about} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -325,12 +376,12 @@ def main() -> None:
                 outcomes[tool] = {one.kind: by_femseg(one, folders[one.kind]) for one in specimens}
             else:
                 outcomes[tool] = run_peer(tool, arguments.peers, specimens, folders, Path(temporary) / "work")
-            print(NAMES[tool], json.dumps(counted(specimens, outcomes[tool])))
+    groups = grouped(specimens, outcomes)
     result = {
         "command": "python -m benchmarks.intake.intake_peers",
         "tolerance": {"hu": WITHIN_HU, "mm": WITHIN_MM},
         "tools": {
-            tool: {"version": versions[tool], "counts": counted(specimens, found)} for tool, found in outcomes.items()
+            tool: {"version": versions[tool], "counts": counted(groups, found)} for tool, found in outcomes.items()
         },
         "absent": absent,
         "specimens": {
@@ -338,11 +389,14 @@ def main() -> None:
                 "matrix_id": one.matrix_id,
                 "about": one.about,
                 "expected": one.expected,
+                "group": groups[one.kind],
                 "outcomes": {tool: found[one.kind] for tool, found in outcomes.items() if one.kind in found},
             }
             for one in specimens
         },
     }
+    for tool, found in result["tools"].items():
+        print(NAMES[tool], json.dumps(found["counts"]))
     if arguments.output:
         write_json_durably(arguments.output, result)
         arguments.output.with_suffix(".md").write_text(full_list(result), encoding="utf-8")

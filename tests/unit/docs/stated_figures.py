@@ -251,7 +251,8 @@ MEASURED: tuple[tuple[str, Words], ...] = (
     (
         "intake_peers",
         lambda r: (
-            f"{given(r, 'femseg') - given(r, 'femseg', 'silently wrong')} of {given(r, 'femseg')} and "
+            f"{sum(given(r, 'femseg', one) for one in ('refused', 'unsupported', 'mended'))} of "
+            f"{given(r, 'femseg')} and "
             f"{given(r, 'femseg', 'right', 'odd but valid')} of {given(r, 'femseg', group='odd but valid')}"
         ),
     ),
@@ -305,7 +306,8 @@ README: tuple[tuple[str, Words], ...] = (
         "intake_peers",
         lambda r: (
             f"Of {given(r, 'femseg')} malformed inputs, SimpleITK was given {given(r, 'simpleitk')} and read "
-            f"{given(r, 'simpleitk', 'silently wrong')} wrongly without a warning"
+            f"{given(r, 'simpleitk', 'silently wrong')} wrongly without a warning; "
+            f"{given(r, 'femseg', group='refused by femseg, read rightly by a peer')} more that femseg refuses"
         ),
     ),
 )
