@@ -9,7 +9,8 @@ import re
 import pytest
 from tiny_project import ROOT
 
-from .stated_figures import PAGES, result
+from .result_words import result
+from .stated_figures import PAGES
 
 NUMBER = re.compile(r"\d[\d.]*")
 SCANS = "4.0 1.8 1.8 3 12 6 6 1 3 1.8 300 444 444"  # voxels, how many masks were moved, and the large CT

@@ -1,0 +1,128 @@
+"""Results of benchmarks/results, and the numbers and words that are made of several of their values."""
+
+import json
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
+from tiny_project import ROOT
+
+Result = dict[str, Any]
+Words = Callable[[Result], str]
+
+
+@cache
+def result(name: str) -> Result:
+    return json.loads((ROOT / "benchmarks/results" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def off(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
+
+
+def phases(r: Result, name: str) -> float:
+    """Median over the runs."""
+    return sorted(run["phases"][name] for run in r["runs"])[len(r["runs"]) // 2]
+
+
+def monai(r: Result, ours: str) -> float:
+    return r["ratio_to_monai_in_the_same_precision_each_in_its_faster_layout"][ours]
+
+
+def floor(r: Result, ours: str) -> float:
+    return r["ratio_to_the_sum_of_its_convolutions_in_its_faster_layout"][ours]
+
+
+def faster(r: Result, what: str) -> float:
+    return min(r["median_seconds"][f"{what} {layout}"] for layout in ("contiguous", "channels-last"))
+
+
+def again(r: Result, *kinds: str) -> float:
+    """Most seconds from a kill to training again."""
+    return max(kill["seconds_to_training"] or 0 for kill in r["each_kill"] if kill["kind"] in kinds)
+
+
+def losses(r: Result) -> tuple[int, int]:
+    return tuple(sum(r[part][name] for part in ("plain", "ray", "nodes")) for name in ("lost_runs", "differing_runs"))
+
+
+def others(r: Result, key: str) -> float:
+    """The most that what is built to cost takes, besides what the page names."""
+    named = (
+        *(
+            "dicom of two million items",
+            "dicom of two million items of unsaid length",
+            "dicom deflated below the ratio",
+        ),
+        *("yaml as long as it may be", "nifti ct below the ratio"),
+    )
+    return max(bomb[key] for bomb in r["bombs"] if bomb["bomb"] not in named)
+
+
+def bomb(r: Result, name: str, key: str) -> float:
+    return next(one[key] for one in r["bombs"] if one["bomb"] == name)
+
+
+def over_carriers(r: Result, of: Callable[[Result], float]) -> list[float]:
+    return [of(carrier) for carrier in r["carriers"].values()]
+
+
+def moved(r: Result, cohort: str, directions: tuple[str, ...], mm: int) -> dict[str, int]:
+    """Outcome → masks, of those that were moved by so much."""
+    shifts = r["masks_moved_or_mirrored"][cohort]["shift"]
+    found: dict[str, int] = {}
+    for direction in directions:
+        for outcome, count in shifts[f"{direction}, {mm} mm"].items():
+            found[outcome] = found.get(outcome, 0) + count
+    return found
+
+
+def in_words(found: dict[str, int]) -> str:
+    return ", ".join(
+        f"{found[outcome]} {outcome}" for outcome in ("refused", "remarked", "unnoticed") if outcome in found
+    )
+
+
+def moved_by(r: Result, mm: int) -> tuple[dict[str, int], ...]:
+    """Phantoms in the slice's plane, phantoms along the body, the real pelvis in any direction."""
+    plane, along = ("front to back", "left to right"), ("along the body",)
+    phantoms, pelvis = "phantoms, one leg", "real pelvis"
+    return moved(r, phantoms, plane, mm), moved(r, phantoms, along, mm), moved(r, pelvis, (*plane, *along), mm)
+
+
+def placement_row(r: Result, mm: int) -> str:
+    return f"| {mm} mm | {' | '.join(map(in_words, moved_by(r, mm)))} |"
+
+
+def of_the_real_ct(r: Result) -> str:
+    found = moved_by(r, 1)[2]
+    return f"{found['unnoticed']} of {sum(found.values())}"
+
+
+def in_full(found: dict[str, int]) -> str:
+    """One outcome for all masks, in words."""
+    (outcome,) = found
+    return f"all {outcome}"
+
+
+def far_row(r: Result) -> str:
+    """The same from 5 mm on: one row, since all distances came out alike."""
+    (cells,) = {tuple(map(in_full, moved_by(r, mm))) for mm in (5, 6, 8, 10)}
+    return f"| 5, 6, 8 or 10 mm | {' | '.join(cells)} |"
+
+
+def mirrored(r: Result) -> str:
+    """All of every cohort were refused."""
+    ways = [found for cohort in r["masks_moved_or_mirrored"].values() for found in cohort["mirror"].values()]
+    assert all(set(found) == {"refused"} for found in ways)
+    return "All mirrored ones were refused"
+
+
+def right(r: Result, *cohorts: str) -> int:
+    """Masks that lie right, of which none was refused or remarked."""
+    assert all(set(r["masks_that_lie_right"][cohort]) == {"unnoticed"} for cohort in cohorts)
+    return sum(r["masks_that_lie_right"][cohort]["unnoticed"] for cohort in cohorts)
+
+
+def given(r: Result, tool: str, outcome: str = "given", group: str = "malformed") -> int:
+    return r["tools"][tool]["counts"][group].get(outcome, 0)
