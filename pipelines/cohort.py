@@ -56,8 +56,6 @@ def make_person(index: int, *, settings: SyntheticSettings, painting: PaintingSe
 def people(folder: Path) -> None:
     """Make the synthetic cohort of `synthetic` and `painting` in params.yaml; an earlier one is removed."""
     settings, painting = read_section(SyntheticSettings, "synthetic"), read_section(PaintingSettings, "painting")
-    for scale in ("find", "refine"):
-        refuse_unpaintable(scale)
     shutil.rmtree(folder, ignore_errors=True)
     work = partial(make_person, settings=settings, painting=painting, folder=folder)
     indices = range(settings.people)
@@ -83,6 +81,8 @@ def main() -> None:
     folder = OUR_STUDIES if make else Path(settings.folder)
     id_key = PHANTOM_KEY if make else cohort_key()
     if settings.source == "synthetic":
+        refuse_unpaintable("find")
+        refuse_unpaintable("refine")
         settings = replace(settings, labels=LabelMap(left=(LEFT,), right=(RIGHT,)), accept_hu=True)
     with ray_session():
         if make:

@@ -16,6 +16,8 @@ from femseg.cohorts.split import SplitSettings, split_by_patient
 from femseg.intake.check import check_cohort
 from pipelines.cohort import leave
 
+from .stage_in_process import run_here
+
 
 def cohort_stage(project: Path, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run the stage in a folder that holds nothing but its params.yaml."""
@@ -29,6 +31,23 @@ def cohort_stage(project: Path, **settings: object) -> subprocess.CompletedProce
         text=True,
         timeout=120,
     )
+
+
+def test_arrays_that_training_cannot_paint_are_refused_before_anybody_is_made_CFG_02(tmp_path):
+    """The demo's arrays: a shape, and the gradient of the CT itself."""
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    params["cohort"]["source"] = "synthetic"
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    code, said = run_here(tmp_path, "cohort")
+    assert code == 2
+    assert "CFG-02: params.yaml: arrays.spacing_mm_zyx: expected a spacing" in said
+    window = {"kind": "window", "low": 0.0, "high": 1000.0}
+    params["arrays"] |= {"shape_zyx": None, "spacing_mm_zyx": [3.0, 3.0, 3.0], "gradient_scaling": window}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+    code, said = run_here(tmp_path, "cohort")
+    assert code == 2
+    assert "arrays.gradient_of: expected 'resampled'" in said
+    assert not (tmp_path / "data/cohort/studies").exists()
 
 
 def test_a_folder_without_any_study_is_refused_and_what_was_ignored_is_said_once_IN_14(tmp_path):
