@@ -52,3 +52,14 @@ def test_another_annotation_makes_another_test_set(cohort):
     before = cohort.test_set.sha256
     changed(cohort, 7, mask=read_manifest(cohort.manifest).cases[8].mask)
     assert cohort.test_set.sha256 != before
+
+
+def test_a_model_of_painted_scenes_names_these_too(cohort):
+    md5 = dict.fromkeys(("data/cohort", "data/arrays/raw", "data/arrays/mask", "data/split.json"), "0" * 32)
+    sha256 = dict.fromkeys(("inputs", "masks", "split", "manifest", "code"), "0" * 64)
+    painted = described(VNet(TINY_NETWORK, 1), cohort_source="synthetic")
+    for model, lacking in ((described(VNet(TINY_NETWORK, 1)), False), (painted, True)):
+        checks = lineage_checks(Lineage(sha256=sha256, dvc_md5=md5), model, cohort.test_set, clean_commit=False)
+        found = {check.name: check.found for check in checks}
+        assert ("fields, painting" in found["hashes of data and code"]) == lacking
+        assert ("data/arrays/tissue" in found["DVC's hashes"]) == lacking
