@@ -6,15 +6,17 @@ leg is turned, short of a quarter of a turn, and a femur that lies in a mirror i
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.cohorts.femur_side import Side, box_of
+from femseg.cohorts.femur_side import MaskPiece, MaskPieces, Side, box_of
 from femseg.volumes.grid import VoxelGrid, to_lps
 
+TELLING_ML = 20.0
 _THIN_MM = 1.0
 _HEAD_MM2 = 900.0  # across a ball of 19 mm radius, 12 to 24 mm below its top, 1100 mm²; across a shaft 700
 _CONDYLES_MM2 = 1500.0
@@ -22,6 +24,34 @@ _ROUNDED = 0.6  # of the area farther in: a bone's own end is smaller than that,
 _ROUND = 1.12  # wide by narrow; a trochanter's cross-section is longer from front to back
 _SIDEWAYS = 0.5  # a neck, or a line from condyle to condyle, is within 60 degrees of left to right
 _OFFSET_MM, _LOWER_MM = 12.0, 3.0
+
+
+def sides_by_shape(
+    pieces: Sequence[MaskPiece], parts: MaskPieces, grid: VoxelGrid, *, cut_off: Collection[str]
+) -> dict[str, Side]:
+    """What the shape of one femur says of its side: by "head", by "condyles", by both or by neither.
+
+    Args:
+        pieces: of `parts`, those of this femur; each of 20 ml or more is asked.
+        parts: of the whole mask, on `grid`.
+        cut_off: ends of the body axis, "superior" and "inferior", at which the scan cuts it off: they tell nothing.
+    """
+    evidence: dict[str, Side] = {}
+    box_grid = replace(grid, shape_zyx=parts.numbers_zyx.shape)  # asked for directions and spacing alone
+    for piece in pieces:
+        if piece.volume_ml < TELLING_ML:
+            continue
+        own_zyx = parts.numbers_zyx == piece.number
+        for who, tell, end in (("head", side_by_head, "superior"), ("condyles", side_by_condyles, "inferior")):
+            if end not in cut_off and (side := tell(own_zyx, box_grid)):
+                evidence.setdefault(who, side)
+    return evidence
+
+
+def agreed(evidence: Mapping[str, Side]) -> Side | None:
+    """The side that all evidence names; None if it contradicts itself, or there is none."""
+    named = set(evidence.values())
+    return named.pop() if len(named) == 1 else None
 
 
 def side_by_head(femur_zyx: NDArray[np.bool_], grid: VoxelGrid) -> Side | None:

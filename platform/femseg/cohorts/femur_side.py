@@ -1,6 +1,6 @@
 """Which femur is which: LPS coordinates grow towards the patient's left, so the left femur has the greater x."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -156,22 +156,31 @@ def _index_zyx(grid: VoxelGrid, place_mm_xyz: tuple[float, float, float]) -> tup
     return z, y, x
 
 
-def side_doubts(place: Side | None, laterality: ShownSide | None, label: ShownSide | None) -> list[str]:
-    """IN-21: remarks where the header or the mask's value calls a single femur left and its place says right, or back.
+def side_doubts(evidence: Mapping[str, Side], laterality: ShownSide | None, label: ShownSide | None) -> list[str]:
+    """IN-21: remarks where header, mask's value, place and shape of a single femur name different sides.
 
     Args:
-        place: as `side_of_body` tells it.
+        evidence: "body", as `side_of_body` tells it, and what `sides_by_shape` says.
         laterality: as the DICOM header says.
         label: side that the mask's value stands for.
     """
-    if place is None:
-        return []
+    words = {
+        who: f"the femur lies on the {side} of the body's middle"
+        if who == "body"
+        else f"the femur is {side} by its {who}"
+        for who, side in evidence.items()
+    }
     said: list[tuple[str, ShownSide | None]] = [("Laterality (0020,0060)", laterality), ("the mask's value", label)]
-    return [
-        f"IN-21: left/right doubt: {who} says {side}, yet the femur lies on the {place} of the body's middle"
-        for who, side in said
-        if side not in (None, "both", place)
+    against = [
+        f"{name} says {side}, yet {words[who]}"
+        for name, side in said
+        if side not in (None, "both")
+        for who, other in evidence.items()
+        if other != side
     ]
+    if len(set(evidence.values())) > 1 and not against:
+        against = [", yet ".join(words.values())]
+    return [f"IN-21: left/right doubt: {sentence}" for sentence in against]
 
 
 def of_side(mask_zyx: NDArray[np.bool_], parts: MaskPieces, femur: Femur) -> NDArray[np.bool_]:

@@ -1,13 +1,13 @@
 """A mask of femur as femora: which voxels are the left one's and which the right one's, and how that is known."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.cohorts.femur_shape import side_by_condyles, side_by_head
+from femseg.cohorts.femur_shape import TELLING_ML, agreed, sides_by_shape
 from femseg.cohorts.femur_side import MaskPiece, MaskPieces, ShownSide, Side, middle_between, pieces_of, side_of_body
 from femseg.formats.writing import Structure
 from femseg.volumes.grid import CtVolume, LabelVolume, MaskVolume, VoxelGrid, to_lps
@@ -21,7 +21,6 @@ STRUCTURES: dict[FemurSide, Structure] = {
 }
 
 _Told = tuple[FemurSide, tuple[str, ...]]  # a side, and what tells it
-_FIRM_ML = 20.0  # as much of a second femur, beside a first one, is no slip of the network
 _WIDEST_MM = 150.0  # one femur at one height, in whatever pose
 
 
@@ -76,12 +75,6 @@ class _Group:
     def volume_ml(self) -> float:
         return sum(piece.volume_ml for piece in self.pieces)
 
-    @property
-    def side(self) -> Side | None:
-        """What all evidence agrees on."""
-        said = set(self.evidence.values())
-        return said.pop() if len(said) == 1 else None
-
     def words(self, *, but: Side | None = None) -> str:
         """The evidence in words, or that against a side; "" if there is none."""
         return ", ".join(f"{said} by its {who}" for who, said in self.evidence.items() if said != but)
@@ -101,7 +94,7 @@ def told_apart(mask: MaskVolume, ct: CtVolume | None = None, *, header: ShownSid
     femur_zyx, grid = to_lps(mask.femur_zyx, mask.grid)
     parts = pieces_of(femur_zyx, grid)
     groups = _groups(parts, grid)
-    if len(groups) == 2 and min(group.volume_ml for group in groups) >= _FIRM_ML:
+    if len(groups) == 2 and min(group.volume_ml for group in groups) >= TELLING_ML:
         order: tuple[Side, Side] = ("right", "left")
         sides: list[_Told] = [(side, ("place",)) for side in order]
         doubts = [
@@ -125,19 +118,14 @@ def _groups(parts: MaskPieces, grid: VoxelGrid) -> list[_Group]:
 
 
 def _group(pieces: tuple[MaskPiece, ...], parts: MaskPieces, grid: VoxelGrid) -> _Group:
-    evidence: dict[str, Side] = {}
-    at_edge = {0: parts.box_zyx[0].start == 0, -1: parts.box_zyx[0].stop == grid.shape_zyx[0]}
-    box_grid = replace(grid, shape_zyx=parts.numbers_zyx.shape)  # shape alone is asked of it, no place
-    for piece in pieces:
-        if piece.volume_ml < _FIRM_ML:
-            continue
-        own_zyx = parts.numbers_zyx == piece.number
-        if _widest_mm(own_zyx, grid) > _WIDEST_MM:
-            return _Group(pieces=pieces, evidence={}, grown_together=True)
-        for who, tell, end in (("head", side_by_head, -1), ("condyles", side_by_condyles, 0)):
-            if not (at_edge[end] and own_zyx[end].any()) and (side := tell(own_zyx, box_grid)):
-                evidence.setdefault(who, side)
-    return _Group(pieces=pieces, evidence=evidence, grown_together=False)
+    own_zyx = np.isin(parts.numbers_zyx, [piece.number for piece in pieces if piece.volume_ml >= TELLING_ML])
+    if _widest_mm(own_zyx, grid) > _WIDEST_MM:
+        return _Group(pieces=pieces, evidence={}, grown_together=True)
+    along = parts.box_zyx[0]
+    ends = {"inferior": along.start == 0 and own_zyx[0].any()}
+    ends["superior"] = along.stop == grid.shape_zyx[0] and own_zyx[-1].any()
+    cut_off = [end for end, cut in ends.items() if cut]
+    return _Group(pieces=pieces, evidence=sides_by_shape(pieces, parts, grid, cut_off=cut_off), grown_together=False)
 
 
 def _widest_mm(bone_zyx: NDArray[np.bool_], grid: VoxelGrid) -> float:
@@ -157,7 +145,7 @@ def _of_one(
     main = max(groups, key=lambda group: group.volume_ml)
     if ct is not None and not main.grown_together and (body := side_of_body(parts, ct)):
         main.evidence["body"] = body
-    side, told_by, doubts = main.side, tuple(main.evidence), []
+    side, told_by, doubts = agreed(main.evidence), tuple(main.evidence), []
     said: Side | None = None if header == "both" else header
     if main.grown_together:
         doubts.append(f"IF-10 the side is not told: wider than {_WIDEST_MM:.0f} mm, as two femora grown together")

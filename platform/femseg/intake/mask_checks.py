@@ -159,7 +159,7 @@ def side_faults(found: ShownSide | None, wanted: Femur, file: str) -> list[Fault
     """IN-22: the side that was asked for is not in the mask, or nobody can tell."""
     if wanted == "all" or found in (wanted, "both"):
         return []
-    shows = f"shows a {found} femur alone" if found else "shows one femur, of a side that its place does not tell"
+    shows = f"shows a {found} femur alone" if found else "shows one femur, of a side that neither place nor shape tells"
     fix = "set cohort.femur to all, or say by cohort.labels which value is which side"
     return [Fault("IN-22", file, f"{shows}; cohort.femur asks for the {wanted} one", fix)]
 

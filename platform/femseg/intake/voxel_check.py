@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.cohorts.case import CaseFacts, Femur
+from femseg.cohorts.femur_shape import agreed, sides_by_shape
 from femseg.cohorts.femur_side import (
     MaskPieces,
     ShownSide,
@@ -174,10 +175,13 @@ def _check_mask(
     parts = pieces_of(labelled, grid)
     said = _side_shown(values, parts, wanted, labels)
     single = middle_between(parts) is None
-    place = side_of_body(parts, ct) if single else None
-    shown = said or known.side or place
+    ends = cut_off(labelled, grid)
+    evidence = sides_by_shape(parts.pieces, parts, grid, cut_off=ends) if single else {}
+    if single and (place := side_of_body(parts, ct)):
+        evidence["body"] = place
+    shown = said or known.side or agreed(evidence)
     faults = side_faults(shown, wanted, file)
-    remarks = side_doubts(place, known.side, said) if single else []
+    remarks = side_doubts(evidence, known.side, said)
     femur = of_side(labelled, parts, wanted) if labels.side_by_place(wanted) else labelled
     lies = density_faults(ct.hu_zyx, femur, grid, file)
     if not lies and not in_hu:
