@@ -238,7 +238,8 @@ def _costs(planned: Planned) -> Iterable[str]:
     stages = ", ".join(f"{stage} {time_left(s)}" for stage, s in planned.seconds.items())
     yield f"time: dvc repro takes about {time_left(sum(planned.seconds.values()))}: {stages}"
     if planned.load > machine.cores:
-        yield f"the machine was busy with other things (load {planned.load:.0f}): without these it takes less time"
+        alone = (f"{name} {one.processor_s / machine.cores:.2g} s" for name, one in planned.probes.items())
+        yield f"busy with other things (load {planned.load:.0f}); by processor time a step takes {', '.join(alone)}"
 
 
 def plan_json(planned: Planned) -> dict[str, Any]:

@@ -104,11 +104,11 @@ class ScaleCost:
     kinds: int
 
 
-# Of a stage that has nothing to compute: benchmarks/results/demo_repro.json.
+# Of a stage that has nothing to compute; as what follows, of benchmarks/results/demo_repro.json and its 24 patients.
 _STARTS_S = {"cohort": 10.0, "arrays": 8.0, "search": 23.0, "train": 32.0, "evaluate": 3.5, "compare": 8.0}
 _SLICE_S, _VOXEL_S = 2.4e-3, 3.2e-8  # to read a slice and its voxels on one core: the demo, and a CT of 1000 slices
 _RESAMPLED_S = 6e-8  # a voxel of a working grid
-_PHANTOM_S = 7e-7  # to draw, write and check a voxel
+_PHANTOM_S = 1e-6  # to draw, write and check a voxel
 _SCORED_S = 4e-8  # to score a voxel of the CT's grid
 _FORWARD = 1 / 3  # of a training step
 _FEMUR_MM_ZYX = (460.0, 140.0, 140.0)  # of the box in which the finer network looks, a leg
@@ -131,13 +131,13 @@ def stage_seconds(
     validated, tested = (len(cohort.grids) * part / sum(parts) for part in parts[1:])
     seconds = {"cohort": _STARTS_S["cohort"] + (voxels * _PHANTOM_S / cores if phantoms else 2 * read_s)}
     for scale, cost in costs.items():
-        seconds |= {
-            f"{scale} {stage}": s
-            for stage, s in _of_scale(stated[scale], cost, len(cohort.grids), read_s, validated, cores).items()
-        }
-    windows = sum(_segmentation_s(cohort, cost, finer=scale == "refine") for scale, cost in costs.items())
+        of_scale = _of_scale(stated[scale], cost, len(cohort.grids), read_s, validated, cores)
+        seconds |= {f"{scale} {stage}": s for stage, s in of_scale.items()}
     scored_s = math.prod(cohort.shape_zyx) * _SCORED_S + (slices * _SLICE_S + voxels * _VOXEL_S) / len(cohort.grids)
-    seconds["evaluate"] = len(costs) * (_STARTS_S["evaluate"] + tested * (windows + scored_s))
+    seconds["evaluate"], windows_s = 0.0, 0.0
+    for scale, cost in costs.items():  # the finer network's masks take both
+        windows_s += _segmentation_s(cohort, cost, finer=scale == "refine")
+        seconds["evaluate"] += cost.modes * (_STARTS_S["evaluate"] + tested * (windows_s + scored_s))
     seconds["compare"] = _STARTS_S["compare"]
     return seconds
 
