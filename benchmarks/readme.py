@@ -130,6 +130,11 @@ SCRIPTS = (
         "--model models/gradient",
     ),
     Script(
+        "pipeline.femur_sides",
+        "how often left and right are told from a mask: phantoms, and label maps of real bones",
+        "{r[total][told]} told, {r[total][unknown]} unknown, {r[total][wrong]} wrong",
+    ),
+    Script(
         "shipped.evidence",
         "a model on a real CT, on real shapes in painted CT, and where there is no femur",
         options="--model FOLDER",
