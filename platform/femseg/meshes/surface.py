@@ -16,7 +16,7 @@ SOFTENED_MM = 0.8
 _REACH = 4.0  # standard deviations of the Gaussian
 _LEVELS, _TRIES, _SAME_VOLUME = (0.2, 0.6), 4, 5e-4
 _OFF_LEVEL = 1e-4  # of the field's range: no vertex falls on a voxel's centre, where triangles would have no area
-_TAUBIN = (0.5, -0.53)  # lambda and mu of Taubin 1995: a step inwards, then a slightly longer one outwards
+_TAUBIN = (0.5, -0.51)  # lambda and mu of Taubin 1995: a step inwards, then a slightly longer one outwards
 
 
 def mask_surface(mask: MaskVolume, softened_mm: float = SOFTENED_MM) -> TriangleMesh:

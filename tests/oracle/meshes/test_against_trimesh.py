@@ -1,4 +1,4 @@
-"""Distances to triangles against trimesh, which compares every point with every triangle."""
+"""Distances to triangles against trimesh, which compares every point with every triangle; its Taubin smoothing, too."""
 
 import numpy as np
 import trimesh
@@ -7,7 +7,7 @@ from asymmetric_solid import grid_of, probability_on
 from femseg.meshes.deviation import deviation
 from femseg.meshes.femur import MeshSettings, femur_mesh
 from femseg.meshes.nearest import distances_to_triangles, pieces
-from femseg.meshes.surface import mask_surface
+from femseg.meshes.surface import mask_surface, smoothed
 from femseg.volumes.grid import MaskVolume
 
 
@@ -60,6 +60,14 @@ def test_the_deviation_of_a_mesh_is_what_trimesh_measures():
     assert found.to_mask.max_mm >= there.max() - 1e-9
     voxels = mask.femur_zyx.sum() * grid.voxel_volume_mm3
     np.testing.assert_allclose(found.volume_drift, trimesh.Trimesh(*_parts(made)).volume / voxels - 1, atol=1e-6)
+
+
+def test_smoothing_is_trimeshs_taubin():
+    grid = grid_of(np.eye(3))
+    rough = mask_surface(MaskVolume(femur_zyx=probability_on(grid) >= 0.5, grid=grid), 0)
+    theirs = trimesh.Trimesh(*_parts(rough), process=False)
+    trimesh.smoothing.filter_taubin(theirs, lamb=0.5, nu=0.51, iterations=14)  # of theirs, two are one of ours
+    np.testing.assert_allclose(smoothed(rough, 7).vertices_mm_xyz, theirs.vertices, atol=1e-9)
 
 
 def _parts(mesh):
