@@ -22,7 +22,7 @@ _TAUBIN = (0.5, -0.51)  # lambda and mu of Taubin 1995: a step inwards, then a s
 def mask_surface(mask: MaskVolume, softened_mm: float = SOFTENED_MM) -> TriangleMesh:
     """The surface of a mask that is blurred by a Gaussian first; it encloses as much as the mask's voxels.
 
-    A blurred surface lies inside of the mask where it bulges: an adult's femur loses 0.3 %, a child's more. So it is
+    A blurred surface lies inside of the mask where it bulges, the more the thinner a bone is. So it is
     taken a little below one half, at the level that brings this back.
 
     Args:

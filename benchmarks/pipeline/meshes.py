@@ -1,0 +1,186 @@
+"""A femur's mesh by femseg and by others, out of one mask: is it a solid, how far off, how long does it take?
+
+Usage: python -m benchmarks.pipeline.meshes [--output FILE] [--figure FILE] [--spacing MM]
+
+The mask is a phantom's whole femur. Every mesh is judged by the same functions: our proof, and the exact distances to
+the mask's surface. VTK's surface nets take part where VTK is installed (`pip install vtk`). Seconds are by the clock;
+where other work runs beside, `cpu_seconds` say more (of all threads).
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from skimage.measure import marching_cubes
+
+from femseg.files.durable import write_json_durably
+from femseg.meshes.deviation import deviation
+from femseg.meshes.femur import MeshSettings, femur_mesh
+from femseg.meshes.mesh import TriangleMesh
+from femseg.meshes.solid import flaws
+from femseg.phantom.femur import femur_box, femur_voxels
+from femseg.phantom.frame import leg_frame
+from femseg.phantom.patient import draw_patient
+from femseg.volumes.grid import MaskVolume, VoxelGrid
+
+try:
+    import vtk
+    from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
+except ImportError:
+    vtk = None
+
+
+def phantom_femur(spacing_mm: float) -> MaskVolume:
+    """A whole left femur, in the box that holds it."""
+    patient = draw_patient(7, 0)
+    length = patient.femur_length_mm + 60.0
+    shape = tuple(int(edge / spacing_mm) for edge in (length, 260.0, 260.0))
+    grid = VoxelGrid(shape_zyx=shape, spacing_mm_zyx=(spacing_mm,) * 3, origin_mm_xyz=(-40.0, -130.0, 40.0 - length))
+    frame = leg_frame(patient, "left", grid)
+    where = frame.where_femur(femur_box(patient))
+    femur_zyx = np.zeros(shape, np.bool_)
+    no_texture = np.zeros_like(femur_zyx[where], np.float32)
+    femur_zyx[where] = femur_voxels(frame, frame.femur[where], no_texture).distance_mm < 0
+    filled = [np.flatnonzero(femur_zyx.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
+    box = tuple(slice(int(f[0]) - 2, int(f[-1]) + 3) for f in filled)
+    origin = grid.position_mm_xyz(tuple(float(part.start) for part in box))
+    cropped = femur_zyx[box]
+    grid = VoxelGrid(shape_zyx=cropped.shape, spacing_mm_zyx=grid.spacing_mm_zyx, origin_mm_xyz=tuple(origin.tolist()))
+    return MaskVolume(femur_zyx=cropped, grid=grid)
+
+
+def by_femseg(mask: MaskVolume) -> TriangleMesh:
+    """Proof and deviation are part of it."""
+    return femur_mesh(mask, MeshSettings()).mesh
+
+
+def by_skimage(mask: MaskVolume) -> TriangleMesh:
+    """Marching cubes on the mask of 0 and 1."""
+    indices, triangles, _, _ = marching_cubes(mask.femur_zyx.astype(np.float32), 0.5)
+    return in_patient(indices, triangles, mask.grid)
+
+
+def in_patient(indices_zyx: NDArray[np.floating], triangles: NDArray[np.integer], grid: VoxelGrid) -> TriangleMesh:
+    """Also of others' meshes: they leave it to whoever calls them."""
+    vertices = grid.positions_mm_xyz(indices_zyx.astype(np.float64))
+    return TriangleMesh(vertices_mm_xyz=vertices, triangles=triangles.astype(np.int64))
+
+
+def by_trimesh(smooth: Callable[[trimesh.Trimesh], object]) -> Callable[[MaskVolume], TriangleMesh]:
+    """scikit-image's marching cubes, smoothed by trimesh."""
+
+    def made(mask: MaskVolume) -> TriangleMesh:
+        rough = by_skimage(mask)
+        mesh = trimesh.Trimesh(rough.vertices_mm_xyz, rough.triangles, process=False)
+        smooth(mesh)
+        return TriangleMesh(vertices_mm_xyz=np.array(mesh.vertices), triangles=rough.triangles)
+
+    return made
+
+
+def by_surface_nets(iterations: int) -> Callable[[MaskVolume], TriangleMesh]:
+    """VTK's, with its own smoothing."""
+
+    def made(mask: MaskVolume) -> TriangleMesh:
+        image = vtk.vtkImageData()
+        image.SetDimensions(*mask.grid.shape_zyx[::-1])
+        image.GetPointData().SetScalars(numpy_to_vtk(mask.femur_zyx.astype(np.uint8).ravel(), deep=True))
+        nets = vtk.vtkSurfaceNets3D()
+        nets.SetInputData(image)
+        nets.SetValue(0, 1)
+        nets.SetOutputMeshTypeToTriangles()
+        nets.SetSmoothing(iterations > 0)
+        nets.GetSmoother().SetNumberOfIterations(iterations)
+        nets.Update()
+        found = nets.GetOutput()
+        points = vtk_to_numpy(found.GetPoints().GetData())[:, ::-1]
+        triangles = vtk_to_numpy(found.GetPolys().GetConnectivityArray()).reshape(-1, 3)
+        mesh = in_patient(points, triangles, mask.grid)
+        turned = mesh.volume_mm3 < 0
+        return TriangleMesh(vertices_mm_xyz=mesh.vertices_mm_xyz, triangles=triangles[:, :: -1 if turned else 1])
+
+    return made
+
+
+def candidates() -> dict[str, Callable[[MaskVolume], TriangleMesh]]:
+    """Each with what its documentation gives as usual."""
+    laplacian = by_trimesh(
+        lambda mesh: trimesh.smoothing.filter_laplacian(mesh, iterations=20, volume_constraint=False)
+    )
+    taubin = by_trimesh(lambda mesh: trimesh.smoothing.filter_taubin(mesh, iterations=20))
+    found = {
+        "femseg": by_femseg,
+        "scikit-image": by_skimage,
+        "trimesh, 20 Laplacian": laplacian,
+        "trimesh, 20 Taubin": taubin,
+    }
+    if vtk is not None:
+        found |= {f"VTK surface nets, {n} smoothing": by_surface_nets(n) for n in (0, 16, 50)}
+    return found
+
+
+def measured(make: Callable[[MaskVolume], TriangleMesh], mask: MaskVolume) -> tuple[TriangleMesh, dict[str, object]]:
+    """One run."""
+    wall, cpu = time.perf_counter(), time.process_time()
+    mesh = make(mask)
+    spent = {"seconds": time.perf_counter() - wall, "cpu_seconds": time.process_time() - cpu}
+    judged = {"triangles": len(mesh.triangles), "flaws": list(flaws(mesh)), **asdict(deviation(mesh, mask))}
+    return mesh, {**spent, **judged}
+
+
+def draw(mesh: TriangleMesh, path: Path) -> None:
+    """From the front and from the left, lit from above."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+    from matplotlib.collections import PolyCollection
+
+    corners, areas = mesh.corners_mm, mesh.area_vectors_mm2
+    normals = areas / np.linalg.norm(areas, axis=1, keepdims=True)
+    figure, axes = plt.subplots(1, 2, figsize=(6.4, 9.6), layout="constrained", facecolor="#0d1117")
+    views = ((0, np.array([0.0, -1.0, 0.0]), "from the front"), (1, np.array([1.0, 0.0, 0.0]), "from the left"))
+    for axis, (across, towards, title) in zip(axes, views, strict=True):
+        seen = np.flatnonzero(normals @ towards > 0)
+        order = seen[np.argsort(corners[seen].mean(axis=1) @ towards)]
+        light = towards + np.array([0.4, 0.0, 0.8])
+        shade = np.clip(normals[order] @ (light / np.linalg.norm(light)), 0, 1)[:, None] * 0.75 + 0.2
+        colours = np.clip(shade * (1.0, 0.95, 0.84), 0, 1)
+        outlines = corners[order][:, :, [across, 2]]
+        axis.add_collection(PolyCollection(outlines, facecolors=colours, edgecolors=colours, linewidths=0.3))
+        axis.set_aspect("equal")
+        axis.autoscale_view()
+        axis.set_title(title, color="white")
+        axis.set_axis_off()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--spacing", type=float, default=0.8)
+    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--output", type=Path)
+    arguments = parser.parse_args()
+    mask = phantom_femur(arguments.spacing)
+    made = {name: measured(make, mask) for name, make in candidates().items()}
+    result = {
+        "command": "python -m benchmarks.pipeline.meshes",
+        "spacing_mm": arguments.spacing,
+        "shape_zyx": list(mask.grid.shape_zyx),
+        "meshes": {name: found for name, (_, found) in made.items()},
+    }
+    print(json.dumps(result, indent=2))
+    if arguments.output:
+        write_json_durably(arguments.output, result)
+    if arguments.figure:
+        draw(made["femseg"][0], arguments.figure)
+
+
+if __name__ == "__main__":
+    main()
