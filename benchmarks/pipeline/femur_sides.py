@@ -4,8 +4,8 @@
 
 Masks alone, without a network: what is measured is the rule. Phantoms of one leg and of both, of all fields of view; of
 real femora the whole bone, 60 mm of its upper end, 130 mm of its lower end and its shaft; each of two hips by itself.
-Nothing of the real bones is stored in this repository. No threshold was fitted to them, but wrong sides of two of them
-are why the rule asks for a round head and for a neck that points sideways (decision 28).
+Nothing of the real bones is stored in this repository. No threshold was fitted to them; but the wrong side of one is
+why the rule asks for a neck that points sideways (decision 28).
 """
 
 import argparse
