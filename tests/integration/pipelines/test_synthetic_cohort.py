@@ -45,7 +45,7 @@ def synthetic(tmp_path_factory):
     params = folder / "params.yaml"
     params.write_text(params.read_text() + "patches: {shape_zyx: [16, 16, 16], validation: 2}\n")
     run(folder, "git", "commit", "--quiet", "--all", "--message", "Patches")
-    run(folder, "dvc", "repro", "evaluate@raw", timeout_s=900)
+    run(folder, "dvc", "repro", "evaluate@raw", timeout_s=1500)
     return folder
 
 
