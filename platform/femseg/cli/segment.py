@@ -22,9 +22,13 @@ from femseg.intake.single_ct import inspect_study
 from femseg.lineage.records import OutputRecord, read_record, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
 from femseg.services.registry.model_name import IN_USE, is_registered, named_model
+from femseg.services.registry.shipped import InUse, is_model_shipped, is_registry_at_hand, shipped_for_use
 from femseg.volumes.grid import CtVolume
 
-_OF_PHANTOMS = "this model was trained on phantoms alone and has seen no patient: its masks are to try things out"
+_SEEN = {
+    "phantom": "this model was trained on phantoms alone and has seen no patient: its masks are to try things out",
+    "synthetic": "this model learnt from CTs painted over real bone shapes and has seen no patient: look at every mask",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,35 +50,30 @@ class Choices:
         return cls(model=model if model == IN_USE else named_model(model), **others)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelInUse:
-    """The package that segments, what to remark about it, and which one it is."""
-
-    package: ModelPackage
-    remarks: tuple[str, ...]
-    name: str
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """What must be said before anything else."""
-        return (_OF_PHANTOMS,) if self.package.model.of_phantoms else ()
-
-    def warn(self) -> None:
-        """Say the warnings on standard error."""
-        for warning in self.warnings:
-            print(f"warning: {warning}", file=sys.stderr, flush=True)
+def warnings_of(used: InUse) -> tuple[str, ...]:
+    """What must be said of a model before anything else."""
+    source = used.package.model.cohort_source
+    return (_SEEN[source],) if source in _SEEN else ()
 
 
-def load_model(model: str) -> ModelInUse:
-    """A registered model, or that of a package's folder."""
+def load_model(model: str) -> InUse:
+    """A registered model, or that of a package's folder; says on standard error what must be said first."""
+    used = _loaded(model)
+    for warning in warnings_of(used):
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
+    return used
+
+
+def _loaded(model: str) -> InUse:
     if not is_registered(model):
         package = load_package(Path(model))
-        return ModelInUse(package=package, remarks=package.remarks, name=model)
+        return InUse(package, package.remarks, model)
+    if model == IN_USE and is_model_shipped() and not is_registry_at_hand():
+        return shipped_for_use("there is no registry here")
     from femseg.services.registry.doctor import load_for_use  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking.connect import connect
 
-    package, remarks, name = load_for_use(connect(to_read=True)[0], model)
-    return ModelInUse(package=package, remarks=remarks, name=name)
+    return load_for_use(connect(to_read=True)[0], model)
 
 
 def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None:
@@ -135,7 +134,7 @@ def _told(femora: Femora) -> dict[str, Any]:
     }
 
 
-def segmented(case: Case, ct: CtVolume, used: ModelInUse, *, name: str) -> tuple[Femora, dict[str, Any]]:
+def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femora, dict[str, Any]]:
     """The femora of a checked CT, and all that there is to say about them.
 
     Args:
@@ -153,7 +152,7 @@ def segmented(case: Case, ct: CtVolume, used: ModelInUse, *, name: str) -> tuple
         "input_mode": used.package.model.folder_name,
         "qc": "review" if reasons else "usable",
         "reasons": list(reasons),
-        "remarks": [*used.warnings, *case.remarks, *used.remarks],
+        "remarks": [*warnings_of(used), *case.remarks, *used.remarks],
     }
 
 
@@ -179,7 +178,6 @@ def segment_file(
         ct_path, id_key=secrets.token_bytes(32), series=choices.series, accept_hu=choices.accept_hu, mends=choices.mends
     )
     used = load_model(choices.model)
-    used.warn()
     femora, facts = segmented(case, ct, used, name=str(ct_path))
     write_labels(output, femora.labels, femora.structures)
     write_record(record, segmentation_record(case, {"mask": sha256_of_file(output)}, used.package, choices))

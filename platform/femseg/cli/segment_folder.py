@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from femseg.cli.segment import Choices, ModelInUse, load_model, segmentation_record, segmented
+from femseg.cli.segment import Choices, load_model, segmentation_record, segmented
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Fault, Refusal
 from femseg.faults import ExitCode
@@ -36,6 +36,7 @@ from femseg.layouts.detect import detected_source, studies_of
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
+from femseg.services.registry.shipped import InUse
 
 MASK, RESULT, TABLE = "mask.nii.gz", "result.json", "segmentations.csv"
 _NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
@@ -98,7 +99,7 @@ class Outcome:
 
 
 def segment_task(
-    task: Task, *, folder: Path, settings: CohortSettings, used: ModelInUse, choices: Choices, overwrite: bool
+    task: Task, *, folder: Path, settings: CohortSettings, used: InUse, choices: Choices, overwrite: bool
 ) -> Outcome:
     """Segment one study, or keep what is there and whole; runs on a worker. What is wrong comes back as faults."""
     try:
@@ -164,7 +165,6 @@ def segment_folder(folder: Path, output: Path, choices: Choices, *, overwrite: b
     studies = studies_of(folder.absolute(), settings)
     tasks = tasks_of(studies, folder.absolute(), output.absolute())
     used = load_model(choices.model)
-    used.warn()
     work = partial(
         segment_task, folder=folder.absolute(), settings=settings, used=used, choices=choices, overwrite=overwrite
     )

@@ -1,7 +1,6 @@
 """What people did to the registry past the gate, and what is broken in it."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple
 
 from mlflow.tracking import MlflowClient
 
@@ -10,6 +9,7 @@ from femseg.gate.audit import Entry, allowed_package, standing
 from femseg.services.registry.aliases import CHAMPION, PREVIOUS, alias_holder, locked_registry, moved_by_hand
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.model_name import IN_USE, MODEL_NAME
+from femseg.services.registry.shipped import InUse, is_model_shipped, shipped_for_use
 from femseg.services.registry.versions import (
     CHALLENGER,
     load_registered,
@@ -17,9 +17,6 @@ from femseg.services.registry.versions import (
     registered_version,
     versions,
 )
-
-if TYPE_CHECKING:
-    from femseg.networks.package import ModelPackage
 
 
 def registry_faults(client: MlflowClient) -> Sequence[Fault]:
@@ -43,24 +40,20 @@ def registry_faults(client: MlflowClient) -> Sequence[Fault]:
     return faults + _swapped_package(client, log)
 
 
-class InUse(NamedTuple):
-    """A registered model that is put to use: its package, what the gate knows against it, and which version it is."""
-
-    package: "ModelPackage"
-    remarks: tuple[str, ...]
-    name: str
-
-
 def load_for_use(client: MlflowClient, uri: str) -> InUse:
     """Load a registered model as `load_registered` does.
 
     Args:
-        uri: `IN_USE` is the champion, or the challenger while there is no champion.
+        uri: `IN_USE` is the champion; the installation's own model while there is none, or where it saw phantoms alone;
+            the challenger in an installation without one.
     """
     remarks: tuple[str, ...] = ()
     if uri == IN_USE:
         alias = CHAMPION if alias_holder(client, CHAMPION) is not None else CHALLENGER
         uri = f"{uri}@{alias}"
+        of_phantoms = alias == CHAMPION and registered_files(client, uri).model.of_phantoms
+        if is_model_shipped() and (alias == CHALLENGER or of_phantoms):
+            return shipped_for_use("the champion saw phantoms alone" if of_phantoms else "there is no champion")
         if alias == CHALLENGER:
             remarks = ("RG-15: there is no champion; this is the challenger, which the gate has not allowed",)
     package = load_registered(client, uri)

@@ -8,7 +8,7 @@ from femseg.paths import SHIPPED_MODEL
 
 MODEL_NAME, SCHEME = "femseg", "models:/"
 SHIPPED = "shipped"  # the model of this installation
-IN_USE = f"{SCHEME}{MODEL_NAME}"  # the champion, or the challenger while there is no champion
+IN_USE = f"{SCHEME}{MODEL_NAME}"  # see `doctor.load_for_use`
 _ADDRESS = re.compile(rf"{SCHEME}{MODEL_NAME}(/\d{{1,9}}|@[\w-]+)", re.ASCII)
 _NUMBER, _ALIAS = re.compile(r"\d{1,9}", re.ASCII), re.compile(r"@?([A-Za-z][\w-]*)", re.ASCII)
 ACCEPTED = f"3, champion, @champion, {SCHEME}{MODEL_NAME}/3, {SCHEME}{MODEL_NAME}@champion, or the folder of a package"
