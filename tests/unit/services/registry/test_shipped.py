@@ -1,4 +1,4 @@
-"""Which model segments unless one is named: the champion, then the one that came with femseg; of phantoms only if asked."""
+"""Which model segments unless one is named: the champion, then the one that came with femseg; never one of phantoms."""
 
 from pathlib import Path
 
