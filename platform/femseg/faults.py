@@ -247,6 +247,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "MS-01": FaultKind(INPUT, "No solid comes out of a mask", "Look at the mask; mend it, or soften it otherwise.",
             "its surface is open, folded, inside out or crosses itself, nothing is left of it, or smoothing changes "
             "its volume by more than 0.5 %; nothing is written"),
+        "ME-01": FaultKind(INPUT, "A mask shows nothing that can be measured", "Give the mask of a femur's end.",
+            "single values that the field of view does not hold are left out with their reasons"),
         "LN-01": FaultKind(INTEGRITY, "A link of a lineage leads nowhere, or elsewhere than it should",
             "Do not rely on the file; make it again, or take it again from where it was made.",
             "every broken link is a line"),

@@ -242,6 +242,35 @@ def mesh(
         mesh_file(mask, output, options, labels_of(label), as_json=as_json)
 
 
+@app.command()
+def measure(
+    mask: Annotated[
+        Path,
+        typer.Argument(metavar="MASK|CASE", parser=_path, help="A mask file, or a study's folder with CT and mask."),
+    ],
+    ct: Annotated[Path | None, typer.Option(parser=_path, help="The CT, for canal and cortex.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="SIDE=VALUE", help="What is femur by mask value: femur=, left=, right=.")
+    ] = None,
+    accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
+    csv: Annotated[Path | None, typer.Option(parser=_path, help="Write the values to this file, too.")] = None,
+    picture: Annotated[
+        Path | None, typer.Option(parser=_path, help="Draw what was measured: a .svg or .png file.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print values, definitions and points as JSON.")] = False,
+) -> None:
+    """Measure a femur, or both: head, neck, version, lengths, axes, knee; with the CT also canal and cortex."""
+    from femseg.cli.measure import MeasureOptions
+    from femseg.cli.measure import measure as measure_mask
+
+    with command_exit(as_json=as_json):
+        options = MeasureOptions(
+            ct=ct, accept_hu=accept_hu, labels=tuple(label or ()), csv=csv, picture=picture, overwrite=overwrite
+        )
+        measure_mask(mask, options, as_json=as_json)
+
+
 _VERSION = typer.Argument(metavar="VERSION", help=_VERSIONS)
 _JSON = typer.Option("--json", help="Print the same as JSON.")
 

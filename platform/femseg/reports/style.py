@@ -83,3 +83,11 @@ def png(made: Figure) -> bytes:
     stream = io.BytesIO()
     made.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
+
+
+def svg(made: Figure) -> bytes:
+    """SVG without a date; the same figure gives the same bytes."""
+    stream = io.BytesIO()
+    with mpl.rc_context({"svg.hashsalt": "femseg"}):
+        made.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
+    return stream.getvalue()

@@ -77,6 +77,12 @@ class VoxelGrid:
         steps_xyz = indices_zyx[:, ::-1] * np.array(self.spacing_mm_zyx[::-1])
         return np.asarray(steps_xyz @ np.array(self.direction_xyz).reshape(3, 3).T + np.array(self.origin_mm_xyz))
 
+    def indices_zyx(self, positions_mm_xyz: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
+        """The (fractional) voxel indices of patient coordinates, shapes (n, 3)."""
+        axes = np.array(self.direction_xyz).reshape(3, 3)
+        steps_xyz = (positions_mm_xyz - np.array(self.origin_mm_xyz)) @ axes / np.array(self.spacing_mm_zyx[::-1])
+        return np.asarray(steps_xyz[:, ::-1])
+
     def resized(self, shape_zyx: tuple[int, int, int]) -> "VoxelGrid":
         """A grid of another shape that fills the same box of the patient, edge to edge."""
         spacing = tuple(e / n for e, n in zip(self.extent_mm_zyx, shape_zyx, strict=True))

@@ -1,0 +1,362 @@
+"""The measurement sheet of phantom femora at voxels of 1 mm against their exact anatomy.
+
+Usage: python -m benchmarks.pipeline.measurements [--output FILE] [--patients 50] [--spacing 1] [--workers 1] [--table]
+
+Each patient's femur is measured twice: as it lies, with a CT of bone, marrow and muscle (blur and noise of the
+phantom's scanner), and turned at random in space. The truth comes of the phantom's formulas under the sheet's own
+definitions: centres and directions as it was built, contact points and outlines on its exact surface. Where it has none
+(the necks of Lee, Reikerås and Murphy), the two turns of one femur are compared. `against_what_was_drawn` holds the
+sheet against numbers of the phantom's by which it means something else.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Mapping
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+from scipy.spatial.transform import Rotation
+
+from femseg.files.durable import write_json_durably
+from femseg.measurements.definitions import DEFINITIONS, LEVELS_MM
+from femseg.measurements.sheet import Sheet, measured
+from femseg.phantom.femur import FemurVoxels, femur_voxels, neck_base
+from femseg.phantom.frame import LegFrame, head_centre, leg_frame, neck_direction
+from femseg.phantom.patient import PhantomPatient, draw_patient
+from femseg.phantom.shapes import Points, coverage, paint
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
+
+_MARGIN_MM = 6.0
+_PSF_MM, _NOISE_HU, _MUSCLE_HU = (1.0, 0.75, 0.75), 18.0, 55.0
+NO_TRUTH = ("version_lee", "version_reikeras", "version_murphy")
+
+
+def upright(seed: int, index: int) -> PhantomPatient:
+    """A patient whose leg is turned outward alone: leaning shears a phantom, which would be another bone."""
+    return replace(draw_patient(seed, index), abduction_deg=0.0, flexion_deg=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shape:
+    """A femur on a grid: how far each voxel lies outside of it."""
+
+    frame: LegFrame
+    voxels: FemurVoxels
+    grid: VoxelGrid
+
+    @property
+    def mask(self) -> MaskVolume:
+        """Voxels whose centre lies inside."""
+        return MaskVolume(femur_zyx=np.asarray(self.voxels.distance_mm < 0.0), grid=self.grid)
+
+    def ct(self, seed: int) -> CtVolume:
+        """Bone, marrow and muscle as the phantom's scanner sees them."""
+        edge, hu = self.frame.edge_mm, np.full(self.grid.shape_zyx, _MUSCLE_HU, np.float32)
+        paint(hu, coverage(self.voxels.distance_mm, edge), self.frame.patient.cortical_hu)
+        paint(hu, coverage(self.voxels.distance_mm + self.voxels.cortex_mm, edge), self.voxels.interior_hu)
+        hu = ndimage.gaussian_filter(hu, [psf / s for psf, s in zip(_PSF_MM, self.grid.spacing_mm_zyx, strict=True)])
+        noise = np.random.default_rng(seed).normal(0.0, _NOISE_HU, hu.shape).astype(np.float32)
+        return CtVolume(hu_zyx=np.rint(hu + noise), grid=self.grid)
+
+    def turned(self, turn: Rotation) -> MaskVolume:
+        """The same femur turned about its middle, on voxels of the same size that do not turn with it."""
+        matrix, spacing = turn.as_matrix(), self.grid.spacing_mm_zyx
+        places = self.grid.positions_mm_xyz(np.argwhere(self.voxels.distance_mm < 2.0))
+        middle = 0.5 * (places.min(0) + places.max(0))
+        half = np.abs((places - middle) @ matrix.T).max(0) + 2.0
+        shape_zyx = tuple(int(n) for n in np.ceil(2.0 * half / np.array(spacing[::-1]))[::-1])
+        low = middle - half
+        grid = VoxelGrid(shape_zyx=shape_zyx, spacing_mm_zyx=spacing, origin_mm_xyz=tuple(low.tolist()))
+        scale = np.array(spacing)
+        back = (matrix.T)[::-1, ::-1] * scale[None, :] / scale[:, None]
+        offset = (matrix.T @ (low - middle) + middle - np.array(self.grid.origin_mm_xyz))[::-1] / scale
+        distance = ndimage.affine_transform(
+            self.voxels.distance_mm, back, offset, output_shape=shape_zyx, order=1, mode="nearest"
+        )
+        return MaskVolume(femur_zyx=distance < 0.0, grid=grid)
+
+
+def shape_of(patient: PhantomPatient, spacing_mm: float, *, offset_mm: float = 0.31) -> Shape:
+    """A patient's femur on cubic voxels of one size, in a box round it."""
+    outward = 1.0 if patient.side == "left" else -1.0
+    length, width = patient.femur_length_mm, patient.condyle_width_mm
+    sizes = (2.1 * width, 1.9 * width, length + 2.0 * _MARGIN_MM)
+    middle = (outward * (patient.hip_half_distance_mm + 0.14 * width), 6.0, patient.head_radius_mm - length / 2.0)
+    x, y, z = (m - 0.5 * size + offset_mm for m, size in zip(middle, sizes, strict=True))
+    nz, ny, nx = (math.ceil(size / spacing_mm) for size in sizes[::-1])
+    grid = VoxelGrid(shape_zyx=(nz, ny, nx), spacing_mm_zyx=(spacing_mm,) * 3, origin_mm_xyz=(x, y, z))
+    frame = leg_frame(patient, patient.side, grid)
+    return Shape(frame=frame, voxels=femur_voxels(frame, frame.femur, np.zeros(grid.shape_zyx, np.float32)), grid=grid)
+
+
+class ExactFemur:
+    """A phantom's femur in its own frame (lateral, posterior, superior), straight from its formulas."""
+
+    def __init__(self, patient: PhantomPatient) -> None:
+        self.patient = patient
+        one = VoxelGrid(shape_zyx=(2, 2, 2), spacing_mm_zyx=(1.0, 1.0, 1.0))
+        self._frame = leg_frame(patient, patient.side, one)
+        self.base = np.array(neck_base(patient))
+        self.head = np.array(head_centre(patient))
+        self.neck = np.array(neck_direction(patient))
+        self.trochanter_height = float(self.base[2]) - 40.0 * patient.head_radius_mm / 24.0
+
+    def voxels(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> FemurVoxels:
+        """Exact distances at crossings of coordinates."""
+        points = Points(
+            lateral_mm=x.astype(np.float32)[None, None, :],
+            posterior_mm=y.astype(np.float32)[None, :, None],
+            superior_mm=z.astype(np.float32)[:, None, None],
+        )
+        return femur_voxels(self._frame, points, np.zeros((len(z), len(y), len(x)), np.float32))
+
+    def sections(self, heights: np.ndarray, step: float = 0.4) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Centres of the shaft's sections, shape (n, 3); the canal's areas (mm²) and widths; the cortex's thickness."""
+        x, y = np.arange(-30.0, 75.0, step), np.arange(-35.0, 35.0, step)
+        found = self.voxels(x, y, heights)
+        inside = np.clip(0.5 - found.distance_mm / step, 0.0, 1.0)
+        total = inside.sum((1, 2))
+        centres = np.stack([(inside * x).sum((1, 2)) / total, (inside * y[:, None]).sum((1, 2)) / total, heights], 1)
+        canal = np.clip(0.5 - (found.distance_mm + found.cortex_mm) / step, 0.0, 1.0)
+        width = canal.max(1).sum(1) * step
+        return centres, canal.sum((1, 2)) * step**2, width, np.ravel(found.cortex_mm)
+
+    def trochanter_top(self, upwards: np.ndarray, medial_mm: float, step: float = 0.5) -> np.ndarray:
+        """The point of the greater trochanter furthest in a direction; not of the neck far medial, nor of the head."""
+        x = np.arange(self.base[0] - medial_mm, self.base[0] + 35.0, step)
+        y, z = np.arange(-30.0, 40.0, step), np.arange(self.base[2], self.base[2] + 45.0, step)
+        places = np.argwhere(self.voxels(x, y, z).distance_mm < 0.0)
+        points = np.stack([x[places[:, 2]], y[places[:, 1]], z[places[:, 0]]], axis=1)
+        points = points[np.linalg.norm(points - self.head, axis=1) > 1.25 * self.patient.head_radius_mm]
+        return points[np.argmax(points @ upwards)]
+
+    def knee_surface(self, step: float = 0.5) -> np.ndarray:
+        """Points of the distal 62 mm's surface, shape (n, 3)."""
+        half = 0.6 * self.patient.condyle_width_mm
+        axes = (np.arange(-2.0, 62.0, step), np.arange(-50.0, 55.0, step), np.arange(-half, half, step))
+        distance = self.voxels(axes[2], axes[1], axes[0]).distance_mm
+        found = []
+        for axis in range(3):
+            rolled = np.moveaxis(distance, axis, 0)
+            at = np.argwhere((rolled[:-1] < 0) != (rolled[1:] < 0))
+            a, b = rolled[:-1][tuple(at.T)], rolled[1:][tuple(at.T)]
+            place = at.astype(float)
+            place[:, 0] += a / (a - b)
+            order = np.insert(np.arange(1, 3), axis, 0)
+            index = place[:, order]
+            found.append(np.stack([axes[k][0] + step * index[:, k] for k in (2, 1, 0)], axis=1))
+        return np.concatenate(found)
+
+
+def _line(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    middle = points.mean(0)
+    along = np.linalg.eigh(np.cov((points - middle).T))[1][:, -1]
+    return middle, along * np.sign(along[2])
+
+
+def _flat(vector: np.ndarray, normal: np.ndarray) -> np.ndarray:
+    rest = vector - (vector @ normal) * normal
+    return rest / np.linalg.norm(rest)
+
+
+def _between(a: np.ndarray, b: np.ndarray) -> float:
+    return math.degrees(math.acos(np.clip(a @ b / np.linalg.norm(a) / np.linalg.norm(b), -1.0, 1.0)))
+
+
+def _tangent(surface: np.ndarray, view: np.ndarray, outward: np.ndarray) -> np.ndarray:
+    """Medial and lateral point of the line that touches both condyles; halves parted at x = 0, where the frame is."""
+    halves = [surface[surface[:, 0] < 0.0], surface[surface[:, 0] > 0.0]]
+    points = np.array([half[np.argmax(half @ outward)] for half in halves])
+    for _ in range(8):
+        normal = np.cross(_flat(points[1] - points[0], view), view)
+        normal = normal * np.sign(normal @ outward)
+        points = np.array([half[np.argmax(half @ normal)] for half in halves])
+    return points
+
+
+def truth(patient: PhantomPatient) -> dict[str, float]:
+    """What the sheet's definitions give on the phantom's exact shape."""
+    exact, length = ExactFemur(patient), patient.femur_length_mm
+    top = exact.trochanter_height
+    proximal = _line(exact.sections(np.arange(top - 80.0, top - 19.0, 2.0))[0])
+    diaphysis_centres = exact.sections(np.arange(0.25 * length, top - 19.0, 2.0))[0]
+    shaft = _line(diaphysis_centres)[1]
+    distal_shaft = _line(exact.sections(np.arange(90.0, 151.0, 2.0))[0])[1]
+    surface = exact.knee_surface()
+    down, back, up = np.array([0.0, 0.0, -1.0]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+
+    touched = _tangent(surface, distal_shaft, back)
+    across = _flat(touched[1] - touched[0], distal_shaft)
+    posterior = np.cross(across, distal_shaft)
+    posterior *= np.sign(posterior @ back)
+    above = surface[surface @ distal_shaft > (surface @ distal_shaft).min() + 12.0]
+    caps = [above[above @ s > (above @ s).max() - 1.5].mean(0) for s in (-across, across)]
+    widths = [float((above @ s).max()) for s in (-across, across)]
+    epicondyles = [cap + (width - cap @ s) * s for cap, width, s in zip(caps, widths, (-across, across), strict=True)]
+    knee = np.mean(epicondyles, axis=0)
+    middle = 0.5 * (touched.mean(0) + knee) @ posterior
+    behind = surface[surface @ posterior > middle]
+    depths = [float(np.ptp(half @ posterior)) for half in (surface[surface[:, 0] < 0.0], surface[surface[:, 0] > 0.0])]
+    transepicondylar = epicondyles[0] - epicondyles[1]
+
+    medial, lateral = _tangent(surface, shaft, back)
+    neck = _flat(exact.neck, shaft)
+    line = _flat(medial - lateral, shaft)
+    forward = np.cross(line, shaft)
+    forward *= -np.sign(forward @ back)
+    mechanical = (exact.head - knee) / np.linalg.norm(exact.head - knee)
+    anterior = np.cross(mechanical, _flat(medial - lateral, mechanical))
+    anterior *= -np.sign(anterior @ back)
+    low = _tangent(surface, anterior, down)
+    joint = _flat(low[1] - low[0], anterior)
+    board = np.cross(joint, anterior)
+    board *= np.sign(board @ up)
+    offset = exact.head - proximal[0]
+    offset_mm = float(np.linalg.norm(offset - (offset @ proximal[1]) * proximal[1]))
+    trochanter = exact.trochanter_top(proximal[1], 0.3 * offset_mm)
+    sagitta = np.column_stack([diaphysis_centres @ shaft, diaphysis_centres @ _flat(anterior, shaft)])
+    a, b, _ = np.polyfit(sagitta[:, 0] - sagitta[:, 0].mean(), sagitta[:, 1], 2)
+    values = {
+        "length_seen": 100.0,
+        "head_diameter": 2.0 * patient.head_radius_mm,
+        "head_residual": 0.0,
+        "neck_shaft_angle": 180.0 - _between(exact.neck, proximal[1]),
+        "version": math.degrees(math.atan2(neck @ forward, neck @ line)),
+        "mechanical_length": float(np.linalg.norm(exact.head - knee)),
+        "bicondylar_length": float((exact.head - low[0]) @ board) + patient.head_radius_mm,
+        "axes_angle": _between(_flat(shaft, anterior), mechanical),
+        "mldfa": _between(mechanical, joint),
+        "aldfa": _between(_flat(shaft, anterior), joint),
+        "femoral_offset": offset_mm,
+        "trochanteric_length": float((trochanter - low[0]) @ board),
+        "epicondylar_width": sum(widths),
+        "bicondylar_width": float(np.ptp(behind @ across)),
+        "medial_depth": depths[0],
+        "lateral_depth": depths[1],
+        "condylar_angle": math.degrees(math.atan2(transepicondylar @ -posterior, transepicondylar @ -across)),
+        "bow_radius": abs(0.5 / a) * (1.0 + b * b) ** 1.5,
+    }
+    heights = np.arange(0.25 * length, top - 19.0, 1.0)
+    _, canal, widths_mm, cortex = exact.sections(heights)
+    narrowest = int(np.argmin(canal))
+    values |= {
+        "isthmus_level": top - float(heights[narrowest]),
+        "canal_isthmus": 2.0 * math.sqrt(canal[narrowest] / math.pi),
+        "cortex_isthmus": float(cortex[narrowest]),
+    }
+    for name, above_mm in LEVELS_MM.items():
+        _, area, width, thickness = exact.sections(np.array([top + above_mm]))
+        if name == "above_20":
+            values["canal_flare_index"] = float(width[0] / widths_mm[narrowest])
+        values |= {f"canal_{name}": 2.0 * math.sqrt(area[0] / math.pi), f"cortex_{name}": float(thickness[0])}
+    return values
+
+
+def drawn(patient: PhantomPatient) -> dict[str, float]:
+    """What the patient was drawn with."""
+    return {
+        "neck_shaft_angle": patient.neck_shaft_angle_deg,
+        "version": patient.anteversion_deg,
+        "bicondylar_length": patient.femur_length_mm,
+        "epicondylar_width": patient.condyle_width_mm,
+        "bow_radius": patient.bow_radius_mm,
+    }
+
+
+def sheets(patient: PhantomPatient, spacing_mm: float, turn: Rotation) -> tuple[Sheet, Sheet]:
+    """A patient's femur as it lies, with its CT, and turned."""
+    shape = shape_of(patient, spacing_mm)
+    return measured(shape.mask, ct=shape.ct(0)), measured(shape.turned(turn))
+
+
+def spread(errors: np.ndarray) -> dict[str, float]:
+    """Mean, standard deviation, the limit that 95 in 100 keep, and the worst."""
+    size = np.abs(errors)
+    return {
+        "mean": float(errors.mean()),
+        "deviation": float(errors.std()),
+        "within_95": float(np.percentile(size, 95)),
+        "worst": float(size.max()),
+        "count": len(errors),
+    }
+
+
+def table(result: Mapping[str, Mapping[str, float]]) -> str:
+    """Definitions and errors as the reference page shows them."""
+    rows = ["|value|definition|mean|95 in 100|worst|", "|---|---|---|---|---|"]
+    for key, meant in DEFINITIONS.items():
+        if errors := result.get(key):
+            words = "" if key.startswith(("canal_", "cortex_")) and key != "canal_flare_index" else meant.words
+            unit = {"1": ""}.get(meant.unit, f", {meant.unit}")
+            numbers = f"{errors['mean']:+.2f}|{errors['within_95']:.2f}|{errors['worst']:.2f}"
+            rows.append(f"|{meant.title}{unit}|{words}|{numbers}|")
+    return "\n".join(rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """One patient's two sheets against the truth; errors by value."""
+
+    errors: dict[str, list[float]]
+    against_drawn: dict[str, list[float]]
+    refused: dict[str, str]
+    wrong_sides: int
+
+
+def judged(seed: int, spacing_mm: float, index: int) -> Judged:
+    """Measure one patient and compare."""
+    patient = upright(seed, index)
+    true, stated = truth(patient), drawn(patient)
+    pair = sheets(patient, spacing_mm, Rotation.random(random_state=index))
+    found = {key: [sheet.value(key) for sheet in pair] for key in DEFINITIONS}
+    known = {key: [value for value in values if value is not None] for key, values in found.items()}
+    errors = {key: [value - true[key] for value in values] for key, values in known.items() if key not in NO_TRUTH}
+    errors |= {key: [known[key][1] - known[key][0]] for key in NO_TRUTH if len(known[key]) == 2}
+    return Judged(
+        errors=errors,
+        against_drawn={key: [value - stated[key] for value in known[key]] for key in stated},
+        refused={f"{index} {value.key}": value.refused for value in pair[0].values if value.refused},
+        wrong_sides=sum(sheet.side != patient.side for sheet in pair),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--output", type=Path)
+    parser.add_argument("--patients", type=int, default=50)
+    parser.add_argument("--spacing", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--table", action="store_true", help="print the table of a result that is there")
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(table(json.loads(arguments.output.read_text())["errors"]))
+        return
+    with ProcessPoolExecutor(arguments.workers) as pool:
+        patients = list(pool.map(partial(judged, arguments.seed, arguments.spacing), range(arguments.patients)))
+
+    def together(name: str) -> dict[str, dict[str, float]]:
+        keys = [key for key in DEFINITIONS if any(key in getattr(one, name) for one in patients)]
+        return {key: spread(np.concatenate([getattr(one, name).get(key, []) for one in patients])) for key in keys}
+
+    result = {
+        "command": f"python -m benchmarks.pipeline.measurements --patients {arguments.patients}",
+        "spacing_mm": arguments.spacing,
+        "patients": arguments.patients,
+        "wrong_sides": sum(one.wrong_sides for one in patients),
+        "refused": {key: reason for one in patients for key, reason in one.refused.items()},
+        "errors": together("errors"),
+        "against_what_was_drawn": together("against_drawn"),
+    }
+    print(json.dumps(result, indent=2))
+    if arguments.output:
+        write_json_durably(arguments.output, result)
+
+
+if __name__ == "__main__":
+    main()

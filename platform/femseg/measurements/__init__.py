@@ -1,0 +1,1 @@
+"""What a surgeon's planner measures on a femur, out of its mask and, for its canal, its CT."""
