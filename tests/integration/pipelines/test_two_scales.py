@@ -60,6 +60,10 @@ def cascade(project, tmp_path_factory):
     return folder
 
 
+def losses_of(curve):
+    return np.loadtxt(curve, delimiter=",", skiprows=1, usecols=1).tolist()
+
+
 @pytest.fixture
 def copy(cascade, tmp_path):
     shutil.copytree(cascade, tmp_path / "project", symlinks=True)
@@ -102,9 +106,11 @@ def test_the_report_has_the_cascade_beside_both_inputs(cascade):
     assert (cascade / "reports/figures/paired_differences_cascade-best.png").is_file()
 
 
-def test_the_cascade_is_the_version_that_the_registry_proposes(cascade):
+def test_the_cascade_is_registered_and_does_not_replace_a_challenger_that_its_dice_does_not_compare_with(cascade):
     client = MlflowClient(f"sqlite:///{cascade}/mlruns/mlflow.db")
-    version = client.get_model_version_by_alias("femseg", "challenger")
+    assert client.get_model_version_by_alias("femseg", "challenger").version == "1"
+    assert "`femseg challenger 2`" in (cascade.parent / "repro.log").read_text()
+    version = client.get_model_version("femseg", "2")
     assert version.tags["input_mode"] == "cascade-best"
     curve = client.get_metric_history(version.run_id, "validation_dice")
     assert [point.step for point in curve] == [20, 40, 60]
@@ -115,7 +121,7 @@ def test_its_lineage_holds_and_its_replay_gives_the_same_masks(copy):
     named = {link["what"] for link in shown["links"]}
     assert {"inputs of the finer network", "masks of the finer network", "places of the finer network"} <= named
     assert shown["faults"] == []
-    replayed = json.loads(run(copy, "femseg", "replay", "challenger", "--json", timeout_s=600).stdout)
+    replayed = json.loads(run(copy, "femseg", "replay", "2", "--json", timeout_s=600).stdout)
     assert replayed["faults"] == []
     assert len(replayed["cases"]) > 0
 
@@ -144,13 +150,14 @@ def test_training_in_patches_killed_on_the_way_goes_on_to_the_same_bits(copy):
 
 
 def test_one_worker_trains_the_network_that_two_train(copy):
-    before = load_package(copy / "cascades/best")
+    curve = copy / "results/train/cascade-best/training.csv"
+    with_two = losses_of(curve)
     changed(copy / "params.yaml", {"refine": REFINE | {"train": REFINE["train"] | {"workers": 1}}})
     shutil.rmtree(copy / "runs/train")
     run(copy, "python", "-m", "pipelines.train", "--refine", "best")
-    after = load_package(copy / "cascades/best")
-    for name, weights in before.refine.state_dict().items():
-        np.testing.assert_allclose(after.refine.state_dict()[name], weights, atol=1e-4)
+    with_one = losses_of(curve)
+    assert with_one != with_two  # it was trained again, its sums in another order
+    np.testing.assert_allclose(with_one, with_two, atol=5e-3)
 
 
 def test_cfg_02_a_training_without_arrays_is_refused_before_anything_is_trained(copy):

@@ -13,7 +13,7 @@ from femseg.services.registry.versions import CHALLENGER, registered_version, st
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validated:
-    """A version, its validation, and the hashes of cohort and split that it was measured on."""
+    """A version, the validation of its finest network, and what that was measured on: cohort, split and scale."""
 
     version: int
     metrics: TrainingMetrics
@@ -27,8 +27,9 @@ def validated(client: MlflowClient, version: int) -> Validated:
     """What a version's package says. Raises: Refusal if it is gone or not whole."""
     uri = f"models:/{MODEL_NAME}/{version}"
     files = read_package_files(stored_package(client, registered_version(client, uri), uri))
-    cases = tuple(files.lineage.sha256.get(name) for name in ("manifest", "split"))
-    return Validated(version=version, metrics=files.model.metrics, cases=cases)
+    cases = [files.lineage.sha256.get(name) for name in ("manifest", "split")]
+    scale = "refine" if files.model.refine else "find"  # a Dice on patches and one on whole scans do not compare
+    return Validated(version=version, metrics=files.model.finest.metrics, cases=(*cases, scale))
 
 
 def propose(client: MlflowClient, version: int) -> str:
@@ -51,7 +52,8 @@ def propose(client: MlflowClient, version: int) -> str:
         set_alias(client, CHALLENGER, version)
         instead = f", better than {standing} {theirs}" if theirs else ""
         return f"{CHALLENGER} is {ours}{instead}"
-    why = "is no better by validation" if ours.cases == theirs.cases else "was validated on other cases"
+    comparable = ours.cases == theirs.cases
+    why = "is no better by validation" if comparable else "was validated on other cases or at another scale"
     return f"{standing} stays {theirs}; {ours} {why}: `femseg challenger {version}` makes it {CHALLENGER} all the same"
 
 
