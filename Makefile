@@ -13,10 +13,11 @@ $(error $(VENV) was made as $(MADE_FOR), and would run the code there: rm -rf $(
 endif
 endif
 
-.PHONY: help repro register test slow chaos lint format faults constraints bench scaling clean
+.PHONY: help repro register shipped test slow chaos lint format faults constraints bench scaling clean
 
 help:
 	@echo "make repro        environment, then the whole pipeline; ends with a registered model and the answer"
+	@echo "make shipped      train the model of params.shipped.yaml, on synthetic people, in build/shipped; goes on where it stopped"
 	@echo "make test         environment, then the tests"
 	@echo "make slow         the tests that take minutes, one after the other; ends with how long they took"
 	@echo "make chaos        kill -9 of trainings at random instants; is anything lost, are the bits the same? (half an hour)"
@@ -48,6 +49,11 @@ repro: $(VENV)/.run
 
 register: $(VENV)/.run
 	python -m pipelines.register
+
+shipped: $(VENV)/.dev
+	test -d build/shipped || git clone --quiet . build/shipped
+	cp params.shipped.yaml build/shipped/params.yaml
+	cd build/shipped && dvc repro train@both
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2

@@ -36,6 +36,7 @@ from femseg.phantom import PhantomSettings, phantom_study
 from femseg.volumes.grid import CtVolume, VoxelGrid, to_lps
 
 REAL_DATA = Path(os.environ.get("FEMSEG_REAL_DATA", "../shared/data"))
+PARTS = ("pelvis", "painted", "negatives")
 _NEAR_MM = 10.0
 
 
@@ -54,7 +55,7 @@ def pelvis(package: ModelPackage, figure: Path | None) -> dict[str, Any]:
         mpl.use("Agg")
         drawn(ct, predicted, references, dice)
         plt.savefig(figure, dpi=110)
-    elsewhere_ml = np.count_nonzero(predicted & (away > _NEAR_MM)) * grid.voxel_volume_mm3 / 1000
+    elsewhere_ml = float(np.count_nonzero(predicted & (away > _NEAR_MM)) * grid.voxel_volume_mm3 / 1000)
     return {"dice": dice, "elsewhere_ml": elsewhere_ml}
 
 
@@ -134,20 +135,21 @@ def negatives(package: ModelPackage) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--only", choices=("pelvis", "painted", "negatives"))
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
     parser.add_argument("--figure", type=Path)
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     package = load_package(given.model)
-    result: dict[str, Any] = {"command": "python -m benchmarks.shipped.evidence", "package_sha256": package.sha256}
-    if given.only in (None, "pelvis"):
+    command = f"python -m benchmarks.shipped.evidence --model {given.model} --parts {' '.join(given.parts)}"
+    result: dict[str, Any] = {"command": command, "package_sha256": package.sha256}
+    if "pelvis" in given.parts:
         result["pelvis"] = pelvis(package, given.figure)
         print(result["pelvis"], flush=True)
-    if given.only in (None, "painted"):
+    if "painted" in given.parts:
         rows = result["painted_real_shapes"] = painted_shapes(package)
         result["painted_mean_dice"] = float(np.mean([row["dice"] for row in rows]))
         result["painted_least_dice"] = min(row["dice"] for row in rows)
-    if given.only in (None, "negatives"):
+    if "negatives" in given.parts:
         result["negatives_ml"] = negatives(package)
     if given.output:
         write_json_durably(given.output, result)

@@ -62,10 +62,10 @@ def test_every_setting_stands_in_the_reference_with_its_default(section):
     )
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "params.paper.yaml"])
+@pytest.mark.parametrize("file", ["params.yaml", "params.paper.yaml", "params.shipped.yaml"])
 def test_every_key_of_a_settings_file_stands_in_the_reference(file):
     document = yaml.safe_load((ROOT / file).read_text())
-    assert document.pop("input_modes") == ["raw", "gradient"]
+    assert document.pop("input_modes")[:2] == ["raw", "gradient"]
     keys = {key.removeprefix("refine.") if key.count(".") > 1 else key for key in flat(document)}
     assert keys <= set(rows_of("settings.md"))
 
