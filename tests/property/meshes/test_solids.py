@@ -54,8 +54,9 @@ def test_the_solid_of_a_smooth_mask_is_closed_outward_and_keeps_its_volume(mask)
 @unhurried
 @given(smooth_masks())
 def test_taubins_smoothing_keeps_the_volume_where_plain_averaging_does_not(mask):
+    """Of a solid of a few millilitres with edges to a hundredth or two; `femur_mesh` refuses what changes it more."""
     rough = mask_surface(mask, 0.4)
-    assert abs(smoothed(rough, 20).volume_mm3 / rough.volume_mm3 - 1) < 0.005
+    assert abs(smoothed(rough, 20).volume_mm3 / rough.volume_mm3 - 1) < 0.02
     averaged = trimesh.Trimesh(rough.vertices_mm_xyz, rough.triangles, process=False)
     trimesh.smoothing.filter_laplacian(averaged, lamb=0.5, iterations=20, volume_constraint=False)
     assert averaged.volume / rough.volume_mm3 - 1 < -0.05
