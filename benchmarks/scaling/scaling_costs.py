@@ -30,7 +30,7 @@ from femseg.networks.vnet import VNet, VNetSettings
 from femseg.settings import read_section
 from femseg.training.batches import Batch
 from femseg.training.checkpoint import read_checkpoint, write_checkpoint
-from femseg.training.schedule import build_optimizer
+from femseg.training.device import build_optimizer
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.trainer import Trainer
 from femseg.volumes.grid import VoxelGrid

@@ -1,17 +1,19 @@
-"""How a network computes on its device: precision, memory layout, micro-batches, and the end of the memory."""
+"""How a network computes on its device, and how it steps: precision, memory layout, micro-batches, optimiser, rate."""
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import torch
 from torch import Tensor, nn
+from torch.optim import Adam, AdamW, Optimizer
 
 from femseg.errors import Refusal
 from femseg.networks.network import Network
 from femseg.training.agreement import number_of_ranks
 from femseg.training.batches import Batch
 from femseg.training.losses import segmentation_loss
-from femseg.training.settings import OptimisationSettings
+from femseg.training.settings import OptimisationSettings, TrainSettings
 
 
 def autocast(settings: OptimisationSettings, device: torch.device) -> AbstractContextManager[object]:
@@ -76,3 +78,17 @@ def out_of_memory_refused(settings: OptimisationSettings, device: torch.device) 
         problem = f"out of GPU memory with {share} samples at a time on this GPU, peak {peak_gib:.1f} GiB"
         fix = "raise gradient_accumulation, set precision to bfloat16, or set activation_checkpointing"
         raise Refusal.of("TR-13", device, problem, fix) from error
+
+
+def build_optimizer(network: nn.Module, settings: OptimisationSettings) -> Optimizer:
+    """Adam with PyTorch's defaults (betas 0.9, 0.999); the learning rate is set at every step."""
+    kinds: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
+    return kinds[settings.optimizer](network.parameters(), lr=0.0, fused=True)  # one pass over the weights
+
+
+def learning_rate_at(iteration: int, train: TrainSettings, optimisation: OptimisationSettings) -> float:
+    """Learning rate of one iteration (from 1), whatever happened before it."""
+    initial = float(train.learning_rate)
+    if optimisation.schedule == "constant":
+        return initial
+    return initial * 0.5 * (1.0 + math.cos(math.pi * (iteration - 1) / train.max_iterations))

@@ -33,10 +33,15 @@ from femseg.training.checkpoint import (
 )
 from femseg.training.context import TrainerContext
 from femseg.training.curves import CurveJournal, CurveRow
-from femseg.training.device import add_gradients, move_to_device, out_of_memory_refused
+from femseg.training.device import (
+    add_gradients,
+    build_optimizer,
+    learning_rate_at,
+    move_to_device,
+    out_of_memory_refused,
+)
 from femseg.training.run_identity import newest_checkpoint_of_run
 from femseg.training.run_state import FitResult, RunState
-from femseg.training.schedule import build_optimizer, learning_rate_at
 from femseg.training.settings import OptimisationSettings, TrainSettings, refuse_other_shares
 from femseg.training.validation import validation_score
 

@@ -8,7 +8,7 @@ from femseg.faults import ExitCode
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.training.batches import Batch
 from femseg.training.context import TrainerContext
-from femseg.training.schedule import learning_rate_at
+from femseg.training.device import learning_rate_at
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.trainer import Trainer
 
