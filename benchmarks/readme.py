@@ -153,7 +153,9 @@ SCRIPTS = (
     Script(
         "shipped.evidence",
         "a model on a real CT, on real shapes in painted CT, and where there is no femur",
-        options="--model FOLDER",
+        "Dice {r[pelvis][dice][right (intact)]:.2f} intact, {r[pelvis][dice][left (nailed)]:.2f} nailed",
+        "--model FOLDER",
+        "shipped_evidence.json",
     ),
     Script(
         "scaling.scaling_costs",
