@@ -33,6 +33,7 @@ SETTINGS = TINY | {
     "split": {"validation": 1, "test": 1},
     "optimisation": {"augmentation": {"enabled": True}},
     "search": {"enabled": False},
+    "patches": {"shape_zyx": [16, 16, 16], "validation": 2},
     "train": TINY["train"] | {"learning_rate": 1.0e-3, "workers": 1},
 }
 
@@ -42,9 +43,6 @@ def synthetic(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic") / "project"
     folder.mkdir()
     copy_of_the_working_tree(folder, SETTINGS)
-    params = folder / "params.yaml"
-    params.write_text(params.read_text() + "patches: {shape_zyx: [16, 16, 16], validation: 2}\n")
-    run(folder, "git", "commit", "--quiet", "--all", "--message", "Patches")
     run(folder, "dvc", "repro", "evaluate@raw", timeout_s=1500)
     return folder
 
