@@ -52,6 +52,7 @@ register: $(VENV)/.run
 
 shipped: $(VENV)/.dev
 	test -d build/shipped || git clone --quiet . build/shipped
+	git -C build/shipped fetch --quiet origin HEAD && git -C build/shipped reset --quiet --hard FETCH_HEAD
 	cp params.shipped.yaml build/shipped/params.yaml
 	cd build/shipped && dvc repro train@both
 

@@ -85,7 +85,9 @@ def test_a_model_of_another_kind_is_refused_CFG_02(model, settings, words):
 
 
 def test_another_grid_is_no_other_kind_of_input(model):
-    starting_weights("./model", scale="find", network=TINY_NETWORK, recipe=replace(RECIPE, shape_zyx=(8, 8, 8)))
+    other = replace(RECIPE, shape_zyx=(8, 8, 8))
+    start = starting_weights("./model", scale="find", network=TINY_NETWORK, recipe=other)
+    assert start.read_bytes() == Path("model/weights.safetensors").read_bytes()
 
 
 def test_a_searched_learning_rate_would_be_of_drawn_weights():
