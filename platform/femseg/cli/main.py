@@ -168,7 +168,8 @@ def segment(
         ),
     ],
     model: Annotated[
-        str, typer.Option(help=f"{_VERSIONS} models:/femseg is the champion, or the challenger while there is none.")
+        str,
+        typer.Option(help=f"{_VERSIONS} models:/femseg is the champion, else femseg's own model, else the challenger."),
     ] = "models:/femseg",
     series: Annotated[
         list[str] | None, typer.Option(help="Number, description or UID of the series, where a folder holds several.")
