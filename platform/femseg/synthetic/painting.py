@@ -114,6 +114,7 @@ class _Bones:
     numbers: dict[str, float]
     cortex_mm: Voxels
     inner_hu: Voxels
+    alone: bool  # no bones but femora
 
     @classmethod
     def drawn(cls, settings: BoneSettings, generator: np.random.Generator) -> "_Bones":
@@ -121,10 +122,11 @@ class _Bones:
         n = {
             one.name: drawn(getattr(settings, one.name), generator)
             for one in fields(settings)
-            if one.name != "plate_absent"
+            if one.name not in ("plate_absent", "others_absent")
         }
         if generator.random() < settings.plate_absent:
             n["head_cortex_mm"] = 0.0
+        alone = bool(generator.random() < settings.others_absent)
         shaft, knee, neck, head = (n[f"{part}_cortex_mm"] for part in ("shaft", "knee", "neck", "head"))
         along = np.arange(256) / 255
         cortex_mm = np.interp(
@@ -138,7 +140,7 @@ class _Bones:
             [0.0, 0.12, 0.3, 0.75, 0.88, 0.94, 1.0],
             [knee_hu, 0.6 * knee_hu, marrow, marrow, 0.5 * (marrow + head_hu), head_hu, head_hu],
         )
-        return cls(numbers=n, cortex_mm=cortex_mm.astype(np.float32), inner_hu=inner_hu.astype(np.float32))
+        return cls(numbers=n, cortex_mm=cortex_mm.astype(np.float32), inner_hu=inner_hu.astype(np.float32), alone=alone)
 
 
 def _paint_bones(
@@ -160,7 +162,7 @@ def _paint_bones(
         varying: Voxels = np.float32(n["coarse_hu"]) * coarse[where] + np.float32(n["grain_hu"]) * grain[where]
         return varying
 
-    where = np.flatnonzero(bone > beyond)
+    where = np.flatnonzero(bone > beyond) if not bones.alone else np.empty(0, np.intp)
     nearness = np.clip((_mm(femur[where]) + _ROOF_MM) / 5.0, 0.0, 1.0)
     thickness = n["other_cortex_mm"] * (1.0 + (n["roof"] - 1.0) * nearness)
     inner = n["other_spongiosa_hu"] + texture(where)

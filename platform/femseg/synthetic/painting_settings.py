@@ -80,6 +80,8 @@ class BoneSettings:
         other_cortex: density of other bones' cortex, as a factor on the femur's.
         other_cortex_mm, other_spongiosa_hu: of the other bones.
         roof: how much thicker their cortex is towards a femur.
+        others_absent: share of scans in which the femora are the only bones: what is no femur is told by itself, not
+            by its neighbours, and a bone that ends in nothing is still a bone.
     """
 
     cortex_hu: Range = (700.0, 1900.0)
@@ -101,6 +103,7 @@ class BoneSettings:
     other_cortex_mm: Range = (0.5, 2.2)
     other_spongiosa_hu: Range = (40.0, 330.0)
     roof: Range = (1.0, 2.5)
+    others_absent: float = 0.1
 
     def __post_init__(self) -> None:
         _refuse_unfit(self)

@@ -214,3 +214,21 @@ def test_a_range_that_no_ct_has_is_refused_by_name(section, setting, named):
 def test_fields_that_are_none_are_refused():
     with pytest.raises(ValueError, match=r"\(5, Z, Y, X\)"):
         painted(np.zeros((4, 8, 8, 8), np.uint8), SPACING, PaintingSettings(), np.random.default_rng(0))
+
+
+def test_femora_without_neighbours_lie_in_what_is_painted_round_them_and_look_the_same():
+    scene = tiny_scene()
+    there, absent = (
+        painted(
+            scene.fields_czyx,
+            SPACING,
+            PaintingSettings(tissues=EVEN, bones=BoneSettings(others_absent=share), scanner=PERFECT),
+            np.random.default_rng(3),
+        )
+        for share in (0.0, 1.0)
+    )
+    others = scene.fields_czyx[2] >= NEUTRAL + 8
+    inside_femur = scene.fields_czyx[1] >= NEUTRAL + 8
+    assert others.any()
+    assert np.ptp(absent[others]) < 1 < np.ptp(there[others])
+    assert np.array_equal(absent[inside_femur], there[inside_femur])
