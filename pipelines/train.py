@@ -186,6 +186,8 @@ def write_outputs(
     scale = described(job, network, result, store.recipe)
     if found_by is None:
         seen = training_range(store.entry(case).ct_grid for case in read_split(plan.split).train)
+        if job.painting:  # its scans on disk are one look of many
+            seen = replace(seen, spacing_mm_zyx=job.painting.scanner.spacing_mm_zyx)
         fields = {field.name: getattr(scale, field.name) for field in dataclasses.fields(scale)}
         model = ModelDescription(
             **fields,

@@ -141,6 +141,12 @@ class ScannerSettings:
     def __post_init__(self) -> None:
         _refuse_unfit(self)
 
+    @property
+    def spacing_mm_zyx(self) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+        """Least and greatest voxel spacing of the scans that are drawn here: a pixel resolves what its blur leaves."""
+        finest_mm, coarsest_mm = self.blur_mm[0], self.blur_mm[1] * 2 * math.sqrt(2 * math.log(2))  # to half maximum
+        return (self.slice_mm[0], finest_mm, finest_mm), (self.slice_mm[1], coarsest_mm, coarsest_mm)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PaintingSettings:

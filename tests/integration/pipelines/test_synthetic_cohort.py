@@ -68,6 +68,7 @@ def test_the_training_and_its_lineage_name_what_was_painted(synthetic):
     assert "data/arrays/tissue" in lineage["dvc_md5"]
     model = json.loads((synthetic / "models/raw/model.json").read_text())
     assert model["cohort_source"] == "synthetic"
+    assert model["training_range"]["spacing_mm_zyx"][1][0] == 5.0  # the thickest slice that is painted
 
 
 def test_the_test_cases_are_evaluated_as_any_others(synthetic):

@@ -232,3 +232,9 @@ def test_femora_without_neighbours_lie_in_what_is_painted_round_them_and_look_th
     assert others.any()
     assert np.ptp(absent[others]) < 1 < np.ptp(there[others])
     assert np.array_equal(absent[inside_femur], there[inside_femur])
+
+
+def test_the_spacings_that_a_painter_shows_are_its_slices_and_the_width_of_its_blur():
+    least, most = ScannerSettings(slice_mm=(0.5, 5.0), blur_mm=(0.3, 1.0)).spacing_mm_zyx
+    assert least == (0.5, 0.3, 0.3)
+    assert most == pytest.approx((5.0, 2.355, 2.355), abs=1e-3)
