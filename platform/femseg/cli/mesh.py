@@ -139,7 +139,8 @@ def mesh_file(mask_path: Path, output: Path, options: MeshOptions, labels: Label
     values_zyx = read_checked_labels(checked)
     labels = labels if labels.known else own_labels(mask_path)
     femora = femora_of(values_zyx, checked.grid, labels, name=str(mask_path))
-    records = write_femora(output, femora, options, mask_sha256=sha256_of_file(mask_path))
+    solids = solids_of(output, femora, options)
+    records = write_solids(output, solids, options, mask_sha256=sha256_of_file(mask_path))
     print(json.dumps(records, indent=2) if as_json else "\n".join(line for one in records for line in lines_of(one)))
 
 
@@ -158,7 +159,7 @@ def require_free(meshes: Iterable[Path]) -> None:
 
 
 def require_mesh_place(output: Path, *, overwrite: bool) -> None:
-    """Refuse before minutes of work what `write_femora` would refuse after. Raises: Refusal (exit 2 or 5)."""
+    """Refuse before minutes of work what `write_solids` would refuse after. Raises: Refusal (exit 2 or 5)."""
     require_mesh_suffix(output)
     require_writable(output)
     if not overwrite:
@@ -171,20 +172,23 @@ def _record_beside(mesh: Path) -> Path:
     return mesh.with_name(mesh.name + ".json")
 
 
-def write_femora(
-    output: Path, femora: Sequence[Femur], options: MeshOptions, *, mask_sha256: str
+def solids_of(output: Path, femora: Sequence[Femur], options: MeshOptions) -> list[tuple[Femur, FemurMesh]]:
+    """A proven solid of each femur; `output` is what a refusal names. Raises: Refusal MS-01 (exit 3) if one is none."""
+    files = names_of(output, femora, parts=1)
+    return [(f, femur_mesh(f.mask, options.settings, name=str(path))) for f, (path,) in zip(femora, files, strict=True)]
+
+
+def write_solids(
+    output: Path, solids: Sequence[tuple[Femur, FemurMesh]], options: MeshOptions, *, mask_sha256: str
 ) -> list[dict[str, Any]]:
-    """Make and write all meshes; returns the records, one a file. No file is written unless every solid is proven."""
-    files = names_of(output, femora, parts=2 if options.plane else 1)
+    """Write all meshes, and a record beside each; returns the records. No file is written unless all can be cut."""
+    files = names_of(output, [femur for femur, _ in solids], parts=2 if options.plane else 1)
     if not options.overwrite:
         require_free(path for paths in files for path in paths)
-    made = []
-    for femur, paths in zip(femora, files, strict=True):
-        one = femur_mesh(femur.mask, options.settings, name=str(paths[0]))
-        made.append((femur, one, list(zip(paths, _parts(one.mesh, options, str(paths[0])), strict=True))))
+    parts = [_parts(one.mesh, options, str(paths[0])) for (_, one), paths in zip(solids, files, strict=True)]
     records = []
-    for femur, one, parts in made:
-        for path, part in parts:
+    for (femur, one), paths, cut_parts in zip(solids, files, parts, strict=True):
+        for path, part in zip(paths, cut_parts, strict=True):
             write_mesh(path, part, options.frame)
             record = _record(path, part, femur, one, options) | {"mask_sha256": mask_sha256}
             write_json_durably(_record_beside(path), record)

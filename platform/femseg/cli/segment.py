@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from femseg.cli.extras import extra_needed
+from femseg.cli.outputs import Outputs, require_places, write_outputs
 from femseg.cohorts.case import Case
 from femseg.errors import Refusal, printable
 from femseg.files.durable import require_writable, sha256_of_file
@@ -105,12 +105,15 @@ def is_for_many(ct: Path, output: Path) -> bool:
     return is_folder(ct) and (is_folder(output) or not output.suffix)
 
 
-def segmentation_record(case: Case, files: dict[str, str], package: ModelPackage, choices: Choices) -> OutputRecord:
+def segmentation_record(
+    case: Case, files: dict[str, str], package: ModelPackage, choices: Choices, outputs: Outputs | None = None
+) -> OutputRecord:
     """Which CT, model and choices made these files: hashes alone, no path and no id of the study."""
     options = {
         "model": choices.model if is_registered(choices.model) else "a package folder",
         "mends": ", ".join(case.ct.mends),
         "accept_hu": str(choices.accept_hu).lower(),
+        **(outputs.options() if outputs else {}),
     }
     return OutputRecord(
         kind="segmentation",
@@ -157,16 +160,14 @@ def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femo
 
 
 def segment_file(
-    ct_path: Path, output: Path, choices: Choices, *, overwrite: bool, as_json: bool, mesh: Path | None = None
+    ct_path: Path, output: Path, choices: Choices, outputs: Outputs, *, overwrite: bool, as_json: bool
 ) -> None:
-    """Check a CT, segment it and write the mask whole, its lineage beside it; then the meshes, where they are wanted.
+    """Check a CT, segment it and write the mask whole, its lineage beside it; then what else is wanted of it.
 
-    Raises: Refusal IF-08 (exit 2) if an output exists, or whatever is wrong with CT or model.
+    Raises: Refusal IF-08 (exit 2) if an output exists, or whatever is wrong with CT or model; MS-01 (exit 3) if the
+        mask, which is written then, gives no mesh.
     """
-    if mesh is not None:
-        with extra_needed("mesh", "--mesh"):
-            from femseg.cli.mesh import OWN_LABELS, MeshOptions, femora_of, lines_of, require_mesh_place, write_femora
-        require_mesh_place(mesh, overwrite=overwrite)
+    require_places(outputs, overwrite=overwrite)
     require_mask_suffix(output)  # before minutes of work, not after
     _require_free_place(output, ct_path, overwrite=overwrite)
     require_writable(output)
@@ -181,12 +182,11 @@ def segment_file(
     femora, facts = segmented(case, ct, used, name=str(ct_path))
     write_labels(output, femora.labels, femora.structures)
     write_record(record, segmentation_record(case, {"mask": sha256_of_file(output)}, used.package, choices))
-    meshes = []
-    if mesh is not None:
-        solids = femora_of(femora.labels.labels_zyx, femora.labels.grid, OWN_LABELS, name=str(output))
-        meshes = write_femora(mesh, solids, MeshOptions(overwrite=overwrite), mask_sha256=sha256_of_file(output))
+    written = write_outputs(outputs, femora, mask=output, name=output, overwrite=overwrite)
+    if written.faults:
+        raise Refusal(written.faults)
     if as_json:
-        told_meshes = {"meshes": meshes} if meshes else {}
+        told_meshes = {"meshes": written.meshes} if written.meshes else {}
         print(json.dumps({"mask": str(output), "lineage": str(record), **facts, **told_meshes}, indent=2))
         return
     metrics = used.package.model.metrics
@@ -196,5 +196,7 @@ def segment_file(
     for remark in (*case.remarks, *used.remarks, *facts["reasons"]):
         print(f"  {remark}")
     print("  qc: review this mask before use" if facts["reasons"] else "  qc: usable")
-    for line in (line for one in meshes for line in lines_of(one)):
-        print(line)
+    if written.meshes:
+        from femseg.cli.mesh import lines_of
+
+        print("\n".join(line for one in written.meshes for line in lines_of(one)))

@@ -1,6 +1,7 @@
 """`femseg segment FOLDER -o OUT`: every study of a folder, in parallel on Ray; a bad study does not stop the others.
 
-Each study has a folder of its own below OUT, which appears whole: `mask.nii.gz`, `result.json` and `lineage.json`.
+Each study has a folder of its own below OUT, which appears whole: `mask.nii.gz`, `result.json`,
+`lineage.json`, and what else is wanted.
 """
 
 import csv
@@ -10,11 +11,12 @@ import os
 import secrets
 import sys
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
+from femseg.cli.outputs import Outputs, Written, require_names, write_outputs
 from femseg.cli.segment import Choices, load_model, segmentation_record, segmented
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Fault, Refusal
@@ -99,22 +101,45 @@ class Outcome:
 
 
 def segment_task(
-    task: Task, *, folder: Path, settings: CohortSettings, used: InUse, choices: Choices, overwrite: bool
+    task: Task,
+    *,
+    folder: Path,
+    settings: CohortSettings,
+    used: InUse,
+    choices: Choices,
+    outputs: Outputs,
+    overwrite: bool,
 ) -> Outcome:
     """Segment one study, or keep what is there and whole; runs on a worker. What is wrong comes back as faults."""
     try:
         case, ct = inspect_listed(task.study, settings, root=folder, id_key=secrets.token_bytes(32))
-        record = segmentation_record(case, {}, used.package, choices)
+        record = segmentation_record(case, {}, used.package, choices, outputs)
         if not overwrite and os.path.lexists(task.output):
             return _kept(task, record)
         femora, facts = segmented(case, ct, used, name=task.name)
         with folder_written_durably(task.output) as made:
             write_labels(made / MASK, femora.labels, femora.structures)
+            written = write_outputs(
+                outputs.below(made), femora, mask=made / MASK, name=Path(task.name), overwrite=overwrite
+            )
+            facts |= _told(written)
             write_json_durably(made / RESULT, facts)
-            write_record(made / FOLDER_RECORD, replace(record, files=hashes_of(made, (MASK, RESULT))))
+            names = sorted(path.name for path in made.iterdir())
+            write_record(made / FOLDER_RECORD, replace(record, files=hashes_of(made, names)))
     except Refusal as refusal:
         return Outcome(task=task, state="refused", faults=refusal.faults)
-    return Outcome(task=task, state="segmented", facts=facts)
+    return Outcome(task=task, state="segmented", facts=facts, faults=_faults_in(facts))
+
+
+def _told(written: Written) -> dict[str, Any]:
+    """What the study's JSON says of them; files by their names in its folder."""
+    meshes = [{**record, "file": Path(record["file"]).name} for record in written.meshes]
+    faults = [asdict(fault) for fault in written.faults]
+    return {key: value for key, value in {"meshes": meshes, "no_mesh": faults}.items() if value}
+
+
+def _faults_in(facts: dict[str, Any]) -> tuple[Fault, ...]:
+    return tuple(Fault(**fault) for fault in facts.get("no_mesh", ()))
 
 
 def _kept(task: Task, wanted: OutputRecord) -> Outcome:
@@ -133,7 +158,7 @@ def _kept(task: Task, wanted: OutputRecord) -> Outcome:
         raise Refusal.of("IF-08", task.output, "exists, and is no whole output of femseg", fix)
     if replace(record, files={}) != wanted:
         raise Refusal.of("IF-08", task.output, "exists, of another CT, model or choice", fix)
-    return Outcome(task=task, state="kept", facts=facts)
+    return Outcome(task=task, state="kept", facts=facts, faults=_faults_in(facts))
 
 
 def _crashed(task: Task, fault: Fault) -> Outcome:
@@ -146,12 +171,15 @@ def _require_outside(output: Path, folder: Path) -> None:
         raise Refusal.of("IF-08", output, "lies in the folder of the studies", "choose a folder beside it")
 
 
-def segment_folder(folder: Path, output: Path, choices: Choices, *, overwrite: bool, as_json: bool) -> ExitCode:
+def segment_folder(
+    folder: Path, output: Path, choices: Choices, outputs: Outputs, *, overwrite: bool, as_json: bool
+) -> ExitCode:
     """Segment every study of a folder; leave each study's outputs and a table of all.
 
     Returns: how the command ends: by the gravest fault of the studies that could not be segmented, if any.
     Raises: Refusal if none can be.
     """
+    require_names(outputs, output)
     _require_outside(output, folder)
     require_writable(output / TABLE)
     settings = CohortSettings(
@@ -166,7 +194,13 @@ def segment_folder(folder: Path, output: Path, choices: Choices, *, overwrite: b
     tasks = tasks_of(studies, folder.absolute(), output.absolute())
     used = load_model(choices.model)
     work = partial(
-        segment_task, folder=folder.absolute(), settings=settings, used=used, choices=choices, overwrite=overwrite
+        segment_task,
+        folder=folder.absolute(),
+        settings=settings,
+        used=used,
+        choices=choices,
+        outputs=outputs,
+        overwrite=overwrite,
     )
     with ray_session():
         outcomes = map_cases(

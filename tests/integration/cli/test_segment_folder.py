@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from femseg.cli.main import app
 from femseg.faults import ExitCode
+from femseg.lineage.records import hashes_of, read_record
 
 
 @pytest.fixture(scope="module")
@@ -36,8 +37,8 @@ def studies(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder, out, package, *words):
-    command = ["segment", str(folder), "-o", str(out), "--model", str(package), *words]
+def run(folder, out, package, *words, wanted=("--mesh", "femur.stl")):
+    command = ["segment", str(folder), "-o", str(out), "--model", str(package), *wanted, *words]
     return CliRunner().invoke(app, command)
 
 
@@ -78,6 +79,28 @@ def test_a_bad_study_does_not_stop_the_others(done, studies):
         ml = np.count_nonzero(mask.get_fdata()) * np.prod(mask.header.get_zooms()) / 1000
         assert facts["femur_ml"] == pytest.approx(ml, rel=1e-5)
         assert facts["qc"] == table(out)[name]["qc"]
+
+
+def test_a_folder_gives_each_study_the_same_files_as_a_ct_alone(done, studies, package, tmp_path):
+    ct, mask = studies / "a" / "ct.nii.gz", tmp_path / "mask.nii.gz"
+    alone = run(ct, mask, package, wanted=("--mesh", str(tmp_path / "femur.stl")))
+    assert alone.exit_code == 0, alone.output
+    written = done[0] / "a"
+    for name in ("mask.nii.gz", "femur.stl", "femur.stl.json"):
+        assert (written / name).read_bytes() == (tmp_path / name).read_bytes(), name
+    (mesh,) = json.loads((written / "result.json").read_text())["meshes"]
+    assert mesh == json.loads((written / "femur.stl.json").read_text())
+    record = read_record(written / "lineage.json")
+    assert hashes_of(written, record.files) == record.files
+    assert {path.name for path in written.iterdir()} == {*record.files, "lineage.json"}
+
+
+def test_what_goes_into_each_studys_folder_is_named_without_a_place(studies, package, tmp_path):
+    for name, says in ((str(tmp_path / "femur.stl"), "the file's name alone: femur.stl"), ("femur.obj", ".stl, .ply")):
+        refused = run(studies, tmp_path / "out", package, wanted=("--mesh", name))
+        assert refused.exit_code == ExitCode.USAGE
+        assert says in refused.stderr
+        assert not (tmp_path / "out").exists()
 
 
 def test_what_is_done_and_whole_is_kept_and_what_is_missing_is_made(out, studies, package):

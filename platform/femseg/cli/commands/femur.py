@@ -6,7 +6,6 @@ from typing import Annotated
 import typer
 
 from femseg.cli.commands.options import VERSIONS, given_path
-from femseg.errors import Refusal
 from femseg.exits import command_exit
 
 
@@ -35,28 +34,32 @@ def segment(
     untilt: Annotated[bool, typer.Option("--untilt", help="Resample a scan made with a tilted gantry.")] = False,
     accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
     mesh_output: Annotated[
-        Path | None, typer.Option("--mesh", metavar="FILE", help="Of one CT a mesh, too: .stl, .ply, .3mf or .glb.")
+        Path | None,
+        typer.Option(
+            "--mesh",
+            metavar="FILE",
+            parser=given_path,
+            help="Meshes, too: .stl, .ply, .3mf or .glb; of a folder, the name in each study's folder.",
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Segment the femur in a CT, or in every study of a folder; a mask lies on its CT's own grid."""
+    from femseg.cli.outputs import Outputs
     from femseg.cli.segment import Choices, is_for_many, segment_file
     from femseg.cohorts.settings import CohortSettings
 
     with command_exit(as_json=as_json):
         mends = CohortSettings(regularise=regularise, untilt=untilt).mends
         choices = Choices.of(model, series=tuple(series or ()), accept_hu=accept_hu, mends=mends)
+        outputs = Outputs(mesh=mesh_output)
         if not is_for_many(ct, output):
-            segment_file(ct, output, choices, overwrite=overwrite, as_json=as_json, mesh=mesh_output)
+            segment_file(ct, output, choices, outputs, overwrite=overwrite, as_json=as_json)
             return
-        if mesh_output is not None:
-            raise Refusal.of(
-                "CFG-01", "--mesh", "is for one CT, not for a folder of studies", "`femseg mesh MASK -o FILE`"
-            )
         from femseg.cli.segment_folder import segment_folder  # Ray takes a second to load
 
-        code = segment_folder(ct, output, choices, overwrite=overwrite, as_json=as_json)
+        code = segment_folder(ct, output, choices, outputs, overwrite=overwrite, as_json=as_json)
     raise typer.Exit(code)
 
 
