@@ -43,7 +43,7 @@ def mask(registered, tmp_path, monkeypatch) -> Path:
     (tmp_path / "here").mkdir()
     monkeypatch.chdir(tmp_path / "here")
     ct = write_nifti(tmp_path / "Mustermann_Max.nii.gz", ct_hu())
-    done = femseg("segment", ct, "-o", tmp_path / "here" / "mask.nii.gz")
+    done = femseg("segment", ct, "-o", tmp_path / "here" / "mask.nii.gz", "--model", "challenger")
     assert done.exit_code == 0, done.output
     return tmp_path / "here" / "mask.nii.gz"
 

@@ -166,7 +166,7 @@ def test_from_a_cts_hash_to_every_mask_made_of_it_and_back_from_each_kind_of_out
     mode = registered_mode(copy)
     ct = copy / "data/cohort/studies" / _study_of(copy, case)
     (copy / "out").mkdir()
-    femseg(copy, "segment", str(ct), "-o", "out/femur.nii.gz", "--accept-hu")
+    femseg(copy, "segment", str(ct), "-o", "out/femur.nii.gz", "--accept-hu", "--model", "challenger")
     femseg(copy, "card", "challenger", "-o", "out/card")
     (hash_of_ct,) = _series(json.loads(femseg(copy, "lineage", "out/femur.nii.gz", "--json").stdout))
     found = json.loads(femseg(copy, "lineage", hash_of_ct, "--json").stdout)

@@ -107,7 +107,7 @@ def after(tmp_path_factory) -> Iterator[tuple[Path, list[Path]]]:
     where = {"RAY_TMPDIR": str(ray), "HOME": str(home), "TMPDIR": str(temporary)}
     femseg = [sys.executable, "-c", "from femseg.cli.main import main; main()"]
     stage = [sys.executable, "-m"]
-    study = "data/source/study0/ct"
+    segment = (*femseg, "segment", "data/source/study0/ct", "--accept-hu", "--model", "challenger")
 
     def run(name: str, *words: str) -> int:
         done = subprocess.run(words, cwd=project, env=environment(project) | where, capture_output=True, timeout=900)
@@ -120,8 +120,8 @@ def after(tmp_path_factory) -> Iterator[tuple[Path, list[Path]]]:
         "repro": run("repro", "dvc", "repro"),
         "register": run("register", *stage, "pipelines.register"),
         "check": run("check", *femseg, "check", "data/source", "--html", "check.html"),
-        "segment": run("segment", *femseg, "segment", study, "-o", "mask.nii.gz", "--accept-hu"),
-        "segment json": run("json", *femseg, "segment", study, "-o", "mask.nrrd", "--json", "--accept-hu"),
+        "segment": run("segment", *segment, "-o", "mask.nii.gz"),
+        "segment json": run("json", *segment, "-o", "mask.nrrd", "--json"),
         "lineage": run("lineage", *femseg, "lineage", "challenger", "--json"),
         "card": run("card", *femseg, "card", "challenger", "-o", "card"),
     }

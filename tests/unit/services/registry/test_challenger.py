@@ -79,11 +79,14 @@ def test_a_challenger_that_is_gone_stands_in_nobodys_way(registry):
     assert alias_holder(client, CHALLENGER) == 2
 
 
-def test_somebody_may_put_any_version_there_and_it_is_said_which_is_used_and_how_good_it_is(registry):
+def test_somebody_may_put_any_version_there_and_it_is_said_which_is_used_and_how_good_it_is(
+    registry, monkeypatch, tmp_path
+):
     client, register = registry
     propose(client, register(0.9))
     register(0.38)
     assert nominate(client, 2) == "challenger is version 2 (validation Dice 0.380); it was version 1"
+    monkeypatch.setattr("femseg.services.registry.shipped.SHIPPED_MODEL", tmp_path / "nothing is shipped")
     used = load_for_use(client, f"models:/{MODEL_NAME}")
     assert used.name == f"models:/{MODEL_NAME}/2, challenger"
     assert str(used.package.model.metrics) == "validation Dice 0.380"
