@@ -54,7 +54,7 @@ shipped: $(VENV)/.dev
 	test -d build/shipped || git clone --quiet . build/shipped
 	git -C build/shipped fetch --quiet origin HEAD && git -C build/shipped reset --quiet --hard FETCH_HEAD
 	cp params.shipped.yaml build/shipped/params.yaml
-	cd build/shipped && dvc repro train@both
+	cd build/shipped && PYTHONPATH=$$PWD/platform dvc repro train@both
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2
