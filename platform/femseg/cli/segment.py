@@ -180,8 +180,11 @@ def segment_file(
     )
     used = load_model(choices.model)
     femora, facts = segmented(case, ct, used, name=str(ct_path))
-    write_labels(output, femora.labels, femora.structures)
-    write_record(record, segmentation_record(case, {"mask": sha256_of_file(output)}, used.package, choices))
+
+    def recorded(mask: Path) -> None:
+        write_record(record, segmentation_record(case, {"mask": sha256_of_file(mask)}, used.package, choices))
+
+    write_labels(output, femora.labels, femora.structures, before_named=recorded)  # no mask without its record
     written = write_outputs(outputs, femora, mask=output, name=output, overwrite=overwrite)
     if written.faults:
         raise Refusal(written.faults)

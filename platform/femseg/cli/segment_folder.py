@@ -24,6 +24,7 @@ from femseg.faults import ExitCode
 from femseg.files.durable import (
     folder_written_durably,
     read_json,
+    remove_interrupted_writes,
     require_writable,
     write_bytes_durably,
     write_json_durably,
@@ -114,6 +115,7 @@ def segment_task(
     try:
         case, ct = inspect_listed(task.study, settings, root=folder, id_key=secrets.token_bytes(32))
         record = segmentation_record(case, {}, used.package, choices, outputs)
+        remove_interrupted_writes(task.output)
         if not overwrite and os.path.lexists(task.output):
             return _kept(task, record)
         femora, facts = segmented(case, ct, used, name=task.name)

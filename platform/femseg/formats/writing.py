@@ -3,7 +3,7 @@
 import errno
 import gzip
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -61,7 +61,13 @@ def write_mask(path: Path, mask: MaskVolume) -> None:
     write_labels(path, LabelVolume(labels_zyx=mask.femur_zyx.view(np.uint8), grid=mask.grid))
 
 
-def write_labels(path: Path, labels: LabelVolume, structures: Sequence[Structure] = ()) -> None:
+def write_labels(
+    path: Path,
+    labels: LabelVolume,
+    structures: Sequence[Structure] = (),
+    *,
+    before_named: Callable[[Path], None] | None = None,
+) -> None:
     """Write labels (uint8) on their own grid, in the format that the suffix names.
 
     NRRD and MetaImage also keep what the values stand for, by name and code, in the keys of 3D Slicer's segmentations.
@@ -70,6 +76,8 @@ def write_labels(path: Path, labels: LabelVolume, structures: Sequence[Structure
     origin and direction in single precision (half a unit in the last place of 300 mm is 1.5e-5 mm). A grid that was
     itself read from NIfTI-1 comes back exactly.
 
+    Args:
+        before_named: called with the file once it is proven, while it still has its temporary name.
     Raises: Refusal (exit 2) on an unknown suffix; (exit 5) if the disk is full, also where SimpleITK does not notice.
     """
     suffix = require_mask_suffix(path)
@@ -82,6 +90,8 @@ def write_labels(path: Path, labels: LabelVolume, structures: Sequence[Structure
     def reads_back(temporary: Path) -> None:
         _require_whole(temporary, suffix, voxels=labels.labels_zyx.size)
         _require_same_labels(temporary, labels, tolerance_mm=1e-4 if "nii" in suffix else 1e-6)
+        if before_named:
+            before_named(temporary)
 
     with written_durably(path, check=reads_back) as temporary:
         try:
