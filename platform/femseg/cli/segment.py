@@ -16,7 +16,7 @@ from femseg.files.plain import is_folder
 from femseg.formats.source import Mend
 from femseg.formats.writing import require_mask_suffix, write_labels
 from femseg.inference.femora import STRUCTURES, Femora, told_apart
-from femseg.inference.segment import segment
+from femseg.inference.segment import device_at_hand, segment
 from femseg.inference.verdict import verdict
 from femseg.intake.single_ct import inspect_study
 from femseg.lineage.records import OutputRecord, read_record, record_beside, series_sha256, write_record
@@ -113,6 +113,7 @@ def segmentation_record(
         "model": choices.model if is_registered(choices.model) else "a package folder",
         "mends": ", ".join(case.ct.mends),
         "accept_hu": str(choices.accept_hu).lower(),
+        "device": device_at_hand().type.removeprefix("cpu"),  # its masks may differ in single voxels
         **(outputs.options() if outputs else {}),
     }
     return OutputRecord(
@@ -143,7 +144,8 @@ def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femo
     Args:
         name: of the CT, for refusals.
     """
-    femora = told_apart(segment(used.package, ct, name=name).mask, ct, header=case.facts.side)
+    mask = segment(used.package, ct, device=device_at_hand(), name=name).mask
+    femora = told_apart(mask, ct, header=case.facts.side)
     reasons = verdict(femora, used.package.model)
     return femora, {
         "femur_ml": sum(femur.volume_ml for femur in femora.by_side.values()),

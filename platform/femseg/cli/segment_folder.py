@@ -42,6 +42,7 @@ from femseg.services.cluster.session import ray_session
 from femseg.services.registry.shipped import InUse
 
 MASK, RESULT, TABLE = "mask.nii.gz", "result.json", "segmentations.csv"
+_SHARE_OF_GPU = 0.25  # reading and checking a CT takes as long as its windows on a GPU
 _NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
 _COLUMNS = ("study", "state", "qc", "femur_ml", "left_ml", "right_ml", "metal_ml", "mask", "reasons", "faults")
 
@@ -211,6 +212,7 @@ def segment_folder(
             names=[task.name for task in tasks],
             task="segment",
             memory_bytes=max(map(check_memory_bytes, studies)) + _NETWORK_BYTES,
+            gpus=_SHARE_OF_GPU,
             on_crash=_crashed,
             note=lambda outcome: f"{outcome.task.name} {outcome.state}",
         )

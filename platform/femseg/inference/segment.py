@@ -1,5 +1,7 @@
 """From a CT to the femur's mask on the CT's own grid."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +13,7 @@ from scipy.sparse import csr_array
 from torch import Tensor
 
 from femseg.errors import Refusal
-from femseg.inference.windows import mirrored_too, windowed_probability
+from femseg.inference.windows import mirrored_too, windowed_probability, windows_at_once
 from femseg.networks.network import FEMUR_FROM, foreground_probability
 from femseg.networks.package_files import ModelDescription, ScaleDescription, Windows
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
@@ -113,6 +115,11 @@ class Segmentation:
     network_grid: VoxelGrid
 
 
+def device_at_hand() -> torch.device:
+    """The first GPU that this process sees, else the processor."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
 def femur_probability(
     network: torch.nn.Module,
     input_czyx: NDArray[np.floating[Any]],
@@ -125,16 +132,16 @@ def femur_probability(
     """The network's probability of femur in every voxel of its grid.
 
     Args:
-        network: already on `device`; run in evaluation mode and left in the mode it was in.
+        network: moved to `device`; run in evaluation mode and left in the mode it was in.
         input_czyx: one case's input in 0…1, shape (C, Z, Y, X).
         windows: None if the network sees it whole.
         wanted_zyx: of windows, those without one of these voxels are left out.
         name: the case, for refusals.
     Returns: shape (Z, Y, X).
-    Raises: Refusal (IF-03, exit 7) if any probability is not finite.
+    Raises: Refusal (IF-03, exit 7) if any probability is not finite; (TR-13, exit 5) where a GPU's memory is too small.
     """
-
-    kind = torch.device(device).type
+    device = torch.device(device)
+    kind = device.type
     half = windows is not None and windows.precision == "bfloat16" and _is_quick_in_bfloat16(kind)
 
     def predict(batch: Tensor) -> Tensor:
@@ -143,21 +150,33 @@ def femur_probability(
         return foreground_probability(logits).cpu()
 
     was_training = network.training
-    network.eval()
+    network.to(device).eval()
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), _repeatable_on_gpus(device):
             if windows is None:
                 input_bczyx = torch.from_numpy(np.array(input_czyx[None], dtype=np.float32))
                 probability = predict(input_bczyx)[0].numpy()
             else:
                 seen = mirrored_too(predict) if windows.mirror else predict
-                probability = windowed_probability(seen, input_czyx, windows, wanted_zyx=wanted_zyx)
+                at_once = windows_at_once(seen, (len(input_czyx), *windows.shape_zyx), device)
+                probability = windowed_probability(seen, input_czyx, windows, at_once=at_once, wanted_zyx=wanted_zyx)
     finally:
         network.train(was_training)
     if not np.isfinite(probability).all():
         problem = f"the network gives {np.count_nonzero(~np.isfinite(probability))} non-finite probabilities"
         raise Refusal.of("IF-03", name, problem, "do not use this model; go back to the version before it")
     return probability
+
+
+@contextmanager
+def _repeatable_on_gpus(device: torch.device) -> Iterator[None]:
+    """The same bits on every run on one GPU; what does not fit in its memory is refused."""
+    try:
+        with torch.backends.cudnn.flags(enabled=True, deterministic=True):
+            yield
+    except torch.OutOfMemoryError as error:
+        fix = "close what else uses the GPU, or set CUDA_VISIBLE_DEVICES to nothing to compute on the processor"
+        raise Refusal.of("TR-13", device, "out of GPU memory in a segmentation", fix) from error
 
 
 def _is_quick_in_bfloat16(kind: str) -> bool:
@@ -171,7 +190,7 @@ def segment(
     """Segment the femur with the input recipe that the model was trained with.
 
     Args:
-        package: a loaded model package, its networks already on `device`.
+        package: a loaded model package.
         ct: any size, spacing and orientation.
         name: the case, for refusals.
     Raises: Refusal as `network_input` and `femur_probability` do.

@@ -16,6 +16,7 @@ Predict = Callable[[Tensor], Tensor]  # (B, C, Z, Y, X) to probabilities (B, Z, 
 
 _SIGMA = 0.125  # of the Gaussian, as a fraction of the window's edge
 _LEAST_WEIGHT = 1e-3
+_SHARE_OF_GPU, _MOST_AT_ONCE = 0.125, 16
 
 
 def window_starts(size: int, window: int, overlap: float) -> tuple[int, ...]:
@@ -77,6 +78,26 @@ def windowed_probability(
             held[: -done or None] = held[done:]
             held[len(held) - done :] = 0
     return result[tuple(slice(b, b + n) for b, n in zip(before, input_czyx.shape[1:], strict=True))]
+
+
+def windows_at_once(predict: Predict, shape_czyx: Sequence[int], device: torch.device) -> int:
+    """How many windows fit in a batch: those that an eighth of the GPU's memory holds, at most 16; on a processor one.
+
+    Not of the memory that is free just now: the last bits depend on the batch. On a processor a batch of 64³ windows
+    takes 1.15 times as long as its windows alone in float32, 1.6 times in bfloat16.
+    """
+    if device.type != "cuda":
+        return 1
+    before = torch.cuda.memory_allocated(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    predict(torch.zeros(1, *shape_czyx))
+    of_one = torch.cuda.max_memory_allocated(device) - before
+    return at_once_in(torch.cuda.get_device_properties(device).total_memory, of_one)
+
+
+def at_once_in(memory_bytes: int, of_one_bytes: int) -> int:
+    """The same of a GPU's memory and what one window takes of it."""
+    return max(1, min(_MOST_AT_ONCE, int(_SHARE_OF_GPU * memory_bytes) // max(1, of_one_bytes)))
 
 
 def mirrored_too(predict: Predict) -> Predict:

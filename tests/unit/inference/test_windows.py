@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 import torch
+from tiny_model import TINY_NETWORK
 
-from femseg.inference.windows import mirrored_too, window_starts, windowed_probability
+from femseg.inference.windows import at_once_in, mirrored_too, window_starts, windowed_probability, windows_at_once
+from femseg.networks.network import foreground_probability
 from femseg.networks.package_files import Windows
+from femseg.networks.vnet import VNet
 
 WINDOWS = Windows(shape_zyx=(8, 8, 8), overlap=0.5)
 INPUT = np.random.default_rng(1).random((1, 24, 20, 17)).astype(np.float32)
@@ -54,3 +57,25 @@ def test_the_mirror_image_is_averaged_in_its_own_place():
 
     found = mirrored_too(lopsided)(torch.ones(1, 1, 2, 2, 5))
     np.testing.assert_allclose(found, 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
+def test_a_batch_of_windows_finds_what_they_find_one_by_one(precision):
+    torch.manual_seed(0)
+    network = VNet(TINY_NETWORK, 1).eval()
+
+    def predict(batch):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=precision == torch.bfloat16):
+            return foreground_probability(network(batch))
+
+    with torch.inference_mode():
+        one, many = (windowed_probability(predict, INPUT, WINDOWS, at_once=at_once) for at_once in (1, 5))
+    assert one.std() > 0.01
+    rounding = 1e-3 if precision == torch.float32 else 8e-3
+    np.testing.assert_allclose(one.astype(np.float32), many.astype(np.float32), atol=rounding)
+
+
+def test_a_processor_takes_one_window_at_a_time_and_a_gpu_as_many_as_an_eighth_of_its_memory_holds():
+    assert windows_at_once(itself, (1, 8, 8, 8), torch.device("cpu")) == 1
+    gib = 2**30
+    assert [at_once_in(gpu * gib, gib // 4) for gpu in (1, 8, 24, 80)] == [1, 4, 12, 16]

@@ -29,6 +29,7 @@ def map_cases(
     names: Sequence[str],
     task: str,
     memory_bytes: int = 0,
+    gpus: float = 0.0,
     on_crash: Callable[[Item, Fault], Result] | None = None,
     note: Callable[[Result], str] | None = None,
 ) -> list[Result]:
@@ -38,12 +39,14 @@ def map_cases(
         names: what each item is called in messages (case ids).
         task: what is being done, for the progress line.
         memory_bytes: what one case may need; so many cases run at once as the cluster's memory allows.
+        gpus: share of a GPU for each case, where the cluster has any.
         on_crash: the result of a case whose worker died; without it the death is refused like any fault.
         note: what the progress line says of a result.
     Raises: Refusal with all faults of all items, or CL-01 (exit 5) if the cluster's memory is too small for one.
     """
     require_resources(what=task, memory_bytes=memory_bytes)
-    remote = ray.remote(num_cpus=1, memory=memory_bytes, max_retries=0)(_outcome)
+    share = gpus if ray.cluster_resources().get("GPU") else 0.0  # type: ignore[no-untyped-call]
+    remote = ray.remote(num_cpus=1, num_gpus=share, memory=memory_bytes, max_retries=0)(_outcome)
     shipped = ray.put(function)
     order = {remote.remote(shipped, item): index for index, item in enumerate(items)}
     results: list[Any] = [None] * len(items)
