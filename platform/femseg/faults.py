@@ -249,6 +249,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "its volume by more than 0.5 %; nothing is written"),
         "ME-01": FaultKind(INPUT, "A mask shows nothing that can be measured", "Give the mask of a femur's end.",
             "single values that the field of view does not hold are left out with their reasons"),
+        "CR-01": FaultKind(INPUT, "A correction changes nothing", "Correct the mask, or leave the case as it is.",
+            "it is the reference already, or what the model drew"),
         "LN-01": FaultKind(INTEGRITY, "A link of a lineage leads nowhere, or elsewhere than it should",
             "Do not rely on the file; make it again, or take it again from where it was made.",
             "every broken link is a line"),

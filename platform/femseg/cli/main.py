@@ -37,7 +37,7 @@ def common(
 
 for command in (
     *(cohort.check, cohort.plan),
-    *(femur.segment, femur.mesh, femur.measure),
+    *(femur.segment, femur.mesh, femur.measure, cohort.correct),
     *(model.promote, model.rollback, model.history, model.why, model.challenger, model.remove),
     *(model.lineage, model.replay, model.card),
     *(installation.doctor, installation.submit),

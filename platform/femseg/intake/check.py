@@ -179,7 +179,7 @@ def _looked_at(
 ) -> CheckedStudy:
     """The same for a study whose files are on disk, below `files_root`."""
     paired = _with_packed(adapter_of(study, settings).pair(study, settings, pseudonym_with(id_key), masks), study)
-    paired = _with_placed_mask(paired)
+    paired = with_placed_mask(paired)
     judged = checked_by_headers(study, paired, name_below(study, root), files_root, id_key)
     if headers_only:
         return judged
@@ -190,7 +190,7 @@ def _looked_at(
     return outcome
 
 
-def _with_placed_mask(paired: PairedStudy) -> PairedStudy:
+def with_placed_mask(paired: PairedStudy) -> PairedStudy:
     """A mask cropped to what it shows, as 3D Slicer exports it, is placed on the CT's grid by its header (IN-20)."""
     ct, mask = paired.ct, paired.mask
     start = place_in(ct.grid, mask.grid) if ct and mask and mask.kind == "volume" else None

@@ -40,6 +40,12 @@ def header_text_findings(name: str, folder: Path, files: Sequence[Path]) -> tupl
     return (*_telling_names(name, folder, files), *_telling_texts(name, folder, files))
 
 
+def tag_naming(text: str, files: Sequence[Path]) -> str:
+    """The tag of a study's DICOM files whose value, or a word of it, a text holds; "" if none."""
+    known = _identifying_words(files)
+    return known.get(_word_in(text, known), "")
+
+
 def _telling_names(name: str, folder: Path, files: Sequence[Path]) -> Iterator[Finding]:
     known = _identifying_words(files)
     if not known:

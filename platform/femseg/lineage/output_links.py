@@ -199,7 +199,7 @@ def ct_named(subject: str, root: Path, below: Path) -> tuple[Link, tuple[Output,
         root: of the repository, for the cohort's manifest.
         below: where outputs are looked for.
     """
-    known = _cohort_at_hand(root)
+    known = cohort_at_hand(root)
     if not _SERIES.fullmatch(subject) and not (_CASE.fullmatch(subject) and subject in known):
         return None
     series = known.get(subject, subject)
@@ -211,7 +211,8 @@ def ct_named(subject: str, root: Path, below: Path) -> tuple[Link, tuple[Output,
     return Link(what="CT series", value=series, state="holds" if case else "not here", note=note), found
 
 
-def _cohort_at_hand(root: Path) -> Mapping[str, str]:
+def cohort_at_hand(root: Path) -> Mapping[str, str]:
+    """By case id: the hash of its CT, as the manifest that lies here says; empty without one."""
     try:
         return series_of_cohort(read_json(root / MANIFEST))
     except (Refusal, KeyError, TypeError):

@@ -1,4 +1,4 @@
-"""`femseg check` and `plan`: a folder of studies, before anyone trains on it."""
+"""`femseg check`, `plan` and `correct`: a folder of studies, before anyone trains on it, and after."""
 
 from pathlib import Path
 from typing import Annotated
@@ -112,3 +112,39 @@ def plan(
 
     with command_exit(as_json=as_json):
         plan_folder(folder, params=params, write=write, probe=probe, as_json=as_json)
+
+
+def correct(
+    case: Annotated[
+        str,
+        typer.Argument(
+            help="A mask of `femseg segment`, or its study's folder there; or a case id or study of the cohort."
+        ),
+    ],
+    mask: Annotated[
+        Path,
+        typer.Argument(
+            parser=given_path, help="The corrected mask: NIfTI, NRRD, MHA, DICOM-SEG, RTSTRUCT, or a series' folder."
+        ),
+    ],
+    who: Annotated[str, typer.Option(help="Who corrected it.")],
+    why: Annotated[str, typer.Option(help="Why, in a line.")],
+    ct: Annotated[
+        Path | None, typer.Option(parser=given_path, help="The CT of a case that is not in the cohort: it joins it.")
+    ] = None,
+    structure: Annotated[
+        list[str] | None, typer.Option(metavar="SIDE=NAME", help="What is femur by name: femur=, left= or right=.")
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="SIDE=VALUE", help="What is femur by mask value: femur=, left=, right=.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
+) -> None:
+    """Make a corrected mask the case's next reference in the cohort, measured and recorded, ready for `dvc repro`."""
+    with command_exit(as_json=as_json):
+        from femseg.cli.correct import CorrectOptions, correct_case
+
+        options = CorrectOptions(
+            who=who, why=why, ct=ct, labels=tuple(label or ()), structures=tuple(structure or ()), as_json=as_json
+        )
+        correct_case(case, mask, options)

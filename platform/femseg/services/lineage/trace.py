@@ -11,11 +11,13 @@ from mlflow.tracking import MlflowClient
 
 from femseg.errors import Fault, Refusal, printable
 from femseg.files.durable import sha256_of_file
+from femseg.lineage.corrections import correction_links, correction_of
 from femseg.lineage.data_links import code_links, data_links
 from femseg.lineage.materials import Link, Materials, broken_links, shortened
 from femseg.lineage.output_links import (
     Output,
     about_case,
+    cohort_at_hand,
     ct_links,
     ct_named,
     evaluation_links,
@@ -214,6 +216,8 @@ def _output_links(path: Path, registry: Registry | None, materials: Materials) -
     """From a file, or from all files of a stage's folder."""
     in_folder = (path / FOLDER_RECORD, "") if (path / FOLDER_RECORD).is_file() else None
     found = in_folder if path.is_dir() else record_of(path)
+    if found is None and path.is_file() and (corrected := correction_of(path)):
+        return tuple(correction_links(path, *corrected, cohort_at_hand(materials.root)))
     if found is None:
         fix = "ask whoever made it; masks and reports that femseg writes have their lineage beside them"
         problem = "nothing beside it says where it comes from"
