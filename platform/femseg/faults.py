@@ -247,6 +247,9 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "MS-01": FaultKind(INPUT, "No solid comes out of a mask", "Look at the mask; mend it, or soften it otherwise.",
             "its surface is open, folded, inside out or crosses itself, nothing is left of it, or smoothing changes "
             "its volume by more than 0.5 %; nothing is written"),
+        "DC-01": FaultKind(INPUT, "A mask cannot be written as DICOM",
+            "Give the CT as the DICOM series that was scanned, or take the mask as a volume file.",
+            "the CT is a volume file, is resampled, or lacks a UID to refer to; or its pieces are too many to be read"),
         "ME-01": FaultKind(INPUT, "A mask shows nothing that can be measured", "Give the mask of a femur's end.",
             "single values that the field of view does not hold are left out with their reasons"),
         "CR-01": FaultKind(INPUT, "A correction changes nothing", "Correct the mask, or leave the case as it is.",

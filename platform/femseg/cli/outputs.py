@@ -1,15 +1,23 @@
 """What is written of a segmented CT beside its mask: the same of one CT as of each study of a folder."""
 
-from dataclasses import dataclass, replace
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from femseg.cli.extras import extra_needed
+from femseg.cohorts.case import Case
+from femseg.cohorts.manifest import verified
 from femseg.errors import Fault, Refusal
-from femseg.files.durable import sha256_of_file
+from femseg.files.durable import require_writable, sha256_of_file
+from femseg.formats.dicom.writing.reference import CtReference, ct_reference, require_object_name
+from femseg.formats.dicom.writing.structure_set import write_structure_set
 from femseg.inference.femora import Femora
+from femseg.lineage.records import read_record, record_beside
 
-_NO_SOLID = ("MS-01", "IN-22")  # the mask is good all the same
+_NOT_OF_THE_MASK = ("MS-01", "DC-01", "IN-22")  # the mask is good all the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,25 +26,73 @@ class Outputs:
 
     Attributes:
         mesh: its suffix chooses the format; of two femora there are two.
+        dicom_seg, rtstruct: DICOM objects that refer to the CT's series.
     """
 
     mesh: Path | None = None
+    dicom_seg: Path | None = None
+    rtstruct: Path | None = None
+
+    @property
+    def objects(self) -> dict[str, Path]:
+        """The DICOM objects by their options."""
+        wanted = {"--dicom-seg": self.dicom_seg, "--rtstruct": self.rtstruct}
+        return {option: path for option, path in wanted.items() if path is not None}
+
+    @property
+    def _chosen(self) -> dict[str, Path]:
+        return {**({"--mesh": self.mesh} if self.mesh else {}), **self.objects}
 
     def below(self, folder: Path) -> Self:
         """The same in a folder."""
-        return replace(self, mesh=self.mesh and folder / self.mesh)
+        return replace(self, **{_field(option): folder / path for option, path in self._chosen.items()})
 
     def options(self) -> dict[str, str]:
         """As a lineage record keeps them."""
-        return {"mesh": self.mesh.name} if self.mesh else {}
+        return {_field(option): path.name for option, path in self._chosen.items()}
+
+
+def _field(option: str) -> str:
+    return option.removeprefix("--").replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What came of them: the meshes' records, and why there is none."""
+    """What came of them: the meshes' records, the DICOM objects by their kind, and why there is none."""
 
     meshes: tuple[dict[str, Any], ...] = ()
+    objects: Mapping[str, Path] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON, where there are any."""
+        told = {"meshes": list(self.meshes), **{kind: str(path) for kind, path in self.objects.items()}}
+        return {key: value for key, value in told.items() if value}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dicom:
+    """What DICOM objects need to know.
+
+    Attributes:
+        ct: what they refer to, where any are wanted.
+        package_sha256: the model's, which they say.
+        recorded: called with an object's name, and its file before it has that name.
+    """
+
+    ct: CtReference | None = None
+    package_sha256: str = ""
+    recorded: Callable[[Path, Path], None] | None = None
+
+
+def require_replaceable(record: Path) -> None:
+    """A record without its file is an earlier one's and may go; what is no record of ours stays (IF-08)."""
+    if os.path.lexists(record):
+        try:
+            read_record(record)
+        except Refusal:
+            problem, fix = "exists and is no lineage record", "move it away, or choose another name for the mask"
+            raise Refusal.of("IF-08", record, problem, fix) from None
 
 
 def require_places(outputs: Outputs, *, overwrite: bool) -> None:
@@ -45,6 +101,17 @@ def require_places(outputs: Outputs, *, overwrite: bool) -> None:
         with extra_needed("mesh", "--mesh"):
             from femseg.cli.mesh import require_mesh_place
         require_mesh_place(outputs.mesh, overwrite=overwrite)
+    for option, path in outputs.objects.items():
+        require_object_name(path)
+        require_writable(path)
+        require_writable(record_beside(path))
+        if not overwrite:
+            require_replaceable(record_beside(path))
+            if os.path.lexists(path):
+                raise Refusal.of("IF-08", path, "exists already", "choose another name, or give --overwrite")
+        _writer(option)
+    if len({*outputs.objects.values()}) < len(outputs.objects):
+        raise Refusal.of("CFG-01", "--rtstruct", "names the file of --dicom-seg", "give each a name of its own")
 
 
 def require_names(outputs: Outputs, folder: Path) -> None:
@@ -52,30 +119,91 @@ def require_names(outputs: Outputs, folder: Path) -> None:
 
     Raises: Refusal CFG-01 (exit 2) where more than a name is given.
     """
-    for option, path in (("--mesh", outputs.mesh),):
-        if path is not None and str(path) != path.name:
+    for option, path in outputs._chosen.items():
+        if str(path) != path.name:
             problem = f"names a place, {str(path)!r}, but each study has its own"
             raise Refusal.of("CFG-01", option, problem, f"give the file's name alone: {path.name}")
     require_places(outputs.below(folder), overwrite=True)
 
 
-def write_outputs(outputs: Outputs, femora: Femora, *, mask: Path, name: Path, overwrite: bool) -> Written:
+def reference_of(outputs: Outputs, case: Case, root: Path, *, name: str) -> CtReference | None:
+    """What DICOM objects are to refer to, where any are wanted; read before the work, so that it is refused before.
+
+    Args:
+        case: a CT that was just checked, its files relative to `root`.
+    Raises: Refusal DC-01 (exit 3) if the CT gives nothing to refer to, IF-08 (exit 2) if an object would replace a
+        file of the CT, ST-05 (exit 4) if the CT has changed.
+    """
+    if not outputs.objects:
+        return None
+    with verified(case.ct, root) as folder:
+        for path in outputs.objects.values():
+            if path.exists() and any(path.samefile(file) for file in case.ct.paths(folder)):
+                fix = "choose another name; a mask never replaces its CT"
+                raise Refusal.of("IF-08", path, "is a file of the CT", fix)
+        return ct_reference(case.ct, folder, case.grid, name=name)
+
+
+def write_outputs(
+    outputs: Outputs, femora: Femora, *, mask: Path, name: Path, overwrite: bool, dicom: Dicom | None = None
+) -> Written:
     """Write what is wanted of a mask that was written.
 
     Args:
         mask: its file, whose hash goes into the meshes' records.
         name: what a fault names.
+        dicom: what DICOM objects need, where they are wanted.
     """
-    if outputs.mesh is None:
-        return Written()
+    faults: list[Fault] = []
+    objects: dict[str, Path] = {}
+    for option, path in outputs.objects.items():
+        try:
+            _write_object(option, path, femora, dicom or Dicom())
+            objects[_field(option)] = path
+        except Refusal as refusal:
+            shown = path if name == mask else name.with_name(path.name)
+            faults += [replace(fault, file=str(shown)) for fault in _faults_beside_the_mask(refusal)]
+    meshes: list[dict[str, Any]] = []
+    if outputs.mesh is not None:
+        try:
+            meshes = _write_meshes(outputs.mesh, femora, mask=mask, name=name, overwrite=overwrite)
+        except Refusal as refusal:
+            faults += _faults_beside_the_mask(refusal)
+    return Written(meshes=tuple(meshes), objects=objects, faults=tuple(faults))
+
+
+def _faults_beside_the_mask(refusal: Refusal) -> tuple[Fault, ...]:
+    if any(fault.id not in _NOT_OF_THE_MASK for fault in refusal.faults):
+        raise refusal
+    return refusal.faults
+
+
+def _write_object(option: str, path: Path, femora: Femora, dicom: Dicom) -> None:
+    if dicom.ct is None:
+        raise ValueError("ct: expected what the DICOM objects refer to, got None")
+    _writer(option)(
+        path,
+        femora.labels,
+        femora.structures,
+        dicom.ct,
+        package_sha256=dicom.package_sha256,
+        before_named=dicom.recorded and partial(dicom.recorded, path),
+    )
+
+
+def _writer(option: str) -> Callable[..., None]:
+    """Raises: Refusal CFG-02 (exit 2) if the extra that writes DICOM-SEG is not installed."""
+    if option == "--rtstruct":
+        return write_structure_set
+    with extra_needed("dicom", option):
+        from femseg.formats.dicom.writing.segmentation import write_segmentation
+    return write_segmentation
+
+
+def _write_meshes(output: Path, femora: Femora, *, mask: Path, name: Path, overwrite: bool) -> list[dict[str, Any]]:
     from femseg.cli.mesh import OWN_LABELS, MeshOptions, femora_of, solids_of, write_solids
 
     options = MeshOptions(overwrite=overwrite)
-    try:
-        found = femora_of(femora.labels.labels_zyx, femora.labels.grid, OWN_LABELS, name=str(name))
-        solids = solids_of(name.with_name(outputs.mesh.name), found, options)
-    except Refusal as refusal:
-        if any(fault.id not in _NO_SOLID for fault in refusal.faults):
-            raise
-        return Written(faults=refusal.faults)
-    return Written(meshes=tuple(write_solids(outputs.mesh, solids, options, mask_sha256=sha256_of_file(mask))))
+    found = femora_of(femora.labels.labels_zyx, femora.labels.grid, OWN_LABELS, name=str(name))
+    solids = solids_of(name.with_name(output.name), found, options)
+    return write_solids(output, solids, options, mask_sha256=sha256_of_file(mask))

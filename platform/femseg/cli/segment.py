@@ -1,14 +1,14 @@
 """`femseg segment`: one CT in, a mask on its own grid out."""
 
 import json
-import os
 import secrets
 import sys
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from femseg.cli.outputs import Outputs, require_places, write_outputs
+from femseg.cli.outputs import Dicom, Outputs, reference_of, require_places, require_replaceable, write_outputs
 from femseg.cohorts.case import Case
 from femseg.errors import Refusal, printable
 from femseg.files.durable import require_writable, sha256_of_file
@@ -19,7 +19,7 @@ from femseg.inference.femora import STRUCTURES, Femora, told_apart
 from femseg.inference.segment import device_at_hand, segment
 from femseg.inference.verdict import verdict
 from femseg.intake.single_ct import inspect_study
-from femseg.lineage.records import OutputRecord, read_record, record_beside, series_sha256, write_record
+from femseg.lineage.records import OutputRecord, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
 from femseg.services.registry.model_name import IN_USE, is_registered, named_model
 from femseg.services.registry.shipped import InUse, is_model_shipped, is_registry_at_hand, shipped_for_use
@@ -88,16 +88,6 @@ def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None
         there, problem, fix, overwrite = True, f"is no usable name: {error.strerror}", "choose another name", False
     if there and not overwrite:
         raise Refusal.of("IF-08", output, problem, fix)
-
-
-def _require_replaceable(record: Path) -> None:
-    """A record without its mask is an earlier one's and may go; what is no record of ours stays (IF-08)."""
-    if os.path.lexists(record):
-        try:
-            read_record(record)
-        except Refusal:
-            problem, fix = "exists and is no lineage record", "move it away, or choose another name for the mask"
-            raise Refusal.of("IF-08", record, problem, fix) from None
 
 
 def is_for_many(ct: Path, output: Path) -> bool:
@@ -175,24 +165,28 @@ def segment_file(
     require_writable(output)
     record = record_beside(output)
     if not overwrite:
-        _require_replaceable(record)
+        require_replaceable(record)
     require_writable(record)
     case, ct = inspect_study(
         ct_path, id_key=secrets.token_bytes(32), series=choices.series, accept_hu=choices.accept_hu, mends=choices.mends
     )
+    root = ct_path if is_folder(ct_path) else ct_path.parent
+    reference = reference_of(outputs, case, root, name=str(ct_path))
     used = load_model(choices.model)
     femora, facts = segmented(case, ct, used, name=str(ct_path))
 
-    def recorded(mask: Path) -> None:
-        write_record(record, segmentation_record(case, {"mask": sha256_of_file(mask)}, used.package, choices))
+    def recorded(final: Path, file: Path) -> None:
+        files = {"mask": sha256_of_file(file)}
+        write_record(record_beside(final), segmentation_record(case, files, used.package, choices))
 
-    write_labels(output, femora.labels, femora.structures, before_named=recorded)  # no mask without its record
-    written = write_outputs(outputs, femora, mask=output, name=output, overwrite=overwrite)
+    # no mask without its record
+    write_labels(output, femora.labels, femora.structures, before_named=partial(recorded, output))
+    dicom = Dicom(ct=reference, package_sha256=used.package.sha256, recorded=recorded)
+    written = write_outputs(outputs, femora, mask=output, name=output, overwrite=overwrite, dicom=dicom)
     if written.faults:
         raise Refusal(written.faults)
     if as_json:
-        told_meshes = {"meshes": written.meshes} if written.meshes else {}
-        print(json.dumps({"mask": str(output), "lineage": str(record), **facts, **told_meshes}, indent=2))
+        print(json.dumps({"mask": str(output), "lineage": str(record), **facts, **written.plain()}, indent=2))
         return
     metrics = used.package.model.metrics
     told = f"{used.name} ({metrics}, {facts['input_mode']} input, package {used.package.sha256[:12]})"
@@ -201,6 +195,8 @@ def segment_file(
     for remark in (*case.remarks, *used.remarks, *facts["reasons"]):
         print(f"  {remark}")
     print("  qc: review this mask before use" if facts["reasons"] else "  qc: usable")
+    for kind, path in written.objects.items():
+        print(f"{path}: {kind.replace('_', '-').upper()}, refers to the CT's series; names the patient as the CT does")
     if written.meshes:
         from femseg.cli.mesh import lines_of
 

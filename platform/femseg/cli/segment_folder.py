@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from femseg.cli.outputs import Outputs, Written, require_names, write_outputs
+from femseg.cli.outputs import Dicom, Outputs, Written, reference_of, require_names, write_outputs
 from femseg.cli.segment import Choices, load_model, segmentation_record, segmented
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Fault, Refusal
@@ -119,11 +119,17 @@ def segment_task(
         remove_interrupted_writes(task.output)
         if not overwrite and os.path.lexists(task.output):
             return _kept(task, record)
+        reference = reference_of(outputs.below(task.output), case, folder, name=task.name)
         femora, facts = segmented(case, ct, used, name=task.name)
         with folder_written_durably(task.output) as made:
             write_labels(made / MASK, femora.labels, femora.structures)
             written = write_outputs(
-                outputs.below(made), femora, mask=made / MASK, name=Path(task.name), overwrite=overwrite
+                outputs.below(made),
+                femora,
+                mask=made / MASK,
+                name=Path(task.name),
+                overwrite=overwrite,
+                dicom=Dicom(ct=reference, package_sha256=used.package.sha256),
             )
             facts |= _told(written)
             write_json_durably(made / RESULT, facts)
@@ -136,13 +142,16 @@ def segment_task(
 
 def _told(written: Written) -> dict[str, Any]:
     """What the study's JSON says of them; files by their names in its folder."""
-    meshes = [{**record, "file": Path(record["file"]).name} for record in written.meshes]
-    faults = [asdict(fault) for fault in written.faults]
-    return {key: value for key, value in {"meshes": meshes, "no_mesh": faults}.items() if value}
+    told = written.plain()
+    if written.meshes:
+        told["meshes"] = [{**record, "file": Path(record["file"]).name} for record in written.meshes]
+    told |= {kind: path.name for kind, path in written.objects.items()}
+    return {**told, **({"not_written": [asdict(fault) for fault in written.faults]} if written.faults else {})}
 
 
 def _faults_in(facts: dict[str, Any]) -> tuple[Fault, ...]:
-    return tuple(Fault(**fault) for fault in facts.get("no_mesh", ()))
+    faults = facts.get("not_written", ())
+    return tuple(Fault(fault["id"], fault["file"], fault["problem"], fault["fix"]) for fault in faults)
 
 
 def _kept(task: Task, wanted: OutputRecord) -> Outcome:

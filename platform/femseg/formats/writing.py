@@ -20,7 +20,7 @@ from femseg.volumes.grid import LabelVolume, MaskVolume, VoxelGrid
 SUFFIXES = (".nii", ".nii.gz", ".nrrd", ".mha")
 _NIFTI_HEADER_BYTES = 352  # 348 of NIfTI-1 and four that say "no extension"
 _CHUNK_BYTES = 1 << 22
-_ANATOMY = ("123037004", "Anatomical Structure")
+ANATOMY = ("123037004", "Anatomical Structure")
 _TERMS, _PLACES = "Segmentation category and type - DICOM master list", "Anatomic codes - DICOM master list"
 
 
@@ -103,7 +103,7 @@ def write_labels(
 def _segment_keys(number: int, structure: Structure) -> dict[str, str]:
     """Keys of one segment as 3D Slicer writes them; of its terminology category, type and modifier, and no place."""
     category, code, modifier = (
-        "^".join(("SCT", *term) if term else ("", "", "")) for term in (_ANATOMY, structure.code, structure.modifier)
+        "^".join(("SCT", *term) if term else ("", "", "")) for term in (ANATOMY, structure.code, structure.modifier)
     )
     terms = f"{_TERMS}~{category}~{code}~{modifier}~{_PLACES}~^^~^^"
     return {

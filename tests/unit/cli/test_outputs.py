@@ -3,9 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+from study_maker import write_dicom_study
 
-from femseg.cli.outputs import Outputs, write_outputs
+from femseg.cli.outputs import Dicom, Outputs, reference_of, write_outputs
 from femseg.inference.femora import told_apart
+from femseg.intake.single_ct import inspect_study
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 GRID = VoxelGrid(shape_zyx=(20, 20, 20), spacing_mm_zyx=(2.0, 2.0, 2.0))
@@ -18,3 +20,15 @@ def test_a_mask_without_a_femur_has_no_mesh_and_that_is_a_fault_of_the_mesh_alon
     assert [(fault.id, fault.file) for fault in written.faults] == [("IN-22", "study")]
     assert not written.meshes
     assert not list(tmp_path.iterdir())
+
+
+def test_a_mask_without_a_femur_has_no_dicom_object_and_that_is_a_fault_of_the_object_alone_IN_22(tmp_path):
+    case, _ = inspect_study(write_dicom_study(tmp_path / "study") / "ct", id_key=bytes(32))
+    femora = told_apart(MaskVolume(femur_zyx=np.zeros(case.grid.shape_zyx, np.bool_), grid=case.grid))
+    outputs = Outputs(rtstruct=Path("rs.dcm"), dicom_seg=Path("seg.dcm")).below(tmp_path / "made")
+    dicom = Dicom(ct=reference_of(outputs, case, tmp_path / "study" / "ct", name="study"), package_sha256="0" * 64)
+    mask = tmp_path / "made" / "mask.nii.gz"
+    written = write_outputs(outputs, femora, mask=mask, name=Path("study"), overwrite=False, dicom=dicom)
+    assert [(fault.id, fault.file) for fault in written.faults] == [("IN-22", "seg.dcm"), ("IN-22", "rs.dcm")]
+    assert not written.objects
+    assert not list((tmp_path / "made").glob("*.dcm"))

@@ -42,6 +42,14 @@ def segment(
             help="Meshes, too: .stl, .ply, .3mf or .glb; of a folder, the name in each study's folder.",
         ),
     ] = None,
+    dicom_seg: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=given_path, help="A DICOM-SEG of the CT's series, too: .dcm; likewise."),
+    ] = None,
+    rtstruct: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=given_path, help="An RTSTRUCT of the CT's series, too: .dcm; likewise."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -53,7 +61,7 @@ def segment(
     with command_exit(as_json=as_json):
         mends = CohortSettings(regularise=regularise, untilt=untilt).mends
         choices = Choices.of(model, series=tuple(series or ()), accept_hu=accept_hu, mends=mends)
-        outputs = Outputs(mesh=mesh_output)
+        outputs = Outputs(mesh=mesh_output, dicom_seg=dicom_seg, rtstruct=rtstruct)
         if not is_for_many(ct, output):
             segment_file(ct, output, choices, outputs, overwrite=overwrite, as_json=as_json)
             return
