@@ -15,6 +15,7 @@ from femseg.volumes.grid import VoxelGrid
 
 Box = tuple[Vector, Vector]  # two opposite corners, in mm
 Where = tuple[slice, slice, slice]
+WHOLE: Where = (slice(None), slice(None), slice(None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,8 +84,8 @@ def head_centre(patient: PhantomPatient) -> Vector:
     return (0.0, forward, patient.femur_length_mm - patient.head_radius_mm)
 
 
-def leg_frame(patient: PhantomPatient, side: Side, grid: VoxelGrid) -> LegFrame:
-    """Look at the voxels of an LPS-aligned grid whose origin is the middle between the two heads."""
+def leg_frame(patient: PhantomPatient, side: Side, grid: VoxelGrid, part: Where = WHOLE) -> LegFrame:
+    """Look at the voxels of an LPS-aligned grid, or a part of it, whose origin is the middle between the two heads."""
     axes = [
         np.array([grid.origin_mm_xyz[axis] + step * n for n in range(grid.shape_zyx[2 - axis])])
         for axis, step in enumerate(grid.spacing_mm_zyx[::-1])
@@ -94,7 +95,7 @@ def leg_frame(patient: PhantomPatient, side: Side, grid: VoxelGrid) -> LegFrame:
         lateral_mm=(outward * axes[0] - patient.hip_half_distance_mm).astype(np.float32)[None, None, :],
         posterior_mm=axes[1].astype(np.float32)[None, :, None],
         superior_mm=axes[2].astype(np.float32)[:, None, None],
-    )
+    )[part]
     cos, sin, lateral_lean, posterior_lean = _pose(patient)
     centre = head_centre(patient)
     x = hip.lateral_mm + lateral_lean * hip.superior_mm

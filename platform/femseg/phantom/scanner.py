@@ -26,14 +26,22 @@ def scanned(
     grid = acquisition.grid
     hu_zyx = anatomy.hu_zyx
     if acquisition.nail:
-        hu_zyx = hu_zyx + _streaks(anatomy.hu_zyx, rng)
+        hu_zyx = _streaks(anatomy.hu_zyx, rng)
+        hu_zyx += anatomy.hu_zyx
     sigmas = [acquisition.blur * psf / spacing for psf, spacing in zip(_PSF_MM, grid.spacing_mm_zyx, strict=True)]
     hu_zyx = ndimage.gaussian_filter(hu_zyx, sigmas, mode="nearest", truncate=3.0)
-    hu_zyx += acquisition.shading * beam_hardening(anatomy.hu_zyx, anatomy.body_zyx, grid)
-    hu_zyx += acquisition.noise * noise_hu * _correlated_noise(rng, grid, anatomy.body_zyx)
+    _add(hu_zyx, acquisition.shading, beam_hardening(anatomy.hu_zyx, anatomy.body_zyx, grid))
+    _add(hu_zyx, acquisition.noise * noise_hu, _correlated_noise(rng, grid, anatomy.body_zyx))
     if acquisition.nail:  # an overflowing CT number stays at the scale's end, whatever the blur
         hu_zyx[anatomy.hu_zyx > 2900.0] = HIGHEST_HU
-    return np.asarray(np.clip(np.rint(hu_zyx), LOWEST_HU, HIGHEST_HU), dtype=np.float32)
+    np.rint(hu_zyx, out=hu_zyx)
+    return np.asarray(np.clip(hu_zyx, LOWEST_HU, HIGHEST_HU, out=hu_zyx), dtype=np.float32)
+
+
+def _add(hu_zyx: Voxels, weight: float, effect_zyx: Voxels) -> None:
+    """Both in place: each is as large as the scan."""
+    effect_zyx *= weight
+    hu_zyx += effect_zyx
 
 
 def beam_hardening(hu_zyx: Voxels, body_zyx: NDArray[np.bool_], grid: VoxelGrid) -> Voxels:
@@ -45,7 +53,8 @@ def beam_hardening(hu_zyx: Voxels, body_zyx: NDArray[np.bool_], grid: VoxelGrid)
     deep = ndimage.gaussian_filter(body, (1.0, 40.0 / pixel_mm[0], 40.0 / pixel_mm[1]), mode="nearest")
     coarse = body * (-0.10 * near_bone - 30.0 * (deep - 0.75))
     shading = enlarged(coarse, hu_zyx.shape)
-    return np.asarray(np.where(body_zyx, shading, np.float32(0.0)))
+    shading[~body_zyx] = 0.0
+    return shading
 
 
 def _correlated_noise(rng: np.random.Generator, grid: VoxelGrid, body_zyx: NDArray[np.bool_]) -> Voxels:
@@ -55,7 +64,8 @@ def _correlated_noise(rng: np.random.Generator, grid: VoxelGrid, body_zyx: NDArr
         noise = ndimage.correlate1d(noise, _BINOMIAL, axis=axis, mode="wrap")
     noise *= 1.0 / float(np.sum(_BINOMIAL**2))  # each pass keeps that share of the variance
     filled = np.count_nonzero(body_zyx, axis=(1, 2)) / body_zyx[0].size
-    return np.asarray(noise * (1.0 + 0.7 * filled).astype(np.float32)[:, None, None])
+    noise *= (1.0 + 0.7 * filled).astype(np.float32)[:, None, None]
+    return np.asarray(noise)
 
 
 def _streaks(hu_zyx: Voxels, rng: np.random.Generator) -> Voxels:

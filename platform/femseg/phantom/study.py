@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from femseg.cohorts.case import CaseFacts
 from femseg.files.durable import sha256_of_json
 from femseg.phantom.acquisition import Acquisition, draw_acquisition
-from femseg.phantom.anatomy import Anatomy, painted_leg
-from femseg.phantom.patient import PhantomPatient, draw_patient
+from femseg.phantom.anatomy import Anatomy, air, painted_leg
+from femseg.phantom.patient import PhantomPatient, Side, draw_patient
 from femseg.phantom.scanner import scanned
 from femseg.phantom.settings import PhantomSettings
 from femseg.phantom.texture import Texture
@@ -88,29 +88,24 @@ def _anatomy(settings: PhantomSettings, index: int, patient: PhantomPatient, acq
     rng = np.random.default_rng((settings.seed, index, _TISSUE_STREAM))
     texture = Texture.drawn(rng, acquisition.grid)
 
-    def leg(side: Literal["left", "right"], *, with_nail: bool) -> Anatomy:
-        return painted_leg(
+    grid, anatomy = acquisition.grid, air(acquisition.grid)
+    x = grid.origin_mm_xyz[0] + grid.spacing_mm_zyx[2] * np.arange(grid.shape_zyx[2])
+    middle = int(np.count_nonzero(x <= 0.0))  # +x is the patient's left
+    columns = {"left": slice(middle, None), "right": slice(0, middle)}
+    other: Side = "right" if patient.side == "left" else "left"
+    for side in (patient.side, other) if settings.legs == "both" else (patient.side,):
+        painted_leg(
             patient,
             side,
-            acquisition.grid,
+            grid,
             table_mm=acquisition.table_mm,
-            with_nail=with_nail,
+            with_nail=acquisition.nail and side == patient.side,
             texture=texture,
             rng=rng,
+            into=anatomy,
+            columns=columns[side] if settings.legs == "both" else slice(None),
         )
-
-    scanned_side = leg(patient.side, with_nail=acquisition.nail)
-    if settings.legs == "one":
-        return scanned_side
-    other_side = leg("right" if patient.side == "left" else "left", with_nail=False)
-    grid = acquisition.grid
-    x = grid.origin_mm_xyz[0] + grid.spacing_mm_zyx[2] * np.arange(grid.shape_zyx[2])
-    on_side = (x > 0.0) == (patient.side == "left")
-    return Anatomy(
-        hu_zyx=np.where(on_side, scanned_side.hu_zyx, other_side.hu_zyx),
-        femur_zyx=np.where(on_side, scanned_side.femur_zyx, other_side.femur_zyx),
-        body_zyx=np.where(on_side, scanned_side.body_zyx, other_side.body_zyx),
-    )
+    return anatomy
 
 
 def _ends_cut_off(femur_zyx: NDArray[np.bool_]) -> tuple[Literal["superior", "inferior"], ...]:

@@ -25,6 +25,10 @@ class Texture:
     grain: Voxels
     waves: tuple[Voxels, Voxels]
 
+    def __getitem__(self, where: tuple[slice, slice, slice]) -> "Texture":
+        """The texture of a part of the grid."""
+        return Texture(grain=self.grain[where], waves=(self.waves[0][where], self.waves[1][where]))
+
     @classmethod
     def drawn(cls, rng: np.random.Generator, grid: VoxelGrid) -> Self:
         """Draw all fields for a grid."""
@@ -38,7 +42,9 @@ def _smooth_field(rng: np.random.Generator, grid: VoxelGrid, smooth_mm: float) -
     sigmas = [smooth_mm / spacing for spacing in grid.spacing_mm_zyx]
     white = rng.standard_normal(grid.shape_zyx, dtype=np.float32)
     kept = math.prod(max(1.0, 2.0 * math.sqrt(math.pi) * sigma) for sigma in sigmas)
-    return np.asarray(ndimage.gaussian_filter(white, sigmas, mode="wrap", truncate=3.0) * math.sqrt(kept))
+    smooth = ndimage.gaussian_filter(white, sigmas, mode="wrap", truncate=3.0)
+    smooth *= math.sqrt(kept)
+    return np.asarray(smooth)
 
 
 def _slow_field(rng: np.random.Generator, grid: VoxelGrid, smooth_mm: float) -> Voxels:
@@ -55,6 +61,8 @@ def enlarged(coarse_zyx: Voxels, shape_zyx: tuple[int, int, int]) -> Voxels:
         at = np.clip((np.arange(fine) + 0.5) * rough / fine - 0.5, 0.0, rough - 1.0)
         low = np.minimum(at.astype(np.intp), max(rough - 2, 0))
         share = (at - low).astype(np.float32).reshape([-1 if n == axis else 1 for n in range(3)])
-        below, above = field.take(low, axis), field.take(np.minimum(low + 1, rough - 1), axis)
-        field = below + share * (above - below)
+        below, field = field.take(low, axis), field.take(np.minimum(low + 1, rough - 1), axis)
+        field -= below  # in place, as large as a scan
+        field *= share
+        field += below
     return field

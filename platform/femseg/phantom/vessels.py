@@ -3,28 +3,32 @@
 import numpy as np
 
 from femseg.phantom.femur import neck_base, shaft_centre
-from femseg.phantom.frame import LegFrame
+from femseg.phantom.frame import LegFrame, head_centre
+from femseg.phantom.patient import PhantomPatient
 from femseg.phantom.shapes import Vector, Voxels, coverage, ellipsoid, paint, rod
 
 Branch = tuple[Vector, Vector, float, float]  # a piece of vessel: from, to, radius there and here
+Plaque = tuple[Vector, Vector, float]  # centre, radii, HU
 
 
-def paint_vessels(hu_zyx: Voxels, frame: LegFrame, rng: np.random.Generator) -> None:
+def paint_vessels(hu_zyx: Voxels, frame: LegFrame, plaques: list[Plaque]) -> None:
     """Femoral and popliteal artery and vein, the deep artery along the bone, branches that touch it, plaques."""
     patient = frame.patient
-    artery = _artery(frame)
+    artery = _artery(patient)
     for branch in _pieces([(x - 5.0, y + 9.5, z) for x, y, z in artery], 5.6, 5.0):
         _paint_branch(hu_zyx, frame, branch, 0.72 * patient.artery_hu)
     arterial = [*_pieces(artery, 4.6, 3.2), *_deep_artery(frame), *_branches(frame, artery)]
     for branch in arterial:
         _paint_branch(hu_zyx, frame, branch, patient.artery_hu)
-    _paint_plaques(hu_zyx, frame, artery, rng)
+    for centre, radii, plaque_hu in plaques:
+        low, high = (tuple(c + sign * r for c, r in zip(centre, radii, strict=True)) for sign in (-1.5, 1.5))
+        where = frame.where_femur(((low[0], low[1], low[2]), (high[0], high[1], high[2])))
+        paint(hu_zyx[where], coverage(ellipsoid(frame.femur[where], centre, radii), frame.edge_mm), plaque_hu)
 
 
-def _artery(frame: LegFrame) -> list[Vector]:
+def _artery(patient: PhantomPatient) -> list[Vector]:
     """From the groin before the head, along the inside of the shaft, to the hollow of the knee (femur's frame)."""
-    patient, length = frame.patient, frame.patient.femur_length_mm
-    head = frame.head_centre
+    length, head = patient.femur_length_mm, head_centre(patient)
     r = patient.shaft_radius_mm
     beside_shaft = [  # share of the length, medial and posterior of the shaft's axis
         (0.80, -1.9 * r, -1.7 * r), (0.70, -1.9 * r, -1.2 * r), (0.58, -1.75 * r, -0.5 * r), (0.45, -1.65 * r, 0.5 * r),
@@ -79,15 +83,14 @@ def _paint_branch(hu_zyx: Voxels, frame: LegFrame, branch: Branch, blood_hu: flo
     paint(hu_zyx[where], share, blood_hu)
 
 
-def _paint_plaques(hu_zyx: Voxels, frame: LegFrame, artery: list[Vector], rng: np.random.Generator) -> None:
-    count = int(rng.poisson(2.0 + 0.35 * (frame.patient.age_years - 50)))
-    for _ in range(count):
+def drawn_plaques(patient: PhantomPatient, rng: np.random.Generator) -> list[Plaque]:
+    """Calcified plaques along the artery, more of them with age."""
+    artery, plaques = _artery(patient), list[Plaque]()
+    for _ in range(int(rng.poisson(2.0 + 0.35 * (patient.age_years - 50)))):
         piece = int(rng.integers(0, len(artery) - 1))
         share, dx, dy = rng.random(), *rng.uniform(-3.5, 3.5, 2)
         centre = tuple(a + share * (b - a) for a, b in zip(artery[piece], artery[piece + 1], strict=True))
         centre = (centre[0] + dx, centre[1] + dy, centre[2])
         radii = (float(rng.uniform(1.2, 2.4)), float(rng.uniform(1.2, 2.4)), float(rng.uniform(2.5, 7.0)))
-        low, high = (tuple(c + sign * r for c, r in zip(centre, radii, strict=True)) for sign in (-1.5, 1.5))
-        where = frame.where_femur(((low[0], low[1], low[2]), (high[0], high[1], high[2])))
-        plaque_hu = float(rng.uniform(600.0, 1200.0))
-        paint(hu_zyx[where], coverage(ellipsoid(frame.femur[where], centre, radii), frame.edge_mm), plaque_hu)
+        plaques.append((centre, radii, float(rng.uniform(600.0, 1200.0))))
+    return plaques

@@ -1,3 +1,4 @@
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 from scipy import ndimage
 
 from femseg.files.durable import sha256_of_json
-from femseg.phantom import PhantomSettings, phantom_study
+from femseg.phantom import PhantomSettings, anatomy, phantom_study
 from femseg.phantom.anatomy import painted_leg
 from femseg.phantom.patient import draw_patient
 from femseg.phantom.texture import Texture
@@ -145,6 +146,26 @@ def test_both_legs_show_two_femora_one_on_either_side_of_the_body():
     assert count == 2
     centres = [study.ct.grid.position_mm_xyz(c)[0] for c in ndimage.center_of_mass(labels > 0, labels, [1, 2])]
     assert min(centres) < -50.0 < 50.0 < max(centres)
+
+
+def test_a_scan_painted_slab_by_slab_is_the_one_painted_at_once(monkeypatch):
+    settings = replace(COARSE, legs="both", implant_fraction=0.5, scans="varied")
+    for index in (0, 1, 2):
+        monkeypatch.setattr(anatomy, "_SLAB_SLICES", 1000)
+        at_once = phantom_study(settings, index)
+        monkeypatch.setattr(anatomy, "_SLAB_SLICES", 7)
+        in_slabs = phantom_study(settings, index)
+        assert np.array_equal(in_slabs.ct.hu_zyx, at_once.ct.hu_zyx)
+        assert np.array_equal(in_slabs.femur.femur_zyx, at_once.femur.femur_zyx)
+
+
+def test_a_phantom_is_made_in_the_memory_of_six_of_its_scans(monkeypatch):
+    monkeypatch.setattr(anatomy, "_SLAB_SLICES", 8)  # as much of this short scan as 32 slices are of one at 1 mm
+    tracemalloc.start()
+    study = phantom_study(PhantomSettings(legs="both", spacing_mm_zyx=(4.0, 5.0, 5.0), cut_off_fraction=0.0), 0)
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 6 * study.ct.hu_zyx.nbytes
 
 
 def test_a_case_beyond_the_cohort_is_refused():
