@@ -16,7 +16,7 @@ from femseg.comparison.repeats import BEST, RepeatSettings, read_input_modes, re
 from femseg.exits import command_exit
 from femseg.files.durable import sha256_of_file, sha256_of_json
 from femseg.gate.rules import best_by_validation
-from femseg.inference.verdict import training_range
+from femseg.inference.training_range import training_range
 from femseg.lineage.provenance import Lineage, commit_remark, dvc_hashes, lineage, software_versions
 from femseg.networks.network import Network
 from femseg.networks.package import ModelPackage, architecture_of, load_package, write_package

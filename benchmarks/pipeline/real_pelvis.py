@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from femseg.files.durable import write_json_durably
 from femseg.inference.femora import told_apart
 from femseg.inference.segment import segment
-from femseg.inference.verdict import verdict
+from femseg.inference.verdict import measured, verdict
 from femseg.intake.single_ct import inspect_study
 from femseg.metrics.overlap import dice_coefficient
 from femseg.networks.package import load_package
@@ -69,7 +69,9 @@ def main() -> None:
     folder = Path(os.environ.get("FEMSEG_REAL_DATA", "../shared/data")) / "pelvis_ct"
     case, ct = inspect_study(folder / "ct.nii.gz", id_key=b"-" * 32)
     package = load_package(arguments.model)
-    mask = segment(package, ct).mask
+    found = segment(package, ct)
+    mask, femora = found.mask, told_apart(found.mask, ct)
+    signals = measured(package, ct, found, femora, metal_ml=case.facts.metal_ml)
     predicted = to_lps(mask.femur_zyx, mask.grid)[0]
     references = {words: label(folder, side) for words, side in SIDES.items()}
     dice = {words: dice_coefficient(own_half(predicted, ref), ref) for words, ref in references.items()}
@@ -78,7 +80,7 @@ def main() -> None:
         "input_mode": package.model.input_mode,
         "dice_against_labels": dice,
         "remarks": list(case.remarks),
-        "reasons_to_review": list(verdict(told_apart(mask, ct), package.model)),
+        "verdict": verdict(signals, femora, package.model).plain(),
     }
     print(json.dumps(result, indent=2))
     if arguments.output:

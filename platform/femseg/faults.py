@@ -30,6 +30,8 @@ class ExitCode(IntEnum):
     TRAINING_FAILED = 7, "training failed"
     GATE_REFUSED = 8, "gate refused"
     SECURITY = 9, "security refusal: an archive that would do harm, a file that holds a pickle"
+    REVIEW = 10, "`femseg segment`: a mask that a person must look at before use"
+    REJECT = 11, "`femseg segment`: nothing usable was found; no mask is written"
     RESUMABLE = 75, "stopped, and goes on from a checkpoint when started again"
     INTERRUPTED = 130, "interrupted where there is nothing to go on from"
 
@@ -238,10 +240,13 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "no mask is written"),
         "IF-04": FaultKind(REMARK, "The CT is unlike those that the model was trained on", "Review the mask.",
             "a reason to review: spacing or field of view more than 10 % outside of theirs"),
-        "IF-09": FaultKind(REMARK, "The mask is unlike a femur", "Review the mask.",
-            "a reason to review: empty, outside 50 to 1500 ml, several large pieces, or at the edge of the scan"),
+        "IF-09": FaultKind(REMARK, "The mask is unlike a femur", "Review the mask, or do not use it.",
+            "a reason of the verdict: nothing found, a size or form that no femur has, or pieces apart from it"),
         "IF-10": FaultKind(REMARK, "Left and right of a mask are in doubt", "Review the mask.",
             "a reason to review: nothing tells the side, or place, shape and header contradict each other"),
+        "IF-11": FaultKind(REMARK, "The model is not sure of the mask", "Review the mask, or do not use it.",
+            "a reason of the verdict: two looks at the CT disagree, or the surface is unsure or on no edge of the CT"),
+        "IF-12": FaultKind(REMARK, "Metal lies in the scan", "Review the mask beside it.", "a reason to review"),
         "IF-08": FaultKind(USAGE, "The output exists", "Choose another output, or remove this one first.",
             "or in the place of its record lies something else"),
         "MS-01": FaultKind(INPUT, "No solid comes out of a mask", "Look at the mask; mend it, or soften it otherwise.",
@@ -370,11 +375,13 @@ earlier good results stay. There is no traceback unless you ask for it (`FEMSEG_
 |---|---|
 {codes}
 
-Several faults at once: 9, then 4, then 5 decide; else the first fault's code. Under `dvc repro`, DVC prints the stage's
-code ("exited with 3") and itself ends with 255.
+Several faults at once: 9, then 4, then 5 decide; else the first fault's code. Of a folder of studies any fault
+decides before a verdict, then 11, then 10. Under `dvc repro`, DVC prints the stage's code ("exited with 3") and itself
+ends with 255.
 {tables}
-"–": a remark or a warning, the command goes on. `IF-04`, `IF-09` and `IF-10` are reasons to review: the
-verdict is `qc: review`. `FACT` marks what was seen in a study, such as metal or bone at its edge.
+"–": a remark or a warning, the command goes on. `IF-04` and `IF-09` to `IF-12` are reasons of the
+[verdict](../how-to/planner/segment-a-ct.md#the-verdict). `FACT` marks what was seen in a study, such as metal or bone
+at its edge.
 """
 
 

@@ -16,6 +16,7 @@ from femseg.volumes.network_input import InputRecipe
 TINY_NETWORK = VNetSettings(
     base_channels=4, strides=((2, 2, 2), (2, 2, 2)), convolutions_down=(1, 1, 1), convolutions_up=(1, 1), kernel_size=3
 )
+JUDGED = (0, 10, 11)  # how `femseg segment --write-rejected` may end: what such a network finds is no femur
 RECIPE = InputRecipe(
     input_mode="raw", shape_zyx=(16, 16, 16), raw_scaling=Scaling(kind="window", low=-200.0, high=1200.0)
 )

@@ -8,16 +8,17 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from femseg.cli.outputs import Dicom, Outputs, reference_of, require_places, require_replaceable, write_outputs
+from femseg.cli.outputs import Dicom, Outputs, Written, reference_of, require_places, require_replaceable, write_outputs
 from femseg.cohorts.case import Case
 from femseg.errors import Refusal, printable
+from femseg.faults import ExitCode
 from femseg.files.durable import require_writable, sha256_of_file
 from femseg.files.plain import is_folder
 from femseg.formats.source import Mend
 from femseg.formats.writing import require_mask_suffix, write_labels
 from femseg.inference.femora import STRUCTURES, Femora, told_apart
 from femseg.inference.segment import device_at_hand, segment
-from femseg.inference.verdict import verdict
+from femseg.inference.verdict import Verdict, measured, verdict
 from femseg.intake.single_ct import inspect_study
 from femseg.lineage.records import OutputRecord, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
@@ -37,12 +38,18 @@ class Choices:
 
     Attributes:
         model: a registered model's address, or a package's folder.
+        write_rejected: whether a mask is written that is not to be used.
     """
 
     model: str
     series: tuple[str, ...] = ()
     accept_hu: bool = False
     mends: tuple[Mend, ...] = ()
+    write_rejected: bool = False
+
+    def writes(self, judged: Verdict) -> bool:
+        """Whether a mask of this verdict is written."""
+        return self.write_rejected or judged.word != "reject"
 
     @classmethod
     def of(cls, model: str, **others: Any) -> Self:
@@ -90,6 +97,17 @@ def _require_free_place(output: Path, ct_path: Path, *, overwrite: bool) -> None
         raise Refusal.of("IF-08", output, problem, fix)
 
 
+def _require_free_places(output: Path, ct_path: Path, outputs: Outputs, *, overwrite: bool) -> None:
+    require_places(outputs, overwrite=overwrite)
+    require_mask_suffix(output)
+    _require_free_place(output, ct_path, overwrite=overwrite)
+    require_writable(output)
+    record = record_beside(output)
+    if not overwrite:
+        require_replaceable(record)
+    require_writable(record)
+
+
 def is_for_many(ct: Path, output: Path) -> bool:
     """Whether the outputs of a command go into a folder: its name has no suffix of a file, and the CT is a folder."""
     return is_folder(ct) and (is_folder(output) or not output.suffix)
@@ -128,16 +146,18 @@ def _told(femora: Femora) -> dict[str, Any]:
     }
 
 
-def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femora, dict[str, Any]]:
-    """The femora of a checked CT, and all that there is to say about them.
+def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femora, Verdict, dict[str, Any]]:
+    """The femora of a checked CT, whether they may be used, and all that there is to say about them.
 
     Args:
         name: of the CT, for refusals.
     """
-    mask = segment(used.package, ct, device=device_at_hand(), name=name).mask
-    femora = told_apart(mask, ct, header=case.facts.side)
-    reasons = verdict(femora, used.package.model)
-    return femora, {
+    device = device_at_hand()
+    found = segment(used.package, ct, device=device, name=name)
+    femora = told_apart(found.mask, ct, header=case.facts.side)
+    signals = measured(used.package, ct, found, femora, metal_ml=case.facts.metal_ml, device=device, name=name)
+    judged = verdict(signals, femora, used.package.model)
+    facts = {
         "femur_ml": sum(femur.volume_ml for femur in femora.by_side.values()),
         "femora": _told(femora),
         "metal_ml": case.facts.metal_ml,
@@ -145,59 +165,58 @@ def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femo
         "validation_dice": used.package.model.metrics.validation_dice,
         "model_sha256": used.package.sha256,
         "input_mode": used.package.model.folder_name,
-        "qc": "review" if reasons else "usable",
-        "reasons": list(reasons),
+        "verdict": judged.plain(),
         "remarks": [*warnings_of(used), *case.remarks, *used.remarks],
     }
+    return femora, judged, facts
 
 
 def segment_file(
     ct_path: Path, output: Path, choices: Choices, outputs: Outputs, *, overwrite: bool, as_json: bool
-) -> None:
+) -> ExitCode:
     """Check a CT, segment it and write the mask whole, its lineage beside it; then what else is wanted of it.
 
+    Returns: how the command ends: by the verdict. Of a rejected mask nothing is written, unless that was asked for.
     Raises: Refusal IF-08 (exit 2) if an output exists, or whatever is wrong with CT or model; MS-01 (exit 3) if the
         mask, which is written then, gives no mesh.
     """
-    require_places(outputs, overwrite=overwrite)
-    require_mask_suffix(output)  # before minutes of work, not after
-    _require_free_place(output, ct_path, overwrite=overwrite)
-    require_writable(output)
-    record = record_beside(output)
-    if not overwrite:
-        require_replaceable(record)
-    require_writable(record)
+    _require_free_places(output, ct_path, outputs, overwrite=overwrite)  # before minutes of work, not after
     case, ct = inspect_study(
         ct_path, id_key=secrets.token_bytes(32), series=choices.series, accept_hu=choices.accept_hu, mends=choices.mends
     )
     root = ct_path if is_folder(ct_path) else ct_path.parent
     reference = reference_of(outputs, case, root, name=str(ct_path))
     used = load_model(choices.model)
-    femora, facts = segmented(case, ct, used, name=str(ct_path))
+    femora, judged, facts = segmented(case, ct, used, name=str(ct_path))
+    files: dict[str, Any] = {"mask": None, "lineage": None}
+    written = Written()
+    if choices.writes(judged):
 
-    def recorded(final: Path, file: Path) -> None:
-        files = {"mask": sha256_of_file(file)}
-        write_record(record_beside(final), segmentation_record(case, files, used.package, choices))
+        def recorded(final: Path, file: Path) -> None:
+            hashes = {"mask": sha256_of_file(file)}
+            write_record(record_beside(final), segmentation_record(case, hashes, used.package, choices))
 
-    # no mask without its record
-    write_labels(output, femora.labels, femora.structures, before_named=partial(recorded, output))
-    dicom = Dicom(ct=reference, package_sha256=used.package.sha256, recorded=recorded)
-    written = write_outputs(outputs, femora, mask=output, name=output, overwrite=overwrite, dicom=dicom)
+        # no mask without its record
+        write_labels(output, femora.labels, femora.structures, before_named=partial(recorded, output))
+        files = {"mask": str(output), "lineage": str(record_beside(output))}
+        dicom = Dicom(ct=reference, package_sha256=used.package.sha256, recorded=recorded)
+        written = write_outputs(outputs, femora, mask=output, name=output, overwrite=overwrite, dicom=dicom)
     if written.faults:
         raise Refusal(written.faults)
     if as_json:
-        print(json.dumps({"mask": str(output), "lineage": str(record), **facts, **written.plain()}, indent=2))
-        return
+        print(json.dumps({**files, **facts, **written.plain()}, indent=2))
+        return judged.exit_code
     metrics = used.package.model.metrics
     told = f"{used.name} ({metrics}, {facts['input_mode']} input, package {used.package.sha256[:12]})"
     found = ", ".join(f"{STRUCTURES[side].name} {femur.volume_ml:.1f} ml" for side, femur in femora.by_side.items())
-    print(f"{output}: {found or 'no femur'}, model {printable(told)}")
-    for remark in (*case.remarks, *used.remarks, *facts["reasons"]):
+    print(f"{output}: {'' if files['mask'] else 'not written, '}{found or 'no femur'}, model {printable(told)}")
+    for remark in (*case.remarks, *used.remarks):
         print(f"  {remark}")
-    print("  qc: review this mask before use" if facts["reasons"] else "  qc: usable")
+    print(f"  {judged}")
     for kind, path in written.objects.items():
         print(f"{path}: {kind.replace('_', '-').upper()}, refers to the CT's series; names the patient as the CT does")
     if written.meshes:
         from femseg.cli.mesh import lines_of
 
         print("\n".join(line for one in written.meshes for line in lines_of(one)))
+    return judged.exit_code

@@ -1,7 +1,7 @@
 """`femseg segment FOLDER -o OUT`: every study of a folder, in parallel on Ray; a bad study does not stop the others.
 
 Each study has a folder of its own below OUT, which appears whole: `mask.nii.gz`, `result.json`,
-`lineage.json`, and what else is wanted.
+`lineage.json`, and what else is wanted. Of a mask that is not to be used, `result.json` and `lineage.json` alone.
 """
 
 import csv
@@ -31,6 +31,7 @@ from femseg.files.durable import (
 )
 from femseg.formats.volume_file import volume_stem
 from femseg.formats.writing import write_labels
+from femseg.inference.verdict import EXIT_CODES, verdict_line
 from femseg.intake.check import name_below
 from femseg.intake.cost import check_memory_bytes
 from femseg.intake.single_ct import inspect_listed
@@ -44,7 +45,10 @@ from femseg.services.registry.shipped import InUse
 MASK, RESULT, TABLE = "mask.nii.gz", "result.json", "segmentations.csv"
 _SHARE_OF_GPU = 0.25  # reading and checking a CT takes as long as its windows on a GPU
 _NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
-_COLUMNS = ("study", "state", "qc", "femur_ml", "left_ml", "right_ml", "metal_ml", "mask", "reasons", "faults")
+_COLUMNS = (
+    *("study", "state", "verdict", "expected_dice", "femur_ml", "left_ml", "right_ml", "metal_ml"),
+    *("mask", "reasons", "faults"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,23 +87,30 @@ class Outcome:
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
-        where = {} if self.state == "refused" else {"mask": str(self.task.output / MASK)}
+        mask = self.task.output / MASK
+        where = {} if self.state == "refused" else {"mask": str(mask) if mask.exists() else None}
         faults = [{key: getattr(fault, key) for key in ("id", "file", "problem", "fix")} for fault in self.faults]
         return {"study": self.task.name, "state": self.state, **where, **self.facts, "faults": faults}
 
     def row(self) -> list[str]:
         """As a row of the table."""
         sides = {f"{side}_ml": femur["volume_ml"] for side, femur in self.facts.get("femora", {}).items()}
-        plain = {**self.plain(), **sides, "faults": [str(fault) for fault in self.faults]}
-        cells = [plain.get(column, "") for column in _COLUMNS]
-        return ["; ".join(cell) if isinstance(cell, list) else str(cell) for cell in cells]
+        judged = self.facts.get("verdict", {"word": ""})
+        plain = {**self.plain(), **sides, **judged, "verdict": judged["word"]}
+        cells = [plain.get(column) for column in _COLUMNS[:-1]] + [[str(fault) for fault in self.faults]]
+        return ["; ".join(cell) if isinstance(cell, list) else "" if cell is None else str(cell) for cell in cells]
 
     def line(self) -> str:
         """As a line on the terminal."""
         if self.state == "refused":
             return f"{self.task.name}: refused, {self.faults[0].id}"
-        reasons = "".join(f"\n  {reason}" for reason in self.facts["reasons"])
-        return f"{self.task.name}: {self.state}, {self.facts['qc']}, femur {self.facts['femur_ml']:.1f} ml{reasons}"
+        judged = verdict_line(**{key: self.facts["verdict"][key] for key in ("word", "reasons", "expected_dice")})
+        return f"{self.task.name}: {self.state}, femur {self.facts['femur_ml']:.1f} ml\n  {judged}"
+
+    @property
+    def verdict_code(self) -> ExitCode:
+        """How a command ends that came to this study's verdict alone."""
+        return EXIT_CODES[self.facts["verdict"]["word"]] if self.facts else ExitCode.DONE
 
 
 def segment_task(
@@ -118,20 +129,23 @@ def segment_task(
         record = segmentation_record(case, {}, used.package, choices, outputs)
         remove_interrupted_writes(task.output)
         if not overwrite and os.path.lexists(task.output):
-            return _kept(task, record)
+            kept = _kept(task, record)
+            if (task.output / MASK).exists() or not choices.write_rejected:
+                return kept
         reference = reference_of(outputs.below(task.output), case, folder, name=task.name)
-        femora, facts = segmented(case, ct, used, name=task.name)
+        femora, judged, facts = segmented(case, ct, used, name=task.name)
         with folder_written_durably(task.output) as made:
-            write_labels(made / MASK, femora.labels, femora.structures)
-            written = write_outputs(
-                outputs.below(made),
-                femora,
-                mask=made / MASK,
-                name=Path(task.name),
-                overwrite=overwrite,
-                dicom=Dicom(ct=reference, package_sha256=used.package.sha256),
-            )
-            facts |= _told(written)
+            if choices.writes(judged):
+                write_labels(made / MASK, femora.labels, femora.structures)
+                written = write_outputs(
+                    outputs.below(made),
+                    femora,
+                    mask=made / MASK,
+                    name=Path(task.name),
+                    overwrite=overwrite,
+                    dicom=Dicom(ct=reference, package_sha256=used.package.sha256),
+                )
+                facts |= _told(written)
             write_json_durably(made / RESULT, facts)
             names = sorted(path.name for path in made.iterdir())
             write_record(made / FOLDER_RECORD, replace(record, files=hashes_of(made, names)))
@@ -188,7 +202,8 @@ def segment_folder(
 ) -> ExitCode:
     """Segment every study of a folder; leave each study's outputs and a table of all.
 
-    Returns: how the command ends: by the gravest fault of the studies that could not be segmented, if any.
+    Returns: how the command ends: by the gravest fault of the studies that could not be segmented, if any; else by the
+        gravest verdict.
     Raises: Refusal if none can be.
     """
     require_names(outputs, output)
@@ -234,8 +249,9 @@ def segment_folder(
         for outcome in outcomes:
             print(outcome.line())
         counts = Counter(outcome.state for outcome in outcomes)
-        print(f"{output / TABLE}: {', '.join(f'{count} {state}' for state, count in sorted(counts.items()))}")
+        counts.update(outcome.facts["verdict"]["word"] for outcome in outcomes if outcome.facts)
+        print(f"{output / TABLE}: {', '.join(f'{count} {word}' for word, count in sorted(counts.items()))}")
     faults = [fault for outcome in outcomes for fault in outcome.faults]
     for fault in faults:
         print(fault, file=sys.stderr)
-    return Refusal(faults).exit_code if faults else ExitCode.DONE
+    return Refusal(faults).exit_code if faults else max(outcome.verdict_code for outcome in outcomes)

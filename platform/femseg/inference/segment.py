@@ -21,7 +21,7 @@ from femseg.volumes.network_input import network_grid, network_input
 from femseg.volumes.resample import Box, axis_weights
 
 _SLAB_SLICES = 32
-_FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
+FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
 _SPECKLE_ML = 0.5  # a smaller piece is no part of a femur; a larger one, such as the tip of a second femur, is kept
 _MARGIN_MM = 15.0
 
@@ -106,11 +106,13 @@ class Segmentation:
 
     Attributes:
         mask: on the CT's own grid, in its own orientation.
-        network_probability_zyx: what the network said that sees the scan at the coarser scale, in 0…1.
+        network_input_czyx: what the network was shown that sees the scan at the coarser scale, shape (C, Z, Y, X).
+        network_probability_zyx: what it said, in 0…1.
         network_grid: where those voxels lie.
     """
 
     mask: MaskVolume
+    network_input_czyx: NDArray[np.floating[Any]]
     network_probability_zyx: NDArray[np.floating[Any]]
     network_grid: VoxelGrid
 
@@ -196,20 +198,18 @@ def segment(
     Raises: Refusal as `network_input` and `femur_probability` do.
     """
     model = package.model
-    probability_zyx = femur_probability(
-        package.network,
-        network_input(ct, model.input_recipe, name=name),
-        windows=model.windows,
-        device=device,
-        name=name,
-    )
+    input_czyx = network_input(ct, model.input_recipe, name=name)
+    probability_zyx = femur_probability(package.network, input_czyx, windows=model.windows, device=device, name=name)
     grid = network_grid(ct.grid, model.input_recipe)
     if package.refine is None or model.refine is None:
         femur_zyx = onto_ct_grid(probability_zyx, grid, ct.grid)
     else:
         femur_zyx = _refined(package.refine, model.refine, ct, probability_zyx, device=device, name=name)
     return Segmentation(
-        mask=MaskVolume(femur_zyx=femur_zyx, grid=ct.grid), network_probability_zyx=probability_zyx, network_grid=grid
+        mask=MaskVolume(femur_zyx=femur_zyx, grid=ct.grid),
+        network_input_czyx=input_czyx,
+        network_probability_zyx=probability_zyx,
+        network_grid=grid,
     )
 
 
@@ -243,7 +243,7 @@ def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[B
         found_zyx: probability on a grid that fills the same box of the patient as `grid`.
         grid: the finer one.
     """
-    numbers, count = ndimage.label(found_zyx >= _FOUND_FROM)
+    numbers, count = ndimage.label(found_zyx >= FOUND_FROM)
     if not count:
         return []
     voxels = np.bincount(numbers.ravel())[1:]
@@ -280,7 +280,7 @@ def _merged(boxes: list[Corners]) -> list[Corners]:
 
 def _near_what_was_found(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid, box: Box) -> NDArray[np.bool_]:
     """The voxels of a box of the finer grid that lie at or near what was found: nearest neighbours, grown by one."""
-    likely = ndimage.binary_dilation(found_zyx >= _FOUND_FROM)
+    likely = ndimage.binary_dilation(found_zyx >= FOUND_FROM)
     z, y, x = (
         np.arange(part.start, part.stop) * coarse // fine
         for part, coarse, fine in zip(box, found_zyx.shape, grid.shape_zyx, strict=True)

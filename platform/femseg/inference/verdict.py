@@ -1,68 +1,193 @@
-"""Reasons to look at a mask before anyone uses it: a plausible-looking wrong mask is the worst that can happen."""
+"""May a mask be used? A word, its reasons and an expected Dice, out of what was measured; no person has looked.
 
-from collections.abc import Iterable
+A plausible-looking wrong mask is the worst that can happen. All bounds stand here, once.
+"""
 
-import numpy as np
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
-from femseg.inference.femora import STRUCTURES, Femora
-from femseg.networks.package_files import Bounds, ModelDescription, TrainingRange
-from femseg.volumes.grid import VoxelGrid, lps_grid, to_lps
+import torch
 
-_PLAUSIBLE_ML = (50.0, 1500.0)
-_LARGE_PIECE_ML = 5.0
-_SLACK = 0.1  # beyond what training saw, as a fraction of it
-_AXES = ("z", "y", "x")
+from femseg.faults import ExitCode
+from femseg.inference.femora import STRUCTURES, Femora, FemurSide
+from femseg.inference.second_look import agreement
+from femseg.inference.segment import Segmentation, TrainedModel
+from femseg.inference.shape import FemurShape, shapes_of
+from femseg.inference.surface import off_edge_share, surface_entropy_bits
+from femseg.inference.training_range import outside_training
+from femseg.networks.package_files import ModelDescription
+from femseg.settings import as_plain
+from femseg.volumes.grid import CtVolume
+
+Word = Literal["usable", "review", "reject"]
+EXIT_CODES: dict[Word, ExitCode] = {"usable": ExitCode.DONE, "review": ExitCode.REVIEW, "reject": ExitCode.REJECT}
+_GRAVITY: tuple[Word, ...] = tuple(EXIT_CODES)
+_ADVICE: dict[Word, str] = {"usable": "", "review": "look at this mask before use", "reject": "do not use this mask"}
 
 
-def training_range(grids: Iterable[VoxelGrid]) -> TrainingRange:
-    """What a model was trained on, as least and greatest value by axis (z, y, x): goes into its package."""
-    upright = [lps_grid(grid) for grid in grids]
+class Bound(NamedTuple):
+    """From where on a number asks for a review, and from where on for a rejection; None: never for that."""
 
-    def bounds(rows: list[tuple[float, float, float]]) -> Bounds:
-        least, most = np.min(rows, axis=0).tolist(), np.max(rows, axis=0).tolist()
-        return tuple(least), tuple(most)
+    id: str
+    words: str
+    review: float | None
+    reject: float | None
+    least: bool = False  # whether the number should be at least that
 
-    return TrainingRange(
-        spacing_mm_zyx=bounds([grid.spacing_mm_zyx for grid in upright]),
-        extent_mm_zyx=bounds([grid.extent_mm_zyx for grid in upright]),
+    def judged(self, value: float, name: str = "") -> "Iterator[Reason]":
+        """The gravest reason that a value gives, if any."""
+        bounds: tuple[tuple[Word, float | None], ...] = (("reject", self.reject), ("review", self.review))
+        for word, bound in bounds:
+            if bound is not None and (value < bound if self.least else value > bound):
+                yield Reason(word, f"{self.id} {self.words.format(value=value, bound=bound, name=name)}")
+                return
+
+
+class Reason(NamedTuple):
+    """What speaks against a mask, with the number and its bound, and how much."""
+
+    word: Word
+    text: str
+
+
+# Calibrated by `python -m benchmarks.pipeline.verdicts` (benchmarks/results/verdicts.json).
+AGREEMENT = Bound("IF-11", "two looks at the CT agree by a Dice of {value:.2f}, expected {bound:.2f}", 0.9, 0.6, True)
+ENTROPY = Bound("IF-11", "the network is unsure at the surface: {value:.2f} bits, at most {bound:.2f}", 0.7, 0.9)
+OFF_EDGE = Bound("IF-11", "{value:.0%} of the surface lies on no edge of the CT, at most {bound:.0%}", 0.3, 0.6)
+METAL = Bound("IF-12", "{value:.1f} ml of metal in the scan, at most {bound:.1f} ml", 1.0, None)
+# Femora of adults and adolescents.
+LONGEST = Bound("IF-09", "the {name} is {value:.0f} mm long, at most {bound:.0f} mm", 560.0, 650.0)
+SHORTEST = Bound("IF-09", "the {name} is {value:.0f} mm long, a whole one at least {bound:.0f} mm", 320.0, 250.0, True)
+THICKEST = Bound("IF-09", "the {name} has a section of {value:.0f} mm², at most {bound:.0f} mm²", 6000.0, 9000.0)
+THICK = Bound("IF-09", "the {name} has a mean section of {value:.0f} mm², at most {bound:.0f} mm²", 4000.0, 6000.0)
+THIN = Bound("IF-09", "the {name} has a mean section of {value:.0f} mm², at least {bound:.0f} mm²", 350.0, 200.0, True)
+SMALL = Bound("IF-09", "{value:.0f} ml of the {name} are in the scan, at least {bound:.0f} ml", 30.0, 10.0, True)
+STRAY = Bound("IF-09", "{value:.0%} of the {name} lies apart from it, at most {bound:.0%}", 0.02, 0.4)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Signals:
+    """What was measured of a mask.
+
+    Attributes:
+        agreement: Dice of two looks at the CT; see `second_look`.
+        surface_entropy_bits, off_edge_share: see `surface`.
+        metal_ml: in the scan.
+        femora: shape of each.
+    """
+
+    agreement: float
+    surface_entropy_bits: float
+    off_edge_share: float
+    metal_ml: float
+    femora: Mapping[FemurSide, FemurShape]
+
+
+def measured(
+    package: TrainedModel,
+    ct: CtVolume,
+    found: Segmentation,
+    femora: Femora,
+    *,
+    metal_ml: float,
+    device: torch.device | str = "cpu",
+    name: str = "CT",
+) -> Signals:
+    """All signals of what a model found in a CT. Raises: Refusal as `femur_probability` does."""
+    return Signals(
+        agreement=agreement(package, found, device=device, name=name),
+        surface_entropy_bits=surface_entropy_bits(found.network_probability_zyx),
+        off_edge_share=off_edge_share(ct, found.mask),
+        metal_ml=metal_ml,
+        femora=shapes_of(femora),
     )
 
 
-def outside_training(grid: VoxelGrid, seen: TrainingRange) -> tuple[str, ...]:
-    """How a CT differs from what the model was trained on (IF-04), one sentence each."""
-    upright, found = lps_grid(grid), []
-    for name, words in (("spacing_mm_zyx", "spacing"), ("extent_mm_zyx", "field of view")):
-        least, most = getattr(seen, name)
-        for axis, value, low, high in zip(_AXES, getattr(upright, name), least, most, strict=True):
-            if not low * (1 - _SLACK) <= value <= high * (1 + _SLACK):
-                seen_mm = " to ".join(dict.fromkeys((f"{low:.3g}", f"{high:.3g}")))  # one number where all were alike
-                found.append(f"IF-04 {words} along {axis} is {value:.3g} mm, trained on {seen_mm} mm")
-    return tuple(found)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """Whether a mask may be used.
+
+    Attributes:
+        word: "usable" where nothing speaks against it, "review" where a person must look, "reject": do not use it.
+        reasons: gravest first, each with its number and its bound.
+        expected_dice: against the truth; None of a rejected mask.
+    """
+
+    word: Word
+    reasons: tuple[str, ...]
+    expected_dice: float | None
+    signals: Signals
+
+    def __str__(self) -> str:
+        return verdict_line(self.word, self.reasons, self.expected_dice)
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """How a command ends that came to it."""
+        return EXIT_CODES[self.word]
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON."""
+        plain: dict[str, Any] = as_plain(self)
+        return plain
 
 
-def reasons_to_review(femora: Femora) -> tuple[str, ...]:
-    """What a femur should not be (IF-09): empty, too small or large, in pieces, at the edge."""
-    labels_zyx, _ = to_lps(femora.labels.labels_zyx, femora.labels.grid)
-    if not femora.by_side:
-        return ("IF-09 the mask is empty",)
-    reasons = []
-    low, high = _PLAUSIBLE_ML
-    for side, femur in femora.by_side.items():
-        name = STRUCTURES[side].name
-        if not low <= femur.volume_ml <= high:
-            reasons.append(f"IF-09 the {name} is {femur.volume_ml:.0f} ml, a femur is {low:.0f} to {high:.0f} ml")
-        pieces = sum(ml >= _LARGE_PIECE_ML for ml in femur.pieces_ml)
-        if pieces > 1:
-            reasons.append(f"IF-09 the {name} has {pieces} pieces of {_LARGE_PIECE_ML:.0f} ml or more")
-    for axis, (first, last) in enumerate((("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))):
-        for end, index in ((first, 0), (last, -1)):
-            if labels_zyx.take(index, axis=axis).any():
-                reasons.append(f"IF-09 the mask touches the {end} end of the volume")
-    return tuple(reasons)
+def verdict_line(word: Word, reasons: Sequence[str], expected_dice: float | None) -> str:
+    """A verdict as a line for a terminal."""
+    advice = _ADVICE[word] and f": {_ADVICE[word]}"
+    dice = "" if expected_dice is None else f", expected Dice {expected_dice:.2f}"
+    return f"verdict: {word}{advice}{dice}" + (f" — {'; '.join(reasons)}" if reasons else "")
 
 
-def verdict(femora: Femora, model: ModelDescription) -> tuple[str, ...]:
-    """All reasons to review what a packaged model found, doubts about left and right among them; none: "usable"."""
-    seen = model.training_range
-    beyond = outside_training(femora.labels.grid, seen) if seen else ()
-    return (*beyond, *reasons_to_review(femora), *femora.doubts)
+def verdict(signals: Signals, femora: Femora, model: ModelDescription) -> Verdict:
+    """What follows from the signals, from doubts about left and right, and from how unlike the training a CT is."""
+    outside = outside_training(femora.labels.grid, model)
+    reasons = [
+        *_of_the_look(signals),
+        *_of_the_shapes(signals.femora),
+        *(Reason("review", text) for text in (*outside, *femora.doubts)),
+    ]
+    reasons.sort(key=lambda reason: -_GRAVITY.index(reason.word))
+    word = reasons[0].word if reasons else "usable"
+    return Verdict(
+        word=word,
+        reasons=tuple(reason.text for reason in reasons),
+        expected_dice=None if word == "reject" else expected_dice(signals),
+        signals=signals,
+    )
+
+
+def _of_the_look(signals: Signals) -> Iterator[Reason]:
+    if not signals.femora:
+        yield Reason("reject", "IF-09 no femur was found")
+        return
+    yield from AGREEMENT.judged(signals.agreement)
+    yield from ENTROPY.judged(signals.surface_entropy_bits)
+    yield from OFF_EDGE.judged(signals.off_edge_share)
+    yield from METAL.judged(signals.metal_ml)
+
+
+def _of_the_shapes(shapes: Mapping[FemurSide, FemurShape]) -> Iterator[Reason]:
+    """The largest femur decides whether there is one; another asks for a review at most."""
+    largest = max((shape.volume_ml for shape in shapes.values()), default=0.0)
+    for side, shape in shapes.items():
+        for reason in _of_a_shape(shape, STRUCTURES[side].name):
+            yield reason if shape.volume_ml == largest else Reason("review", reason.text)
+
+
+def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
+    yield from LONGEST.judged(shape.length_mm, name)
+    yield from THICKEST.judged(shape.widest_mm2, name)
+    yield from THICK.judged(shape.mean_mm2, name)
+    yield from THIN.judged(shape.mean_mm2, name)
+    yield from STRAY.judged(shape.stray_ml / shape.volume_ml, name)
+    if not shape.cut_off:
+        yield from SHORTEST.judged(shape.length_mm, name)
+    else:
+        yield from SMALL.judged(shape.volume_ml, name)
+
+
+def expected_dice(signals: Signals) -> float:
+    """Dice that a mask with such signals has, as in the calibration."""
+    return signals.agreement

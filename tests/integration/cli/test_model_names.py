@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from tiny_model import JUDGED
 from tiny_registry import register_candidate, trained, write_candidate, write_cohort
 from typer.testing import CliRunner
 
@@ -29,7 +30,7 @@ NO_NAMES = (
 )
 CT = "data/source/case-09/ct.nii.gz"
 COMMANDS = {  # with the exit code and the words that show which version was found
-    "segment": (("segment", CT, "-o", "mask.nii.gz", "--overwrite", "--model"), 0, "package {sha256:.12}"),
+    "segment": (("segment", CT, "-o", "mask.nii.gz", "--overwrite", "--model"), JUDGED, "package {sha256:.12}"),
     "promote": (("promote",), 0, "version 1 is champion already"),
     "why": (("why",), 0, "promote version 1"),
     "remove": (("remove",), 8, "models:/femseg/1: holds the alias"),
@@ -67,7 +68,7 @@ def sha256(tmp_path_factory):
 def test_every_command_takes_every_name(sha256, command, name):
     words, exit_code, shown = COMMANDS[command]
     done = femseg(*words, name)
-    assert done.exit_code == exit_code, done.output
+    assert done.exit_code in (exit_code if isinstance(exit_code, tuple) else (exit_code,)), done.output
     assert shown.format(sha256=sha256) in done.output
 
 

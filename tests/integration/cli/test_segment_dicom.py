@@ -9,7 +9,7 @@ import numpy as np
 import pydicom
 import pytest
 from study_maker import ct_hu, write_dicom_study, write_nifti
-from tiny_model import write_tiny_package
+from tiny_model import JUDGED, write_tiny_package
 from typer.testing import CliRunner
 
 from femseg.cli.main import app
@@ -41,7 +41,7 @@ def run(package, tmp_path, monkeypatch):
     monkeypatch.delenv("FEMSEG_DEBUG", raising=False)
 
     def go(ct, *words, output="mask.nii.gz"):
-        command = ["segment", str(ct), "-o", str(output), "--model", str(package), *map(str, words)]
+        command = ["segment", str(ct), "-o", str(output), "--model", str(package), "--write-rejected", *map(str, words)]
         return CliRunner().invoke(app, command)
 
     return go
@@ -54,7 +54,7 @@ BOTH = ("--dicom-seg", "seg.dcm", "--rtstruct", "rs.dcm")
 def test_both_objects_hold_the_masks_voxels_and_each_has_its_record(run, study, tmp_path, zipped):
     ct = study if not zipped else Path(shutil.make_archive(str(tmp_path / "packed"), "zip", study))
     done = run(ct, *BOTH, "--json")
-    assert done.exit_code in (0, 10), done.output
+    assert done.exit_code in JUDGED, done.output
     said = json.loads(done.stdout)
     assert (said["dicom_seg"], said["rtstruct"]) == ("seg.dcm", "rs.dcm")
     mask = np.asanyarray(nib.load("mask.nii.gz").dataobj).T > 0
@@ -93,7 +93,7 @@ def test_a_ct_on_another_grid_than_was_scanned_is_refused_DC_01(run, tmp_path):
     assert done.exit_code == ExitCode.INPUT_REFUSED
     assert "DC-01" in done.stderr
     assert "is resampled (regularise)" in done.stderr
-    assert run(tmp_path / "study" / "ct", "--regularise").exit_code in (0, 10)  # as a volume file it may be had
+    assert run(tmp_path / "study" / "ct", "--regularise").exit_code in JUDGED  # as a volume file it may be had
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_a_missing_extra_is_named_CFG_02(run, study, monkeypatch):
     done = run(study, "--dicom-seg", "seg.dcm")
     assert done.exit_code == ExitCode.USAGE
     assert "pip install 'femseg[dicom]'" in done.stderr
-    assert run(study, "--rtstruct", "rs.dcm").exit_code in (0, 10)  # needs none
+    assert run(study, "--rtstruct", "rs.dcm").exit_code in JUDGED  # needs none
 
 
 @pytest.mark.slow
@@ -130,7 +130,7 @@ def test_a_folder_gives_each_study_its_objects_and_keeps_them(run, tmp_path):
     for name in ("a", "b"):
         write_dicom_study(tmp_path / "studies" / name, patient=name)
     done = run(tmp_path / "studies", *BOTH, output="out")
-    assert done.exit_code in (0, 10), done.output
+    assert done.exit_code in JUDGED, done.output
     for name in ("a", "b"):
         for file in ("seg.dcm", "rs.dcm"):
             assert pydicom.dcmread(tmp_path / "out" / name / file).PatientID == name

@@ -42,8 +42,8 @@ def test_the_registered_model_gives_the_mask_that_was_evaluated_voxel_for_voxel(
     manifest = json.loads((clone / "data/cohort/manifest.json").read_text())
     (case,) = [case for case in manifest["cases"] if case["case_id"] == case_id]
     study = clone / "data/cohort" / manifest["root"] / case["ct"]["files"][0]["path"]
-    which = ("--model", "challenger", "--json")
-    done = run(clone, "femseg", "segment", str(study.parent), "-o", str(tmp_path / "mask.nii.gz"), *which)
+    words = ("--model", "challenger", "--write-rejected", "--json")
+    done = run(clone, "femseg", "segment", str(study.parent), "-o", str(tmp_path / "mask.nii.gz"), *words, rc=None)
     assert json.loads(done.stdout)["input_mode"] == mode
     evaluated = clone / "results/evaluate" / mode / "ct_grid" / f"{case_id}.nii.gz"
     ours, theirs = nib.load(tmp_path / "mask.nii.gz"), nib.load(evaluated)

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 from study_maker import write_dicom_study
-from tiny_model import write_tiny_package
+from tiny_model import JUDGED, write_tiny_package
 from tiny_project import ROOT, environment
 from typer.testing import CliRunner, Result
 
@@ -71,9 +71,12 @@ def after(tmp_path_factory) -> tuple[Path, str]:
         ("check", "faulty", "--quarantine", "quarantine.json", "--html", "faulty.html"): 3,
         ("check", "faulty", "--headers"): 3,
     }
-    calls |= {("segment", "source/study0/ct", "-o", f"mask{end}", "--model", "package"): 0 for end in SUFFIXES}
     answers = [femseg(project, *words) for words in calls]
     assert [done.exit_code for done in answers] == list(calls.values()), answers
+    for end in SUFFIXES:
+        words = ("segment", "source/study0/ct", "-o", f"mask{end}", "--model", "package", "--write-rejected")
+        answers.append(femseg(project, *words))
+        assert answers[-1].exit_code in JUDGED, answers[-1]
     return project, "".join(done.stdout + done.stderr for done in (stages, *answers))
 
 

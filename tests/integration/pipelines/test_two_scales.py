@@ -128,11 +128,12 @@ def test_its_lineage_holds_and_its_replay_gives_the_same_masks(copy):
 
 def test_segment_uses_both_networks(copy, tmp_path):
     ct = min((copy / "data/cohort/studies").glob("*/ct"))
-    run(copy, "femseg", "segment", str(ct), "-o", str(tmp_path / "a.nii.gz"), "--model", "cascades/best", rc=None)
-    run(copy, "femseg", "segment", str(ct), "-o", str(tmp_path / "b.nii.gz"), "--model", "cascades/best", rc=None)
+    words = ("femseg", "segment", str(ct), "--write-rejected", "-o")
+    run(copy, *words, str(tmp_path / "a.nii.gz"), "--model", "cascades/best", rc=None)
+    run(copy, *words, str(tmp_path / "b.nii.gz"), "--model", "cascades/best", rc=None)
     assert (tmp_path / "a.nii.gz").read_bytes() == (tmp_path / "b.nii.gz").read_bytes()
     mode = load_package(copy / "cascades/best").model.input_mode
-    run(copy, "femseg", "segment", str(ct), "-o", str(tmp_path / "c.nii.gz"), "--model", f"models/{mode}", rc=None)
+    run(copy, *words, str(tmp_path / "c.nii.gz"), "--model", f"models/{mode}", rc=None)
     assert (tmp_path / "a.nii.gz").read_bytes() != (tmp_path / "c.nii.gz").read_bytes()
 
 

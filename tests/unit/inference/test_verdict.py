@@ -1,97 +1,123 @@
-"""When a mask asks to be looked at."""
+"""What a verdict says: the gravest of its reasons, each with a number and a bound."""
+
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from tiny_model import TINY_NETWORK, described
 
+from femseg.faults import ExitCode
 from femseg.inference.femora import Femora, told_apart
-from femseg.inference.verdict import outside_training, reasons_to_review, training_range, verdict
+from femseg.inference.shape import shapes_of
+from femseg.inference.training_range import training_range
+from femseg.inference.verdict import Signals, Verdict, verdict
 from femseg.networks.vnet import VNet
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 
-GRID = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 2.0, 2.0))
-FEMUR = (slice(5, 55), slice(15, 25), slice(15, 25))  # 200 × 20 × 20 mm = 80 ml
+GRID = VoxelGrid(shape_zyx=(120, 80, 120), spacing_mm_zyx=(4.0, 2.0, 2.0))
+FEMUR = (slice(10, 110), slice(15, 33), slice(15, 33))  # 400 × 36 × 36 mm = 518 ml
+MODEL = described(VNet(TINY_NETWORK, 1))
 
 
-def mask_of(*boxes, grid: VoxelGrid = GRID) -> Femora:
+def femora_of(*boxes, grid: VoxelGrid = GRID) -> Femora:
     femur_zyx = np.zeros(grid.shape_zyx, np.bool_)
     for box in boxes:
         femur_zyx[box] = True
     return told_apart(MaskVolume(femur_zyx=femur_zyx, grid=grid), header="left")
 
 
-def test_a_single_plausible_piece_inside_the_volume_needs_no_review():
-    assert reasons_to_review(mask_of(FEMUR)) == ()
+def judged(*boxes, grid: VoxelGrid = GRID, model=MODEL, **signals) -> Verdict:
+    """Of a sure mask of these boxes, but for the signals that are given."""
+    femora = femora_of(*boxes, grid=grid)
+    sure = {"agreement": 0.99, "surface_entropy_bits": 0.1, "off_edge_share": 0.05, "metal_ml": 0.0} | signals
+    return verdict(Signals(femora=shapes_of(femora), **sure), femora, model)
+
+
+def test_a_femur_of_which_the_model_is_sure_is_usable():
+    found = judged(FEMUR)
+    assert (found.word, found.reasons, found.exit_code) == ("usable", (), ExitCode.DONE)
+    assert str(found) == f"verdict: usable, expected Dice {found.expected_dice:.2f}"
+
+
+def test_nothing_found_is_rejected_IF_09():
+    found = judged()
+    assert found.exit_code == ExitCode.REJECT
+    assert str(found) == "verdict: reject: do not use this mask — IF-09 no femur was found"
 
 
 @pytest.mark.parametrize(
-    ("boxes", "words"),
+    ("signals", "word", "says"),
     [
-        ([], "empty"),
-        ([(slice(20, 24), slice(15, 25), slice(15, 25))], "6 ml, a femur is 50 to 1500 ml"),
-        ([FEMUR, (slice(5, 55), slice(30, 33), slice(5, 15))], "2 pieces"),
-        ([(slice(0, 50), slice(15, 25), slice(15, 25))], "inferior end"),
-        ([(slice(10, 60), slice(15, 25), slice(15, 25))], "superior end"),
-        ([(slice(5, 55), slice(0, 10), slice(15, 25))], "anterior end"),
-        ([(slice(5, 55), slice(15, 25), slice(30, 40))], "left end"),
+        ({"agreement": 0.2}, "reject", "IF-11 two looks at the CT agree by a Dice of 0.20"),
+        ({"surface_entropy_bits": 1.0}, "reject", "IF-11 the network is unsure at the surface: 1.00 bits"),
+        ({"off_edge_share": 0.9}, "reject", "IF-11 90% of the surface lies on no edge of the CT"),
+        ({"metal_ml": 12.0}, "review", "IF-12 12.0 ml of metal in the scan"),
     ],
-    ids=["IF-09-empty", "IF-09-small", "IF-09-pieces", "IF-09-inferior", "IF-09-superior", "IF-09-front", "IF-09-left"],
+    ids=["IF-11-looks", "IF-11-entropy", "IF-11-edges", "IF-12"],
 )
-def test_what_a_femur_should_not_be_is_said(boxes, words):
-    assert any(words in reason for reason in reasons_to_review(mask_of(*boxes)))
+def test_each_signal_has_its_reason_with_number_and_bound(signals, word, says):
+    found = judged(FEMUR, **signals)
+    assert (found.word, len(found.reasons)) == (word, 1)
+    assert found.reasons[0].startswith(says)
+    assert ", expected " in found.reasons[0] or ", at most " in found.reasons[0]
+
+
+@pytest.mark.parametrize(
+    ("box", "says"),
+    [
+        ((slice(50, 70), *FEMUR[1:]), "long, a whole one at least"),
+        ((slice(10, 110), slice(2, 78), slice(5, 100)), "mean section of"),
+        ((slice(10, 110), slice(15, 18), slice(15, 18)), "mean section of 36 mm², at least"),
+    ],
+    ids=["IF-09-short", "IF-09-thick", "IF-09-thin"],
+)
+def test_what_no_femur_can_be_is_rejected(box, says):
+    found = judged(box)
+    assert found.word == "reject"
+    assert any(says in reason for reason in found.reasons)
+
+
+def test_a_femur_that_the_scan_cuts_off_may_be_short():
+    for box in ((slice(0, 20), *FEMUR[1:]), (slice(100, 120), *FEMUR[1:])):
+        assert judged(box).word == "usable"
 
 
 def test_two_femora_beside_each_other_are_no_femur_in_pieces():
-    wide = VoxelGrid(shape_zyx=(60, 40, 90), spacing_mm_zyx=GRID.spacing_mm_zyx)
-    other = (slice(5, 55), slice(15, 25), slice(65, 75))
-    assert reasons_to_review(mask_of(FEMUR, other, grid=wide)) == ()
-    broken = (slice(5, 28), *other[1:]), (slice(30, 55), *other[1:])
-    reasons = reasons_to_review(mask_of(FEMUR, *broken, grid=wide))
-    assert reasons == ("IF-09 the left femur has 2 pieces of 5 ml or more",)
-    tip = (slice(5, 25), *other[1:])
-    assert reasons_to_review(mask_of(FEMUR, tip, grid=wide)) == (
-        "IF-09 the left femur is 32 ml, a femur is 50 to 1500 ml",
-    )
+    other = (*FEMUR[:2], slice(80, 98))
+    assert judged(FEMUR, other).reasons == ()
+    found = judged(FEMUR, (slice(10, 52), *other[1:]), (slice(60, 110), *other[1:]))
+    assert found.word == "review"
+    assert "lies apart from it" in found.reasons[0]
+
+
+def test_another_femur_that_can_be_none_asks_for_a_review_only():
+    found = judged(FEMUR, (slice(50, 60), slice(15, 33), slice(80, 98)))
+    assert found.word == "review"
+    assert "a whole one at least" in found.reasons[0]
 
 
 def test_a_doubt_about_left_and_right_is_a_reason_to_review_IF_10():
-    femur_zyx = np.zeros(GRID.shape_zyx, np.bool_)
-    femur_zyx[FEMUR] = True
-    untold = told_apart(MaskVolume(femur_zyx=femur_zyx, grid=GRID))
-    (reason,) = verdict(untold, described(VNet(TINY_NETWORK, 1)))
-    assert reason.startswith("IF-10 the side is not told")
+    femora = replace(femora_of(FEMUR), doubts=("IF-10 the side is not told",))
+    signals = judged(FEMUR).signals
+    assert verdict(signals, femora, MODEL).reasons == ("IF-10 the side is not told",)
 
 
-def test_crumbs_are_no_pieces():
-    assert reasons_to_review(mask_of(FEMUR, (30, 30, 30))) == ()
+def test_a_ct_unlike_those_of_the_training_is_a_reason_to_review_IF_04():
+    seen = training_range([VoxelGrid(shape_zyx=GRID.shape_zyx, spacing_mm_zyx=(1.0, 1.0, 1.0))])
+    found = judged(FEMUR, model=replace(MODEL, training_range=seen))
+    assert found.word == "review"
+    assert found.reasons[0].startswith("IF-04")
 
 
-def test_ends_are_named_in_the_patient_not_in_the_array():
-    upside_down = VoxelGrid(
-        shape_zyx=GRID.shape_zyx,
-        spacing_mm_zyx=GRID.spacing_mm_zyx,
-        direction_xyz=(1.0, 0.0, 0.0, 0.0, -1.0, 0.0, 0.0, 0.0, -1.0),
-    )
-    at_first_slice = mask_of((slice(0, 50), slice(15, 25), slice(15, 25)), grid=upside_down)
-    assert [r for r in reasons_to_review(at_first_slice) if "touches" in r] == [
-        "IF-09 the mask touches the superior end of the volume"
-    ]
+def test_the_gravest_reason_comes_first_and_decides():
+    found = judged(FEMUR, metal_ml=12.0, agreement=0.1)
+    assert found.word == "reject"
+    assert found.expected_dice is None
+    assert [reason[:5] for reason in found.reasons] == ["IF-11", "IF-12"]
 
 
-def test_a_ct_unlike_those_of_the_training_is_said_with_numbers():  # IF-04
-    seen = training_range([GRID, GRID.resized((50, 40, 40))])
-    assert outside_training(GRID, seen) == ()
-    finer = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 0.5, 0.5))
-    assert outside_training(finer, seen)[0] == "IF-04 spacing along y is 0.5 mm, trained on 2 mm"
-    assert "IF-04 field of view along x is 20 mm, trained on 80 mm" in outside_training(finer, seen)
-
-
-def test_a_range_is_said_with_both_ends_and_one_value_once():  # IF-04
-    seen = training_range([GRID, VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 2.5, 2.0))])
-    said = " ".join(outside_training(VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(9.0, 9.0, 9.0)), seen))
-    assert "spacing along z is 9 mm, trained on 4 mm" in said
-    assert "spacing along y is 9 mm, trained on 2 to 2.5 mm" in said
-
-
-def test_a_model_without_a_training_range_is_judged_by_the_mask_alone():
-    assert verdict(mask_of(FEMUR), described(VNet(TINY_NETWORK, 1))) == ()
+def test_the_json_has_the_word_the_reasons_and_what_was_measured():
+    plain = judged(FEMUR, metal_ml=2.0).plain()
+    assert plain.keys() == {"word", "reasons", "expected_dice", "signals"}
+    assert plain["signals"]["metal_ml"] == 2.0
+    assert plain["signals"]["femora"]["left"]["cut_off"] == []

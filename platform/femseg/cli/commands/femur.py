@@ -50,6 +50,9 @@ def segment(
         Path | None,
         typer.Option(metavar="FILE", parser=given_path, help="An RTSTRUCT of the CT's series, too: .dcm; likewise."),
     ] = None,
+    write_rejected: Annotated[
+        bool, typer.Option("--write-rejected", help="Write a mask also where the verdict is: do not use it.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -60,14 +63,16 @@ def segment(
 
     with command_exit(as_json=as_json):
         mends = CohortSettings(regularise=regularise, untilt=untilt).mends
-        choices = Choices.of(model, series=tuple(series or ()), accept_hu=accept_hu, mends=mends)
+        choices = Choices.of(
+            model, series=tuple(series or ()), accept_hu=accept_hu, mends=mends, write_rejected=write_rejected
+        )
         outputs = Outputs(mesh=mesh_output, dicom_seg=dicom_seg, rtstruct=rtstruct)
-        if not is_for_many(ct, output):
-            segment_file(ct, output, choices, outputs, overwrite=overwrite, as_json=as_json)
-            return
-        from femseg.cli.segment_folder import segment_folder  # Ray takes a second to load
+        if is_for_many(ct, output):
+            from femseg.cli.segment_folder import segment_folder  # Ray takes a second to load
 
-        code = segment_folder(ct, output, choices, outputs, overwrite=overwrite, as_json=as_json)
+            code = segment_folder(ct, output, choices, outputs, overwrite=overwrite, as_json=as_json)
+        else:
+            code = segment_file(ct, output, choices, outputs, overwrite=overwrite, as_json=as_json)
     raise typer.Exit(code)
 
 

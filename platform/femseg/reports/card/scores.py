@@ -106,8 +106,8 @@ def failures(facts: CardFacts) -> Section:
         ),
         tables={"": Table(head=_FAILURES_HEAD, rows=tuple(rows), last_is_text=True)},
         figures=(WORST_FIGURE,),
-        note="femseg segment marks a mask for review that is empty, implausibly small or large, in several pieces, or "
-        "at the edge of the scan (IF-09); a wrong mask of plausible size and shape is not noticed.",
+        note="femseg segment rejects what it finds, or asks for a review, where size or form is no femur's (IF-09), or "
+        "two looks at the CT disagree (IF-11); a wrong mask of plausible form of which it is sure is not noticed.",
     )
 
 
