@@ -353,6 +353,9 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "a warning while a training can go on without it"),
         "ST-10": FaultKind(USAGE, "No file can have this name or place", "Name another place.",
             "a file is where a folder is meant, or the reverse"),
+        "ST-11": FaultKind(INTEGRITY, "An exporter of this installation misplaces a mask",
+            "Use no file that it wrote; install femseg again, and run `femseg selftest` until it ends with 0.",
+            "by more than 1e-3 mm, mirrored, on the other side, or unreadable: found by `femseg selftest` alone"),
     },
 }
 # fmt: on

@@ -40,7 +40,7 @@ for command in (
     *(femur.segment, femur.mesh, femur.measure, cohort.correct),
     *(model.promote, model.rollback, model.history, model.why, model.challenger, model.remove),
     *(model.lineage, model.replay, model.card),
-    *(installation.doctor, installation.submit),
+    *(installation.doctor, installation.selftest, installation.submit),
 ):
     app.command()(command)
 app.add_typer(model.audit, name="audit")
