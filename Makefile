@@ -75,6 +75,7 @@ bench: $(VENV)/.dev
 	python -m benchmarks.training.vnet_step --output benchmarks/results/vnet_step.json
 	python -m benchmarks.training.ray_train_overhead --output benchmarks/results/ray_train_overhead.json
 	python -m benchmarks.training.painting_share --output benchmarks/results/painting_share.json
+	python -m benchmarks.training.refine_step --output benchmarks/results/refine_step.json
 	python -m benchmarks.training.training_startup --output benchmarks/results/training_startup.json
 	python -m benchmarks.pipeline.metrics --output benchmarks/results/metrics.json
 	python -m benchmarks.intake.intake_fuzz --output benchmarks/results/intake_fuzz.json

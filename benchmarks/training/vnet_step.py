@@ -70,10 +70,15 @@ def step_of(
 
 
 def convolutions_alone(
-    name: str, shape_zyx: Shape, layout: torch.memory_format, *, bfloat16: bool
+    network: nn.Module,
+    volume: torch.Tensor,
+    layout: torch.memory_format,
+    *,
+    bfloat16: bool,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Callable[[], float]:
     """A function that runs each convolution of a network by itself, forward and backward, and returns the seconds."""
-    network = built(name).to(memory_format=layout)  # type: ignore[call-overload]
+    network.to(memory_format=layout)  # type: ignore[call-overload]
     dtype = torch.bfloat16 if bfloat16 else torch.float32
     met: list[tuple[nn.Module, torch.Tensor, torch.Tensor]] = []
 
@@ -88,7 +93,7 @@ def convolutions_alone(
         if isinstance(layer, nn.Conv3d | nn.ConvTranspose3d)
     ]
     with torch.no_grad():
-        network(torch.rand(1, 1, *shape_zyx).contiguous(memory_format=layout))
+        network(volume.contiguous(memory_format=layout))
     for hook in hooks:
         hook.remove()
     network.to(dtype)
@@ -96,9 +101,9 @@ def convolutions_alone(
     def alone() -> float:
         seconds = 0.0
         for layer, x, gradient in met:
-            started = time.perf_counter()
+            started = clock()
             layer(x).backward(gradient)
-            seconds += time.perf_counter() - started
+            seconds += clock() - started
             layer.zero_grad(set_to_none=True)
             x.grad = None
         return seconds
@@ -116,7 +121,8 @@ def measured(shape_zyx: Shape, repeats: int) -> dict[str, object]:
                 key = f"{name} {precision} {layout}"
                 runs[key] = step_of(built(name), shape_zyx, memory_format, bfloat16=bfloat16)
                 if name != "monai":
-                    runs[f"floor of {key}"] = convolutions_alone(name, shape_zyx, memory_format, bfloat16=bfloat16)
+                    volume = torch.rand(1, 1, *shape_zyx)
+                    runs[f"floor of {key}"] = convolutions_alone(built(name), volume, memory_format, bfloat16=bfloat16)
             for number in range(repeats + 1):  # the first round warms up
                 for key, run in runs.items():
                     taken = run()

@@ -82,7 +82,7 @@ def test_aliases_and_merges_that_share_a_few_values_are_fine():
     assert load_bounded(text) == yaml.safe_load(text)
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "params.paper.yaml", "params.shipped.yaml"])
+@pytest.mark.parametrize("file", ["params.yaml", "params.paper.yaml", "params.shipped.yaml", "params.phantom1mm.yaml"])
 def test_the_files_that_ship_read_the_same_and_have_known_sections_only(file):
     text = (ROOT / file).read_text()
     assert load_bounded(text) == yaml.safe_load(text)

@@ -60,6 +60,14 @@ MEASURED: tuple[tuple[str, Words], ...] = (
             f"normalisation {floor(r, 'instance fp32'):.2f} and {floor(r, 'instance bf16'):.2f}"
         ),
     ),
+    (
+        "refine_step",
+        lambda r: (
+            f"| {r['step_over_convolutions']:.2f}, missed: small kernels leave more to normalisation, PReLU and sums; "
+            f"drawing {100 * r['drawing_share']:.1f} %, waited for {100 * r['waiting_share_by_the_clock']:.1f} % by "
+            "the clock"
+        ),
+    ),
     ("ray_train_overhead", lambda r: f"| {r['median_ratio']:.2f} |"),
     (
         "ray_train_overhead",

@@ -62,7 +62,7 @@ def test_every_setting_stands_in_the_reference_with_its_default(section):
     )
 
 
-@pytest.mark.parametrize("file", ["params.yaml", "params.paper.yaml", "params.shipped.yaml"])
+@pytest.mark.parametrize("file", ["params.yaml", "params.paper.yaml", "params.shipped.yaml", "params.phantom1mm.yaml"])
 def test_every_key_of_a_settings_file_stands_in_the_reference(file):
     document = yaml.safe_load((ROOT / file).read_text())
     assert document.pop("input_modes")[:2] == ["raw", "gradient"]
