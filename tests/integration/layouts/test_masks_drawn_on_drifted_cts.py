@@ -15,6 +15,7 @@ from femseg.formats.dicom.headers import SliceHeader, read_slice_header
 from femseg.formats.dicom.rtstruct import check_structure_set, draw_structure_set, read_structure_set
 from femseg.formats.dicom.segmentation import check_segmentation, draw_segmentation, read_segmentation
 from femseg.formats.dicom.series import check_series
+from femseg.formats.dicom.writing.reference import ct_reference
 from femseg.formats.source import CheckedVolume
 
 COUNT, STEP_MM, CHANGE_MM = 102, 0.5, 0.0048
@@ -86,3 +87,11 @@ def test_frames_are_drawn_on_their_slices_where_a_ct_drifts_less(tmp_path):
     mask[20:40, 2:5, 3:6] = 1
     path = saved(segmentation(datasets, mask, ["Femur"]), tmp_path / "seg.dcm")
     assert drawn_frames(path, ct, planes) == list(range(20, 40))
+
+
+def test_no_mask_is_written_for_a_ct_on_which_it_would_be_drawn_elsewhere_DC_01(tmp_path):
+    _, ct, _ = drifted_ct(tmp_path)
+    with pytest.raises(Refusal) as caught:
+        ct_reference(ct.hashed(tmp_path), tmp_path, ct.grid, name="ct")
+    says = "slice 51 lies 0.48 of a voxel off the even grid, tolerated 0.45"
+    assert_one_line_refusal(caught.value.faults, "DC-01", "ct", says, "--dicom-seg")

@@ -188,7 +188,13 @@ def test_patient_and_study_stand_as_in_the_ct_and_the_series_is_named(written, k
 @pytest.mark.filterwarnings("ignore:Invalid value for VR", "ignore:The value length")
 @pytest.mark.parametrize(
     ("keyword", "value"),
-    [("PatientBirthDate", "19500230"), ("StudyTime", "noon"), ("StudyID", "x" * 40), ("PatientSex", "F\\M")],
+    [
+        ("PatientBirthDate", "19500230"),
+        ("StudyTime", "noon"),
+        ("StudyID", "x" * 40),
+        ("PatientSex", "F\\M"),
+        ("PatientSex", "W"),
+    ],
 )
 def test_what_no_reader_could_take_is_left_empty(tmp_path, keyword, value):
     slices = bony(two_femora())
@@ -323,6 +329,33 @@ def test_a_ct_without_a_uid_to_refer_to_is_refused_DC_01(tmp_path, keyword):
     with pytest.raises(Refusal, match=keyword) as refused:
         reference_of(slices, tmp_path / "ct")
     assert [fault.id for fault in refused.value.faults] == ["DC-01"]
+
+
+def test_a_ct_that_is_stored_as_an_mr_is_refused_DC_01(tmp_path):
+    slices = bony(two_femora())
+    for one in slices:
+        one.SOPClassUID = "1.2.840.10008.5.1.4.1.1.4"
+    with pytest.raises(Refusal, match="is stored as MR Image Storage") as refused:
+        reference_of(slices, tmp_path / "mr")
+    assert [fault.id for fault in refused.value.faults] == ["DC-01"]
+
+
+@pytest.mark.parametrize("charset", ["ISO_IR 100", "ISO 2022 IR 87"])
+def test_no_name_is_printed_or_logged_and_each_is_written_as_it_stands(tmp_path, caplog, capfd, charset):
+    """highdicom warns of names without a caret by repeating them."""
+    named = {"ISO_IR 100": "Jörg Müller", "ISO 2022 IR 87": "Yamada^Tarou=山田^太郎=やまだ^たろう"}[charset]
+    slices = bony(two_femora())
+    for one in slices:
+        one.SpecificCharacterSet = charset if charset == "ISO_IR 100" else ["", charset]
+        one.PatientName = named
+    ct = reference_of(slices, tmp_path / "ct")
+    for kind, write in WRITERS.items():
+        labels = on_grid(two_femora(), ct, UPRIGHT)
+        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        assert str(pydicom.dcmread(tmp_path / f"{kind}.dcm").PatientName) == named
+    said = "".join(capfd.readouterr()) + caplog.text + repr(ct)
+    assert "Müller" not in said
+    assert "Yamada" not in said
 
 
 def test_slices_with_one_uid_are_refused_DC_01(tmp_path):

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from pydicom import DataElement, config
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
+from pydicom.uid import CTImageStorage
 from pydicom.valuerep import DA, TM
 
 from femseg.errors import Refusal
 from femseg.files.plain import name_fault
 from femseg.formats.dicom.ct_planes import DRAWN_OF_STEP, CtPlanes
-from femseg.formats.dicom.headers import OtherObject, SliceHeader, read_slice_header, unreadable
-from femseg.formats.dicom.multiframe import multiframe_stack, read_object
+from femseg.formats.dicom.headers import OtherObject, SliceHeader, read_slice_header, uid_name, unreadable
+from femseg.formats.dicom.multiframe import ENHANCED_CT, multiframe_stack, read_object
 from femseg.formats.source import CheckedVolume, Source
 from femseg.formats.writing import Structure
 from femseg.volumes.grid import LabelVolume, VoxelGrid
@@ -34,6 +35,8 @@ _ALSO = (  # of patient and study, where they are there; and of the series
     *("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID", "Modality", "SliceThickness"),
 )
 _STRICT = {"DA": DA, "TM": TM}
+_SEXES = ("M", "F", "O")
+_IMAGES = (CTImageStorage, *ENHANCED_CT)
 _NEEDED = {
     "sop_class": "SOPClassUID (0008,0016)",
     "instance_uid": "SOPInstanceUID (0008,0018)",
@@ -128,8 +131,8 @@ def _identity(dataset: Dataset) -> Dataset:
             try:
                 element = dataset[keyword]
                 value = _STRICT.get(element.VR, lambda value: value)(element.value) or ""
-                if isinstance(value, MultiValue):
-                    raise ValueError("several values where one belongs")
+                if isinstance(value, MultiValue) or (keyword == "PatientSex" and value not in _SEXES):
+                    raise ValueError(f"{keyword}: expected one value of the standard's")
                 kept.add(DataElement(element.tag, element.VR, value, validation_mode=config.RAISE))
             except (KeyError, ValueError, TypeError, OverflowError):
                 if keyword in IDENTITY:
@@ -142,6 +145,8 @@ def _require_uids(slices: Sequence[SliceHeader], name: str, *, is_series: bool) 
     for attribute, tag in _NEEDED.items():
         if bare := sum(not getattr(header, attribute) for header in slices):
             raise Refusal.of("DC-01", name, f"{bare} of {len(slices)} slices have no {tag}", fix)
+    if odd := {header.sop_class for header in slices} - {*_IMAGES}:
+        raise Refusal.of("DC-01", name, f"is stored as {uid_name(min(odd))}, not as CT images", "export it as CT")
     if is_series and len({header.instance_uid for header in slices}) < len(slices):
         raise Refusal.of("DC-01", name, "several slices have one SOPInstanceUID (0008,0018)", fix)
 
@@ -167,8 +172,7 @@ class Numbered:
     @classmethod
     def of(cls, labels: LabelVolume, structures: Sequence[Structure], path: Path) -> "Numbered":
         """Raises: Refusal IN-22 (exit 3) if the mask shows none of them; `path` is what is not written."""
-        found = {*np.unique(labels.labels_zyx).tolist()}
-        shown = tuple(structure for structure in structures if structure.value in found)
+        shown = tuple(structure for structure in structures if np.any(labels.labels_zyx == structure.value))
         if not shown:
             raise Refusal.of("IN-22", path, "is not written: the mask shows no femur", "look at the mask beside it")
         number_of = np.zeros(256, np.uint8)

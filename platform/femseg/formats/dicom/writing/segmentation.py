@@ -68,7 +68,7 @@ def write_segmentation(
 def _object(shown: Numbered, ct: CtReference, package_sha256: str) -> bytes:
     described = [_described(k, structure, package_sha256) for k, structure in enumerate(shown.structures, start=1)]
     with warnings.catch_warnings(), io.BytesIO() as written:
-        warnings.simplefilter("ignore")  # patient and study are copied as they stand, also where they stand oddly
+        warnings.simplefilter("ignore")  # patient and study are copied as they stand; warnings repeat odd names
         hd.seg.Segmentation(
             source_images=_sources(ct),
             pixel_array=_as_stored(shown.values_zyx, ct),
