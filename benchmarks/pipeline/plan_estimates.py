@@ -19,12 +19,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from femseg.cli.machine import this_machine
 from femseg.cli.plan import median_grid
 from femseg.cli.probe import CASES, Asked, Probed, asked_of, probed, random_stores, trained
 from femseg.cohorts.places import find_places
 from femseg.cohorts.store import ArrayKind, StoredArray, write_array, write_index
 from femseg.files.durable import write_json_durably
+from femseg.installation.machine import this_machine
 from femseg.phantom import PhantomSettings, phantom_study
 from femseg.phantom.acquisition import draw_acquisition
 from femseg.phantom.patient import draw_patient

@@ -8,7 +8,7 @@ import pytest
 
 from femseg.errors import Refusal
 from femseg.faults import ExitCode
-from femseg.services.cluster.session import _place_for_sockets
+from femseg.services.cluster.socket_place import place_for_sockets
 
 NAMES = ("LOGNAME", "USER", "LNAME", "USERNAME")
 
@@ -60,10 +60,10 @@ def test_a_user_without_a_name_is_a_number():
 def test_rays_session_goes_where_its_sockets_names_have_room(tmp_path, monkeypatch):
     monkeypatch.delenv("RAY_TMPDIR", raising=False)
     monkeypatch.setenv("TMPDIR", str(tmp_path / ("x" * 110)))
-    assert _place_for_sockets() in ("/tmp", "/var/tmp", "/dev/shm")
+    assert place_for_sockets() in ("/tmp", "/var/tmp", "/dev/shm")
     monkeypatch.setattr("os.access", lambda path, mode: False)
     with pytest.raises(Refusal, match="set TMPDIR to a short path") as refused:
-        _place_for_sockets()
+        place_for_sockets()
     assert (refused.value.faults[0].id, refused.value.exit_code) == ("ST-06", ExitCode.RESOURCE)
 
 

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from femseg.cli.check import CheckOptions, checked, settings_for
-from femseg.cli.machine import this_machine
 from femseg.cli.probe import STEPS, Probed, asked_of, probed
 from femseg.cli.proposal import write_settings
 from femseg.cohorts.manifest import read_manifest, recorded_root
@@ -17,6 +16,7 @@ from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.split import SplitSettings, part_sizes
 from femseg.errors import Refusal
 from femseg.files.durable import require_writable
+from femseg.installation.machine import this_machine
 from femseg.paths import MANIFEST, PARAMS
 from femseg.phantom.acquisition import draw_acquisition
 from femseg.phantom.patient import draw_patient

@@ -1,4 +1,4 @@
-"""`femseg promote`, `why` and `doctor`, as people read them."""
+"""`femseg promote`, `why` and the like, as people read them."""
 
 import json
 import re
@@ -14,7 +14,6 @@ from femseg.gate.rules import read_rules
 from femseg.services.registry import aliases as champion
 from femseg.services.registry.audit_log import audit_log
 from femseg.services.registry.challenger import nominate
-from femseg.services.registry.doctor import registry_faults
 from femseg.services.registry.model_name import MODEL_NAME
 from femseg.services.registry.versions import CHALLENGER, answering, version_number
 from femseg.services.tracking.connect import connect
@@ -162,13 +161,3 @@ def _check_line(check: Check) -> str:
     if check.passed:  # where one failed, the digit that decided must show
         words = _LONG_NUMBER.sub(lambda number: f"{float(number[0]):.3f}", words)
     return printable(f"  {'✓' if check.passed else '✗'} {words}")
-
-
-def doctor(*, as_json: bool) -> None:
-    """What is wrong with the registry. Raises: Refusal with every fault (exit 4 or 8)."""
-    client, _ = connect()
-    with answering(client):
-        faults = registry_faults(client)
-    if faults:
-        raise Refusal(faults)
-    say({"faults": []}, "registry: log, aliases and packages are as the gate left them", as_json=as_json)

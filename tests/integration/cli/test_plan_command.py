@@ -11,7 +11,6 @@ from study_maker import write_volume_study
 from typer.testing import CliRunner
 
 from benchmarks.pipeline.plan_estimates import COHORTS
-from femseg.cli.machine import usable_cores, usable_memory_bytes
 from femseg.cli.main import app
 from femseg.cli.plan import median_grid, phantom_facts
 from femseg.cli.probe import CASES, asked_of, random_stores, trained
@@ -19,6 +18,7 @@ from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import Manifest, write_manifest
 from femseg.cohorts.settings import ArraySettings
 from femseg.formats.source import Source
+from femseg.installation.machine import usable_cores, usable_memory_bytes
 from femseg.networks.choice import read_network
 from femseg.phantom import PhantomSettings, phantom_study
 from femseg.planning.facts import MachineFacts, Stated

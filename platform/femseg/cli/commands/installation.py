@@ -15,11 +15,12 @@ from femseg.faults import ExitCode
 
 
 def doctor(as_json: Annotated[bool, JSON] = False) -> None:
-    """What is wrong with the registry: aliases moved by hand, altered packages, an altered log."""
+    """Look at the installation, the project and the registry, a line each: ok, or what to mend."""
     with command_exit(as_json=as_json):
-        from femseg.cli.registry import doctor as look
+        from femseg.cli.doctor import doctor as look
 
-        look(as_json=as_json)
+        code = look(as_json=as_json)
+    raise typer.Exit(code)
 
 
 def selftest(as_json: Annotated[bool, JSON] = False) -> None:

@@ -3,9 +3,7 @@
 import logging
 import os
 import secrets
-import shutil
 import signal
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -17,9 +15,7 @@ from ray._private import services
 
 from femseg.errors import Refusal
 from femseg.services.cluster.head_watch import head_watched, place_of, unanswered
-
-_ROOM_BYTES = 107 - len("/ray/session_2026-11-29_03-38-26_590151_4194304/sockets/plasma_store")
-_SESSION_BYTES = 64 << 20
+from femseg.services.cluster.socket_place import place_for_sockets
 
 
 def available_cpus() -> int:
@@ -83,26 +79,12 @@ def ray_session(*, cpus: int | None = None) -> Iterator[None]:
                 ray.shutdown()
 
 
-def _place_for_sockets() -> str:
-    """Where Ray keeps a private session: TMPDIR, or a short name that may be written, for a socket's has 107 bytes.
-
-    Raises: Refusal ST-06 (exit 5) if there is no such place with room.
-    """
-    asked = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir()
-    for place in (asked, "/tmp", "/var/tmp", "/dev/shm"):
-        short = len(os.fsencode(place)) <= _ROOM_BYTES and os.access(place, os.W_OK | os.X_OK)
-        if short and shutil.disk_usage(place).free >= _SESSION_BYTES:
-            return place
-    problem = f"nor /tmp, /var/tmp and /dev/shm can take Ray's session: full, read-only or beyond {_ROOM_BYTES} letters"
-    raise Refusal.of("ST-06", asked, problem, f"set TMPDIR to a short path with {_SESSION_BYTES >> 20} MiB of room")
-
-
 def _connect(address: str | None, cpus: int | None) -> None:
     if address:
         _require_answer(address)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
         return
-    os.environ["RAY_TMPDIR"] = _place_for_sockets()
+    os.environ["RAY_TMPDIR"] = place_for_sockets()
     if not os.access(Path.home(), os.W_OK) and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # Ray would write one into the home folder
     with _processes_in_a_group_of_their_own():

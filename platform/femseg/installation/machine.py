@@ -5,19 +5,23 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from femseg.planning.facts import MachineFacts
+if TYPE_CHECKING:
+    from femseg.planning.facts import MachineFacts
 
 _BFLOAT16 = {"avx512_bf16", "amx_bf16", "bf16"}  # flags and features of processors that compute in it
 
 
-def this_machine(folder: Path) -> MachineFacts:
+def this_machine(folder: Path) -> "MachineFacts":
     """The machine's facts.
 
     Args:
         folder: whose disk counts.
     """
-    import torch  # seconds, and not needed to read a file
+    import torch  # seconds, which whoever asks for cores alone saves
+
+    from femseg.planning.facts import MachineFacts  # it loads the networks
 
     gpus = [torch.cuda.get_device_properties(number) for number in range(torch.cuda.device_count())]
     return MachineFacts(
@@ -26,7 +30,7 @@ def this_machine(folder: Path) -> MachineFacts:
         disk_bytes=shutil.disk_usage(folder).free,
         gpus=len(gpus),
         gpu_bytes=min((gpu.total_memory for gpu in gpus), default=0),
-        bfloat16=torch.cuda.is_bf16_supported() if gpus else _processor_has_bfloat16(),
+        bfloat16=torch.cuda.is_bf16_supported() if gpus else has_bfloat16(),
     )
 
 
@@ -75,7 +79,8 @@ def _text(file: Path) -> str:
         return ""
 
 
-def _processor_has_bfloat16() -> bool:
-    lines = _text(Path("/proc/cpuinfo")).splitlines()
+def has_bfloat16(root: Path = Path("/")) -> bool:
+    """Whether the processor has instructions for it."""
+    lines = _text(root / "proc/cpuinfo").splitlines()
     words = (line.partition(":")[2].split() for line in lines if line.startswith(("flags", "Features")))
     return bool(_BFLOAT16 & set(next(words, [])))
