@@ -1,7 +1,9 @@
 """The report as files."""
 
 import json
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from femseg.reports.comparison.report import write_comparison_report
@@ -110,3 +112,33 @@ def test_any_number_of_inputs_and_cases_makes_a_report(evidence_of, tmp_path, mo
     record = json.loads(files["comparison.json"].read_text())
     assert len(record["headlines"]) == len(modes) - 1
     assert "On the CT's own grid" not in files["comparison.md"].read_text()
+
+
+def test_a_label_that_was_stored_mirrored_is_looked_at_first_on_the_page_and_in_the_json(evidence_of, tmp_path):
+    evidence, pictures = evidence_of()
+    wrong = pictures["case01"]
+    bone = wrong.reference_zyx.copy()
+    bone[17:20, 5:9, 0:4] = True
+    mirrored = {mode: np.flip(bone, 2) for mode in evidence.modes}
+    pictures["case01"] = replace(wrong, reference_zyx=bone, predicted_zyx=mirrored)
+    bone[3:10, :, 7:] = False
+    files = write_comparison_report(evidence, tmp_path, load_picture=pictures.__getitem__)
+    listed = json.loads(files["comparison.json"].read_text())["labels_to_look_at"]
+    assert listed[0]["case_id"] == "case01"
+    assert (listed[0]["kind"], listed[0]["label_error"], listed[0]["dice_if"]) == ("mirrored", True, 1.0)
+    assert len(listed) == 3
+    for page in ("comparison.html", "comparison.md"):
+        told = files[page].read_text()
+        assert "Look at these labels first" in told
+        assert "with left and right changed, Dice would be 1.000" in told
+
+
+def test_where_every_case_agrees_no_label_is_listed(evidence_of, tmp_path):
+    evidence, pictures = evidence_of()
+    agreed = {
+        case: replace(one, predicted_zyx=dict.fromkeys(evidence.modes, one.reference_zyx))
+        for case, one in pictures.items()
+    }
+    files = write_comparison_report(evidence, tmp_path, load_picture=agreed.__getitem__)
+    assert json.loads(files["comparison.json"].read_text())["labels_to_look_at"] == []
+    assert "Look at these labels first" not in files["comparison.html"].read_text()
