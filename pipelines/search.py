@@ -23,8 +23,9 @@ from femseg.reports.comparison.search_evidence import read_search
 from femseg.search.halving import SearchSettings, Trial, TrialResult, best_per_mode
 from femseg.search.record import begin, end, search_space
 from femseg.services.cluster.session import ray_session
-from femseg.services.fit.job import TrainingJob, mlflow_run_kept, training_job
+from femseg.services.fit.job import TrainingJob, training_job
 from femseg.services.fit.plan import read_scale
+from femseg.services.fit.recorded_curve import mlflow_run_kept
 from femseg.services.search.trial import trial_rows
 from femseg.services.search.tune import refuse_failures, search_on_ray
 from femseg.services.storage.arrays import publish

@@ -32,9 +32,9 @@ from femseg.paths import COHORT, DVC_LOCK, MANIFEST, best_trials, cascade_name, 
 from femseg.services.cluster.session import ray_session
 from femseg.services.cluster.submit import job_tags
 from femseg.services.fit.driver import train_on_ray
-from femseg.services.fit.job import TrainingJob, finished_job, is_complete, locked_everywhere, mlflow_run_kept
+from femseg.services.fit.job import TrainingJob, finished_job, is_complete, locked_everywhere
 from femseg.services.fit.plan import TrainingPlan, main_plan, planned_job, read_scale, refine_plan
-from femseg.services.fit.recorded_curve import record_curve
+from femseg.services.fit.recorded_curve import mlflow_run_kept, record_curve
 from femseg.services.registry.start import starting_weights
 from femseg.services.storage.arrays import publish
 from femseg.services.storage.backend import open_storage

@@ -15,8 +15,8 @@ from femseg.files.durable import sha256_of_json, write_json_durably
 from femseg.files.lock import locked
 from femseg.services.cluster.session import ray_session
 from femseg.services.fit.driver import train_on_ray
-from femseg.services.fit.job import TrainingJob, fit_job, is_complete, mlflow_run_kept, training_job
-from femseg.services.fit.recorded_curve import record_curve
+from femseg.services.fit.job import TrainingJob, fit_job, is_complete, training_job
+from femseg.services.fit.recorded_curve import mlflow_run_kept, record_curve
 from femseg.services.storage.backend import StorageSettings
 from femseg.services.tracking.connect import connect, resumable_run, run_with_true_status
 from femseg.training.context import TrainerContext

@@ -8,7 +8,7 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import wait
 from contextlib import contextmanager
 from dataclasses import replace
@@ -20,7 +20,8 @@ import ray.train
 from ray.exceptions import RayError
 from ray.train import LoggingConfig
 from ray.train.torch import TorchConfig, get_device, prepare_model
-from ray.train.v2.api.config import FailureConfig, RunConfig, ScalingConfig
+from ray.train.v2._internal.execution.scaling_policy.fixed import FixedScalingPolicy
+from ray.train.v2.api.config import FailureConfig, RunConfig
 from ray.train.v2.api.exceptions import TrainingFailedError
 from ray.train.v2.torch.torch_trainer import TorchTrainer
 
@@ -32,6 +33,7 @@ from femseg.services.cluster.node_agreement import require_agreement
 from femseg.services.fit.control import DriverControl, GroupOutcome, RankControl, refusal_of
 from femseg.services.fit.job import TrainingJob, job_trainer, newest_checkpoint, node_folder
 from femseg.services.fit.monitor import RETRIES, in_background, monitor, require_room
+from femseg.services.fit.scaling import WorkersOfOneMachine, scaling_config
 from femseg.services.storage.reach import ray_storage_path, require_reach
 from femseg.services.tracking.background_recorder import BackgroundRecorder
 from femseg.settings import as_plain, checked
@@ -135,40 +137,28 @@ def _retries_spent(error: BaseException, outcome: GroupOutcome, job: TrainingJob
     return Refusal.of("TR-15", job.run_folder, problem, f"mend what the first worker says, then go on with: {command}")
 
 
-def cores_for_each(workers: int, cores_of_nodes: Sequence[int]) -> int:
-    """The most cores that every worker can have, each worker on one node; Ray would wait for ever for more."""
-    even = sum(cores_of_nodes) // workers
-    return next((n for n in range(even, 1, -1) if sum(cores // n for cores in cores_of_nodes) >= workers), 1)
-
-
-def _scaling(job: TrainingJob) -> ScalingConfig:
-    """How many workers, each with a GPU and a core, or an even share of the CPU cores, which are its threads."""
-    workers, least, use_gpu = job.train.workers, fewest_workers(job.train, job.network), job.train.use_gpu
-    share: dict[str, float] = {"GPU": 1, "CPU": 1}
-    if not use_gpu:
-        nodes: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-        cores = [int(node["Resources"].get("CPU", 0)) for node in nodes if node["Alive"]]
-        share = {"CPU": cores_for_each(workers, cores)}
-    num_workers = (least, workers) if least < workers else workers
-    return ScalingConfig(num_workers=num_workers, use_gpu=use_gpu, resources_per_worker=share)
-
-
 def _preemptible() -> bool:
     """Whether a cluster is at hand, of which nodes may be taken away, and not a Ray of our own."""
     return "RAY_ADDRESS" in os.environ
 
 
 class _LeanTrainer(TorchTrainer):
-    """Ray's trainer without two actors of which nothing here makes use; each would take a second to start.
+    """Ray's trainer without three actors of which nothing here makes use; each would take a second or two to start.
 
     The cleaner of placement groups is for controllers that a Tune run kills; here the job ends with its controller. It
     asks the dashboard of whichever Ray it finds on the machine, and with several of them holds up every end for 12 s.
-    The datasets are Ray Data's.
+    The datasets are Ray Data's. The third asks an autoscaler for nodes, which a Ray of our own has not.
     """
 
     def _create_default_callbacks(self) -> list[Any]:
         unused = ("PlacementGroupCleanerCallback", "DatasetsCallback")
         return [one for one in super()._create_default_callbacks() if type(one).__name__ not in unused]
+
+    def _initialize_and_run_controller(self, **parts: Any) -> Any:
+        policy = parts["scaling_policy"]
+        if not _preemptible() and isinstance(policy, FixedScalingPolicy):
+            parts["scaling_policy"] = WorkersOfOneMachine(policy.scaling_config)
+        return super()._initialize_and_run_controller(**parts)
 
 
 @contextmanager
@@ -217,7 +207,9 @@ def train_on_ray(job: TrainingJob, *, title: str) -> None:
                 trainer = _LeanTrainer(
                     run_rank,
                     train_loop_config={"job": as_plain(job), "control": control.actor, "preemptible": _preemptible()},
-                    scaling_config=_scaling(job),
+                    scaling_config=scaling_config(
+                        job.train.workers, least=fewest_workers(job.train, job.network), use_gpu=job.train.use_gpu
+                    ),
                     torch_config=TorchConfig(timeout_s=int(os.environ["RAY_TRAIN_COLLECTIVE_TIMEOUT_S"])),
                     run_config=run_config,
                 )

@@ -24,7 +24,6 @@ from femseg.services.storage.backend import StorageSettings, no_answer, open_sto
 from femseg.services.storage.checkpoints import CheckpointMirror, StoredRun
 from femseg.services.storage.lease import run_lease
 from femseg.services.tracking.address import tracking_uri
-from femseg.services.tracking.runs import KEY_FILE
 from femseg.settings import as_plain
 from femseg.synthetic.painting_settings import PaintingSettings
 from femseg.training.agreement import refused_together
@@ -258,15 +257,16 @@ def node_folder(job: TrainingJob) -> Path:
     if not job.storage.url:
         return Path(job.run_folder)
     place = hashlib.sha256(job.storage.url.encode()).hexdigest()[:12]
-    return job.storage.cache_folder / "runs" / place / _name(Path(job.run_folder))
+    return job.storage.cache_folder / "runs" / place / name_in_storage(Path(job.run_folder))
 
 
 def stored_run(job: TrainingJob) -> StoredRun:
     """The run in the storage, of a job that has one."""
-    return StoredRun(open_storage(job.storage.url), _name(Path(job.run_folder)))
+    return StoredRun(open_storage(job.storage.url), name_in_storage(Path(job.run_folder)))
 
 
-def _name(run_folder: Path) -> str:
+def name_in_storage(run_folder: Path) -> str:
+    """The name by which every node finds a run folder's copy."""
     return "/".join(run_folder.parts[-2:])
 
 
@@ -304,27 +304,8 @@ def locked_everywhere(job: TrainingJob) -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(locked(Path(job.run_folder)))
         if job.storage.url:
-            stack.enter_context(run_lease(open_storage(job.storage.url), _name(Path(job.run_folder))))
+            stack.enter_context(run_lease(open_storage(job.storage.url), name_in_storage(Path(job.run_folder))))
         yield
-
-
-@contextmanager
-def mlflow_run_kept(settings: StorageSettings, run_folder: Path) -> Iterator[None]:
-    """Let a driver on another node find the MLflow run of a run folder that the block makes or takes up.
-
-    Raises: Refusal ST-09 (exit 6) if the storage does not answer.
-    """
-    if not settings.url:
-        yield
-        return
-    storage = open_storage(settings.url)
-    run = StoredRun(storage, _name(run_folder))
-    try:
-        run.share_names(run_folder, KEY_FILE)
-        yield
-        run.share_names(run_folder, KEY_FILE)
-    except OSError as error:
-        raise no_answer(storage, error) from error
 
 
 def newest_checkpoint(job: TrainingJob, say: Callable[[str], None] = print) -> Checkpoint | None:

@@ -14,7 +14,7 @@ from femseg.files.durable import sha256_of_json
 from femseg.paths import PARAMS
 from femseg.search.halving import SearchSettings, TrialResult, usable
 from femseg.services.fit.job import TrainingJob, fit_job, newest_checkpoint, node_folder, stored_run
-from femseg.services.tracking.connect import BackgroundRecorder
+from femseg.services.tracking.background_recorder import BackgroundRecorder
 from femseg.settings import checked
 from femseg.training.context import TrainerContext
 from femseg.training.curves import CurveRow, rows_from_plain

@@ -6,7 +6,7 @@ import pytest
 
 from femseg.errors import Refusal
 from femseg.services.cluster.session import available_cpus, ray_session
-from femseg.services.fit.driver import cores_for_each
+from femseg.services.fit.scaling import cores_for_each
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # Ray warns of itself
 
