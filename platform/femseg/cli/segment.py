@@ -166,7 +166,7 @@ def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femo
         "model_sha256": used.package.sha256,
         "input_mode": used.package.model.folder_name,
         "verdict": judged.plain(),
-        "remarks": [*warnings_of(used), *case.remarks, *used.remarks],
+        "remarks": [*warnings_of(used), *case.remarks, *used.remarks, *found.remarks],
     }
     return femora, judged, facts
 
@@ -210,7 +210,7 @@ def segment_file(
     told = f"{used.name} ({metrics}, {facts['input_mode']} input, package {used.package.sha256[:12]})"
     found = ", ".join(f"{STRUCTURES[side].name} {femur.volume_ml:.1f} ml" for side, femur in femora.by_side.items())
     print(f"{output}: {'' if files['mask'] else 'not written, '}{found or 'no femur'}, model {printable(told)}")
-    for remark in (*case.remarks, *used.remarks):
+    for remark in facts["remarks"][len(warnings_of(used)) :]:  # which were said before anything else
         print(f"  {remark}")
     print(f"  {judged}")
     for kind, path in written.objects.items():

@@ -109,12 +109,14 @@ class Segmentation:
         network_input_czyx: what the network was shown that sees the scan at the coarser scale, shape (C, Z, Y, X).
         network_probability_zyx: what it said, in 0…1.
         network_grid: where those voxels lie.
+        remarks: on pieces of it that the finer network was not asked about.
     """
 
     mask: MaskVolume
     network_input_czyx: NDArray[np.floating[Any]]
     network_probability_zyx: NDArray[np.floating[Any]]
     network_grid: VoxelGrid
+    remarks: tuple[str, ...] = ()
 
 
 def device_at_hand() -> torch.device:
@@ -201,15 +203,17 @@ def segment(
     input_czyx = network_input(ct, model.input_recipe, name=name)
     probability_zyx = femur_probability(package.network, input_czyx, windows=model.windows, device=device, name=name)
     grid = network_grid(ct.grid, model.input_recipe)
+    remarks: tuple[str, ...] = ()
     if package.refine is None or model.refine is None:
         femur_zyx = onto_ct_grid(probability_zyx, grid, ct.grid)
     else:
-        femur_zyx = _refined(package.refine, model.refine, ct, probability_zyx, device=device, name=name)
+        femur_zyx, remarks = _refined(package.refine, model.refine, ct, probability_zyx, device=device, name=name)
     return Segmentation(
         mask=MaskVolume(femur_zyx=femur_zyx, grid=ct.grid),
         network_input_czyx=input_czyx,
         network_probability_zyx=probability_zyx,
         network_grid=grid,
+        remarks=remarks,
     )
 
 
@@ -221,19 +225,29 @@ def _refined(
     *,
     device: torch.device | str,
     name: str,
-) -> NDArray[np.bool_]:
-    """The femora at the finer scale: each cut out of a box about what was found at the coarser one."""
+) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
+    """The femora at the finer scale: each cut out of a box about what was found at the coarser one.
+
+    A box of one even tissue holds no bone: it is passed over, with a remark.
+    """
     grid = network_grid(ct.grid, scale.input_recipe)
     femur_zyx = np.zeros(ct.grid.shape_zyx, np.bool_)
+    remarks = []
     for box in femur_boxes(found_zyx, grid):
         input_czyx = network_input(ct, scale.input_recipe, box_zyx=box, name=name)
+        if not np.ptp(input_czyx, axis=(1, 2, 3)).any():
+            at_mm = ", ".join(
+                f"{mm:.0f}" for mm in grid.position_mm_xyz(tuple((p.start + p.stop - 1) / 2 for p in box))
+            )
+            remarks.append(f"PP-03: what was taken for femur about ({at_mm}) mm is one even tissue, and is left out")
+            continue
         wanted_zyx = _near_what_was_found(found_zyx, grid, box)
         probability_zyx = femur_probability(
             network, input_czyx, windows=scale.windows, wanted_zyx=wanted_zyx, device=device, name=name
         )
         cut = without_speckles(probability_zyx, grid.voxel_volume_mm3)
         femur_zyx |= onto_ct_grid(cut, grid, ct.grid, box_zyx=box)
-    return femur_zyx
+    return femur_zyx, tuple(remarks)
 
 
 def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[Box]:

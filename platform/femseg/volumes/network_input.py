@@ -114,10 +114,25 @@ def channel(
         box_zyx: the part of the network grid that is wanted, with `spacing_mm_zyx` only.
         name: the case, for refusals.
     Returns: values in 0…1 of the recipe's type on `network_grid(ct.grid, recipe)`, shape (Z, Y, X), or the box of it.
-    Raises: Refusal (exit 3) on a non-finite voxel (PP-02) or an image without contrast (PP-03).
+    Raises: Refusal (exit 3) on a non-finite voxel (PP-02), of a box only among those that it is made of, or a whole
+        scan without contrast (PP-03).
     """
     if box_zyx and not recipe.spacing_mm_zyx:
         raise ValueError("box_zyx: a part of a scan is scaled as the whole only where the recipe gives a spacing")
+    if not box_zyx:
+        _require_finite_hu(ct, name)
+    return _channel(ct, recipe, mode, box_zyx, name)
+
+
+def _require_finite_hu(ct: CtVolume, name: str) -> None:
+    """Also where no weight falls: whether a CT is sound does not depend on the grid."""
+    for slice_yx in ct.hu_zyx:
+        _finite(slice_yx, name=name, step="reading")
+
+
+def _channel(
+    ct: CtVolume, recipe: InputRecipe, mode: Channel, box_zyx: Box | None, name: str
+) -> NDArray[np.floating[Any]]:
     hu_zyx, grid = to_lps(ct.hu_zyx, ct.grid)
 
     def voxels_where(indices_zyx: IndicesZyx) -> NDArray[np.float32]:
@@ -125,8 +140,6 @@ def channel(
             return voxels_where_crossing(hu_zyx, indices_zyx)
         return _finite(gradient_magnitude_where(hu_zyx, grid, indices_zyx), name=name, step="gradient")
 
-    for slice_yx in ct.hu_zyx:  # also where no weight falls: whether a CT is sound does not depend on the grid
-        _finite(slice_yx, name=name, step="reading")
     onto = network_grid(ct.grid, recipe)
 
     def values_in(box_zyx: Box | None) -> NDArray[np.float32]:
@@ -140,9 +153,11 @@ def channel(
         values = values_in(box_zyx)
     _finite(values, name=name, step="resampling")
     scaling = recipe.raw_scaling if mode == "raw" else recipe.gradient_scaling
-    return _finite(scaled_to_unit(values, scaling, name=name), name=name, step="scaling").astype(
-        recipe.dtype, copy=False
-    )
+    if box_zyx:  # scaled by a window, as the whole; that there is one tissue in it is no fault of the scan
+        scaled = between(values, scaling.low or 0.0, scaling.high or 0.0)
+    else:
+        scaled = scaled_to_unit(values, scaling, name=name)
+    return _finite(scaled, name=name, step="scaling").astype(recipe.dtype, copy=False)
 
 
 def _gradient_in(
@@ -194,7 +209,9 @@ def network_input(
     ct: CtVolume, recipe: InputRecipe, *, box_zyx: Box | None = None, name: str = "CT"
 ) -> NDArray[np.floating[Any]]:
     """All channels of the recipe, shape (C, Z, Y, X). Args and Raises: as `channel`."""
-    return np.stack([channel(ct, recipe, mode, box_zyx=box_zyx, name=name) for mode in recipe.channels])
+    first, *others = recipe.channels  # the scan is looked through once
+    channels = [channel(ct, recipe, first, box_zyx=box_zyx, name=name)]
+    return np.stack([*channels, *(_channel(ct, recipe, mode, box_zyx, name) for mode in others)])
 
 
 def sampled_mask(mask: MaskVolume, recipe: InputRecipe) -> NDArray[np.bool_]:

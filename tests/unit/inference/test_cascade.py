@@ -1,6 +1,6 @@
 """Two networks, one after the other: where the femora are, then their voxels."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pytest
@@ -82,6 +82,29 @@ def test_where_nothing_is_found_nothing_is_cut_out(legs):
     package = cascade()
     assert not segment(package, empty).mask.femur_zyx.any()
     assert package.refine.shown == 0
+
+
+class FalseFind(BoneAbove):
+    """Takes one place for femur as well."""
+
+    def forward(self, x_bczyx):
+        logits = super().forward(x_bczyx)
+        logits[:, 1, 5:8, 6:9, 42:46] = 40.0
+        return logits
+
+
+def test_a_false_find_in_even_tissue_is_left_out_with_a_remark_and_does_not_refuse_the_ct_PP_03(legs):
+    ct, femora = legs
+    wide = np.full((60, 64, 200), 30.0, np.float32)
+    wide[:, :, :100] = ct.hu_zyx
+    package = cascade((15, 16, 50))
+    assert segment(package, CtVolume(hu_zyx=wide, grid=replace(GRID, shape_zyx=wide.shape))).remarks == ()
+    package.network = FalseFind(0.6)
+    found = segment(package, CtVolume(hu_zyx=wide, grid=replace(GRID, shape_zyx=wide.shape)))
+    assert np.array_equal(found.mask.femur_zyx[:, :, :100], femora)
+    assert not found.mask.femur_zyx[:, :, 100:].any()
+    (remark,) = found.remarks
+    assert remark.startswith("PP-03: what was taken for femur about (124, 36, -262) mm is one even tissue")
 
 
 def test_a_ct_turned_in_its_file_gives_the_same_femur_in_the_patient(legs):
