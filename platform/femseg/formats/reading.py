@@ -64,7 +64,10 @@ def read_checked_labels(volume: CheckedVolume, meanings: Meanings = ()) -> NDArr
 
 def of_labels(values_zyx: NDArray[np.generic], labels: Sequence[int]) -> NDArray[np.bool_]:
     """Voxels whose value is one of `labels`; none if there are none."""
-    return np.isin(values_zyx, list(labels))
+    found_zyx = np.zeros(values_zyx.shape, np.bool_)
+    for label in labels:  # a few; np.isin takes five times as long
+        found_zyx |= values_zyx == label
+    return found_zyx
 
 
 def _ct(what: Source | CheckedVolume, files: Sequence[Path]) -> CtVolume:
