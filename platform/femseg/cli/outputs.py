@@ -12,7 +12,7 @@ from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import verified
 from femseg.errors import Fault, Refusal
 from femseg.files.durable import require_writable, sha256_of_file
-from femseg.formats.dicom.writing.reference import CtReference, ct_reference, require_object_name
+from femseg.formats.dicom.writing.reference import CtReference, MadeBy, ct_reference, require_object_name
 from femseg.formats.dicom.writing.structure_set import write_structure_set
 from femseg.inference.femora import Femora
 from femseg.lineage.records import read_record, record_beside
@@ -76,12 +76,12 @@ class Dicom:
 
     Attributes:
         ct: what they refer to, where any are wanted.
-        package_sha256: the model's, which they say.
+        made_by: what they say of model and verdict.
         recorded: called with an object's name, and its file before it has that name.
     """
 
-    ct: CtReference | None = None
-    package_sha256: str = ""
+    ct: CtReference | None
+    made_by: MadeBy
     recorded: Callable[[Path, Path], None] | None = None
 
 
@@ -158,10 +158,10 @@ def write_outputs(
     objects: dict[str, Path] = {}
     for option, path in outputs.objects.items():
         try:
-            _write_object(option, path, femora, dicom or Dicom())
+            _write_object(option, path, femora, dicom)
             objects[_field(option)] = path
         except Refusal as refusal:
-            shown = path if name == mask else name.with_name(path.name)
+            shown = path if name == mask else name / path.name
             faults += [replace(fault, file=str(shown)) for fault in _faults_beside_the_mask(refusal)]
     meshes: list[dict[str, Any]] = []
     if outputs.mesh is not None:
@@ -178,15 +178,15 @@ def _faults_beside_the_mask(refusal: Refusal) -> tuple[Fault, ...]:
     return refusal.faults
 
 
-def _write_object(option: str, path: Path, femora: Femora, dicom: Dicom) -> None:
-    if dicom.ct is None:
-        raise ValueError("ct: expected what the DICOM objects refer to, got None")
+def _write_object(option: str, path: Path, femora: Femora, dicom: Dicom | None) -> None:
+    if dicom is None or dicom.ct is None:
+        raise ValueError("dicom: expected what DICOM objects refer to")
     _writer(option)(
         path,
         femora.labels,
         femora.structures,
         dicom.ct,
-        package_sha256=dicom.package_sha256,
+        made_by=dicom.made_by,
         before_named=dicom.recorded and partial(dicom.recorded, path),
     )
 

@@ -14,6 +14,7 @@ from femseg.errors import Refusal, printable
 from femseg.faults import ExitCode
 from femseg.files.durable import require_writable, sha256_of_file
 from femseg.files.plain import is_folder
+from femseg.formats.dicom.writing.reference import MadeBy
 from femseg.formats.source import Mend
 from femseg.formats.writing import require_mask_suffix, write_labels
 from femseg.inference.femora import STRUCTURES, Femora, told_apart
@@ -171,6 +172,11 @@ def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femo
     return femora, judged, facts
 
 
+def made_by(used: InUse, judged: Verdict) -> MadeBy:
+    """What DICOM objects say of model and verdict."""
+    return MadeBy(package_sha256=used.package.sha256, verdict=judged.word)
+
+
 def segment_file(
     ct_path: Path, output: Path, choices: Choices, outputs: Outputs, *, overwrite: bool, as_json: bool
 ) -> ExitCode:
@@ -199,7 +205,7 @@ def segment_file(
         # no mask without its record
         write_labels(output, femora.labels, femora.structures, before_named=partial(recorded, output))
         files = {"mask": str(output), "lineage": str(record_beside(output))}
-        dicom = Dicom(ct=reference, package_sha256=used.package.sha256, recorded=recorded)
+        dicom = Dicom(ct=reference, made_by=made_by(used, judged), recorded=recorded)
         written = write_outputs(outputs, femora, mask=output, name=output, overwrite=overwrite, dicom=dicom)
     if written.faults:
         raise Refusal(written.faults)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from femseg.cli.outputs import Dicom, Outputs, Written, reference_of, require_names, write_outputs
-from femseg.cli.segment import Choices, load_model, segmentation_record, segmented
+from femseg.cli.segment import Choices, load_model, made_by, segmentation_record, segmented
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Fault, Refusal
 from femseg.faults import ExitCode
@@ -143,7 +143,7 @@ def segment_task(
                     mask=made / MASK,
                     name=Path(task.name),
                     overwrite=overwrite,
-                    dicom=Dicom(ct=reference, package_sha256=used.package.sha256),
+                    dicom=Dicom(ct=reference, made_by=made_by(used, judged)),
                 )
                 facts |= _told(written)
             write_json_durably(made / RESULT, facts)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from femseg.errors import Fault, Refusal, words_of
-from femseg.formats.dicom.writing.reference import CtReference
+from femseg.formats.dicom.writing.reference import CtReference, MadeBy
 from femseg.formats.dicom.writing.structure_set import write_structure_set
 from femseg.formats.writing import write_labels
 from femseg.inference.femora import STRUCTURES
@@ -26,7 +26,7 @@ from femseg.selftest.phantom import SIDES, Sample, labels_at, samples
 TOLERATED_MM = 1e-3
 _GAP_MM = 2.5  # a voxel's edge and a little: where a surface is flat, a mesh leaves points out
 _SAME_VOLUME = 0.25  # of voxels that are coarse; inside out, a volume is below 0
-_PACKAGE = "0" * 64
+_NOBODY = MadeBy(package_sha256="0" * 64)
 _SUFFIXES = {
     **{"NIfTI": ".nii.gz", "NRRD": ".nrrd", "MHA": ".mha"},
     **{"STL": ".stl", "PLY": ".ply", "3MF": ".3mf", "GLB": ".glb"},
@@ -126,11 +126,11 @@ def _dicom_error_mm(
     places_mm = grid.positions_mm_xyz(indices.reshape(-1, 3)).reshape(*grid.shape_zyx, 3)
     labels, structures = labels_at(places_mm, grid), list(STRUCTURES.values())
     if name == "RTSTRUCT":
-        write_structure_set(path, labels, structures, reference, package_sha256=_PACKAGE)
+        write_structure_set(path, labels, structures, reference, made_by=_NOBODY)
         return apart_mm(readers.regions(path, {one.SOPInstanceUID: one for one in slices}), _voxels(sample))
     from femseg.formats.dicom.writing.segmentation import write_segmentation  # the extra `dicom`
 
-    write_segmentation(path, labels, structures, reference, package_sha256=_PACKAGE)
+    write_segmentation(path, labels, structures, reference, made_by=_NOBODY)
     return apart_mm(readers.segments(path), _voxels(sample))
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from study_maker import write_dicom_study
 
 from femseg.cli.outputs import Dicom, Outputs, reference_of, write_outputs
+from femseg.formats.dicom.writing.reference import MadeBy
 from femseg.inference.femora import told_apart
 from femseg.intake.single_ct import inspect_study
 from femseg.volumes.grid import MaskVolume, VoxelGrid
@@ -26,9 +27,14 @@ def test_a_mask_without_a_femur_has_no_dicom_object_and_that_is_a_fault_of_the_o
     case, _ = inspect_study(write_dicom_study(tmp_path / "study") / "ct", id_key=bytes(32))
     femora = told_apart(MaskVolume(femur_zyx=np.zeros(case.grid.shape_zyx, np.bool_), grid=case.grid))
     outputs = Outputs(rtstruct=Path("rs.dcm"), dicom_seg=Path("seg.dcm")).below(tmp_path / "made")
-    dicom = Dicom(ct=reference_of(outputs, case, tmp_path / "study" / "ct", name="study"), package_sha256="0" * 64)
+    dicom = Dicom(
+        ct=reference_of(outputs, case, tmp_path / "study" / "ct", name="study"), made_by=MadeBy(package_sha256="0" * 64)
+    )
     mask = tmp_path / "made" / "mask.nii.gz"
     written = write_outputs(outputs, femora, mask=mask, name=Path("study"), overwrite=False, dicom=dicom)
-    assert [(fault.id, fault.file) for fault in written.faults] == [("IN-22", "seg.dcm"), ("IN-22", "rs.dcm")]
+    assert [(fault.id, fault.file) for fault in written.faults] == [
+        ("IN-22", "study/seg.dcm"),
+        ("IN-22", "study/rs.dcm"),
+    ]
     assert not written.objects
     assert not list((tmp_path / "made").glob("*.dcm"))

@@ -19,7 +19,7 @@ from study_maker import SHAPE_ZYX, ct_hu, ct_slices, write_series
 from femseg import __version__
 from femseg.errors import Refusal
 from femseg.formats.dicom.writing import segmentation, structure_set
-from femseg.formats.dicom.writing.reference import CtReference, ct_reference
+from femseg.formats.dicom.writing.reference import CtReference, MadeBy, ct_reference
 from femseg.formats.dicom.writing.segmentation import write_segmentation
 from femseg.formats.dicom.writing.structure_set import write_structure_set
 from femseg.inference.femora import STRUCTURES
@@ -27,6 +27,7 @@ from femseg.intake.single_ct import inspect_study
 from femseg.volumes.grid import LabelVolume
 
 PACKAGE = "0123456789abcdef" * 4
+MADE_BY = MadeBy(package_sha256=PACKAGE, verdict="review")
 WRITERS = {"seg": write_segmentation, "rtstruct": write_structure_set}
 ORIENTATIONS = [
     tuple(float(value) for axis, sign in zip(axes, signs, strict=True) for value in np.eye(3)[axis] * sign)
@@ -140,7 +141,7 @@ def test_every_voxel_is_where_the_patient_has_it(tmp_path, orientation, backward
     ct = reference_of(slices, tmp_path / "ct", backwards=backwards)
     labels = on_grid(values, ct, orientation)
     for kind, write in WRITERS.items():
-        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, made_by=MADE_BY)
     assert_same_places(segments_of(tmp_path / "seg.dcm"), values, orientation)
     assert_same_places(regions_of(tmp_path / "rtstruct.dcm", slices), values, orientation)
 
@@ -157,7 +158,7 @@ def written(tmp_path) -> dict[str, Dataset]:
     ct = reference_of(slices, tmp_path / "ct")
     labels = on_grid(values, ct, UPRIGHT)
     for kind, write in WRITERS.items():
-        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, made_by=MADE_BY)
     return {"ct": slices, **{kind: pydicom.dcmread(tmp_path / f"{kind}.dcm") for kind in WRITERS}}
 
 
@@ -171,6 +172,7 @@ def test_patient_and_study_stand_as_in_the_ct_and_the_series_is_named(written, k
     assert made.SeriesInstanceUID != first.SeriesInstanceUID
     assert (made.Manufacturer, made.SoftwareVersions) == ("femseg", __version__)
     assert made.DeviceSerialNumber == PACKAGE
+    assert made.SeriesDescription == "Femur by femseg, verdict review, not reviewed"
     named = {one.SOPInstanceUID for one in written["ct"]}
     if kind == "seg":
         (series,) = made.ReferencedSeriesSequence
@@ -204,7 +206,7 @@ def test_what_no_reader_could_take_is_left_empty(tmp_path, keyword, value):
     ct = reference_of(slices, tmp_path / "ct")
     labels = LabelVolume(labels_zyx=two_femora(), grid=ct.planes.grid)
     for kind, write in WRITERS.items():
-        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, made_by=MADE_BY)
         made = pydicom.dcmread(tmp_path / f"{kind}.dcm")
         assert made[keyword].is_empty
         assert made.PatientID == slices[0].PatientID
@@ -274,7 +276,7 @@ def test_an_enhanced_ct_is_named_with_its_frames(tmp_path):
     ct = ct_reference(case.ct, path.parent, case.grid, name="ct")
     labels = on_grid(values, ct, UPRIGHT)
     for kind, write in WRITERS.items():
-        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, made_by=MADE_BY)
     assert_same_places(segments_of(tmp_path / "seg.dcm"), values, UPRIGHT)
     uid = pydicom.dcmread(path).SOPInstanceUID
     places = {frame: slices[k].ImagePositionPatient[2] for frame, k in enumerate(order, start=1)}
@@ -305,7 +307,7 @@ def test_slices_that_wobble_within_what_intake_takes_keep_their_own_places(tmp_p
     ct = reference_of(slices, tmp_path / "ct")
     labels = LabelVolume(labels_zyx=values, grid=ct.planes.grid)
     for kind, write in WRITERS.items():
-        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, made_by=MADE_BY)
     heights = {round(float(one.ImagePositionPatient[2]), 6) for one in slices}
     for group in pydicom.dcmread(tmp_path / "seg.dcm").PerFrameFunctionalGroupsSequence:
         assert round(float(group.PlanePositionSequence[0].ImagePositionPatient[2]), 6) in heights
@@ -351,7 +353,7 @@ def test_no_name_is_printed_or_logged_and_each_is_written_as_it_stands(tmp_path,
     ct = reference_of(slices, tmp_path / "ct")
     for kind, write in WRITERS.items():
         labels = on_grid(two_femora(), ct, UPRIGHT)
-        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        write(tmp_path / f"{kind}.dcm", labels, [*STRUCTURES.values()], ct, made_by=MADE_BY)
         assert str(pydicom.dcmread(tmp_path / f"{kind}.dcm").PatientName) == named
     said = "".join(capfd.readouterr()) + caplog.text + repr(ct)
     assert "Müller" not in said
@@ -372,7 +374,7 @@ def test_an_empty_mask_is_refused_IN_22(tmp_path, kind):
     ct = reference_of(bony(two_femora()), tmp_path / "ct")
     empty = LabelVolume(labels_zyx=np.zeros(ct.planes.grid.shape_zyx, np.uint8), grid=ct.planes.grid)
     with pytest.raises(Refusal, match="shows no femur") as refused:
-        WRITERS[kind](tmp_path / "mask.dcm", empty, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        WRITERS[kind](tmp_path / "mask.dcm", empty, [*STRUCTURES.values()], ct, made_by=MADE_BY)
     assert [fault.id for fault in refused.value.faults] == ["IN-22"]
     assert not (tmp_path / "mask.dcm").exists()
 
@@ -382,7 +384,7 @@ def test_more_contours_than_any_reader_takes_are_refused_DC_01(tmp_path, monkeyp
     ct = reference_of(bony(two_femora()), tmp_path / "ct")
     labels = LabelVolume(labels_zyx=two_femora(), grid=ct.planes.grid)
     with pytest.raises(Refusal, match="could not be read again") as refused:
-        write_structure_set(tmp_path / "rs.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        write_structure_set(tmp_path / "rs.dcm", labels, [*STRUCTURES.values()], ct, made_by=MADE_BY)
     assert [fault.id for fault in refused.value.faults] == ["DC-01"]
     assert not (tmp_path / "rs.dcm").exists()
 
@@ -398,6 +400,6 @@ def test_what_is_read_back_otherwise_gets_no_name_ST_06(tmp_path, monkeypatch, k
     ct = reference_of(bony(two_femora()), tmp_path / "ct")
     labels = LabelVolume(labels_zyx=two_femora(), grid=ct.planes.grid)
     with pytest.raises(Refusal, match="cannot be written") as refused:
-        WRITERS[kind](tmp_path / "mask.dcm", labels, [*STRUCTURES.values()], ct, package_sha256=PACKAGE)
+        WRITERS[kind](tmp_path / "mask.dcm", labels, [*STRUCTURES.values()], ct, made_by=MADE_BY)
     assert [fault.id for fault in refused.value.faults] == ["ST-06"]
     assert not list(tmp_path.glob("*.dcm"))

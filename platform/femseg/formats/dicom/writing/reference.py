@@ -25,7 +25,7 @@ from femseg.formats.writing import Structure
 from femseg.volumes.grid import LabelVolume, VoxelGrid
 
 SUFFIX = ".dcm"
-MAKER, DESCRIPTION, UTF_8 = "femseg", "Femur by femseg, not reviewed", "ISO_IR 192"
+MAKER, UTF_8 = "femseg", "ISO_IR 192"
 IDENTITY = (  # of patient and study: each must stand in an object, empty perhaps (PS3.3 C.7.1.1, C.7.2.1)
     *("PatientName", "PatientID", "PatientBirthDate", "PatientSex"),
     *("StudyDate", "StudyTime", "ReferringPhysicianName", "StudyID", "AccessionNumber"),
@@ -69,6 +69,24 @@ class CtReference:
     images: tuple[Image, ...]
     orientation: tuple[float, ...]
     planes: CtPlanes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MadeBy:
+    """What an object says of how it came to be.
+
+    Attributes:
+        package_sha256: of the model.
+        verdict: whether the mask may be used, in one word; "" where nobody judged.
+    """
+
+    package_sha256: str
+    verdict: str = ""
+
+    @property
+    def description(self) -> str:
+        """What a list of series shows."""
+        return f"Femur by femseg{self.verdict and f', verdict {self.verdict}'}, not reviewed"
 
 
 def require_object_name(path: Path) -> None:

@@ -19,7 +19,7 @@ from femseg.files.durable import written_durably
 from femseg.formats.dicom.ct_planes import check_drawn_on
 from femseg.formats.dicom.headers import OtherObject, read_slice_header
 from femseg.formats.dicom.segmentation import draw_segmentation, misplaced, read_segmentation
-from femseg.formats.dicom.writing.reference import DESCRIPTION, MAKER, UTF_8, CtReference, Numbered, read_again
+from femseg.formats.dicom.writing.reference import MAKER, UTF_8, CtReference, MadeBy, Numbered, read_again
 from femseg.formats.writing import ANATOMY, Structure
 from femseg.volumes.grid import LabelVolume
 
@@ -34,7 +34,7 @@ def write_segmentation(
     structures: Sequence[Structure],
     ct: CtReference,
     *,
-    package_sha256: str,
+    made_by: MadeBy,
     before_named: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the structures that a mask shows as segments, numbered from 1 in their order.
@@ -45,13 +45,13 @@ def write_segmentation(
     Args:
         labels: on the CT's grid.
         structures: what the values stand for; other values are left out.
-        package_sha256: of the model that made the mask; stands in the object.
+        made_by: stands in the object.
         before_named: called with the file once it is proven, while it still has its temporary name.
     Raises: Refusal IN-22 (exit 3) if the mask is empty, DC-01 (exit 3) if our reader would refuse the object, (exit 5)
         if the disk is full.
     """
     shown = Numbered.of(labels, structures, path)
-    content = _object(shown, ct, package_sha256)
+    content = _object(shown, ct, made_by)
 
     def reads_back(temporary: Path) -> None:
         with read_again(path):
@@ -65,8 +65,8 @@ def write_segmentation(
         temporary.write_bytes(content)
 
 
-def _object(shown: Numbered, ct: CtReference, package_sha256: str) -> bytes:
-    described = [_described(k, structure, package_sha256) for k, structure in enumerate(shown.structures, start=1)]
+def _object(shown: Numbered, ct: CtReference, made_by: MadeBy) -> bytes:
+    described = [_described(k, structure, made_by) for k, structure in enumerate(shown.structures, start=1)]
     with warnings.catch_warnings(), io.BytesIO() as written:
         warnings.simplefilter("ignore")  # patient and study are copied as they stand; warnings repeat odd names
         hd.seg.Segmentation(
@@ -76,15 +76,15 @@ def _object(shown: Numbered, ct: CtReference, package_sha256: str) -> bytes:
             segment_descriptions=described,
             series_instance_uid=generate_uid(prefix=None),
             series_number=_SERIES_NUMBER,
-            series_description=DESCRIPTION,
+            series_description=made_by.description,
             sop_instance_uid=generate_uid(prefix=None),
             instance_number=1,
             manufacturer=MAKER,
             manufacturer_model_name=MAKER,
             software_versions=__version__,
-            device_serial_number=package_sha256,
+            device_serial_number=made_by.package_sha256,
             content_label="FEMUR",
-            content_description=DESCRIPTION,
+            content_description=made_by.description,
             specific_character_set=UTF_8,
         ).save_as(written)
         return written.getvalue()
@@ -126,7 +126,7 @@ def _sources(ct: CtReference) -> list[Dataset]:
     return sources
 
 
-def _described(number: int, structure: Structure, package_sha256: str) -> hd.seg.SegmentDescription:
+def _described(number: int, structure: Structure, made_by: MadeBy) -> hd.seg.SegmentDescription:
     """A segment with its codes; the side as modifier of its type, where 3D Slicer and dcmqi write and look for it."""
     described = hd.seg.SegmentDescription(
         segment_number=number,
@@ -135,7 +135,7 @@ def _described(number: int, structure: Structure, package_sha256: str) -> hd.seg
         segmented_property_type=_code(structure.code),
         algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
         algorithm_identification=hd.AlgorithmIdentificationSequence(
-            name=MAKER, family=_BY_NETWORK, version=__version__, parameters={"model package": package_sha256}
+            name=MAKER, family=_BY_NETWORK, version=__version__, parameters={"model package": made_by.package_sha256}
         ),
     )
     if structure.modifier:

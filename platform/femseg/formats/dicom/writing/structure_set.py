@@ -19,12 +19,12 @@ from femseg.formats.dicom.ct_planes import check_drawn_on
 from femseg.formats.dicom.rtstruct import StructureSet, contours_of, draw_structure_set, read_structure_set
 from femseg.formats.dicom.writing.outlines import outlines
 from femseg.formats.dicom.writing.reference import (
-    DESCRIPTION,
     IDENTITY,
     MAKER,
     UTF_8,
     CtReference,
     Image,
+    MadeBy,
     Numbered,
     read_again,
 )
@@ -44,7 +44,7 @@ def write_structure_set(
     structures: Sequence[Structure],
     ct: CtReference,
     *,
-    package_sha256: str,
+    made_by: MadeBy,
     before_named: Callable[[Path], None] | None = None,
 ) -> None:
     """Write the structures that a mask shows as regions of interest, numbered from 1 in their order.
@@ -56,13 +56,13 @@ def write_structure_set(
     Args:
         labels: on the CT's grid.
         structures: what the values stand for; other values are left out.
-        package_sha256: of the model that made the mask; stands in the object.
+        made_by: stands in the object.
         before_named: called with the file once it is proven, while it still has its temporary name.
     Raises: Refusal IN-22 (exit 3) if the mask is empty, DC-01 (exit 3) if our reader would refuse the object, (exit 5)
         if the disk is full.
     """
     shown = Numbered.of(labels, structures, path)
-    dataset = _object(shown, ct, package_sha256)
+    dataset = _object(shown, ct, made_by)
     with warnings.catch_warnings(), io.BytesIO() as written:
         warnings.simplefilter("ignore")  # patient and study are copied as they stand, also where they stand oddly
         dcmwrite(written, dataset, enforce_file_format=True)
@@ -80,7 +80,7 @@ def write_structure_set(
         temporary.write_bytes(content)
 
 
-def _object(shown: Numbered, ct: CtReference, package_sha256: str) -> Dataset:
+def _object(shown: Numbered, ct: CtReference, made_by: MadeBy) -> Dataset:
     now = datetime.now()
     date, time = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
     made = _item(
@@ -93,19 +93,19 @@ def _object(shown: Numbered, ct: CtReference, package_sha256: str) -> Dataset:
         SeriesInstanceUID=generate_uid(prefix=None),
         Modality="RTSTRUCT",
         SeriesNumber=_SERIES_NUMBER,
-        SeriesDescription=DESCRIPTION,
+        SeriesDescription=made_by.description,
         SeriesDate=date,
         SeriesTime=time,
         OperatorsName="",
         Manufacturer=MAKER,
         ManufacturerModelName=MAKER,
         SoftwareVersions=__version__,
-        DeviceSerialNumber=package_sha256,
+        DeviceSerialNumber=made_by.package_sha256,
         InstanceNumber=1,
         FrameOfReferenceUID=ct.planes.frame_of_reference_uid,
         PositionReferenceIndicator="",
         StructureSetLabel="FEMUR",
-        StructureSetName=DESCRIPTION,
+        StructureSetName=made_by.description,
         StructureSetDate=date,
         StructureSetTime=time,
         ApprovalStatus="UNAPPROVED",
@@ -115,7 +115,7 @@ def _object(shown: Numbered, ct: CtReference, package_sha256: str) -> Dataset:
             made[keyword] = ct.first[keyword]
     made.ReferencedFrameOfReferenceSequence = [_referenced(ct)]
     numbered = list(enumerate(shown.structures, start=1))
-    made.StructureSetROISequence = [_region(number, one, ct, package_sha256) for number, one in numbered]
+    made.StructureSetROISequence = [_region(number, one, ct, made_by) for number, one in numbered]
     made.ROIContourSequence = [
         _item(
             ROIDisplayColor=_COLOURS[(number - 1) % len(_COLOURS)],
@@ -158,13 +158,13 @@ def _referenced(ct: CtReference) -> Dataset:
     return _item(FrameOfReferenceUID=frame, RTReferencedStudySequence=[study])
 
 
-def _region(number: int, structure: Structure, ct: CtReference, package_sha256: str) -> Dataset:
+def _region(number: int, structure: Structure, ct: CtReference, made_by: MadeBy) -> Dataset:
     return _item(
         ROINumber=number,
         ReferencedFrameOfReferenceUID=ct.planes.frame_of_reference_uid,
         ROIName=structure.name,
         ROIGenerationAlgorithm="AUTOMATIC",
-        ROIGenerationDescription=f"{MAKER} {__version__}, model {package_sha256[:12]}",
+        ROIGenerationDescription=f"{MAKER} {__version__}, model {made_by.package_sha256[:12]}",
     )
 
 
