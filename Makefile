@@ -13,11 +13,12 @@ $(error $(VENV) was made as $(MADE_FOR), and would run the code there: rm -rf $(
 endif
 endif
 
-.PHONY: help repro register shipped test slow chaos lint format faults constraints bench scaling clean
+.PHONY: help repro register shipped native test slow chaos lint format faults constraints bench scaling clean
 
 help:
 	@echo "make repro        environment, then the whole pipeline; ends with a registered model and the answer"
 	@echo "make shipped      train the model of params.shipped.yaml, on synthetic people, in build/shipped; goes on where it stopped"
+	@echo "make native       both scales on phantoms at 1 mm (params.phantom1mm.yaml) in build/native; goes on where it stopped (hours)"
 	@echo "make test         environment, then the tests"
 	@echo "make slow         the tests that take minutes, one after the other; ends with how long they took"
 	@echo "make chaos        kill -9 of trainings at random instants; is anything lost, are the bits the same? (half an hour)"
@@ -55,6 +56,12 @@ shipped: $(VENV)/.dev
 	git -C build/shipped fetch --quiet origin HEAD && git -C build/shipped reset --quiet --hard FETCH_HEAD
 	cp params.shipped.yaml build/shipped/params.yaml
 	cd build/shipped && PYTHONPATH=$$PWD/platform dvc repro train@both
+
+native: $(VENV)/.dev
+	test -d build/native || git clone --quiet . build/native # it goes on with the code that it began with
+	cp params.phantom1mm.yaml build/native/params.yaml
+	cd build/native && PYTHONPATH=$$PWD/platform dvc repro evaluate evaluate_cascade
+	python -m benchmarks.pipeline.native_resolution --output benchmarks/results/native_resolution.json --figure docs/images/native_resolution.png
 
 test: $(VENV)/.dev
 	OMP_NUM_THREADS=1 python -m pytest --numprocesses 2

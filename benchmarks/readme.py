@@ -121,6 +121,10 @@ SCRIPTS = (
         "{r[ours][bf16][seconds]:.0f} s, {r[ratio_of_ours_whole_to_its_windows][bf16]:.2f}; "
         "{r[ours][bf16][peak_gib]:.1f} GiB",
     ),
+    Script(
+        "pipeline.native_resolution",
+        "phantoms at 1 mm: the cascade, the network that finds alone, and the best that the paper's grid could give",
+    ),
     Script("pipeline.plan_estimates", "what `femseg plan` estimates for four cohorts, against trainings as planned"),
     Script(
         "pipeline.meshes",

@@ -1,0 +1,56 @@
+"""The table of native_resolution: what the paper's grid gives at best, pieces, and when a goal is reached."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from benchmarks.pipeline.native_resolution import Row, on_the_papers_grid, pieces, scored, summary, window_of
+from femseg.volumes.grid import MaskVolume, VoxelGrid
+
+
+@pytest.fixture
+def shafts():
+    """Two round shafts of 26 mm, 200 mm apart, in a scan of 400 × 200 mm."""
+    y, x = np.ogrid[:200, :400]
+    disc = np.minimum(np.hypot(y - 100.3, x - 99.1), np.hypot(y - 100.3, x - 299.6)) < 13.0
+    grid = VoxelGrid(shape_zyx=(60, 200, 400), spacing_mm_zyx=(1.0, 1.0, 1.0))
+    return MaskVolume(femur_zyx=np.broadcast_to(disc, grid.shape_zyx).copy(), grid=grid)
+
+
+def test_voxels_of_6_mm_leave_a_shaft_in_place_but_not_its_surface(shafts):
+    row = scored("paper", "a", shafts, on_the_papers_grid(shafts))
+    assert row.pieces == row.pieces_of_reference == 2
+    assert 0.85 < row.dice < 0.97
+    assert row.average_surface_distance_mm == pytest.approx(0.8, abs=0.5)
+    assert scored("itself", "a", shafts, shafts.femur_zyx).dice == 1.0
+
+
+def test_voxels_that_touch_at_a_corner_are_one_piece_and_a_single_one_counts():
+    mask = np.zeros((5, 5, 5), bool)
+    mask[0, 0, 0] = mask[1, 1, 1] = mask[4, 4, 4] = True
+    assert pieces(mask) == 2
+
+
+def test_goals_are_reached_by_means_with_every_femur_in_one_piece():
+    good = Row(
+        method="m",
+        case_id="a",
+        dice=0.99,
+        average_surface_distance_mm=0.2,
+        hausdorff_95_mm=1.0,
+        pieces=2,
+        pieces_of_reference=2,
+    )
+    torn = replace(good, case_id="b", pieces=3)
+    empty = replace(good, case_id="c", dice=0.0, average_surface_distance_mm=None, hausdorff_95_mm=None, pieces=0)
+    assert summary([good])["goals_reached"]
+    assert not summary([good, torn])["goals_reached"]
+    assert not summary([good, empty])["goals_reached"]
+    assert summary([good, empty])["hausdorff_95_mm"] == {"mean": 1.0, "worst": 1.0, "undefined": 1}
+
+
+def test_the_slice_of_the_figure_goes_through_the_upper_end_of_a_femur(shafts):
+    heights, y, columns = window_of(shafts.femur_zyx, (1.0, 1.0, 1.0))
+    assert shafts.femur_zyx[heights, y, columns].sum() > 20 * (heights.stop - heights.start)
+    assert columns.stop - columns.start == 110
