@@ -20,7 +20,7 @@ from femseg.intake.report import all_findings, ignored_text
 from femseg.intake.result import CheckedCohort, write_quarantine
 from femseg.layouts.detect import studies_of
 from femseg.paths import COHORT, MANIFEST, OUR_STUDIES, PARAMS, QUARANTINE
-from femseg.phantom import PhantomSettings, phantom_study, write_phantom_study
+from femseg.phantom import PhantomSettings, phantom_bytes, phantom_study, write_phantom_study
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.settings import has_section, read_section
@@ -44,7 +44,8 @@ def phantoms(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     names = [f"phantom-{index:03d}" for index in range(settings.patients)]
     work = partial(make_phantom, settings=settings, folder=folder)
-    map_cases(work, range(settings.patients), names=names, task="phantoms")
+    memory = phantom_bytes(settings)
+    map_cases(work, range(settings.patients), names=names, task="phantoms", memory_bytes=memory)
 
 
 def make_person(index: int, *, settings: SyntheticSettings, painting: PaintingSettings, folder: Path) -> None:

@@ -7,6 +7,6 @@ In reading order: `settings`, `patient` (who lies in the scanner), `acquisition`
 
 from femseg.phantom.dicom_export import write_phantom_study
 from femseg.phantom.settings import PhantomSettings
-from femseg.phantom.study import PhantomStudy, phantom_study
+from femseg.phantom.study import PhantomStudy, phantom_bytes, phantom_study
 
-__all__ = ["PhantomSettings", "PhantomStudy", "phantom_study", "write_phantom_study"]
+__all__ = ["PhantomSettings", "PhantomStudy", "phantom_bytes", "phantom_study", "write_phantom_study"]

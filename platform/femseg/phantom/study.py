@@ -19,6 +19,8 @@ from femseg.volumes.grid import CtVolume, MaskVolume
 
 _TISSUE_STREAM, _SCANNER_STREAM = 2, 3
 _METAL_FROM_HU = 2500.0
+_LONGEST_SCAN_MM = 600.0
+_BYTES_PER_VOXEL = 24  # six volumes in float32
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,14 @@ def phantom_study(settings: PhantomSettings, index: int) -> PhantomStudy:
         ),
         patient=patient,
     )
+
+
+def phantom_bytes(settings: PhantomSettings) -> int:
+    """Memory that making one takes at most, the libraries included."""
+    dz, dy, dx = settings.spacing_mm_zyx
+    widths = 2 if settings.legs == "both" else 1
+    voxels = _LONGEST_SCAN_MM / dz * settings.field_of_view_mm / dy * widths * settings.field_of_view_mm / dx
+    return int(_BYTES_PER_VOXEL * voxels) + 300 * 2**20
 
 
 def _identity(settings: PhantomSettings) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import pytest
 from scipy import ndimage
 
 from femseg.files.durable import sha256_of_json
-from femseg.phantom import PhantomSettings, anatomy, phantom_study
+from femseg.phantom import PhantomSettings, anatomy, phantom_bytes, phantom_study
 from femseg.phantom.anatomy import painted_leg
 from femseg.phantom.patient import draw_patient
 from femseg.phantom.texture import Texture
@@ -162,10 +162,13 @@ def test_a_scan_painted_slab_by_slab_is_the_one_painted_at_once(monkeypatch):
 def test_a_phantom_is_made_in_the_memory_of_six_of_its_scans(monkeypatch):
     monkeypatch.setattr(anatomy, "_SLAB_SLICES", 8)  # as much of this short scan as 32 slices are of one at 1 mm
     tracemalloc.start()
-    study = phantom_study(PhantomSettings(legs="both", spacing_mm_zyx=(4.0, 5.0, 5.0), cut_off_fraction=0.0), 0)
+    settings = PhantomSettings(legs="both", spacing_mm_zyx=(4.0, 5.0, 5.0), cut_off_fraction=0.0)
+    study = phantom_study(settings, 0)
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 6 * study.ct.hu_zyx.nbytes
+    assert study.ct.hu_zyx.nbytes * 6 < phantom_bytes(settings)
+    assert phantom_bytes(PhantomSettings(legs="both", spacing_mm_zyx=(1.0, 1.0, 1.0))) < 1.5 * 2**30
 
 
 def test_a_case_beyond_the_cohort_is_refused():
