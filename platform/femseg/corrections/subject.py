@@ -81,6 +81,8 @@ def subject_of(case: str, settings: CohortSettings) -> Subject:
             raise _no_case(case)
         ((mode, package),), (series,) = record.models.items(), record.cts.values()
         file = place.parent / name if name else path
+        if not volume_suffix(file):
+            raise Refusal.of("CFG-01", file, "is drawn on the CT's slices", "give the mask's NIfTI, NRRD or MHA file")
         predicted = _proven(file, record, name or "mask", package)
         return Subject(series=series, study=_with_ct(series, studies, settings, path), predictions={mode: predicted})
     study = _named(case, studies, settings)

@@ -305,7 +305,8 @@ def test_a_mask_of_another_patient_is_refused_IN_06(tmp_path, monkeypatch):
     assert (study / "mask").is_dir()
 
 
-def test_a_case_of_the_cohort_is_measured_against_what_its_evaluation_left(studies, tmp_path):
+@pytest.mark.parametrize("named_by", ["case id", "evaluated mask"])
+def test_a_case_of_the_cohort_is_measured_against_what_its_evaluation_left(named_by, studies, tmp_path):
     settings = CohortSettings(source="volumes", folder="data/source")
     cases = check_cohort(studies, settings, id_key=KEY).cases
     write_manifest(Manifest(root="../source", cases=cases), Path("data/cohort/manifest.json"))
@@ -315,7 +316,8 @@ def test_a_case_of_the_cohort_is_measured_against_what_its_evaluation_left(studi
     files, cts = {name: sha256_of_file(masks / name)}, {case.case_id: series_sha256(case.ct)}
     record = OutputRecord(kind="evaluation", files=files, models={"gradient": "5e" * 32}, cts=cts)
     write_record(masks / "lineage.json", record)
-    done = correct(case.case_id, write_nifti(tmp_path / "fixed.nii.gz", better().astype(np.uint8)), "--json")
+    named = case.case_id if named_by == "case id" else masks / name
+    done = correct(named, write_nifti(tmp_path / "fixed.nii.gz", better().astype(np.uint8)), "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["predictions"]["gradient"]["deviation"]
     assert found["dice"] == pytest.approx(

@@ -47,10 +47,12 @@ def test_a_shifted_annotation_is_told_with_the_way_back(steps, words):
     assert said.words.startswith(f"moved {words}, ")
 
 
-def test_no_shift_beyond_thirty_millimetres_is_offered():
+@pytest.mark.parametrize("steps", [(0, 0, 25), (0, 15, 15)], ids=["50 mm", "30 mm on two axes"])
+def test_no_shift_beyond_thirty_millimetres_is_offered(steps):
     small = np.zeros((40, 40, 40), bool)
     small[2:8, 2:8, 2:8] = True
-    said = disagreement(small, np.roll(small, 25, 2), (2.0, 2.0, 2.0), case_id="case-a", model="raw")
+    away = np.roll(small, steps, (0, 1, 2))
+    said = disagreement(small, away, (2.0, 2.0, 2.0), case_id="case-a", model="raw")
     assert said.kind == "missing piece"
 
 
