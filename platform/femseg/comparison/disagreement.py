@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.fft import irfftn, next_fast_len, rfftn
 from scipy.ndimage import distance_transform_edt
 
+from femseg.cohorts.femur_side import box_of
 from femseg.metrics.overlap import dice_coefficient
 
 Kind = Literal[
@@ -78,6 +79,8 @@ def disagreement(
             return of("nothing annotated", f"the prediction shows {volume}")
         return of("nothing predicted", f"the annotation shows {volume}")
     mirrored = [dice_coefficient(np.flip(reference, axis), predicted) for axis in range(3)]
+    box = box_of(reference | predicted)  # a scan may be many times as large
+    reference, predicted = reference[box], predicted[box]
     shifted, steps = _best_shift(reference, predicted, spacing_mm_zyx)
     best = max(*mirrored, shifted)
     if best - dice >= _GAIN and 1 - best <= _REMAINS * (1 - dice):
