@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from tiny_project import run
 
 from femseg.services.tracking.address import local_uri
@@ -39,6 +40,43 @@ def test_an_experiment_in_a_temporary_workspace_leaves_run_curves_and_checkpoint
         assert len(client.get_metric_history(one.info.run_id, "train_dice_loss")) == 5
     kept = [folder for folder in (experimented / "runs/train").iterdir() if list(folder.glob("mlflow-run-*"))]
     assert len(kept) == 4  # of each input mode the first training and the experiment's
+
+
+ONE_STAGE = """
+from pathlib import Path
+from femseg.paths import TRAIN_RUNS, project_root
+from femseg.services.tracking.connect import connect, end_run, stage_tags, start_run
+client, experiment = connect()
+end_run(client, start_run(client, experiment, name="one", params={}, tags=stage_tags("one")), "FINISHED")
+Path("where.txt").write_text(f"{project_root() / TRAIN_RUNS}")
+"""
+
+
+def test_experiments_of_the_queue_use_the_project_s_own_stores_too(tmp_path):
+    folder = tmp_path / "queued"
+    folder.mkdir()
+    (folder / "params.yaml").write_text("rate: 1\n")
+    (folder / "stage.py").write_text(ONE_STAGE)
+    (folder / ".gitignore").write_text("/mlruns\n/where.txt\n")
+    stage = {"cmd": "python -W ignore stage.py", "params": ["rate"], "outs": ["where.txt"]}
+    (folder / "dvc.yaml").write_text(yaml.safe_dump({"stages": {"one": stage}}))
+    for command in (
+        ["git", "init", "-q"],
+        ["dvc", "init", "-q"],
+        ["git", "add", "-A"],
+        ["git", "commit", "-qm", "Begin"],
+    ):
+        run(folder, *command)
+    for rate in ("2", "3"):
+        run(folder, "dvc", "exp", "run", "--queue", "--name", f"rate-{rate}", "-S", f"rate={rate}")
+    run(folder, "dvc", "exp", "run", "--run-all", timeout_s=600)
+    client, experiment = connect(local_uri(folder / "mlruns/mlflow.db"))
+    runs = client.search_runs([experiment])
+    assert {one.data.tags["dvc_experiment"] for one in runs} == {"rate-2", "rate-3"}
+    for one in runs:
+        assert one.info.artifact_uri.startswith((folder / "mlruns/artifacts").as_uri())
+    run(folder, "dvc", "exp", "apply", "rate-3")
+    assert Path((folder / "where.txt").read_text()) == folder / "runs/train"
 
 
 def test_an_experiment_registers_nothing_and_what_is_applied_becomes_no_challenger_unless_better(experimented):

@@ -25,7 +25,7 @@ def training(fold, seed, **dice):
 def test_every_fold_is_trained_with_every_seed_and_by_default_nothing_is():
     assert TWO_BY_TWO.trainings == ((0, 0), (0, 7), (1, 0), (1, 7))
     assert RepeatSettings().trainings == ()
-    refuse_unfit(RepeatSettings(), SplitSettings(), seed=3, searched=True)
+    assert refuse_unfit(RepeatSettings(), SplitSettings(), seed=3, searched=True) is None
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,9 @@ def test_what_does_not_fit_the_split_the_training_or_the_search_is_refused(repea
 
 
 def test_seeds_of_the_searched_fold_may_be_repeated():
-    refuse_unfit(RepeatSettings(folds=(0,), seeds=(0, 1)), SplitSettings(), seed=0, searched=True)
+    assert refuse_unfit(RepeatSettings(folds=(0,), seeds=(0, 1)), SplitSettings(), seed=0, searched=True) is None
+    with pytest.raises(Refusal, match="the search has seen"):
+        refuse_unfit(RepeatSettings(folds=(0, 1), seeds=(0, 1)), SPLIT, seed=0, searched=True)
 
 
 def test_a_case_counts_by_its_mean_over_the_seeds_of_its_fold():

@@ -165,18 +165,26 @@ def test_a_password_is_not_sent_in_the_clear_to_another_machine_TK_09(no_credent
     "uri", ["https://example.org", "http://127.0.0.1:5000", "http://localhost:5000", "http://[::1]:5000"]
 )
 def test_a_password_may_travel_encrypted_or_stay_on_the_machine_TK_09(no_credentials, monkeypatch, uri):
-    give("PASSWORD", no_credentials, monkeypatch)
-    refuse_open_password(uri)
+    elsewhere = give("PASSWORD", no_credentials, monkeypatch)
+    assert refuse_open_password(uri) is None
+    with pytest.raises(Refusal, match="TK-09"):
+        refuse_open_password(elsewhere)
 
 
 def test_a_password_may_travel_in_the_clear_if_the_user_says_so_TK_09(no_credentials, monkeypatch):
     uri = give("PASSWORD", no_credentials, monkeypatch)
     monkeypatch.setenv("FEMSEG_TRACKING_INSECURE", "1")
-    refuse_open_password(uri)
+    assert refuse_open_password(uri) is None
+    monkeypatch.setenv("FEMSEG_TRACKING_INSECURE", "0")
+    with pytest.raises(Refusal, match="TK-09"):
+        refuse_open_password(uri)
 
 
-def test_a_server_without_password_may_be_anywhere_TK_09(no_credentials):
-    refuse_open_password("http://example.org:5000")
+def test_a_server_without_password_may_be_anywhere_TK_09(no_credentials, monkeypatch):
+    assert refuse_open_password("http://example.org:5000") is None
+    give("PASSWORD", no_credentials, monkeypatch)
+    with pytest.raises(Refusal, match="TK-09"):
+        refuse_open_password("http://example.org:5000")
 
 
 def test_the_clock_of_a_local_store_is_this_machines():
