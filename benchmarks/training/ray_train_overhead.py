@@ -5,7 +5,8 @@
 Both sides train the same network on the same stored arrays with the same number of threads, in turn, several times.
 Then the demo's training (params.yaml: network, grid, batch, checkpoints; two workers; MLflow on SQLite): how much time
 passes between one step's end and the next one's start, for the curve, the tracking store, the workers' agreement and
-checkpoints. Our workers do not call `ray.train.report`: checkpoints are our own, and rank 0 records.
+checkpoints; and what one of these checkpoints takes by itself, beside a plain `torch.save` and fsync. Our workers do
+not call `ray.train.report`: checkpoints are our own, and rank 0 records.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import shlex
 import statistics
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,7 @@ import torch
 from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.split import Split, write_split
 from femseg.cohorts.store import write_array, write_index
+from femseg.networks.network import build_network
 from femseg.networks.vnet import VNetSettings
 from femseg.services.cluster.session import ray_session
 from femseg.services.fit.driver import train_on_ray
@@ -31,6 +34,7 @@ from femseg.services.fit.job import TrainingJob, fit_job, training_job
 from femseg.services.fit.recorded_curve import record_curve
 from femseg.services.tracking.connect import connect
 from femseg.settings import read_section
+from femseg.training.checkpoint import discard_old_checkpoints, write_checkpoint
 from femseg.training.context import TrainerContext
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.volumes.grid import VoxelGrid
@@ -121,6 +125,35 @@ def between_steps(folder: Path, iterations: int) -> dict[str, object]:
     }
 
 
+def checkpoint_parts(folder: Path, repeats: int = 9) -> dict[str, object]:
+    """A checkpoint of the demo by itself: proven, committed, older ones gone; beside the same bytes with one fsync."""
+    network = build_network(read_section(VNetSettings, "network"), 1)
+    optimizer = torch.optim.Adam(network.parameters())
+    sum(parameter.sum() for parameter in network.parameters()).backward()
+    optimizer.step()
+    state = {"network": network.state_dict(), "optimizer": optimizer.state_dict(), "best": network.state_dict()}
+
+    def ours(iteration: int) -> None:
+        write_checkpoint(folder, iteration, state, {})
+        discard_old_checkpoints(folder, newest=3, say=print)
+
+    def plain(iteration: int) -> None:
+        with (folder / "plain.pt").open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+
+    seconds: dict[str, list[float]] = {}
+    for iteration in range(1, repeats + 1):
+        for name, work in (("ours", ours), ("plain", plain)):
+            started, before = time.perf_counter(), time.process_time()
+            work(iteration)
+            seconds.setdefault(f"{name}_s", []).append(time.perf_counter() - started)
+            seconds.setdefault(f"{name}_processor_s", []).append(time.process_time() - before)
+    medians = {name: statistics.median(of) for name, of in seconds.items()}
+    return {"megabytes": (folder / "plain.pt").stat().st_size / 1e6, "repeats": repeats, **medians}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", default="64x32x32")
@@ -143,6 +176,8 @@ def main() -> None:
             print(f"direct {direct * 1e3:.1f} ms, through Ray Train {through * 1e3:.1f} ms, ratio {ratios[-1]:.3f}")
     with tempfile.TemporaryDirectory(prefix="femseg-ray-") as folder, ray_session():
         between = between_steps(Path(folder), arguments.demo_iterations)
+    with tempfile.TemporaryDirectory(prefix="femseg-ray-") as folder:
+        between["a_checkpoint_by_itself"] = checkpoint_parts(Path(folder))
     print(json.dumps(between, indent=2))
     result = {
         "command": shlex.join(["python", "-m", __spec__.name, *sys.argv[1:]]),
