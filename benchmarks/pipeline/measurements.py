@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 from scipy.spatial.transform import Rotation
 
@@ -179,6 +180,9 @@ def _tangent(surface: np.ndarray, view: np.ndarray, outward: np.ndarray) -> np.n
     return points
 
 
+_DOWN, _BACK, _UP = np.array([0.0, 0.0, -1.0]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+
+
 def truth(patient: PhantomPatient) -> dict[str, float]:
     """What the sheet's definitions give on the phantom's exact shape."""
     exact, length = ExactFemur(patient), patient.femur_length_mm
@@ -186,42 +190,25 @@ def truth(patient: PhantomPatient) -> dict[str, float]:
     proximal = _line(exact.sections(np.arange(top - 80.0, top - 19.0, 2.0))[0])
     diaphysis_centres = exact.sections(np.arange(0.25 * length, top - 19.0, 2.0))[0]
     shaft = _line(diaphysis_centres)[1]
-    distal_shaft = _line(exact.sections(np.arange(90.0, 151.0, 2.0))[0])[1]
     surface = exact.knee_surface()
-    down, back, up = np.array([0.0, 0.0, -1.0]), np.array([0.0, 1.0, 0.0]), np.array([0.0, 0.0, 1.0])
+    knee, of_knee = _true_knee(exact, surface)
 
-    touched = _tangent(surface, distal_shaft, back)
-    across = _flat(touched[1] - touched[0], distal_shaft)
-    posterior = np.cross(across, distal_shaft)
-    posterior *= np.sign(posterior @ back)
-    above = surface[surface @ distal_shaft > (surface @ distal_shaft).min() + 12.0]
-    caps = [above[above @ s > (above @ s).max() - 1.5].mean(0) for s in (-across, across)]
-    widths = [float((above @ s).max()) for s in (-across, across)]
-    epicondyles = [cap + (width - cap @ s) * s for cap, width, s in zip(caps, widths, (-across, across), strict=True)]
-    knee = np.mean(epicondyles, axis=0)
-    middle = 0.5 * (touched.mean(0) + knee) @ posterior
-    behind = surface[surface @ posterior > middle]
-    depths = [float(np.ptp(half @ posterior)) for half in (surface[surface[:, 0] < 0.0], surface[surface[:, 0] > 0.0])]
-    transepicondylar = epicondyles[0] - epicondyles[1]
-
-    medial, lateral = _tangent(surface, shaft, back)
+    medial, lateral = _tangent(surface, shaft, _BACK)
     neck = _flat(exact.neck, shaft)
     line = _flat(medial - lateral, shaft)
     forward = np.cross(line, shaft)
-    forward *= -np.sign(forward @ back)
+    forward *= -np.sign(forward @ _BACK)
     mechanical = (exact.head - knee) / np.linalg.norm(exact.head - knee)
     anterior = np.cross(mechanical, _flat(medial - lateral, mechanical))
-    anterior *= -np.sign(anterior @ back)
-    low = _tangent(surface, anterior, down)
+    anterior *= -np.sign(anterior @ _BACK)
+    low = _tangent(surface, anterior, _DOWN)
     joint = _flat(low[1] - low[0], anterior)
     board = np.cross(joint, anterior)
-    board *= np.sign(board @ up)
+    board *= np.sign(board @ _UP)
     offset = exact.head - proximal[0]
     offset_mm = float(np.linalg.norm(offset - (offset @ proximal[1]) * proximal[1]))
     trochanter = exact.trochanter_top(proximal[1], 0.3 * offset_mm)
-    sagitta = np.column_stack([diaphysis_centres @ shaft, diaphysis_centres @ _flat(anterior, shaft)])
-    a, b, _ = np.polyfit(sagitta[:, 0] - sagitta[:, 0].mean(), sagitta[:, 1], 2)
-    values = {
+    return {
         "length_seen": 100.0,
         "head_diameter": 2.0 * patient.head_radius_mm,
         "head_residual": 0.0,
@@ -234,17 +221,51 @@ def truth(patient: PhantomPatient) -> dict[str, float]:
         "aldfa": _between(_flat(shaft, anterior), joint),
         "femoral_offset": offset_mm,
         "trochanteric_length": float((trochanter - low[0]) @ board),
+        **of_knee,
+        "bow_radius": _true_bow(diaphysis_centres, shaft, anterior),
+        **_true_canal(exact, length),
+    }
+
+
+def _true_knee(exact: ExactFemur, surface: NDArray[np.float64]) -> tuple[NDArray[np.float64], dict[str, float]]:
+    """The middle between the epicondyles, and what is measured there."""
+    distal_shaft = _line(exact.sections(np.arange(90.0, 151.0, 2.0))[0])[1]
+    touched = _tangent(surface, distal_shaft, _BACK)
+    across = _flat(touched[1] - touched[0], distal_shaft)
+    posterior = np.cross(across, distal_shaft)
+    posterior *= np.sign(posterior @ _BACK)
+    above = surface[surface @ distal_shaft > (surface @ distal_shaft).min() + 12.0]
+    caps = [above[above @ s > (above @ s).max() - 1.5].mean(0) for s in (-across, across)]
+    widths = [float((above @ s).max()) for s in (-across, across)]
+    epicondyles = [cap + (width - cap @ s) * s for cap, width, s in zip(caps, widths, (-across, across), strict=True)]
+    knee = np.mean(epicondyles, axis=0)
+    middle = 0.5 * (touched.mean(0) + knee) @ posterior
+    behind = surface[surface @ posterior > middle]
+    depths = [float(np.ptp(half @ posterior)) for half in (surface[surface[:, 0] < 0.0], surface[surface[:, 0] > 0.0])]
+    transepicondylar = epicondyles[0] - epicondyles[1]
+    return knee, {
         "epicondylar_width": sum(widths),
         "bicondylar_width": float(np.ptp(behind @ across)),
         "medial_depth": depths[0],
         "lateral_depth": depths[1],
         "condylar_angle": math.degrees(math.atan2(transepicondylar @ -posterior, transepicondylar @ -across)),
-        "bow_radius": abs(0.5 / a) * (1.0 + b * b) ** 1.5,
     }
+
+
+def _true_bow(centres: NDArray[np.float64], shaft: NDArray[np.float64], anterior: NDArray[np.float64]) -> float:
+    """Radius of the shaft's bow, in mm."""
+    sagitta = np.column_stack([centres @ shaft, centres @ _flat(anterior, shaft)])
+    a, b, _ = np.polyfit(sagitta[:, 0] - sagitta[:, 0].mean(), sagitta[:, 1], 2)
+    return float(abs(0.5 / a) * (1.0 + b * b) ** 1.5)
+
+
+def _true_canal(exact: ExactFemur, length: float) -> dict[str, float]:
+    """Canal and cortex at the isthmus and at the sheet's levels."""
+    top = exact.trochanter_height
     heights = np.arange(0.25 * length, top - 19.0, 1.0)
     _, canal, widths_mm, cortex = exact.sections(heights)
     narrowest = int(np.argmin(canal))
-    values |= {
+    values = {
         "isthmus_level": top - float(heights[narrowest]),
         "canal_isthmus": 2.0 * math.sqrt(canal[narrowest] / math.pi),
         "cortex_isthmus": float(cortex[narrowest]),

@@ -148,15 +148,38 @@ def tables(
     costs: dict[str, Any], counts: dict[str, Any], overhead: dict[str, Any], model: dict[str, Any]
 ) -> dict[str, str]:
     """The page's tables by name."""
-    exchange, reading = costs["gradient_exchange_gloo"], costs["reading_a_case_of_the_papers_size"]
-    link = exchange["fitted"]
-    checkpoints, steps = costs["checkpoint"], costs["data_parallel_step_demo"]
-    paper_rows = [r for r in exchange["rows"] if r["bytes"] == checkpoints["paper"]["gradient_bytes"]]
     loads = f"{costs['load_before']:.1f} and {counts['load']:.1f}"
     return {
         "assumptions": _assumptions(Assumptions()),
         "machine": f"The machine had {costs['cores']} cores. Other work ran on it, too: its load was {loads} "
         "when the costs and the cases were measured.",
+        **_exchanged(costs),
+        **_pieces(costs),
+        "tracking": _table(
+            ["store", "runs at once", "points a request", "a request", "points a second"],
+            [
+                [r["store"], str(r["writers"]), str(r["points_a_request"]), _ms(r["seconds_a_request"]),
+                 f"{r['points_a_second']:.0f}"]
+                for r in costs["tracking"]
+            ],
+        )
+        + f"\n\nThis server takes the curves of {model['runs_of_one_tracking_server']:.0f} runs at once "
+        "if their steps take as long as assumed below.",
+        "overhead": _table(
+            ["between the steps of the demo's training", "of step time"],
+            [[name, f"{value:.2%}"] for name, value in overhead["between_steps"]["parts_of_step_time"].items()],
+        ),
+        **_cases(counts),
+        **_modelled(model),
+    }  # fmt: skip
+
+
+def _exchanged(costs: dict[str, Any]) -> dict[str, str]:
+    """Gradients between processes, and what that makes of a step."""
+    exchange, steps = costs["gradient_exchange_gloo"], costs["data_parallel_step_demo"]
+    link = exchange["fitted"]
+    paper_rows = [r for r in exchange["rows"] if r["bytes"] == costs["checkpoint"]["paper"]["gradient_bytes"]]
+    return {
         "exchange": _table(
             ["processes", "the paper's gradients, all-reduce", "demo's step, alone", "demo's step, data-parallel"],
             [
@@ -166,6 +189,13 @@ def tables(
         )
         + f"\n\nA line through all exchanges: {_ms(link['latency_seconds'])} a message, "
         f"{link['bytes_per_second'] / 1e9:.2f} GB/s; error {link['median_relative_error']:.0%} (median).",
+    }  # fmt: skip
+
+
+def _pieces(costs: dict[str, Any]) -> dict[str, str]:
+    """What is read and written, by size and time."""
+    reading, checkpoints = costs["reading_a_case_of_the_papers_size"], costs["checkpoint"]
+    return {
         "pieces": _table(
             ["piece", "size", "time"],
             [
@@ -182,20 +212,12 @@ def tables(
                 ],
             ],
         ),
-        "tracking": _table(
-            ["store", "runs at once", "points a request", "a request", "points a second"],
-            [
-                [r["store"], str(r["writers"]), str(r["points_a_request"]), _ms(r["seconds_a_request"]),
-                 f"{r['points_a_second']:.0f}"]
-                for r in costs["tracking"]
-            ],
-        )
-        + f"\n\nThis server takes the curves of {model['runs_of_one_tracking_server']:.0f} runs at once "
-        "if their steps take as long as assumed below.",
-        "overhead": _table(
-            ["between the steps of the demo's training", "of step time"],
-            [[name, f"{value:.2%}"] for name, value in overhead["between_steps"]["parts_of_step_time"].items()],
-        ),
+    }  # fmt: skip
+
+
+def _cases(counts: dict[str, Any]) -> dict[str, str]:
+    """What the number of cases costs."""
+    return {
         "cases": _table(
             ["cases", "memory at most", "driver, processor", "worker to its first step, processor", "index"],
             [
@@ -206,6 +228,12 @@ def tables(
                 for r in counts["rows"]
             ],
         ),
+    }  # fmt: skip
+
+
+def _modelled(model: dict[str, Any]) -> dict[str, str]:
+    """Steps and passes by the number of GPUs, as the model has them."""
+    return {
         "step": _table(
             ["GPUs", *PARTS, "efficiency"],
             [
