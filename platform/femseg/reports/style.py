@@ -6,8 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 PIXELS_PER_INCH = 170
 _PLACES = {"raw": 0, "gradient": 1, "both": 2, "cascade-best": 3}  # alone on a model's card a mode keeps its colour
@@ -83,6 +85,13 @@ def png(made: Figure) -> bytes:
     stream = io.BytesIO()
     made.savefig(stream, format="png", metadata={"Software": None})
     return stream.getvalue()
+
+
+def pixels(made: Figure) -> NDArray[np.uint8]:
+    """The figure as it is drawn, shape (rows, columns, 4)."""
+    canvas = FigureCanvasAgg(made)
+    canvas.draw()  # type: ignore[no-untyped-call]  # matplotlib's stubs leave it out
+    return np.array(canvas.buffer_rgba(), np.uint8)  # type: ignore[no-untyped-call]
 
 
 def svg(made: Figure) -> bytes:

@@ -1,10 +1,8 @@
 """A model's card as files: Markdown for the registry and pull requests, one self-contained HTML page for people."""
 
-import base64
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from femseg.files.durable import write_bytes_durably
 from femseg.reports.card.card import card_sections
@@ -13,6 +11,7 @@ from femseg.reports.comparison.evidence import CasePicture
 from femseg.reports.comparison.overlays import overlays
 from femseg.reports.comparison.page import PageFigure, width_in
 from femseg.reports.comparison.score_strips import score_strips
+from femseg.reports.pages import data_uri, templates
 from femseg.reports.style import DARK, LIGHT, Theme
 
 CARD_HTML, CARD_MARKDOWN = "model_card.html", "model_card.md"
@@ -79,14 +78,8 @@ def _markdown_table(table: Table) -> list[str]:
 
 def card_html(facts: CardFacts, sections: Sequence[Section], figures: Mapping[str, PageFigure]) -> str:
     """The card as one page without script or request. Text from outside is escaped; pictures are inlined."""
-    environment = Environment(
-        loader=PackageLoader("femseg.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
+    environment = templates()
+    environment.filters["data_uri"] = partial(data_uri, kind="png")
     environment.filters["width_in"] = width_in
     dice = [row.dice for row in facts.on_grid("native")]
     return environment.get_template("card.html.j2").render(

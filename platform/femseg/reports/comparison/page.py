@@ -1,11 +1,9 @@
 """One self-contained HTML page: no script, no request, readable on a phone, printable, light and dark."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from femseg.comparison.paired import PairedComparison
 from femseg.comparison.wording import input_name
@@ -25,6 +23,7 @@ from femseg.reports.comparison.table import (
     subgroup_note,
     table_rows,
 )
+from femseg.reports.pages import data_uri, templates
 from femseg.reports.style import DARK, LIGHT, PIXELS_PER_INCH
 
 
@@ -72,14 +71,8 @@ def comparison_page(
         sections: come before the provenance.
         trained: by candidate, how many trainings the answer rests on.
     """
-    environment = Environment(
-        loader=PackageLoader("femseg.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["data_uri"] = lambda png: "data:image/png;base64," + base64.b64encode(png).decode()
+    environment = templates()
+    environment.filters["data_uri"] = partial(data_uri, kind="png")
     environment.filters["width_in"] = width_in
     # no line of a heading starts with a unit: "95 %", "(mm)"
     environment.filters["unbroken"] = lambda heading: heading.replace(" %", "\u00a0%").replace(" (", "\u00a0(")

@@ -4,8 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from femseg.errors import Fault, printable
 from femseg.faults import FAULTS
 from femseg.intake.outliers import HU_DISTANCE, quantities
@@ -13,6 +11,7 @@ from femseg.intake.report import NOT_LOOKED_AT, all_findings, to_look_at
 from femseg.intake.result import CheckedCohort, CheckedStudy, Finding
 from femseg.reports.intake.charts import counted, dot_line, hu_lines
 from femseg.reports.intake.pictures import Panel, panels
+from femseg.reports.pages import templates
 
 _NAMED = 8
 _PROBLEMS_SHOWN = 4
@@ -74,13 +73,7 @@ def intake_page(cohort: CheckedCohort, folder: Path, *, headers_only: bool) -> s
     Args:
         folder: the cohort's folder; files are named from there.
     """
-    environment = Environment(
-        loader=PackageLoader("femseg.reports"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templates()
     looked_at = to_look_at(cohort)
     cards = [_card(number, study, cohort, folder) for number, study in enumerate(cohort.studies)]
     anchors = {card.name: card.anchor for card in cards}

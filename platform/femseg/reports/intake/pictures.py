@@ -1,17 +1,14 @@
 """The pictures of a study as SVG: three planes to one scale, the mask's outline, patient letters, and what is amiss."""
 
-import base64
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from femseg.intake.preview import Band, Plane, PlaneName, Preview
+from femseg.reports.pages import data_uri, webp
 
-_WEBP_QUALITY = 62
 _LETTERS = {"axial": ("A", "P", "R", "L"), "coronal": ("S", "I", "R", "L"), "sagittal": ("S", "I", "A", "P")}
 _AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # of rows and columns, in LPS order (z, y, x)
 _LETTER_SHARE = 0.03  # of the width of all planes
@@ -47,10 +44,11 @@ class Panel:
 def panels(preview: Preview) -> tuple[Panel, ...]:
     """The planes of a preview, to one scale."""
     total_mm = sum(plane.grey.shape[1] * plane.pixel_mm for plane in preview.planes)
-    return tuple(_panel(plane, preview.bands, total_mm) for plane in preview.planes)
+    return tuple(panel(plane, preview.bands, total_mm) for plane in preview.planes)
 
 
-def _panel(plane: Plane, bands: tuple[Band, ...], total_mm: float) -> Panel:
+def panel(plane: Plane, bands: tuple[Band, ...], total_mm: float) -> Panel:
+    """One plane; all that share a row are drawn to the scale of its width in mm."""
     height, width = plane.grey.shape
     width_mm = width * plane.pixel_mm
     size = _LETTER_SHARE * total_mm / plane.pixel_mm
@@ -62,7 +60,7 @@ def _panel(plane: Plane, bands: tuple[Band, ...], total_mm: float) -> Panel:
         width=width,
         height=height,
         share=width_mm / total_mm,
-        image=_webp(plane.grey),
+        image=data_uri(webp(plane.grey), "webp"),
         outline=outline_path(plane.mask) if plane.mask is not None else "",
         bands=tuple(_rectangles(plane, bands, size / 4)),
         letters=(
@@ -75,12 +73,6 @@ def _panel(plane: Plane, bands: tuple[Band, ...], total_mm: float) -> Panel:
         bar_mm=bar_mm,
         bar=bar_mm / plane.pixel_mm,
     )
-
-
-def _webp(grey: NDArray[np.uint8]) -> str:
-    stream = io.BytesIO()
-    Image.fromarray(grey).save(stream, format="WEBP", quality=_WEBP_QUALITY, method=4)
-    return "data:image/webp;base64," + base64.b64encode(stream.getvalue()).decode()
 
 
 def outline_path(mask: NDArray[np.bool_]) -> str:
