@@ -13,7 +13,7 @@ $(error $(VENV) was made as $(MADE_FOR), and would run the code there: rm -rf $(
 endif
 endif
 
-.PHONY: help repro register shipped native test slow chaos lint format faults constraints bench scaling clean
+.PHONY: help repro register shipped native test slow chaos lint format faults constraints niivue bench scaling clean
 
 help:
 	@echo "make repro        environment, then the whole pipeline; ends with a registered model and the answer"
@@ -26,6 +26,7 @@ help:
 	@echo "make bench        the benchmarks that need neither a GPU nor peers; JSON into benchmarks/results"
 	@echo "make scaling      what workers and cases cost, and the model, figures and tables of docs/explanation/scaling.md"
 	@echo "make faults       write docs/reference/exit-codes-and-faults.md anew from femseg/faults.py"
+	@echo "make niivue       renew the viewer in the pages of cases, from npm"
 	@echo "make constraints  renew constraints.txt from pyproject.toml's bounds"
 
 $(BIN)/python:
@@ -108,6 +109,21 @@ constraints:
 	build/constraints/bin/python -m pip freeze --exclude-editable --exclude pip --exclude setuptools \
 	  | sed -e 's/+cpu$$//' -e '/^nvidia-/d' -e '/^cuda-/d' -e '/^triton==/d' -e '/^#/d' > constraints.txt
 	rm -rf build/constraints
+
+# what NiiVue's one file holds of others, each with its licence
+NIIVUE := 0.69.0
+VENDORED := platform/femseg/reports/niivue
+NIIVUE_HOLDS := @lukeed/uuid @ungap/structured-clone @zarrita/storage array-equal fflate gl-matrix nifti-reader-js numcodecs zarrita
+niivue:
+	npm install --prefix build/niivue --no-save --ignore-scripts @niivue/niivue@$(NIIVUE)
+	cp build/niivue/node_modules/@niivue/niivue/dist/niivue.umd.js $(VENDORED)/
+	( echo "niivue.umd.js of the npm package @niivue/niivue, version $(NIIVUE), as it was published; LICENSE is NiiVue's own."; \
+	  echo "SHA-256 $$(sha256sum < $(VENDORED)/niivue.umd.js | cut -d' ' -f1)"; \
+	  echo "It holds code of these packages, under the licences that follow:"; \
+	  for name in $(NIIVUE_HOLDS); do folder=build/niivue/node_modules/$$name; \
+	    printf '\n%s\n%s, version %s\n\n' "----------------------------------------" "$$name" \
+	      "$$(sed -n 's/^ *"version": "\(.*\)",/\1/p' $$folder/package.json)"; \
+	    cat $$folder/[Ll][Ii][Cc][Ee][Nn][Ss][Ee]*; done ) > $(VENDORED)/BUNDLED.txt
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache

@@ -31,7 +31,7 @@ from femseg.measurements.femur import Side
 from femseg.measurements.sheet import Sheet, differences, measured
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
 
-_AS_WRITTEN = LabelMap(left=(1,), right=(2,), femur=(3,))  # by `femseg segment`
+AS_WRITTEN = LabelMap(left=(1,), right=(2,), femur=(3,))  # by `femseg segment`
 _KEY = b"-" * 32  # nothing is named here, so that no pseudonym is kept
 _LEAST_IN_CT = 0.99
 _SIDES: tuple[Side, Side] = ("left", "right")
@@ -59,7 +59,7 @@ def measure(place: Path, options: MeasureOptions, *, as_json: bool) -> None:
             raise Refusal.of("IF-08", target, "exists already", "choose another name, or give --overwrite")
         require_writable(target)
     values_zyx, grid, labels, ct = _read(place, options)
-    masks = _femora(values_zyx, grid, labels)
+    masks = femora_in(values_zyx, grid, labels)
     if not masks:
         raise Refusal.of("IN-22", place, "holds no femur", "give a mask of a femur, or name its values by --label")
     if ct is not None:
@@ -111,12 +111,12 @@ def _require_in(ct: CtVolume, masks: Sequence[tuple[Side | None, MaskVolume]], p
             raise Refusal.of("IN-20", place, problem, "give the CT that the mask was made from")
 
 
-def _femora(
+def femora_in(
     values_zyx: NDArray[np.generic], grid: VoxelGrid, labels: LabelMap
 ) -> tuple[tuple[Side | None, MaskVolume], ...]:
     """Each femur's largest piece with its side: as the values say, else by place and shape."""
     if not labels.known and np.isin(values_zyx, (2, 3)).any():
-        labels = _AS_WRITTEN
+        labels = AS_WRITTEN
     found: list[tuple[Side | None, NDArray[np.bool_]]] = [
         (side, of_labels(values_zyx, labels.of_side(side))) for side in _SIDES if labels.of_side(side)
     ]

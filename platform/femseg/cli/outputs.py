@@ -1,22 +1,30 @@
 """What is written of a segmented CT beside its mask: the same of one CT as of each study of a folder."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from femseg.cli.extras import extra_needed
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import verified
 from femseg.errors import Fault, Refusal
-from femseg.files.durable import require_writable, sha256_of_file
+from femseg.files.durable import require_writable, sha256_of_file, write_bytes_durably
+from femseg.files.plain import name_fault
 from femseg.formats.dicom.writing.reference import CtReference, MadeBy, ct_reference, require_object_name
 from femseg.formats.dicom.writing.structure_set import write_structure_set
 from femseg.inference.femora import Femora
 from femseg.lineage.records import read_record, record_beside
+from femseg.reports.case.segmented import Segmented
 
+if TYPE_CHECKING:
+    from femseg.cli.mesh import Femur as MeshedFemur
+    from femseg.meshes.femur import FemurMesh
+
+SMALL_PICTURE = "picture.webp"
+Solids = Sequence[tuple["MeshedFemur", "FemurMesh"]]
 _NOT_OF_THE_MASK = ("MS-01", "DC-01", "IN-22")  # the mask is good all the same
 
 
@@ -26,10 +34,12 @@ class Outputs:
 
     Attributes:
         mesh: its suffix chooses the format; of two femora there are two.
+        page: to be read in a browser.
         dicom_seg, rtstruct: DICOM objects that refer to the CT's series.
     """
 
     mesh: Path | None = None
+    page: Path | None = None
     dicom_seg: Path | None = None
     rtstruct: Path | None = None
 
@@ -41,7 +51,8 @@ class Outputs:
 
     @property
     def _chosen(self) -> dict[str, Path]:
-        return {**({"--mesh": self.mesh} if self.mesh else {}), **self.objects}
+        others = {"--mesh": self.mesh, "--page": self.page}
+        return {**{option: path for option, path in others.items() if path is not None}, **self.objects}
 
     def below(self, folder: Path) -> Self:
         """The same in a folder."""
@@ -58,15 +69,17 @@ def _field(option: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What came of them: the meshes' records, the DICOM objects by their kind, and why there is none."""
+    """What came of them: the meshes' records, the page, the DICOM objects by their kind, and why there is none."""
 
     meshes: tuple[dict[str, Any], ...] = ()
+    page: Path | None = None
     objects: Mapping[str, Path] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """As JSON, where there are any."""
-        told = {"meshes": list(self.meshes), **{kind: str(path) for kind, path in self.objects.items()}}
+        page = {"page": str(self.page)} if self.page else {}
+        told = {"meshes": list(self.meshes), **page, **{kind: str(path) for kind, path in self.objects.items()}}
         return {key: value for key, value in told.items() if value}
 
 
@@ -101,6 +114,8 @@ def require_places(outputs: Outputs, *, overwrite: bool) -> None:
         with extra_needed("mesh", "--mesh"):
             from femseg.cli.mesh import require_mesh_place
         require_mesh_place(outputs.mesh, overwrite=overwrite)
+    if outputs.page is not None:
+        _require_page_place(outputs.page, overwrite=overwrite)
     for option, path in outputs.objects.items():
         require_object_name(path)
         require_writable(path)
@@ -112,6 +127,15 @@ def require_places(outputs: Outputs, *, overwrite: bool) -> None:
         _writer(option)
     if len({*outputs.objects.values()}) < len(outputs.objects):
         raise Refusal.of("CFG-01", "--rtstruct", "names the file of --dicom-seg", "give each a name of its own")
+
+
+def _require_page_place(page: Path, *, overwrite: bool) -> None:
+    if page.suffix != ".html" or (problem := name_fault(page)):
+        problem = problem if page.suffix == ".html" else f"a page is written as .html, not as {page.suffix!r}"
+        raise Refusal.of("CFG-01", page, problem, "choose another name, such as femur.html")
+    if os.path.lexists(page) and not overwrite:
+        raise Refusal.of("IF-08", page, "exists already", "choose another name, or give --overwrite")
+    require_writable(page)
 
 
 def require_names(outputs: Outputs, folder: Path) -> None:
@@ -145,7 +169,7 @@ def reference_of(outputs: Outputs, case: Case, root: Path, *, name: str) -> CtRe
 
 
 def write_outputs(
-    outputs: Outputs, femora: Femora, *, mask: Path, name: Path, overwrite: bool, dicom: Dicom | None = None
+    outputs: Outputs, made: Segmented, *, mask: Path, name: Path, overwrite: bool, dicom: Dicom | None = None
 ) -> Written:
     """Write what is wanted of a mask that was written.
 
@@ -158,18 +182,27 @@ def write_outputs(
     objects: dict[str, Path] = {}
     for option, path in outputs.objects.items():
         try:
-            _write_object(option, path, femora, dicom)
+            _write_object(option, path, made.femora, dicom)
             objects[_field(option)] = path
         except Refusal as refusal:
             shown = path if name == mask else name / path.name
             faults += [replace(fault, file=str(shown)) for fault in _faults_beside_the_mask(refusal)]
     meshes: list[dict[str, Any]] = []
-    if outputs.mesh is not None:
-        try:
-            meshes = _write_meshes(outputs.mesh, femora, mask=mask, name=name, overwrite=overwrite)
-        except Refusal as refusal:
-            faults += _faults_beside_the_mask(refusal)
-    return Written(meshes=tuple(meshes), objects=objects, faults=tuple(faults))
+    if outputs.mesh is not None or outputs.page is not None:
+        solids, not_made = _solids(outputs.mesh, made.femora, name=name)
+        if outputs.mesh is not None:
+            meshes = _write_meshes(outputs.mesh, solids, mask, overwrite=overwrite)
+            faults += not_made
+        if outputs.page is not None:
+            _write_page(outputs.page, made, solids, not_made, mask_sha256=sha256_of_file(mask))
+    return Written(meshes=tuple(meshes), page=outputs.page, objects=objects, faults=tuple(faults))
+
+
+def write_rejected(outputs: Outputs, made: Segmented) -> Written:
+    """Of a mask that is not written: the page alone, to see why it was rejected."""
+    if outputs.page is not None:
+        _write_page(outputs.page, made)
+    return Written(page=outputs.page)
 
 
 def _faults_beside_the_mask(refusal: Refusal) -> tuple[Fault, ...]:
@@ -200,10 +233,42 @@ def _writer(option: str) -> Callable[..., None]:
     return write_segmentation
 
 
-def _write_meshes(output: Path, femora: Femora, *, mask: Path, name: Path, overwrite: bool) -> list[dict[str, Any]]:
-    from femseg.cli.mesh import OWN_LABELS, MeshOptions, femora_of, solids_of, write_solids
+def _solids(mesh: Path | None, femora: Femora, *, name: Path) -> tuple[Solids, tuple[Fault, ...]]:
+    """The solid of each femur; or why there is none: of the mask, or because the extra is not installed."""
+    try:
+        with extra_needed("mesh", "a mesh"):
+            from femseg.cli.mesh import OWN_LABELS, MeshOptions, femora_of, solids_of
+        found = femora_of(femora.labels.labels_zyx, femora.labels.grid, OWN_LABELS, name=str(name))
+        return solids_of(name.with_name(mesh.name) if mesh else name, found, MeshOptions()), ()
+    except Refusal as refusal:
+        if refusal.faults[0].id == "CFG-02" and mesh is None:
+            return (), refusal.faults
+        return (), _faults_beside_the_mask(refusal)
 
-    options = MeshOptions(overwrite=overwrite)
-    found = femora_of(femora.labels.labels_zyx, femora.labels.grid, OWN_LABELS, name=str(name))
-    solids = solids_of(name.with_name(output.name), found, options)
-    return write_solids(output, solids, options, mask_sha256=sha256_of_file(mask))
+
+def _write_meshes(output: Path, solids: Solids, mask: Path, *, overwrite: bool) -> list[dict[str, Any]]:
+    if not solids:
+        return []
+    from femseg.cli.mesh import MeshOptions, write_solids
+
+    return write_solids(output, solids, MeshOptions(overwrite=overwrite), mask_sha256=sha256_of_file(mask))
+
+
+def _write_page(
+    page: Path, made: Segmented, solids: Solids = (), not_made: Sequence[Fault] = (), mask_sha256: str = ""
+) -> None:
+    """The page of a mask; without a hash, of one that is not written."""
+    from femseg.reports.case.gathered import gathered  # with its figures it takes a second to load
+    from femseg.reports.case.page import case_page
+
+    by_side = {femur.side: solid for femur, solid in solids}
+    no_mesh = "".join(f"It {fault.problem}: {fault.fix}." for fault in not_made)
+    case = gathered(made, by_side, no_mesh=no_mesh, mask_sha256=mask_sha256)
+    write_bytes_durably(page, case_page(case).encode())
+
+
+def write_small_picture(folder: Path, made: Segmented) -> None:
+    """A study's picture for the index page."""
+    from femseg.reports.case.pictures import small_picture
+
+    write_bytes_durably(folder / SMALL_PICTURE, small_picture(made.ct, made.femora.labels))

@@ -8,7 +8,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
-from femseg.cli.outputs import Dicom, Outputs, Written, reference_of, require_places, require_replaceable, write_outputs
+from femseg.cli.outputs import (
+    Dicom,
+    Outputs,
+    reference_of,
+    require_places,
+    require_replaceable,
+    write_outputs,
+    write_rejected,
+)
 from femseg.cohorts.case import Case
 from femseg.errors import Refusal, printable
 from femseg.faults import ExitCode
@@ -23,6 +31,7 @@ from femseg.inference.verdict import Verdict, measured, verdict
 from femseg.intake.single_ct import inspect_study
 from femseg.lineage.records import OutputRecord, record_beside, series_sha256, write_record
 from femseg.networks.package import ModelPackage, load_package
+from femseg.reports.case.segmented import Segmented
 from femseg.services.registry.model_name import IN_USE, is_registered, named_model
 from femseg.services.registry.shipped import InUse, is_model_shipped, is_registry_at_hand, shipped_for_use
 from femseg.volumes.grid import CtVolume
@@ -177,6 +186,14 @@ def made_by(used: InUse, judged: Verdict) -> MadeBy:
     return MadeBy(package_sha256=used.package.sha256, verdict=judged.word)
 
 
+def described(
+    package: ModelPackage, ct: CtVolume, femora: Femora, facts: dict[str, Any], record: OutputRecord, *, name: str
+) -> Segmented:
+    """What the outputs beside a mask are made of; `name` is the CT's, as it was given."""
+    model, lineage = package.model, package.lineage
+    return Segmented(name=name, ct=ct, femora=femora, facts=facts, model=model, lineage=lineage, record=record)
+
+
 def segment_file(
     ct_path: Path, output: Path, choices: Choices, outputs: Outputs, *, overwrite: bool, as_json: bool
 ) -> ExitCode:
@@ -195,7 +212,8 @@ def segment_file(
     used = load_model(choices.model)
     femora, judged, facts = segmented(case, ct, used, name=str(ct_path))
     files: dict[str, Any] = {"mask": None, "lineage": None}
-    written = Written()
+    own = segmentation_record(case, {}, used.package, choices)
+    made = described(used.package, ct, femora, facts, own, name=ct_path.name)
     if choices.writes(judged):
 
         def recorded(final: Path, file: Path) -> None:
@@ -206,7 +224,9 @@ def segment_file(
         write_labels(output, femora.labels, femora.structures, before_named=partial(recorded, output))
         files = {"mask": str(output), "lineage": str(record_beside(output))}
         dicom = Dicom(ct=reference, made_by=made_by(used, judged), recorded=recorded)
-        written = write_outputs(outputs, femora, mask=output, name=output, overwrite=overwrite, dicom=dicom)
+        written = write_outputs(outputs, made, mask=output, name=output, overwrite=overwrite, dicom=dicom)
+    else:
+        written = write_rejected(outputs, made)
     if written.faults:
         raise Refusal(written.faults)
     if as_json:
@@ -221,6 +241,8 @@ def segment_file(
     print(f"  {judged}")
     for kind, path in written.objects.items():
         print(f"{path}: {kind.replace('_', '-').upper()}, refers to the CT's series; names the patient as the CT does")
+    if written.page:
+        print(f"{written.page}: a page with pictures, mesh and measurements, to be read in a browser")
     if written.meshes:
         from femseg.cli.mesh import lines_of
 

@@ -11,13 +11,24 @@ import os
 import secrets
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from femseg.cli.outputs import Dicom, Outputs, Written, reference_of, require_names, write_outputs
-from femseg.cli.segment import Choices, load_model, made_by, segmentation_record, segmented
+from femseg.cli.outputs import (
+    SMALL_PICTURE,
+    Dicom,
+    Outputs,
+    Written,
+    reference_of,
+    require_names,
+    write_outputs,
+    write_rejected,
+    write_small_picture,
+)
+from femseg.cli.segment import Choices, described, load_model, made_by, segmentation_record, segmented
 from femseg.cohorts.settings import CohortSettings
 from femseg.errors import Fault, Refusal
 from femseg.faults import ExitCode
@@ -38,11 +49,12 @@ from femseg.intake.single_ct import inspect_listed
 from femseg.layouts.adapter import StudyFiles
 from femseg.layouts.detect import detected_source, studies_of
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record
+from femseg.reports.case.index import IndexLine, index_page
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.services.registry.shipped import InUse
 
-MASK, RESULT, TABLE = "mask.nii.gz", "result.json", "segmentations.csv"
+MASK, RESULT, TABLE, INDEX = "mask.nii.gz", "result.json", "segmentations.csv", "index.html"
 _SHARE_OF_GPU = 0.25  # reading and checking a CT takes as long as its windows on a GPU
 _NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
 _COLUMNS = (
@@ -134,21 +146,26 @@ def segment_task(
                 return kept
         reference = reference_of(outputs.below(task.output), case, folder, name=task.name)
         femora, judged, facts = segmented(case, ct, used, name=task.name)
-        with folder_written_durably(task.output) as made:
+        made = described(used.package, ct, femora, facts, record, name=task.name)
+        with folder_written_durably(task.output) as made_in:
             if choices.writes(judged):
-                write_labels(made / MASK, femora.labels, femora.structures)
+                write_labels(made_in / MASK, femora.labels, femora.structures)
                 written = write_outputs(
-                    outputs.below(made),
-                    femora,
-                    mask=made / MASK,
+                    outputs.below(made_in),
+                    made,
+                    mask=made_in / MASK,
                     name=Path(task.name),
                     overwrite=overwrite,
                     dicom=Dicom(ct=reference, made_by=made_by(used, judged)),
                 )
-                facts |= _told(written)
-            write_json_durably(made / RESULT, facts)
-            names = sorted(path.name for path in made.iterdir())
-            write_record(made / FOLDER_RECORD, replace(record, files=hashes_of(made, names)))
+            else:
+                written = write_rejected(outputs.below(made_in), made)
+            facts |= _told(written)
+            if outputs.page is not None:
+                write_small_picture(made_in, made)
+            write_json_durably(made_in / RESULT, facts)
+            names = sorted(path.name for path in made_in.iterdir())
+            write_record(made_in / FOLDER_RECORD, replace(record, files=hashes_of(made_in, names)))
     except Refusal as refusal:
         return Outcome(task=task, state="refused", faults=refusal.faults)
     return Outcome(task=task, state="segmented", facts=facts, faults=_faults_in(facts))
@@ -160,6 +177,7 @@ def _told(written: Written) -> dict[str, Any]:
     if written.meshes:
         told["meshes"] = [{**record, "file": Path(record["file"]).name} for record in written.meshes]
     told |= {kind: path.name for kind, path in written.objects.items()}
+    told |= {"page": written.page.name} if written.page else {}
     return {**told, **({"not_written": [asdict(fault) for fault in written.faults]} if written.faults else {})}
 
 
@@ -189,6 +207,25 @@ def _kept(task: Task, wanted: OutputRecord) -> Outcome:
 
 def _crashed(task: Task, fault: Fault) -> Outcome:
     return Outcome(task=task, state="refused", faults=(fault,))
+
+
+def _write_index(index: Path, outcomes: Sequence[Outcome], folder: Path, page: Path) -> None:
+    """A line for each study; links lead to the studies' folders beside the index."""
+    lines = []
+    for outcome in outcomes:
+        place, picture = outcome.task.output, outcome.task.output / SMALL_PICTURE
+        there = outcome.state != "refused"
+        lines.append(
+            IndexLine(
+                name=outcome.task.name,
+                link=f"{place.name}/{page.name}" if there else "",
+                facts=outcome.facts,
+                picture=picture.read_bytes() if there else b"",
+                faults=outcome.faults,
+            )
+        )
+    content = index_page(lines, folder=folder.absolute().name, table=TABLE)
+    write_bytes_durably(index, content.encode())
 
 
 def _require_outside(output: Path, folder: Path) -> None:
@@ -243,6 +280,8 @@ def segment_folder(
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([_COLUMNS, *(outcome.row() for outcome in outcomes)])
     write_bytes_durably(output / TABLE, table.getvalue().encode())
+    if outputs.page is not None:
+        _write_index(output / INDEX, outcomes, folder, outputs.page)
     if as_json:
         print(json.dumps([outcome.plain() for outcome in outcomes], indent=2))
     else:

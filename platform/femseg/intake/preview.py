@@ -23,7 +23,7 @@ _POINTS_ALONG = 96
 _BONE_HU, _BODY_HU = 250.0, -300.0
 
 PlaneName = Literal["axial", "coronal", "sagittal"]
-BandKind = Literal["missing", "double", "cut off"]
+BandKind = Literal["missing", "double", "cut off", "level"]
 _AXIS = {"axial": 0, "coronal": 1, "sagittal": 2}  # along which a plane is one slice, in LPS order (z, y, x)
 
 
@@ -32,15 +32,17 @@ class Plane:
     """One plane with square pixels.
 
     Attributes:
-        grey: uint8, shape (rows, columns), at most 192 along an edge.
+        grey: uint8, shape (rows, columns).
         mask: where the mask is, of the same shape; None without one.
         pixel_mm: edge of a pixel.
+        at: where it cuts the volume, as a fraction of the axis across it.
     """
 
     name: PlaneName
     grey: NDArray[np.uint8]
     mask: NDArray[np.bool_] | None
     pixel_mm: float
+    at: float = 0.5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,18 +77,31 @@ def hu_counts(ct_hu_zyx: NDArray[np.float32]) -> tuple[int, ...]:
 
 
 def preview(ct: CtVolume, mask: MaskVolume | None, bands: tuple[Band, ...] = ()) -> Preview:
-    """Pictures of a CT: planes through the middle of the mask, or of the bone where there is none.
+    """Pictures of a CT: planes through the middle of the mask, or of the bone where there is none, 192 pixels an edge.
 
     Args:
         ct: NaN where there is no slice.
         mask: may lie on another grid; it is then shown where that grid places it.
         bands: what to mark.
     """
+    return Preview(planes=planes(ct, mask, edge_pixels=EDGE_PIXELS), bands=bands)
+
+
+def planes(
+    ct: CtVolume, mask: MaskVolume | None, *, edge_pixels: int, heights: tuple[float, ...] = (50.0,)
+) -> tuple[Plane, ...]:
+    """An axial plane at each height, then a coronal and a sagittal one where most of the femur is cut.
+
+    Args:
+        edge_pixels: at most, along an edge.
+        heights: how many of 100 voxels of the femur lie below.
+    """
     hu_zyx, grid = to_lps(ct.hu_zyx, ct.grid)
-    centre = _centre(hu_zyx, grid, mask)
+    axial_zs, y, x = _centre(hu_zyx, grid, mask, heights)
     window = _window(hu_zyx)
-    names: tuple[PlaneName, ...] = ("axial", "coronal", "sagittal")
-    return Preview(planes=tuple(_plane(name, hu_zyx, grid, mask, centre, window) for name in names), bands=bands)
+    cuts: list[tuple[PlaneName, tuple[int, int, int]]] = [("axial", (z, y, x)) for z in axial_zs]
+    cuts += [("coronal", (axial_zs[0], y, x)), ("sagittal", (axial_zs[0], y, x))]
+    return tuple(_plane(name, hu_zyx, grid, mask, centre, window, edge_pixels) for name, centre in cuts)
 
 
 def end_bands(ends: tuple[str, ...]) -> tuple[Band, ...]:
@@ -122,8 +137,12 @@ def _points_mm_xyz(index_zyx: NDArray[np.float64], grid: VoxelGrid) -> NDArray[n
     return np.asarray(np.array(grid.origin_mm_xyz) + steps @ _axes_xyz(grid).T)
 
 
-def _centre(hu_zyx: NDArray[np.float32], grid: VoxelGrid, mask: MaskVolume | None) -> tuple[int, int, int]:
-    """The slice of each plane: half-way up, and where most of the femur, else of the bone, else of the body is cut."""
+def _centre(
+    hu_zyx: NDArray[np.float32], grid: VoxelGrid, mask: MaskVolume | None, heights: tuple[float, ...]
+) -> tuple[tuple[int, ...], int, int]:
+    """The slices of the planes: at these heights, and where most of the femur, else of the bone, else of the body is
+    cut.
+    """
     index = np.empty((0, 3))
     if mask is not None:
         inside = _indices(mask.femur_zyx, lambda thin: thin)
@@ -132,12 +151,14 @@ def _centre(hu_zyx: NDArray[np.float32], grid: VoxelGrid, mask: MaskVolume | Non
         if not len(index):
             index = _indices(hu_zyx, partial(np.less, level))
     if not len(index):
-        return tuple(n // 2 for n in hu_zyx.shape)
+        z, y, x = (n // 2 for n in hu_zyx.shape)
+        return (z,) * len(heights), y, x
     index = np.clip(index.round().astype(int), 0, np.array(hu_zyx.shape) - 1)
     drawn = np.flatnonzero(np.isfinite(hu_zyx[:, ::7, ::7]).any(axis=(1, 2)))  # a gap shows nothing
-    z = int(drawn[np.argmin(np.abs(drawn - np.median(index[:, 0])))])
+    wanted = np.percentile(index[:, 0], heights)
+    axial_zs = tuple(int(drawn[np.argmin(np.abs(drawn - z))]) for z in wanted)
     y, x = (int(np.argmax(np.bincount(index[:, axis]))) for axis in (1, 2))
-    return z, y, x
+    return axial_zs, y, x
 
 
 def _thinning(shape: tuple[int, ...]) -> tuple[slice, ...]:
@@ -157,12 +178,13 @@ def _plane(
     mask: MaskVolume | None,
     centre: tuple[int, int, int],
     window: tuple[float, float],
+    edge_pixels: int,
 ) -> Plane:
     axis = _AXIS[name]
     row_axis, column_axis = (other for other in range(3) if other != axis)
     rows_mm, columns_mm = grid.extent_mm_zyx[row_axis], grid.extent_mm_zyx[column_axis]
     spacing = grid.spacing_mm_zyx
-    pixel_mm = max(min(spacing[row_axis], spacing[column_axis]), max(rows_mm, columns_mm) / EDGE_PIXELS)
+    pixel_mm = max(min(spacing[row_axis], spacing[column_axis]), max(rows_mm, columns_mm) / edge_pixels)
     shape = (max(1, round(rows_mm / pixel_mm)), max(1, round(columns_mm / pixel_mm)))
     rows = ((np.arange(shape[0]) + 0.5) * pixel_mm / spacing[row_axis] - 0.5)[:, None]
     columns = ((np.arange(shape[1]) + 0.5) * pixel_mm / spacing[column_axis] - 0.5)[None, :]
@@ -176,7 +198,8 @@ def _plane(
     index = np.empty((*shape, 3))
     index[..., axis], index[..., row_axis], index[..., column_axis] = centre[axis], rows, columns
     covered = _covered(mask, _points_mm_xyz(index, grid)) if mask is not None else None
-    return Plane(name=name, grey=grey, mask=covered, pixel_mm=pixel_mm)
+    at = (centre[axis] + 0.5) / grid.shape_zyx[axis]
+    return Plane(name=name, grey=grey, mask=covered, pixel_mm=pixel_mm, at=at)
 
 
 def _covered(mask: MaskVolume, points_mm_xyz: NDArray[np.float64]) -> NDArray[np.bool_]:

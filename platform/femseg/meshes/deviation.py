@@ -53,15 +53,21 @@ def deviation(mesh: TriangleMesh, mask: MaskVolume) -> Deviation:
 
     Raises: ValueError where mesh or mask are empty.
     """
+    return deviation_by_vertex(mesh, mask)[0]
+
+
+def deviation_by_vertex(mesh: TriangleMesh, mask: MaskVolume) -> tuple[Deviation, NDArray[np.float64]]:
+    """The same, and of each vertex of the mesh the distance to the mask's surface in mm."""
     if not len(mesh.triangles):
         raise ValueError("the mesh is empty")
     own = mask_surface(mask, softened_mm=0)
     vertices_mm = distances_to_triangles(mesh.vertices_mm_xyz, own.corners_mm)
     between_mm = distances_to_triangles(pieces(mesh.corners_mm, PIECES_MM)[0].mean(axis=1), own.corners_mm)
     voxels_mm3 = float(np.count_nonzero(mask.femur_zyx)) * mask.grid.voxel_volume_mm3
-    return Deviation(
+    measured = Deviation(
         to_mask=Distances.of(np.concatenate([vertices_mm, between_mm])),
         to_mesh=Distances.of(distances_to_triangles(own.vertices_mm_xyz, mesh.corners_mm)),
         vertices_near=float(np.mean(vertices_mm <= NEAR_MM)),
         volume_drift=mesh.volume_mm3 / voxels_mm3 - 1.0,
     )
+    return measured, vertices_mm

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from femseg.errors import Refusal
 from femseg.meshes.decimation import decimated
-from femseg.meshes.deviation import Deviation, deviation
+from femseg.meshes.deviation import Deviation, deviation_by_vertex
 from femseg.meshes.mesh import TriangleMesh
 from femseg.meshes.solid import flaws, without_slivers
 from femseg.meshes.surface import SOFTENED_MM, mask_surface, smoothed, surface
@@ -35,10 +35,15 @@ class MeshSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FemurMesh:
-    """A proven solid, how far it lies from its mask, and from the same surface with all triangles (mm)."""
+    """A proven solid, how far it lies from its mask, and from the same surface with all triangles (mm).
+
+    Attributes:
+        vertices_off_mm: of each vertex the distance to the mask's surface.
+    """
 
     mesh: TriangleMesh
     deviation: Deviation
+    vertices_off_mm: NDArray[np.float64]
     decimation_mm: float
 
 
@@ -75,7 +80,8 @@ def femur_mesh(
     mesh, decimation_mm = decimated(whole, settings.tolerance_mm)
     if mesh is whole and (found := flaws(mesh := without_slivers(whole))):
         raise _no_solid(name, "; ".join(found))
-    return FemurMesh(mesh=mesh, deviation=deviation(mesh, mask), decimation_mm=decimation_mm)
+    measured, off_mm = deviation_by_vertex(mesh, mask)
+    return FemurMesh(mesh=mesh, deviation=measured, vertices_off_mm=off_mm, decimation_mm=decimation_mm)
 
 
 def _no_solid(name: str, why: str) -> Refusal:

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.sheet import Sheet
-from femseg.reports.style import LIGHT, figure, png, styled, svg
+from femseg.reports.style import LIGHT, figure, pixels, png, styled, svg
 from femseg.volumes.grid import MaskVolume
 
 _PIXEL_MM = 0.8
@@ -57,6 +57,15 @@ def picture(sheets: Sequence[Sheet], masks: Sequence[MaskVolume], kind: str) -> 
             _views(sheet, mask, front, side, above)
             _listed(sheet, words)
         return svg(drawn) if kind == "svg" else png(drawn)
+
+
+def views(sheet: Sheet, mask: MaskVolume) -> NDArray[np.uint8]:
+    """The bone alone with what was measured on it, shape (rows, columns, 4)."""
+    with styled(LIGHT):
+        drawn = figure(9.4, 8.6)
+        front, side, above = drawn.subplots(1, 3, width_ratios=(1.0, 0.9, 1.15))
+        _views(sheet, mask, front, side, above)
+        return pixels(drawn)
 
 
 def _views(sheet: Sheet, mask: MaskVolume, front: Axes, side: Axes, above: Axes) -> None:

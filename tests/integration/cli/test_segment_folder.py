@@ -8,6 +8,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from security.html_requests import requests_of
 from study_maker import affine_ras, ct_hu, write_dicom_study, write_nifti
 from tiny_model import JUDGED, write_tiny_package
 from typer.testing import CliRunner
@@ -37,7 +38,7 @@ def studies(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder, out, package, *words, wanted=("--mesh", "femur.stl")):
+def run(folder, out, package, *words, wanted=("--mesh", "femur.stl", "--page", "page.html")):
     words = ("--model", str(package), "--write-rejected", *wanted, *words)
     command = ["segment", str(folder), "-o", str(out), *words]
     return CliRunner().invoke(app, command)
@@ -71,7 +72,7 @@ def test_a_bad_study_does_not_stop_the_others(done, studies):
         "b": "refused",
         "c": "segmented",
     }
-    assert sorted(path.name for path in out.iterdir()) == ["a", "c", "segmentations.csv"]
+    assert sorted(path.name for path in out.iterdir()) == ["a", "c", "index.html", "segmentations.csv"]
     for name in ("a", "c"):
         mask = nib.load(out / name / "mask.nii.gz")
         assert mask.shape == nib.load(studies / name / "ct.nii.gz").shape
@@ -96,6 +97,15 @@ def test_a_folder_gives_each_study_the_same_files_as_a_ct_alone(done, studies, p
     assert {path.name for path in written.iterdir()} == {*record.files, "lineage.json"}
 
 
+def test_each_study_has_a_page_and_all_of_them_an_index(done):
+    out, _ = done
+    index = (out / "index.html").read_text()
+    assert requests_of(index) == ["a/page.html", "c/page.html", "segmentations.csv"]
+    assert all((out / link).is_file() for link in requests_of(index))
+    assert index.count('src="data:image/webp;base64,') == 2
+    assert "<b>IN-" in index
+
+
 def test_what_goes_into_each_studys_folder_is_named_without_a_place(studies, package, tmp_path):
     for name, says in ((str(tmp_path / "femur.stl"), "the file's name alone: femur.stl"), ("femur.obj", ".stl, .ply")):
         refused = run(studies, tmp_path / "out", package, wanted=("--mesh", name))
@@ -107,7 +117,9 @@ def test_what_goes_into_each_studys_folder_is_named_without_a_place(studies, pac
 def test_what_is_done_and_whole_is_kept_and_what_is_missing_is_made(out, studies, package):
     shutil.rmtree(out / "c")
     before = (out / "a" / "mask.nii.gz").stat()
+    index = (out / "index.html").read_bytes()
     again = run(studies, out, package)
+    assert (out / "index.html").read_bytes() == index  # also of a study that was kept
     assert {name: row["state"] for name, row in table(out).items()} == {"a": "kept", "b": "refused", "c": "segmented"}
     assert (out / "a" / "mask.nii.gz").stat().st_ino == before.st_ino
     assert again.exit_code == ExitCode.INTEGRITY

@@ -122,7 +122,7 @@ def after(tmp_path_factory) -> Iterator[tuple[Path, list[Path]]]:
         "repro": run("repro", "dvc", "repro"),
         "register": run("register", *stage, "pipelines.register"),
         "check": run("check", *femseg, "check", "data/source", "--html", "check.html"),
-        "segment": run("segment", *segment, "-o", "mask.nii.gz"),
+        "segment": run("segment", *segment, "-o", "mask.nii.gz", "--page", "case.html"),
         "segment json": run("json", *segment, "-o", "mask.nrrd", "--json"),
         "lineage": run("lineage", *femseg, "lineage", "challenger", "--json"),
         "card": run("card", *femseg, "card", "challenger", "-o", "card"),

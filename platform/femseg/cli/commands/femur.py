@@ -53,6 +53,14 @@ def segment(
     write_rejected: Annotated[
         bool, typer.Option("--write-rejected", help="Write a mask also where the verdict is: do not use it.")
     ] = False,
+    page: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            parser=given_path,
+            help="A page of pictures, mesh and measurements, too: .html; of a folder, the name in each study's folder.",
+        ),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -66,7 +74,7 @@ def segment(
         choices = Choices.of(
             model, series=tuple(series or ()), accept_hu=accept_hu, mends=mends, write_rejected=write_rejected
         )
-        outputs = Outputs(mesh=mesh_output, dicom_seg=dicom_seg, rtstruct=rtstruct)
+        outputs = Outputs(mesh=mesh_output, page=page, dicom_seg=dicom_seg, rtstruct=rtstruct)
         if is_for_many(ct, output):
             from femseg.cli.segment_folder import segment_folder  # Ray takes a second to load
 

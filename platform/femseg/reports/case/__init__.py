@@ -1,0 +1,1 @@
+"""The page of one segmented CT, and the index page over those of a folder."""

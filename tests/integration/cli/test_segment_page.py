@@ -1,0 +1,134 @@
+"""`femseg segment … --page`: one page that opens without a network, of one CT and of a folder of studies."""
+
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from security.html_requests import requests_of
+from study_maker import ct_hu, write_nifti
+from tiny_model import JUDGED, write_tiny_package
+from typer.testing import CliRunner
+
+from femseg.cli.main import app
+from femseg.faults import ExitCode
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A CT with markup for a name, and a model."""
+    folder = tmp_path_factory.mktemp("page")
+    write_nifti(folder / "<script>document.title='ran'.nii.gz", ct_hu())
+    write_tiny_package(folder / "package")
+    return folder
+
+
+def ct_in(place: Path) -> Path:
+    return next(place.glob("*.nii.gz"))
+
+
+def segment(place: Path, *words, written=("--write-rejected",)):
+    words = ("segment", ct_in(place), "--model", place / "package", *written, *words)
+    return CliRunner().invoke(app, list(map(str, words)))
+
+
+@pytest.fixture(scope="module")
+def done(place, tmp_path_factory):
+    out = tmp_path_factory.mktemp("done")
+    return out, segment(place, "-o", out / "mask.nii.gz", "--page", out / "femur.html", "--json")
+
+
+def test_the_page_is_of_the_mask_beside_it_and_of_this_model(done, place):
+    out, command = done
+    assert command.exit_code in JUDGED, command.output
+    told = json.loads(command.stdout)
+    page = (out / "femur.html").read_text()
+    assert told["page"] == str(out / "femur.html")
+    assert hashlib.sha256((out / "mask.nii.gz").read_bytes()).hexdigest() in page
+    assert told["model_sha256"] in page
+    assert {"usable": "Usable", "review": "Review before use", "reject": "Do not use"}[
+        told["verdict"]["word"]
+    ] in re.search(r"<h1>(.*)</h1>", page)[1]
+    assert str(place) not in page
+    assert requests_of(page) == []
+    assert len(page) < 8e6
+
+
+def test_the_cts_name_is_words(done):
+    page = (done[0] / "femur.html").read_text()
+    assert "<script>document.title" not in page
+    assert "&lt;script&gt;document.title=&#39;ran&#39;.nii.gz" in page
+
+
+def test_another_run_gives_the_same_bytes_and_replaces_a_page_only_when_asked_IF_08(done, place, tmp_path):
+    out, _ = done
+    shutil.copy(out / "femur.html", tmp_path / "femur.html")
+    refused = segment(place, "-o", tmp_path / "mask.nii.gz", "--page", tmp_path / "femur.html")
+    assert refused.exit_code == ExitCode.USAGE
+    assert "IF-08" in refused.stderr
+    assert not (tmp_path / "mask.nii.gz").exists()
+    (tmp_path / "femur.html").write_text("mine")
+    again = segment(place, "-o", tmp_path / "mask.nii.gz", "--page", tmp_path / "femur.html", "--overwrite")
+    assert again.exit_code in JUDGED
+    assert (tmp_path / "femur.html").read_bytes() == (out / "femur.html").read_bytes()
+
+
+def test_a_page_of_another_suffix_is_refused_before_the_work(place, tmp_path):
+    refused = segment(place, "-o", tmp_path / "mask.nii.gz", "--page", tmp_path / "femur.pdf")
+    assert refused.exit_code == ExitCode.USAGE
+    assert "a page is written as .html" in refused.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_of_a_mask_that_is_not_written_the_page_shows_why(place, tmp_path):
+    found = segment(place, "-o", tmp_path / "mask.nii.gz", "--page", tmp_path / "femur.html", written=())
+    assert found.exit_code == ExitCode.REJECT
+    assert [path.name for path in tmp_path.iterdir()] == ["femur.html"]
+    page = (tmp_path / "femur.html").read_text()
+    assert "None is made of a mask that is not written." in page
+    assert "Measurement sheet" not in page
+
+
+def test_without_the_extra_the_page_says_so_and_has_all_the_rest(place, tmp_path):
+    """In a process of its own, where the import fails as it does without the package."""
+    code = "import sys; sys.modules['skimage'] = None; from femseg.cli.main import main; main()"
+    words = ["segment", ct_in(place), "--model", place / "package", "--write-rejected", "-o", tmp_path / "mask.nii.gz"]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *words, "--page", tmp_path / "femur.html"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in JUDGED, done.stderr
+    page = (tmp_path / "femur.html").read_text()
+    assert "which is not installed here: pip install &#39;femseg[mesh]&#39;." in page
+    assert "Measurement sheet" in page
+
+
+CHROMIUM = (
+    *("chromium", "--headless", "--no-sandbox", "--use-gl=angle", "--use-angle=swiftshader"),
+    *("--enable-unsafe-swiftshader", "--host-resolver-rules=MAP * ~NOTFOUND", "--virtual-time-budget=20000"),
+)
+
+
+def opened(page: Path, folder: Path) -> tuple[str, list[str]]:
+    """The page's elements once its scripts have run, and what it asked the network for."""
+    words = (f"--user-data-dir={folder / 'profile'}", f"--log-net-log={folder / 'net.json'}", "--dump-dom")
+    done = subprocess.run([*CHROMIUM, *words, page.as_uri()], capture_output=True, text=True, timeout=400, check=True)
+    log = (folder / "net.json").read_text()  # also of the browser's own errands, which are of no file
+    asked = re.findall(r'\{site=file://[^}]*\}","url":"(https?:[^"]*)"', log)
+    return done.stdout, asked
+
+
+@pytest.mark.slow
+def test_a_browser_without_a_network_shows_the_viewer_and_asks_for_nothing(done, tmp_path):
+    (tmp_path / "live.html").write_text('<title>live</title><img src="http://pictures.invalid/a.png">')
+    assert opened(tmp_path / "live.html", tmp_path)[1] == ["http://pictures.invalid/a.png"]
+    shown, asked = opened(done[0] / "femur.html", tmp_path)
+    assert 'data-viewer="shown"' in shown[:500]
+    assert asked == []
+    assert "<title>ran" not in shown
