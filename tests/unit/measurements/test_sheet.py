@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from benchmarks.pipeline.measurements import shape_of, truth, upright
+from benchmarks.pipeline.exact_femur import truth
+from benchmarks.pipeline.measurements import shape_of, upright
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.sheet import Sheet, differences, measured
 from femseg.measurements.values import MEASURES
