@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from femseg.inference.segment import FOUND_FROM, Segmentation, TrainedModel, femur_probability
 from femseg.metrics.overlap import dice_coefficient
 from femseg.networks.network import FEMUR_FROM
+from femseg.networks.package_files import ModelDescription
 from femseg.volumes.network_input import sampled_mask
 
 _OVERLAP = 0.25  # less than at a first look: one opinion of each voxel is enough
@@ -31,6 +32,8 @@ def second_look(
     """
     mirrored = found.network_input_czyx[..., ::-1]
     windows = package.model.windows
+    if not (found.network_probability_zyx >= FOUND_FROM).any():
+        return np.zeros_like(found.network_probability_zyx)
     if windows is None:
         return femur_probability(package.network, mirrored, device=device, name=name)[..., ::-1]
     earlier = [(size // 4, 0) for size in windows.shape_zyx]  # zeros, as beyond the edge of a scan in training
@@ -46,16 +49,12 @@ def second_look(
     return probability_zyx[z:, y:, x:][..., ::-1]
 
 
-def agreement(
-    package: TrainedModel, found: Segmentation, *, device: torch.device | str = "cpu", name: str = "CT"
-) -> float:
+def agreement(model: ModelDescription, found: Segmentation, second_zyx: NDArray[np.floating[Any]]) -> float:
     """Dice of what a model finds at the first look and at the second; 0 where it finds nothing.
 
     Of two networks, the mask of the finer one is held against the second look of the coarser.
     """
     first = found.network_probability_zyx >= FEMUR_FROM
-    if package.model.refine:
-        first = sampled_mask(found.mask, package.model.input_recipe)
-    if not first.any():
-        return 0.0
-    return dice_coefficient(first, second_look(package, found, device=device, name=name) >= FEMUR_FROM)
+    if model.refine:
+        first = sampled_mask(found.mask, model.input_recipe)
+    return dice_coefficient(first, second_zyx >= FEMUR_FROM) if first.any() else 0.0

@@ -7,11 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from femseg.faults import ExitCode
 from femseg.inference.femora import STRUCTURES, Femora, FemurSide
-from femseg.inference.second_look import agreement
+from femseg.inference.second_look import agreement, second_look
 from femseg.inference.segment import Segmentation, TrainedModel
 from femseg.inference.shape import FemurShape, shapes_of
 from femseg.inference.surface import off_edge_share, surface_entropy_bits
@@ -51,19 +53,29 @@ class Reason(NamedTuple):
     text: str
 
 
-# Calibrated by `python -m benchmarks.pipeline.verdicts` (benchmarks/results/verdicts.json).
+# Chosen on the calibration seeds of `python -m benchmarks.pipeline.verdicts` (benchmarks/results/verdicts.json).
 AGREEMENT = Bound("IF-11", "two looks at the CT agree by a Dice of {value:.2f}, expected {bound:.2f}", 0.9, 0.6, True)
-ENTROPY = Bound("IF-11", "the network is unsure at the surface: {value:.2f} bits, at most {bound:.2f}", 0.7, 0.9)
-OFF_EDGE = Bound("IF-11", "{value:.0%} of the surface lies on no edge of the CT, at most {bound:.0%}", 0.3, 0.6)
+ENTROPY = Bound("IF-11", "the network is unsure at the surface: {value:.2f} bits, at most {bound:.2f}", 0.4, 0.6)
+OFF_EDGE = Bound("IF-11", "{value:.0%} of the surface lies on no edge of the CT, at most {bound:.0%}", 0.4, 0.8)
 METAL = Bound("IF-12", "{value:.1f} ml of metal in the scan, at most {bound:.1f} ml", 1.0, None)
-# Femora of adults and adolescents.
-LONGEST = Bound("IF-09", "the {name} is {value:.0f} mm long, at most {bound:.0f} mm", 560.0, 650.0)
-SHORTEST = Bound("IF-09", "the {name} is {value:.0f} mm long, a whole one at least {bound:.0f} mm", 320.0, 250.0, True)
-THICKEST = Bound("IF-09", "the {name} has a section of {value:.0f} mm², at most {bound:.0f} mm²", 6000.0, 9000.0)
-THICK = Bound("IF-09", "the {name} has a mean section of {value:.0f} mm², at most {bound:.0f} mm²", 4000.0, 6000.0)
+# A review beyond what was measured on 443 femora of adults, a rejection well beyond it: lengths of 350 to 505 mm, head
+# to trochanter 79 to 113 mm, condyles 51 to 103 mm, perimeters of the middle of the shaft 69 to 116 mm (379 to
+# 1071 mm²); J Clin Med Res 2019; 11: 740-744. A femur lies deep in muscle, and its cortex is denser than its marrow.
+LONG = Bound("IF-09", "the {name} is {value:.0f} mm long, at most {bound:.0f} mm", 550.0, 650.0)
+SHORT = Bound("IF-09", "the {name} is {value:.0f} mm long, a whole one at least {bound:.0f} mm", 330.0, 250.0, True)
+NARROW_HIP = Bound("IF-09", "the hip end is {value:.0f} mm wide, at least {bound:.0f} mm", 68.0, 60.0, True)
+NARROW_KNEE = Bound("IF-09", "the knee end is {value:.0f} mm wide, at least {bound:.0f} mm", 55.0, 46.0, True)
+SLENDER = Bound(
+    "IF-09", "no section of the {name} exceeds {value:.0f} mm², a knee {bound:.0f} mm²", 2200.0, 1400.0, True
+)
+THICK = Bound("IF-09", "the {name} has a section of {value:.0f} mm², at most {bound:.0f} mm²", 7000.0, 10000.0)
 THIN = Bound("IF-09", "the {name} has a mean section of {value:.0f} mm², at least {bound:.0f} mm²", 350.0, 200.0, True)
 SMALL = Bound("IF-09", "{value:.0f} ml of the {name} are in the scan, at least {bound:.0f} ml", 30.0, 10.0, True)
 STRAY = Bound("IF-09", "{value:.0%} of the {name} lies apart from it, at most {bound:.0%}", 0.02, 0.4)
+SHALLOW = Bound("IF-09", "{value:.0%} of the shaft lies just under the skin, at most {bound:.0%}", 0.05, 0.15)
+SOLID = Bound("IF-09", "the rim is denser than the core by {value:.0f} HU, at least {bound:.0f} HU", 50.0, 0.0, True)
+# Of the same calibration: Dice by agreement and entropy.
+_DICE_WHERE_SURE, _LOST_BY_DISAGREEMENT, _LOST_BY_ENTROPY, _SURE_BITS = 0.982, 0.96, 0.5, 0.2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,16 +103,25 @@ def measured(
     femora: Femora,
     *,
     metal_ml: float,
+    second_zyx: NDArray[np.floating[Any]] | None = None,
     device: torch.device | str = "cpu",
     name: str = "CT",
 ) -> Signals:
-    """All signals of what a model found in a CT. Raises: Refusal as `femur_probability` does."""
+    """All signals of what a model found in a CT.
+
+    Args:
+        second_zyx: of a second look; taken here if not given.
+        name: the case, for refusals.
+    Raises: Refusal as `femur_probability` does.
+    """
+    if second_zyx is None:
+        second_zyx = second_look(package, found, device=device, name=name)
     return Signals(
-        agreement=agreement(package, found, device=device, name=name),
+        agreement=agreement(package.model, found, second_zyx),
         surface_entropy_bits=surface_entropy_bits(found.network_probability_zyx),
         off_edge_share=off_edge_share(ct, found.mask),
         metal_ml=metal_ml,
-        femora=shapes_of(femora),
+        femora=shapes_of(femora, ct),
     )
 
 
@@ -142,18 +163,19 @@ def verdict_line(word: Word, reasons: Sequence[str], expected_dice: float | None
 
 def verdict(signals: Signals, femora: Femora, model: ModelDescription) -> Verdict:
     """What follows from the signals, from doubts about left and right, and from how unlike the training a CT is."""
-    outside = outside_training(femora.labels.grid, model)
-    reasons = [
-        *_of_the_look(signals),
-        *_of_the_shapes(signals.femora),
-        *(Reason("review", text) for text in (*outside, *femora.doubts)),
-    ]
+    doubts = (*outside_training(femora.labels.grid, model), *femora.doubts)
+    return verdict_of(signals, doubts, validation_dice=model.metrics.validation_dice)
+
+
+def verdict_of(signals: Signals, doubts: Sequence[str] = (), *, validation_dice: float | None = None) -> Verdict:
+    """The same of signals, of other reasons to review, and of the Dice that the model reached in validation."""
+    reasons = [*_of_the_look(signals), *_of_the_shapes(signals.femora), *(Reason("review", text) for text in doubts)]
     reasons.sort(key=lambda reason: -_GRAVITY.index(reason.word))
     word = reasons[0].word if reasons else "usable"
     return Verdict(
         word=word,
         reasons=tuple(reason.text for reason in reasons),
-        expected_dice=None if word == "reject" else expected_dice(signals),
+        expected_dice=None if word == "reject" else expected_dice(signals, validation_dice),
         signals=signals,
     )
 
@@ -177,17 +199,25 @@ def _of_the_shapes(shapes: Mapping[FemurSide, FemurShape]) -> Iterator[Reason]:
 
 
 def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
-    yield from LONGEST.judged(shape.length_mm, name)
-    yield from THICKEST.judged(shape.widest_mm2, name)
-    yield from THICK.judged(shape.mean_mm2, name)
+    yield from LONG.judged(shape.length_mm, name)
+    yield from (SMALL.judged(shape.volume_ml, name) if shape.cut_off else SHORT.judged(shape.length_mm, name))
+    if {"inferior", "superior"} <= {*shape.cut_off}:
+        yield Reason("review", f"IF-09 the scan shows neither the hip end nor the knee end of the {name}")
+    if shape.hip_width_mm is not None:
+        yield from NARROW_HIP.judged(shape.hip_width_mm)
+    if shape.knee_width_mm is not None:
+        yield from NARROW_KNEE.judged(shape.knee_width_mm)
+        yield from SLENDER.judged(shape.widest_mm2, name)
+    yield from THICK.judged(shape.widest_mm2, name)
     yield from THIN.judged(shape.mean_mm2, name)
     yield from STRAY.judged(shape.stray_ml / shape.volume_ml, name)
-    if not shape.cut_off:
-        yield from SHORTEST.judged(shape.length_mm, name)
-    else:
-        yield from SMALL.judged(shape.volume_ml, name)
+    yield from SHALLOW.judged(shape.near_skin_share)
+    if shape.rim_over_core_hu is not None:
+        yield from SOLID.judged(shape.rim_over_core_hu)
 
 
-def expected_dice(signals: Signals) -> float:
-    """Dice that a mask with such signals has, as in the calibration."""
-    return signals.agreement
+def expected_dice(signals: Signals, validation_dice: float | None = None) -> float:
+    """Dice that masks with such signals had in the calibration, and not more than the model reached in validation."""
+    unsure = max(0.0, signals.surface_entropy_bits - _SURE_BITS)
+    dice = _DICE_WHERE_SURE - _LOST_BY_DISAGREEMENT * (1.0 - signals.agreement) - _LOST_BY_ENTROPY * unsure
+    return min(max(dice, 0.0), 1.0 if validation_dice is None else validation_dice)

@@ -78,7 +78,7 @@ def test_a_rejected_mask_is_written_only_where_that_is_asked_for(segment, cts, t
 
 def test_a_folder_ends_by_its_gravest_verdict_and_keeps_the_record_of_a_rejected_study(segment, cts, tmp_path):
     done = segment(cts, "out")
-    assert done.exit_code == ExitCode.REJECT, done.output
+    assert done.exit_code == ExitCode.REJECT, done.output + done.stderr
     with (tmp_path / "out/segmentations.csv").open(newline="") as file:
         rows = {row["study"]: row for row in csv.DictReader(file)}
     assert {name: row["verdict"] for name, row in rows.items()} == {word: word for word in ENDS}

@@ -8,7 +8,8 @@ import torch
 from bright_network import Bright, bright_ct, bright_model, leg
 from tiny_model import write_tiny_package
 
-from femseg.inference.second_look import agreement, second_look
+from femseg.inference import second_look as looks
+from femseg.inference.second_look import second_look
 from femseg.inference.segment import segment
 from femseg.networks.package import load_package
 
@@ -21,6 +22,10 @@ def package():
 @pytest.fixture(scope="module")
 def ct():
     return bright_ct(leg())
+
+
+def agreement(package, found):
+    return looks.agreement(package.model, found, second_look(package, found))
 
 
 class OneSided(Bright):

@@ -1,12 +1,15 @@
 """Size and form of what a mask calls femur, on masks whose numbers are known."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from bright_network import leg
+from bright_network import bright_ct, leg
+from scipy import ndimage
 
 from femseg.inference.femora import told_apart
 from femseg.inference.shape import FemurShape, shapes_of
-from femseg.volumes.grid import MaskVolume, VoxelGrid
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
 
 GRID = VoxelGrid(shape_zyx=(60, 40, 40), spacing_mm_zyx=(4.0, 2.0, 2.0))
 BAR = (slice(5, 55), slice(15, 25), slice(15, 25))  # 200 × 20 × 20 mm = 80 ml
@@ -16,7 +19,11 @@ def shape_of(*boxes: tuple[slice, ...], grid: VoxelGrid = GRID) -> FemurShape:
     femur_zyx = np.zeros(grid.shape_zyx, np.bool_)
     for box in boxes:
         femur_zyx[box] = True
-    (shape,) = shapes_of(told_apart(MaskVolume(femur_zyx=femur_zyx, grid=grid))).values()
+    return measured(MaskVolume(femur_zyx=femur_zyx, grid=grid))
+
+
+def measured(mask: MaskVolume, ct: CtVolume | None = None) -> FemurShape:
+    (shape,) = shapes_of(told_apart(mask), ct or bright_ct(mask)).values()
     return shape
 
 
@@ -62,13 +69,44 @@ def test_ends_are_named_in_the_patient_not_in_the_array():
     assert shape_of((slice(0, 50), *BAR[1:]), grid=upside_down).cut_off == ("superior",)
 
 
-def test_an_anatomical_femur_has_the_length_that_it_was_drawn_with():
-    (shape,) = shapes_of(told_apart(leg())).values()
+def test_an_anatomical_femur_has_the_measures_of_one():
+    shape = measured(leg())
     assert 400.0 < shape.length_mm < 520.0
     assert 800.0 < shape.mean_mm2 < 1800.0
     assert shape.widest_mm2 > 2500.0
+    assert 75.0 < shape.hip_width_mm < 115.0
+    assert 60.0 < shape.knee_width_mm < 100.0
+
+
+def test_an_end_that_the_scan_cuts_off_has_no_width():
+    femur = leg()
+    knee = MaskVolume(
+        femur_zyx=femur.femur_zyx[:60], grid=replace(femur.grid, shape_zyx=(60, *femur.grid.shape_zyx[1:]))
+    )
+    assert measured(knee).hip_width_mm is None
+    assert measured(knee).knee_width_mm == pytest.approx(measured(femur).knee_width_mm, abs=8.0)
+
+
+def test_an_arm_bone_under_the_skin_and_a_solid_rod_are_told_from_a_femur():
+    mask = MaskVolume(femur_zyx=np.zeros(GRID.shape_zyx, np.bool_), grid=GRID)
+    mask.femur_zyx[BAR] = True
+    deep = bright_ct(mask)
+    assert measured(mask, deep).near_skin_share == 0.0
+    assert measured(mask, deep).rim_over_core_hu == pytest.approx(250.0, abs=20.0)
+    bare = replace(deep, hu_zyx=deep.hu_zyx.copy())
+    bare.hu_zyx[:, :12] = -1000.0  # 6 mm in front
+    assert 0.2 < measured(mask, bare).near_skin_share < 0.7
+    solid = replace(deep, hu_zyx=np.where(mask.femur_zyx, 1000.0, deep.hu_zyx).astype(np.float32))
+    assert measured(mask, solid).rim_over_core_hu == 0.0
+
+
+def test_a_nail_is_no_core():
+    femur = leg()
+    nailed = bright_ct(femur)
+    nailed.hu_zyx[ndimage.binary_erosion(femur.femur_zyx, iterations=4)] = 3000.0
+    assert measured(femur, nailed).rim_over_core_hu > 200.0
 
 
 def test_an_empty_mask_has_no_shape():
     nothing = MaskVolume(femur_zyx=np.zeros(GRID.shape_zyx, np.bool_), grid=GRID)
-    assert shapes_of(told_apart(nothing)) == {}
+    assert shapes_of(told_apart(nothing), bright_ct(nothing)) == {}
