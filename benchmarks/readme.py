@@ -157,6 +157,14 @@ SCRIPTS = (
         "--model models/gradient",
     ),
     Script(
+        "pipeline.verdicts",
+        "verdicts on masks of phantoms, good and spoiled, and on CTs without a femur",
+        "{r[held out][good_usable_share]:.0%} of {r[held out][good_masks]} good masks usable; "
+        "{r[held out][without_femur_not_rejected_count]} of {r[held out][without_femur]} without a femur not rejected; "
+        "expected Dice within 0.05 for {r[held out][expected_dice_within_0_05_share]:.0%}",
+        "--model FOLDER",
+    ),
+    Script(
         "pipeline.femur_sides",
         "how often left and right are told from a mask: phantoms, and label maps of real bones",
         "{r[total][told]} told, {r[total][unknown]} unknown, {r[total][wrong]} wrong",
