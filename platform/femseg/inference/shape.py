@@ -17,7 +17,8 @@ _ENDS: tuple[tuple[End, End], ...] = (("inferior", "superior"), ("anterior", "po
 _CUT_OFF_MM = 10.0  # a mask that comes as near to the end of a scan is cut off there
 _STEP_MM = 2.0  # of the grid that all is measured on
 _SECTION_MM = 5.0
-_END_MM = 90.0  # a hip's or knee's share of the bone; of a shorter piece, no end is measured
+_END_MM = 90.0  # a hip's or knee's share of the bone
+_ALONG_SHAFT_MM = 150.0  # a hip is up to 113 mm wide: the longest axis of a shorter piece may be its neck's
 _SHAFT_MM2 = 1300.0  # perimeters in the middle of 366 shafts: up to 116 mm
 _SKIN_MM, _AIR_HU = 12.0, -400.0
 _RIM_MM, _CORE_MM = (1.0, 5.0), 8.0  # below the surface
@@ -34,7 +35,7 @@ class FemurShape:
         length_mm: along its longest axis.
         mean_mm2, widest_mm2: areas of its sections across that axis.
         hip_width_mm, knee_width_mm: greatest width across that axis of the upper and the lower 90 mm; None of an end
-            that the scan cuts off, or of a shorter piece.
+            that the scan cuts off, or of a piece of under 150 mm.
         near_skin_share: of the surface of its shaft that lies within 12 mm of air; 0 where no section is a shaft's.
         rim_over_core_hu: by how much its rim is denser than its core, metal left out; None of a piece without core.
         cut_off: the ends of the scan that it comes within 10 mm of.
@@ -118,7 +119,7 @@ def _width_mm(
     centred_mm: NDArray[np.float64], axis: NDArray[np.float64], from_end_mm: NDArray[np.float64], length_mm: float
 ) -> float | None:
     """Of the part at an end, in the direction across the axis in which it is greatest."""
-    if length_mm < _END_MM:
+    if length_mm < _ALONG_SHAFT_MM:
         return None
     one = np.cross(axis, [0.0, 1.0, 0.0] if abs(axis[1]) < 0.9 else [0.0, 0.0, 1.0])
     one /= np.linalg.norm(one)
