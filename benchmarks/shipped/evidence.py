@@ -9,6 +9,8 @@
 3. CTs without a femur: the pelvis above its femora, a trunk, a knee below its femur, a water cylinder, noise:
    millilitres found.
 
+Each with the verdict that `femseg segment` would print.
+
 None of it picked anything of the model. Nothing of the data is stored here.
 """
 
@@ -27,23 +29,38 @@ from scipy import ndimage
 from benchmarks.pipeline.real_pelvis import SIDES, drawn, label, own_half
 from benchmarks.shipped.painter import painted
 from femseg.files.durable import write_json_durably
+from femseg.inference.femora import told_apart
 from femseg.inference.segment import segment
+from femseg.inference.verdict import Verdict, measured, verdict
 from femseg.intake.single_ct import inspect_study
+from femseg.intake.voxel_check import metal_ml
 from femseg.metrics.overlap import dice_coefficient
 from femseg.metrics.scorecard import score
 from femseg.networks.package import ModelPackage, load_package
 from femseg.phantom import PhantomSettings, phantom_study
-from femseg.volumes.grid import CtVolume, VoxelGrid, to_lps
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 
 REAL_DATA = Path(os.environ.get("FEMSEG_REAL_DATA", "../shared/data"))
 PARTS = ("pelvis", "painted", "negatives")
 _NEAR_MM = 10.0
 
 
+def judged(package: ModelPackage, ct: CtVolume) -> tuple[MaskVolume, Verdict]:
+    """What a model finds, and what is said of it."""
+    found = segment(package, ct)
+    femora = told_apart(found.mask, ct)
+    signals = measured(package, ct, found, femora, metal_ml=metal_ml(ct.hu_zyx, ct.grid))
+    return found.mask, verdict(signals, femora, package.model)
+
+
+def _told(said: Verdict) -> dict[str, Any]:
+    return {"verdict": said.word, "expected_dice": said.expected_dice, "reasons": list(said.reasons)}
+
+
 def pelvis(package: ModelPackage, figure: Path | None) -> dict[str, Any]:
     """The real CT, by side."""
     _, ct = inspect_study(REAL_DATA / "pelvis_ct/ct.nii.gz", id_key=b"-" * 32)
-    mask = segment(package, ct).mask
+    mask, said = judged(package, ct)
     predicted, grid = to_lps(mask.femur_zyx, mask.grid)
     references = {words: label(REAL_DATA / "pelvis_ct", side) for words, side in SIDES.items()}
     dice = {words: dice_coefficient(own_half(predicted, ref), ref) for words, ref in references.items()}
@@ -56,7 +73,7 @@ def pelvis(package: ModelPackage, figure: Path | None) -> dict[str, Any]:
         drawn(ct, predicted, references, dice)
         plt.savefig(figure, dpi=110)
     elsewhere_ml = float(np.count_nonzero(predicted & (away > _NEAR_MM)) * grid.voxel_volume_mm3 / 1000)
-    return {"dice": dice, "elsewhere_ml": elsewhere_ml}
+    return {"dice": dice, "elsewhere_ml": elsewhere_ml, **_told(said)}
 
 
 def real_shapes() -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_], tuple[float, ...], bool]]:
@@ -79,12 +96,12 @@ def painted_shapes(package: ModelPackage) -> list[dict[str, Any]]:
         case = painted(femur, other, (z, y, x), seed=number, whole=whole)
         grid = VoxelGrid(shape_zyx=case.hu_zyx.shape, spacing_mm_zyx=case.spacing_mm_zyx)
         started = time.perf_counter()
-        mask = segment(package, CtVolume(hu_zyx=case.hu_zyx, grid=grid), name=name).mask
+        mask, said = judged(package, CtVolume(hu_zyx=case.hu_zyx, grid=grid))
         seconds = time.perf_counter() - started
         found = score(case.femur_zyx, mask.femur_zyx, case.spacing_mm_zyx, case_id=name, grid="native")
         row = {"shape": name, "dice": found.dice, "average_surface_distance_mm": found.average_surface_distance_mm}
-        rows.append({**row, "hausdorff_95_mm": found.hausdorff_95_mm, "seconds": seconds})
-        print(row, flush=True)
+        rows.append({**row, "hausdorff_95_mm": found.hausdorff_95_mm, "seconds": seconds, **_told(said)})
+        print(rows[-1], flush=True)
     return rows
 
 
@@ -122,13 +139,14 @@ def _noisy(hu: NDArray[np.floating], rng: np.random.Generator, deviation: float 
     return CtVolume(hu_zyx=noisy, grid=_plain(noisy, (2.0, 2.0, 2.0)))
 
 
-def negatives(package: ModelPackage) -> dict[str, float]:
-    """Millilitres of femur found in each."""
+def negatives(package: ModelPackage) -> dict[str, dict[str, Any]]:
+    """Millilitres of femur found in each, and whether it was refused."""
     found = {}
     for name, ct in without_femur():
-        mask = segment(package, ct, name=name).mask
-        found[name] = float(np.count_nonzero(mask.femur_zyx)) * mask.grid.voxel_volume_mm3 / 1000
-        print(f"{name}: {found[name]:.1f} ml", flush=True)
+        mask, said = judged(package, ct)
+        found_ml = float(np.count_nonzero(mask.femur_zyx)) * mask.grid.voxel_volume_mm3 / 1000
+        found[name] = {"found_ml": found_ml, **_told(said)}
+        print(name, found[name], flush=True)
     return found
 
 
@@ -150,7 +168,7 @@ def main() -> None:
         result["painted_mean_dice"] = float(np.mean([row["dice"] for row in rows]))
         result["painted_least_dice"] = min(row["dice"] for row in rows)
     if "negatives" in given.parts:
-        result["negatives_ml"] = negatives(package)
+        result["negatives"] = negatives(package)
     if given.output:
         write_json_durably(given.output, result)
 

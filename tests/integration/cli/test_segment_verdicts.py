@@ -2,6 +2,9 @@
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,12 +43,25 @@ def cts(tmp_path_factory) -> Path:
 def segment(tmp_path, monkeypatch):
     write_bright_package(tmp_path / "package")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PYTHONPATH", str(SUPPORT))  # where Ray's workers find the network
 
     def run(ct: Path, output: str, *words: str):
         return CliRunner().invoke(app, ["segment", str(ct), "-o", output, "--model", "package", *words])
 
     return run
+
+
+def segment_folder(*words: str | Path) -> subprocess.CompletedProcess[str]:
+    """The command by itself: the workers of a Ray that ran in this process before would not find the network."""
+    command = [
+        sys.executable,
+        "-c",
+        "from femseg.cli.main import main; main()",
+        "segment",
+        "--model",
+        "package",
+        *words,
+    ]
+    return subprocess.run(command, env=os.environ | {"PYTHONPATH": str(SUPPORT)}, capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("word", ENDS)
@@ -77,8 +93,8 @@ def test_a_rejected_mask_is_written_only_where_that_is_asked_for(segment, cts, t
 
 
 def test_a_folder_ends_by_its_gravest_verdict_and_keeps_the_record_of_a_rejected_study(segment, cts, tmp_path):
-    done = segment(cts, "out")
-    assert done.exit_code == ExitCode.REJECT, done.output + done.stderr
+    done = segment_folder(cts, "-o", "out")
+    assert done.returncode == ExitCode.REJECT, done.stdout + done.stderr
     with (tmp_path / "out/segmentations.csv").open(newline="") as file:
         rows = {row["study"]: row for row in csv.DictReader(file)}
     assert {name: row["verdict"] for name, row in rows.items()} == {word: word for word in ENDS}
@@ -98,8 +114,8 @@ def test_a_fault_of_a_study_decides_before_any_verdict_and_a_rejected_mask_can_b
     whole = (cts / "usable/ct.nii.gz").read_bytes()
     (tmp_path / "studies/cut").mkdir()
     (tmp_path / "studies/cut/ct.nii.gz").write_bytes(whole[: len(whole) // 2])
-    done = segment(tmp_path / "studies", "out")
-    assert done.exit_code == ExitCode.INTEGRITY, done.output
-    again = segment(tmp_path / "studies", "out", "--write-rejected")
+    done = segment_folder(tmp_path / "studies", "-o", "out")
+    assert done.returncode == ExitCode.INTEGRITY, done.stdout + done.stderr
+    again = segment_folder(tmp_path / "studies", "-o", "out", "--write-rejected")
     assert "1 kept, 1 refused, 1 reject, 1 review, 1 segmented" in again.stdout
     assert (tmp_path / "out/reject/mask.nii.gz").exists()

@@ -194,7 +194,30 @@ DEMO: tuple[tuple[str, Words], ...] = (
         ),
     ),
 )
+SHIPPED: tuple[tuple[str, Words], ...] = (
+    ("shipped_evidence", lambda r: f"| Dice {r['pelvis']['dice']['right (intact)']:.3f} | 0.92 |"),
+    ("shipped_evidence", lambda r: f"| Dice {r['pelvis']['dice']['left (nailed)']:.3f} | 0.75 |"),
+    ("shipped_evidence", lambda r: f"| {r['pelvis']['elsewhere_ml']:.1f} ml | 2 ml |"),
+    (
+        "shipped_evidence",
+        lambda r: f"Dice {r['painted_mean_dice']:.3f}, least {r['painted_least_dice']:.3f} | 0.95, none below 0.88 |",
+    ),
+    *(
+        (
+            "shipped_evidence",
+            lambda r, name=name: f"{r['negatives'][name]['found_ml']:.1f} ml, {r['negatives'][name]['verdict']} |",
+        )
+        for name in ("the pelvis above its femora", "a trunk", "a water cylinder", "noise")
+    ),
+)
 README: tuple[tuple[str, Words], ...] = (
+    (
+        "shipped_evidence",
+        lambda r: (
+            f"it reaches Dice {r['pelvis']['dice']['right (intact)']:.2f} on the intact side and "
+            f"{r['pelvis']['dice']['left (nailed)']:.2f} on the nailed one"
+        ),
+    ),
     (
         "demo_repro",
         lambda r: (
@@ -279,6 +302,7 @@ FOLDS: tuple[tuple[str, Words], ...] = (
 )
 PAGES: dict[str, tuple[tuple[str, Words], ...]] = {
     "README.md": (*DEMO, *README),
+    "docs/explanation/shipped-model.md": SHIPPED,
     "docs/explanation/measured.md": MEASURED,
     "docs/explanation/where-a-mask-lies.md": PLACEMENT,
     "docs/explanation/bounds.md": BOUNDS,
