@@ -14,7 +14,7 @@ from femseg.layouts.adapter import StudyFiles
 from femseg.layouts.detect import adapter_of, no_study, studies_of
 from femseg.lineage.output_links import about_case
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, read_record, record_of, series_sha256
-from femseg.paths import EVALUATED, MANIFEST
+from femseg.paths import EVALUATED, MANIFEST, PARAMS
 
 _KEY = b"-" * 32  # nothing is named here, so that no pseudonym is kept
 _WHAT = "a mask that `femseg segment` wrote, its study's folder there, or a case id or study of the cohort"
@@ -58,7 +58,7 @@ def studies_here(settings: CohortSettings) -> list[StudyFiles]:
     """
     if settings.source in MADE_HERE:
         problem = f"cohort.source is {settings.source}, whose references are made with their CTs"
-        raise Refusal.of("CFG-01", "params.yaml", problem, "set cohort.source and cohort.folder to your own studies")
+        raise Refusal.of("CFG-01", PARAMS, problem, "set cohort.source and cohort.folder to your own studies")
     folder = Path(settings.folder).absolute()
     try:
         return studies_of(folder, settings)

@@ -118,7 +118,10 @@ def test_the_story_of_a_champion_is_told_by_aliases_and_log_alike(client):
     assert (package.sha256, remarks, name) == (client.hashes[0], (), f"models:/{MODEL_NAME}/1, champion")
 
 
-def test_while_there_is_no_champion_the_challenger_is_loaded_and_it_is_said(client):
+def test_while_there_is_no_champion_nor_a_shipped_model_the_challenger_is_loaded_and_it_is_said(
+    client, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("femseg.services.registry.shipped.SHIPPED_MODEL", tmp_path / "nothing is shipped")
     package, (remark,), name = load_for_use(client, f"models:/{MODEL_NAME}")
     assert (package.sha256, name) == (client.hashes[2], f"models:/{MODEL_NAME}/3, challenger")
     assert "no champion" in remark
