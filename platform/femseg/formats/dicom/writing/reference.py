@@ -1,8 +1,8 @@
 """The CT that a mask in DICOM refers to: whose it is, its images, where they lie; and what all such masks share."""
 
+import errno
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from pydicom.uid import CTImageStorage
 from pydicom.valuerep import DA, TM
 
 from femseg.errors import Refusal
+from femseg.files.durable import written_durably
 from femseg.files.plain import name_fault
 from femseg.formats.dicom.ct_planes import DRAWN_OF_STEP, CtPlanes
 from femseg.formats.dicom.headers import OtherObject, SliceHeader, read_slice_header, uid_name, unreadable
@@ -203,11 +204,29 @@ class Numbered:
         return [[number] for number, _ in enumerate(self.structures, start=1)]
 
 
-@contextmanager
-def read_again(path: Path) -> Iterator[None]:
-    """Around the reading of what was just written. Raises: Refusal DC-01 (exit 3) if our own reader refuses it."""
-    try:
-        yield
-    except Refusal as refusal:
-        problem = f"could not be read again, so it is not written: {refusal.faults[0].problem}"
-        raise Refusal.of("DC-01", path, problem, "take the mask as a volume file, which holds every voxel") from refusal
+def write_proven(
+    path: Path, content: bytes, changed: Callable[[Path], str], before_named: Callable[[Path], None] | None
+) -> None:
+    """Write an object; it gets its name once our own reader has found all in it that it should hold.
+
+    Args:
+        changed: reads a file back and says what it finds otherwise; empty: nothing.
+        before_named: called with the file once it is proven, while it still has its temporary name.
+    Raises: Refusal DC-01 (exit 3) if our reader refuses it, (exit 5) if the disk is full.
+    """
+
+    def reads_back(temporary: Path) -> None:
+        try:
+            problem = changed(temporary)
+        except Refusal as refusal:
+            problem = f"could not be read again, so it is not written: {refusal.faults[0].problem}"
+            raise Refusal.of(
+                "DC-01", path, problem, "take the mask as a volume file, which holds every voxel"
+            ) from refusal
+        if problem:
+            raise OSError(errno.EIO, problem)
+        if before_named:
+            before_named(temporary)
+
+    with written_durably(path, check=reads_back) as temporary:
+        temporary.write_bytes(content)

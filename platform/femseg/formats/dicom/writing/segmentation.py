@@ -1,7 +1,6 @@
 """A mask as DICOM Segmentation object (PS3.3 A.51): binary, a segment for each femur, on the slices of its CT."""
 
 import copy
-import errno
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,11 +14,10 @@ from pydicom.sr.coding import Code
 from pydicom.uid import generate_uid
 
 from femseg import __version__
-from femseg.files.durable import written_durably
 from femseg.formats.dicom.ct_planes import check_drawn_on
 from femseg.formats.dicom.headers import OtherObject, read_slice_header
 from femseg.formats.dicom.segmentation import draw_segmentation, misplaced, read_segmentation
-from femseg.formats.dicom.writing.reference import MAKER, UTF_8, CtReference, MadeBy, Numbered, read_again
+from femseg.formats.dicom.writing.reference import MAKER, UTF_8, CtReference, MadeBy, Numbered, write_proven
 from femseg.formats.writing import ANATOMY, Structure
 from femseg.volumes.grid import LabelVolume
 
@@ -53,16 +51,7 @@ def write_segmentation(
     shown = Numbered.of(labels, structures, path)
     content = _object(shown, ct, made_by)
 
-    def reads_back(temporary: Path) -> None:
-        with read_again(path):
-            problem = _changed(temporary, shown, ct)
-        if problem:
-            raise OSError(errno.EIO, problem)
-        if before_named:
-            before_named(temporary)
-
-    with written_durably(path, check=reads_back) as temporary:
-        temporary.write_bytes(content)
+    write_proven(path, content, lambda written: _changed(written, shown, ct), before_named)
 
 
 def _object(shown: Numbered, ct: CtReference, made_by: MadeBy) -> bytes:

@@ -1,6 +1,5 @@
 """A mask as RT Structure Set (PS3.3 A.19): outlines of each femur along its voxels' edges, on the slices of its CT."""
 
-import errno
 import io
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -14,7 +13,6 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from femseg import __version__
-from femseg.files.durable import written_durably
 from femseg.formats.dicom.ct_planes import check_drawn_on
 from femseg.formats.dicom.rtstruct import StructureSet, contours_of, draw_structure_set, read_structure_set
 from femseg.formats.dicom.writing.outlines import outlines
@@ -26,7 +24,7 @@ from femseg.formats.dicom.writing.reference import (
     Image,
     MadeBy,
     Numbered,
-    read_again,
+    write_proven,
 )
 from femseg.formats.writing import ANATOMY, Structure
 from femseg.volumes.grid import LabelVolume
@@ -68,16 +66,7 @@ def write_structure_set(
         dcmwrite(written, dataset, enforce_file_format=True)
         content = written.getvalue()
 
-    def reads_back(temporary: Path) -> None:
-        with read_again(path):
-            problem = _changed(temporary, shown, ct)
-        if problem:
-            raise OSError(errno.EIO, problem)
-        if before_named:
-            before_named(temporary)
-
-    with written_durably(path, check=reads_back) as temporary:
-        temporary.write_bytes(content)
+    write_proven(path, content, lambda written: _changed(written, shown, ct), before_named)
 
 
 def _object(shown: Numbered, ct: CtReference, made_by: MadeBy) -> Dataset:
