@@ -122,10 +122,13 @@ class _Bones:
         n = {
             one.name: drawn(getattr(settings, one.name), generator)
             for one in fields(settings)
-            if one.name not in ("plate_absent", "others_absent")
+            if one.name not in ("plate_absent", "others_absent", "frail")
         }
         if generator.random() < settings.plate_absent:
             n["head_cortex_mm"] = 0.0
+        if generator.random() < settings.frail:
+            for part in ("head", "neck", "shaft", "knee", "other"):
+                n[f"{part}_cortex_mm"] *= n["frail_cortex"]
         alone = bool(generator.random() < settings.others_absent)
         shaft, knee, neck, head = (n[f"{part}_cortex_mm"] for part in ("shaft", "knee", "neck", "head"))
         along = np.arange(256) / 255
@@ -171,8 +174,9 @@ def _paint_bones(
     where = np.flatnonzero(femur > beyond)
     place = along[where].astype(np.uint8)
     density = (trabeculae[where].astype(np.float32) - NEUTRAL) / np.float32(127)
-    inner = bones.inner_hu.take(place) + texture(where)
-    inner += np.maximum(density, 0) * np.float32(n["band_hu"]) + np.minimum(density, 0) * np.float32(n["ward_hu"])
+    inner = bones.inner_hu.take(place)
+    inner += np.minimum(density, 0) * np.float32(n["ward"]) * np.maximum(inner - np.float32(n["marrow_hu"]), 0)
+    inner += np.maximum(density, 0) * np.float32(n["band_hu"]) + texture(where)
     _blend(flat_hu, where, _mm(femur[where]), bones.cortex_mm.take(place), inner, n["cortex_hu"], edge_mm)
 
 

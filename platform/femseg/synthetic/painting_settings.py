@@ -70,11 +70,13 @@ class BoneSettings:
     Attributes:
         cortex_hu: of dense cortex.
         head_cortex_mm, neck_cortex_mm, shaft_cortex_mm, knee_cortex_mm: its thickness along the femur.
+        frail: share of scans in which all cortex is thinner, as in the old, who break their hips.
+        frail_cortex: how much is left of it there.
         plate_absent: share of heads without a plate below their cartilage.
         marrow_hu: in the shaft.
         head_hu, knee_hu: of spongiosa in the femur's head and condyles.
         band_hu: how much denser the compressive band of the neck is.
-        ward_hu: how much thinner Ward's triangle is.
+        ward: how much of its spongiosa Ward's triangle and the greater trochanter have lost, as a share.
         coarse_hu, coarse_mm: standard deviation and size of what spongiosa varies by.
         grain_hu, grain_mm: the same of single trabeculae.
         other_cortex: density of other bones' cortex, as a factor on the femur's.
@@ -88,13 +90,15 @@ class BoneSettings:
     head_cortex_mm: Range = (0.1, 1.5)
     plate_absent: float = 0.25
     neck_cortex_mm: Range = (0.5, 2.2)
-    shaft_cortex_mm: Range = (4.0, 8.0)
+    shaft_cortex_mm: Range = (3.0, 8.0)
     knee_cortex_mm: Range = (0.5, 1.5)
-    marrow_hu: Range = (-90.0, 120.0)
+    frail: float = 0.4
+    frail_cortex: Range = (0.35, 0.9)
+    marrow_hu: Range = (-90.0, 180.0)
     head_hu: Range = (60.0, 600.0)
     knee_hu: Range = (80.0, 350.0)
     band_hu: Range = (0.0, 350.0)
-    ward_hu: Range = (0.0, 220.0)
+    ward: Range = (0.2, 1.0)
     coarse_hu: Range = (0.0, 70.0)
     coarse_mm: Range = (5.0, 14.0)
     grain_hu: Range = (10.0, 60.0)
@@ -121,12 +125,13 @@ class ScannerSettings:
         shading_hu: standard deviation of what varies over the whole field of view.
         offset_hu: of a whole scan.
         streaks_hu: standard deviation of the rays 10 mm from metal.
+        shadow_hu: beside metal, where few photons arrive; it fades over `shadow_mm`.
         saturation_hu: the highest CT number there is.
         circle: share of scans that are shown in a circle alone.
         padding_hu: values beyond it, one of these.
     """
 
-    blur_mm: Range = (0.3, 1.1)
+    blur_mm: Range = (0.3, 1.6)
     slice_mm: Range = (0.5, 5.0)
     overshoot: Range = (0.0, 0.25)
     noise_hu: Range = (5.0, 60.0)
@@ -134,6 +139,8 @@ class ScannerSettings:
     shading_hu: Range = (0.0, 20.0)
     offset_hu: Range = (-30.0, 30.0)
     streaks_hu: Range = (0.0, 500.0)
+    shadow_hu: Range = (-900.0, 100.0)
+    shadow_mm: Range = (2.0, 6.0)
     saturation_hu: Range = (2000.0, 3071.0)
     circle: float = 0.12
     padding_hu: tuple[float, ...] = (-3024.0, -2000.0, -1024.0, 0.0)

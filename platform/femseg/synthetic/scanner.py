@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import fft
+from scipy import fft, ndimage
 
 from femseg.synthetic.noise import Shape, Voxels, smooth_noise, white_noise
 from femseg.synthetic.painting_settings import ScannerSettings
@@ -36,6 +36,8 @@ class Scanner:
     shading_hu: float
     offset_hu: float
     streaks_hu: float
+    shadow_hu: float
+    shadow_mm: float
     saturation_hu: float
 
     @classmethod
@@ -51,8 +53,10 @@ class Scanner:
         hu_zyx += np.float32(self.offset_hu)
         if self.shading_hu:
             hu_zyx += np.float32(self.shading_hu) * smooth_noise(shape_zyx, spacing_mm_zyx, _SHADING_MM, generator)
-        if self.streaks_hu and metal_zyx.any():
-            _add_streaks(hu_zyx, metal_zyx, self.streaks_hu, spacing_mm_zyx, generator)
+        if metal_zyx.any():
+            _add_shadow(hu_zyx, metal_zyx, self.shadow_hu, self.shadow_mm, spacing_mm_zyx)
+            if self.streaks_hu:
+                _add_streaks(hu_zyx, metal_zyx, self.streaks_hu, spacing_mm_zyx, generator)
         spectrum = fft.dctn(hu_zyx, norm="ortho", overwrite_x=True)
         for axis, (response, _) in enumerate(self._responses(shape_zyx, spacing_mm_zyx)):
             spectrum *= _along(response, axis)
@@ -110,6 +114,15 @@ def _add_streaks(
         angle = (np.arctan2(y, x) * (_ANGLES / (2 * np.pi))).astype(np.intp)  # negative ones count from the end
         mixed = np.cos(0.3 * z) * rays[0] + np.sin(0.3 * z) * rays[1]  # neighbouring slices look alike
         hu_zyx[z] += np.float32(streaks_hu) * mixed[angle] * np.minimum(1.0, 10.0 / (np.hypot(y, x) + 1.0))
+
+
+def _add_shadow(
+    hu_zyx: Voxels, metal_zyx: NDArray[np.bool_], shadow_hu: float, shadow_mm: float, spacing_mm_zyx: Triple
+) -> None:
+    """What metal takes from its neighbours in the same slice, less and less with their distance from it."""
+    for z in np.flatnonzero(metal_zyx.any(axis=(1, 2))):
+        away_mm = ndimage.distance_transform_edt(~metal_zyx[z], sampling=spacing_mm_zyx[1:])
+        hu_zyx[z] += np.float32(shadow_hu) * np.exp(-away_mm / shadow_mm).astype(np.float32) * ~metal_zyx[z]
 
 
 def field_of_view(

@@ -71,7 +71,7 @@ class SyntheticSettings:
     abduction_deg: Range = (-15.0, 15.0)
     rotation_deg: Range = (-25.0, 25.0)
     knee_flexion_deg: Range = (0.0, 25.0)
-    gap_mm: Range = (0.2, 4.5)
+    gap_mm: Range = (0.2, 3.5)
     touching: float = 0.12
     osteophytes: float = 0.25
     metal: float = 0.15

@@ -77,6 +77,7 @@ def test_along_rises_from_knee_to_head_and_spongiosa_is_drawn_in_the_head(hips):
     trabeculae = hips.fields_czyx[TRABECULAE][inside]
     assert trabeculae.max() > 220  # the compressive band
     assert trabeculae.min() < 80  # Ward's triangle
+    assert np.mean(trabeculae[along > 0.85 * 255] < 80) > 0.1  # the greater trochanter, beside the head
 
 
 def test_a_signed_distance_is_that_to_the_nearest_of_all_triangles():

@@ -242,17 +242,20 @@ def _put_along(fields: Bytes, own: NDArray[np.bool_], axes: Axes, who: Person, l
 def _trabeculae(leg: Leg, x: NDArray[np.float32], y: NDArray[np.float32], z: NDArray[np.float32]) -> Bytes:
     """Dense and thin spongiosa about the head, whose centre is the origin of x, y, z.
 
-    The compressive band runs from the head's top to the calcar, the tensile one arches over to the outer cortex, and
-    between them lies Ward's triangle. Source: Ward 1838; Singh et al. 1970.
+    The head is denser than the neck. The compressive band runs from its top to the calcar, the tensile one arches over
+    to the outer cortex; between them lies Ward's triangle, and beyond them the greater trochanter, both thin.
+    Source: Ward 1838; Singh et al. 1970.
     """
     size = leg.head_radius_mm / 23.0
     out, up = (x * v[0] + y * v[1] + z * v[2] for v in (leg.lateral, leg.up))
     ahead = x * leg.forward[0] + y * leg.forward[1] + z * leg.forward[2]
     across = out + 0.35 * up  # off the band, which leans outwards as it goes down
     band = np.exp(-(across**2 + 0.5 * ahead**2) / (9 * size) ** 2) * (up > -34 * size)
+    head = 0.4 * np.exp(-(out**2 + ahead**2 + up**2) / (2 * (15 * size) ** 2))
     arch = np.exp(-(((np.hypot(out - 22 * size, up + 34 * size) - 38 * size) / (6 * size)) ** 2)) * (out > -8)
     ward = np.exp(-((out - 30 * size) ** 2 + ahead**2 + (up + 20 * size) ** 2) / (2 * (10 * size) ** 2))
-    density = np.clip(band + 0.45 * arch - ward, -1, 1)
+    trochanter = 0.9 / (1 + np.exp((36 * size - out) / (4 * size))) * (up > -60 * size)
+    density = np.clip(np.maximum(band, head) + 0.45 * arch - np.maximum(ward, trochanter), -1, 1)
     return np.asarray(np.rint(NEUTRAL + np.where(density > 0, 127, 128) * density).astype(np.uint8))
 
 
