@@ -67,21 +67,21 @@ class Row:
 
     Attributes:
         dice: None where the CT shows no femur.
+        name: of the model.
         doubts: reasons that do not come of signals.
-        validation_dice: of the model.
     """
 
     kind: str
-    model: str
+    name: str
+    model: ModelDescription
     dice: float | None
     signals: Signals
     doubts: tuple[str, ...]
-    validation_dice: float | None
 
     @property
     def verdict(self) -> Verdict:
         """By the bounds as they are now."""
-        return verdict_of(self.signals, self.doubts, validation_dice=self.validation_dice)
+        return verdict_of(self.signals, self.doubts, self.model)
 
 
 def quickly_trained(iterations: int) -> ModelPackage:
@@ -138,7 +138,7 @@ def settings_of(seed: int, kind: str, patients: int, *, whole_view: bool = False
 
 def row_of(
     kind: str,
-    model: str,
+    name: str,
     package: ModelPackage,
     ct: CtVolume,
     truth: MaskVolume | None,
@@ -150,11 +150,11 @@ def row_of(
     metal_ml = np.count_nonzero(ct.hu_zyx > _METAL_HU) * ct.grid.voxel_volume_mm3 / 1000.0
     return Row(
         kind=kind,
-        model=model,
+        name=name,
+        model=package.model,
         dice=None if truth is None else dice_coefficient(found.mask.femur_zyx, truth.femur_zyx),
         signals=measured(package, ct, found, femora, metal_ml=metal_ml, second_zyx=second),
         doubts=(*outside_training(ct.grid, package.model), *femora.doubts),
-        validation_dice=package.model.metrics.validation_dice,
     )
 
 
@@ -255,7 +255,7 @@ def bars(rows: list[Row]) -> dict[str, Any]:
     errors = [abs(dice - expected) for dice, expected in told if dice is not None and expected is not None]
     words: dict[str, Counter[str]] = defaultdict(Counter)
     for row in rows:
-        words[f"{row.kind}, {row.model}"][row.verdict.word] += 1
+        words[f"{row.kind}, {row.name}"][row.verdict.word] += 1
     return {
         "without_femur": len(without),
         "without_femur_not_rejected_count": len(kept),

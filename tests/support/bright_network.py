@@ -1,6 +1,6 @@
 """A model whose answer is known: femur is what has more than 600 HU. In its CTs, it has 1000 HU, and 750 inside."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +63,11 @@ def bright_model() -> ModelPackage:
     return ModelPackage(network=network, model=model, lineage=Lineage(seed=0), sha256="")
 
 
-def write_bright_package(folder: Path) -> None:
+def write_bright_package(folder: Path, *, cohort_source: str = "") -> None:
     """And a `params.yaml` beside it, without which its network is not at hand."""
     package = bright_model()
-    write_package(folder, package.network, model=package.model, lineage=package.lineage)
+    model = replace(package.model, cohort_source=cohort_source)
+    write_package(folder, package.network, model=model, lineage=package.lineage)
     (folder.parent / "params.yaml").write_text("network: {name: 'bright_network:Bright'}\n")
 
 

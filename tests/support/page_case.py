@@ -52,6 +52,7 @@ def case(*, meshes: bool = True, **changes) -> CasePage:
         verdict="review",
         reasons=("IF-09 the mask touches the inferior end of the volume",),
         expected_dice=0.93,
+        caution="",
         remarks=("seen no patient",),
         ct=ct(),
         labels=made,

@@ -58,7 +58,7 @@ MASK, RESULT, TABLE, INDEX = "mask.nii.gz", "result.json", "segmentations.csv", 
 _SHARE_OF_GPU = 0.25  # reading and checking a CT takes as long as its windows on a GPU
 _NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
 _COLUMNS = (
-    *("study", "state", "verdict", "expected_dice", "femur_ml", "left_ml", "right_ml", "metal_ml"),
+    *("study", "state", "verdict", "caution", "expected_dice", "femur_ml", "left_ml", "right_ml", "metal_ml"),
     *("mask", "reasons", "faults"),
 )
 
@@ -116,7 +116,7 @@ class Outcome:
         """As a line on the terminal."""
         if self.state == "refused":
             return f"{self.task.name}: refused, {self.faults[0].id}"
-        judged = verdict_line(**{key: self.facts["verdict"][key] for key in ("word", "reasons", "expected_dice")})
+        judged = verdict_line(**{key: said for key, said in self.facts["verdict"].items() if key != "signals"})
         return f"{self.task.name}: {self.state}, femur {self.facts['femur_ml']:.1f} ml\n  {judged}"
 
     @property

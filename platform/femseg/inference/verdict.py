@@ -26,6 +26,7 @@ Word = Literal["usable", "review", "reject"]
 EXIT_CODES: dict[Word, ExitCode] = {"usable": ExitCode.DONE, "review": ExitCode.REVIEW, "reject": ExitCode.REJECT}
 _GRAVITY: tuple[Word, ...] = tuple(EXIT_CODES)
 _ADVICE: dict[Word, str] = {"usable": "", "review": "look at this mask before use", "reject": "do not use this mask"}
+_OF_NO_PATIENT = "learnt from no patient: look before use"
 
 
 class Bound(NamedTuple):
@@ -133,15 +134,17 @@ class Verdict:
         word: "usable" where nothing speaks against it, "review" where a person must look, "reject": do not use it.
         reasons: gravest first, each with its number and its bound.
         expected_dice: against the truth; None of a rejected mask.
+        caution: beside "usable", of a model that learnt from no patient; else "".
     """
 
     word: Word
     reasons: tuple[str, ...]
     expected_dice: float | None
     signals: Signals
+    caution: str = ""
 
     def __str__(self) -> str:
-        return verdict_line(self.word, self.reasons, self.expected_dice)
+        return verdict_line(self.word, self.reasons, self.expected_dice, self.caution)
 
     @property
     def exit_code(self) -> ExitCode:
@@ -154,29 +157,29 @@ class Verdict:
         return plain
 
 
-def verdict_line(word: Word, reasons: Sequence[str], expected_dice: float | None) -> str:
+def verdict_line(word: Word, reasons: Sequence[str], expected_dice: float | None, caution: str = "") -> str:
     """A verdict as a line for a terminal."""
-    advice = _ADVICE[word] and f": {_ADVICE[word]}"
+    advice = (_ADVICE[word] and f": {_ADVICE[word]}") + (caution and f" ({caution})")
     dice = "" if expected_dice is None else f", expected Dice {expected_dice:.2f}"
     return f"verdict: {word}{advice}{dice}" + (f" — {'; '.join(reasons)}" if reasons else "")
 
 
 def verdict(signals: Signals, femora: Femora, model: ModelDescription) -> Verdict:
     """What follows from the signals, from doubts about left and right, and from how unlike the training a CT is."""
-    doubts = (*outside_training(femora.labels.grid, model), *femora.doubts)
-    return verdict_of(signals, doubts, validation_dice=model.metrics.validation_dice)
+    return verdict_of(signals, (*outside_training(femora.labels.grid, model), *femora.doubts), model)
 
 
-def verdict_of(signals: Signals, doubts: Sequence[str] = (), *, validation_dice: float | None = None) -> Verdict:
-    """The same of signals, of other reasons to review, and of the Dice that the model reached in validation."""
+def verdict_of(signals: Signals, doubts: Sequence[str], model: ModelDescription) -> Verdict:
+    """The same of signals and of other reasons to review."""
     reasons = [*_of_the_look(signals), *_of_the_shapes(signals.femora), *(Reason("review", text) for text in doubts)]
     reasons.sort(key=lambda reason: -_GRAVITY.index(reason.word))
     word = reasons[0].word if reasons else "usable"
     return Verdict(
         word=word,
         reasons=tuple(reason.text for reason in reasons),
-        expected_dice=None if word == "reject" else expected_dice(signals, validation_dice),
+        expected_dice=None if word == "reject" else expected_dice(signals, model),
         signals=signals,
+        caution=_OF_NO_PATIENT if word == "usable" and model.of_no_patient else "",
     )
 
 
@@ -216,8 +219,13 @@ def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
         yield from SOLID.judged(shape.rim_over_core_hu)
 
 
-def expected_dice(signals: Signals, validation_dice: float | None = None) -> float:
-    """Dice that masks with such signals had in the calibration, and not more than the model reached in validation."""
+def expected_dice(signals: Signals, model: ModelDescription) -> float:
+    """Dice that masks with such signals had in the calibration, and not more than the model reached in validation.
+
+    Of painted people a validation bounds nothing: they are drawn harder than CTs are, a third of them with metal, and
+    one who shows no femur counts 0 for a single voxel.
+    """
     unsure = max(0.0, signals.surface_entropy_bits - _SURE_BITS)
     dice = _DICE_WHERE_SURE - _LOST_BY_DISAGREEMENT * (1.0 - signals.agreement) - _LOST_BY_ENTROPY * unsure
-    return min(max(dice, 0.0), 1.0 if validation_dice is None else validation_dice)
+    most = None if model.cohort_source == "synthetic" else model.metrics.validation_dice
+    return min(max(dice, 0.0), 1.0 if most is None else most)

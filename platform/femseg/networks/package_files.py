@@ -143,8 +143,13 @@ class ModelDescription(ScaleDescription):
 
     @property
     def of_phantoms(self) -> bool:
-        """Whether the networks have seen synthetic CTs alone."""
+        """Whether the networks have seen phantoms alone."""
         return self.cohort_source == "phantom"
+
+    @property
+    def of_no_patient(self) -> bool:
+        """Whether all CTs that the networks learnt from were drawn by a program."""
+        return self.cohort_source in ("phantom", "synthetic")
 
     @property
     def refine_mode(self) -> str:

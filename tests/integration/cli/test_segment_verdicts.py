@@ -21,6 +21,7 @@ from femseg.faults import ExitCode
 from femseg.lineage.records import record_beside
 
 SUPPORT = Path(__file__).parents[2] / "support"
+CAUTION = "learnt from no patient: look before use"
 ENDS = {"usable": ExitCode.DONE, "review": ExitCode.REVIEW, "reject": ExitCode.REJECT}
 
 
@@ -41,7 +42,7 @@ def cts(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def segment(tmp_path, monkeypatch):
-    write_bright_package(tmp_path / "package")
+    write_bright_package(tmp_path / "package", cohort_source="synthetic")
     monkeypatch.chdir(tmp_path)
 
     def run(ct: Path, output: str, *words: str):
@@ -75,6 +76,8 @@ def test_each_verdict_has_its_exit_code_its_line_and_its_json(segment, cts, word
     assert all(reason in line for reason in said["reasons"])
     assert bool(said["reasons"]) == (word != "usable")
     assert (said["expected_dice"] is None) == (word == "reject")
+    assert said["caution"] == (CAUTION if word == "usable" else "")
+    assert (CAUTION in line) == (word == "usable")
 
 
 def test_a_rejected_mask_is_written_only_where_that_is_asked_for(segment, cts, tmp_path):
@@ -93,13 +96,19 @@ def test_a_rejected_mask_is_written_only_where_that_is_asked_for(segment, cts, t
 
 
 def test_a_folder_ends_by_its_gravest_verdict_and_keeps_the_record_of_a_rejected_study(segment, cts, tmp_path):
-    done = segment_folder(cts, "-o", "out")
+    done = segment_folder(cts, "-o", "out", "--page", "page.html")
     assert done.returncode == ExitCode.REJECT, done.stdout + done.stderr
     with (tmp_path / "out/segmentations.csv").open(newline="") as file:
         rows = {row["study"]: row for row in csv.DictReader(file)}
     assert {name: row["verdict"] for name, row in rows.items()} == {word: word for word in ENDS}
     assert {name: bool(row["mask"]) for name, row in rows.items()} == {word: word != "reject" for word in ENDS}
-    assert {path.name for path in (tmp_path / "out/reject").iterdir()} == {"lineage.json", "result.json"}
+    assert {name: row["caution"] for name, row in rows.items() if row["caution"]} == {"usable": CAUTION}
+    assert f"verdict: usable ({CAUTION}), expected Dice" in done.stdout
+    for page in ("index.html", "usable/page.html"):
+        assert f"sable ({CAUTION})<" in (tmp_path / "out" / page).read_text()
+    assert {path.name for path in (tmp_path / "out/reject").iterdir()} == {
+        *("lineage.json", "page.html", "picture.webp", "result.json")
+    }
     assert json.loads((tmp_path / "out/reject/result.json").read_text())["verdict"]["reasons"]
     assert "1 reject, 1 review, 3 segmented, 1 usable" in done.stdout
 

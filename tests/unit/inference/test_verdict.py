@@ -11,6 +11,7 @@ from femseg.inference.femora import Femora
 from femseg.inference.shape import FemurShape
 from femseg.inference.training_range import training_range
 from femseg.inference.verdict import Signals, Verdict, verdict
+from femseg.networks.package_files import TrainingMetrics
 from femseg.networks.vnet import VNet
 from femseg.volumes.grid import LabelVolume, VoxelGrid
 
@@ -42,6 +43,21 @@ def test_a_femur_of_which_the_model_is_sure_is_usable():
     found = judged()
     assert (found.word, found.reasons, found.exit_code) == ("usable", (), ExitCode.DONE)
     assert str(found) == f"verdict: usable, expected Dice {found.expected_dice:.2f}"
+
+
+@pytest.mark.parametrize("source", ["phantom", "synthetic", "dicom", ""])
+def test_usable_of_a_model_that_learnt_from_no_patient_says_so_on_its_line(source):
+    found = judged(model=replace(MODEL, cohort_source=source))
+    said = " (learnt from no patient: look before use)" if source in ("phantom", "synthetic") else ""
+    assert str(found) == f"verdict: usable{said}, expected Dice {found.expected_dice:.2f}"
+    assert found.exit_code == ExitCode.DONE
+    assert judged(model=replace(MODEL, cohort_source=source), metal_ml=12.0).caution == ""
+
+
+@pytest.mark.parametrize(("source", "bound"), [("dicom", True), ("phantom", True), ("", True), ("synthetic", False)])
+def test_a_validation_bounds_the_expected_dice_but_that_of_painted_people(source, bound):
+    model = replace(MODEL, cohort_source=source, metrics=TrainingMetrics(validation_dice=0.7))
+    assert (judged(model=model).expected_dice == 0.7) == bound
 
 
 def test_nothing_found_is_rejected_IF_09():
@@ -124,6 +140,6 @@ def test_the_gravest_reason_comes_first_and_decides():
 
 def test_the_json_has_the_word_the_reasons_and_what_was_measured():
     plain = judged(metal_ml=2.0).plain()
-    assert plain.keys() == {"word", "reasons", "expected_dice", "signals"}
+    assert plain.keys() == {"word", "reasons", "expected_dice", "signals", "caution"}
     assert plain["signals"]["metal_ml"] == 2.0
     assert plain["signals"]["femora"]["left"]["cut_off"] == []

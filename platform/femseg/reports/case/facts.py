@@ -55,6 +55,7 @@ class CasePage:
         name: of the CT, as it was given.
         verdict: "usable", "review" or "reject", and the reasons in words.
         expected_dice: None where nothing tells it.
+        caution: beside "usable", of a model that learnt from no patient; else "".
         remarks: what must be said of model and CT.
         labels: the mask, on the CT's grid.
         no_mesh: why there is no mesh; "" if there is one.
@@ -65,6 +66,7 @@ class CasePage:
     verdict: str
     reasons: tuple[str, ...]
     expected_dice: float | None
+    caution: str
     remarks: tuple[str, ...]
     ct: CtVolume
     labels: LabelVolume

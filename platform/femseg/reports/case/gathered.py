@@ -38,6 +38,7 @@ def gathered(made: Segmented, solids: Mapping[str, "FemurMesh"], *, no_mesh: str
         verdict=verdict["word"],
         reasons=tuple(verdict["reasons"]),
         expected_dice=verdict["expected_dice"],
+        caution=verdict["caution"],
         remarks=tuple(made.facts["remarks"]),
         ct=made.ct,
         labels=made.femora.labels,

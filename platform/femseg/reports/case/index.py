@@ -38,6 +38,11 @@ class IndexLine:
         return str(self.facts["verdict"]["word"]) if self.facts else "refused"
 
     @property
+    def caution(self) -> str:
+        """What must be said beside the verdict."""
+        return str(self.facts["verdict"].get("caution", "")) if self.facts else ""
+
+    @property
     def reasons(self) -> Sequence[str]:
         """Why it is not usable."""
         return list(self.facts["verdict"]["reasons"]) if self.facts else []
@@ -70,7 +75,7 @@ def index_page(lines: Sequence[IndexLine], *, folder: str, table: str) -> str:
                     "name": printable(line.name),
                     "link": "/".join(map(quote, line.link.split("/"))),
                     "word": line.word,
-                    "said": said[line.word],
+                    "said": said[line.word] + (line.caution and f" ({line.caution})"),
                     "femora": line.femora,
                     "reasons": line.reasons,
                     "picture": data_uri(line.picture, "webp") if line.picture else "",

@@ -8,9 +8,9 @@ from femseg.reports.case.index import IndexLine, index_page
 MARKUP = "x</title><script>document.title='ran'</script>"
 
 
-def facts(word, reasons=(), **femora):
+def facts(word, reasons=(), caution="", **femora):
     return {
-        "verdict": {"word": word, "reasons": list(reasons), "expected_dice": None},
+        "verdict": {"word": word, "reasons": list(reasons), "expected_dice": None, "caution": caution},
         "femora": {side: {"volume_ml": ml} for side, ml in femora.items()},
     }
 
@@ -38,6 +38,12 @@ def test_each_study_has_its_verdict_volumes_picture_link_or_faults():
     ):
         assert words in page, words
     assert requests_of(page) == ["chest/page.html", "odd%20one/page.html", "fine/page.html", "segmentations.csv"]
+
+
+def test_what_must_be_said_beside_a_verdict_stands_beside_it():
+    line = IndexLine(name="fine", facts=facts("usable", caution="learnt from no patient", left=410.0))
+    page = index_page([line], folder="studies", table="segmentations.csv")
+    assert ">usable (learnt from no patient)<" in page
 
 
 def test_what_needs_a_person_comes_first():

@@ -148,6 +148,11 @@ def test_of_a_mask_that_was_rejected_nothing_is_measured():
     assert "Measurement sheet" not in page.text
 
 
+def test_of_a_model_that_learnt_from_no_patient_the_headline_says_so():
+    page = Parts(case_page(case(verdict="usable", reasons=(), caution="learnt from no patient", meshes=False)))
+    assert "Usable (learnt from no patient)" in page.text
+
+
 def test_a_ct_without_a_femur_has_a_page_without_scripts():
     page = Parts(case_page(case(verdict="reject", femora=(), expected_dice=None, reasons=("IF-09 the mask is empty",))))
     assert "none found" in page.text
