@@ -24,6 +24,7 @@ from scipy import ndimage
 
 from benchmarks.pipeline.without_femur import KINDS
 from femseg.files.durable import write_json_durably
+from femseg.inference.cascade import Part
 from femseg.inference.femora import told_apart
 from femseg.inference.second_look import second_look
 from femseg.inference.segment import Segmentation, femur_probability, onto_ct_grid, segment
@@ -39,7 +40,7 @@ from femseg.phantom import PhantomSettings, PhantomStudy, phantom_study
 from femseg.training.losses import soft_dice_loss
 from femseg.volumes.grid import CtVolume, MaskVolume
 from femseg.volumes.intensity import Scaling
-from femseg.volumes.network_input import InputRecipe, mask_on_network_grid, network_input
+from femseg.volumes.network_input import InputRecipe, mask_on_network_grid, network_grid, network_input
 
 _VIEW_MM = 185.0
 SEEDS = {"calibration": 101, "held out": 202}
@@ -56,7 +57,7 @@ NETWORK = VNetSettings(
 # Kinds of phantoms, and how many of each for one patient that is asked for.
 WHOLE_VIEW = {"leg": 1.0, "nail": 0.25}
 WINDOWS = {"cut off": 2.0, "leg": 0.25, "both legs": 0.25, "nail": 0.25}
-Probability = NDArray[np.floating[Any]]
+Mask = NDArray[np.bool_]
 _GOOD_DICE, _BAD_DICE = 0.9, 0.8
 _METAL_HU = 2500.0
 
@@ -66,8 +67,8 @@ class Row:
     """One mask that was judged.
 
     Attributes:
-        dice: None where the CT shows no femur.
         name: of the model.
+        dice: None where the CT shows no femur.
         doubts: reasons that do not come of signals.
     """
 
@@ -143,7 +144,7 @@ def row_of(
     ct: CtVolume,
     truth: MaskVolume | None,
     found: Segmentation,
-    second: Probability,
+    second: Mask,
 ) -> Row:
     """Measured as `femseg segment` does."""
     femora = told_apart(found.mask, ct)
@@ -158,11 +159,17 @@ def row_of(
     )
 
 
-def spoiled_masks(found: Segmentation, ct: CtVolume, rng: np.random.Generator) -> Iterator[tuple[str, Segmentation]]:
-    """What was found, and then changed as if the network had."""
-    probability = np.array(found.network_probability_zyx, np.float32)
-    femur = probability >= 0.5
-    spacing = np.array(found.network_grid.spacing_mm_zyx)
+def spoiled_masks(
+    package: ModelPackage, found: Segmentation, ct: CtVolume, rng: np.random.Generator
+) -> Iterator[tuple[str, Segmentation]]:
+    """What was found, and then changed as if the network had that draws the mask."""
+    grid = network_grid(ct.grid, package.model.finest.input_recipe)
+    whole = tuple(slice(0, n) for n in grid.shape_zyx)
+    probability = np.zeros(grid.shape_zyx, np.float32)
+    for box, said in found.refined or (Part(whole, found.network_probability_zyx),):
+        probability[box] = np.maximum(probability[box], said)
+    femur = probability >= FEMUR_FROM
+    spacing = np.array(grid.spacing_mm_zyx)
     places = np.argwhere(femur)
 
     def ball(centre: NDArray[np.integer], radius_mm: float) -> NDArray[np.bool_]:
@@ -179,8 +186,8 @@ def spoiled_masks(found: Segmentation, ct: CtVolume, rng: np.random.Generator) -
         "moved": ndimage.shift(probability, np.round(rng.uniform(6, 20) * rng.choice([-1, 1], 3) / spacing), order=0),
     }
     for name, changed in changes.items():
-        mask = onto_ct_grid(changed, found.network_grid, ct.grid)
-        yield name, replace(found, mask=replace(found.mask, femur_zyx=mask), network_probability_zyx=changed)
+        mask = replace(found.mask, femur_zyx=onto_ct_grid(changed, grid, ct.grid))
+        yield name, replace(found, mask=mask, refined=(Part(whole, changed),))
 
 
 def spoiled_cts(study: PhantomStudy, rng: np.random.Generator) -> Iterator[tuple[str, CtVolume]]:
@@ -203,12 +210,12 @@ def spoiled_cts(study: PhantomStudy, rng: np.random.Generator) -> Iterator[tuple
 
 def broken(package: ModelPackage, rng: np.random.Generator, share: float) -> ModelPackage:
     """Weights with noise, as a share of their own deviation."""
-    network = copy.deepcopy(package.network)
+    networks = copy.deepcopy((package.network, package.refine))
     with torch.no_grad():
-        for weight in network.parameters():
+        for weight in (weight for network in networks if network for weight in network.parameters()):
             if weight.ndim > 1:
                 weight += torch.from_numpy(rng.normal(0, share, weight.shape)).to(weight.dtype) * weight.std()
-    return replace(package, network=network)
+    return replace(package, network=networks[0], refine=networks[1])
 
 
 def rows_of(name: str, package: ModelPackage, seed: int, patients: int) -> Iterator[Row]:
@@ -217,14 +224,14 @@ def rows_of(name: str, package: ModelPackage, seed: int, patients: int) -> Itera
 
     def looked_at(kind: str, ct: CtVolume, truth: MaskVolume | None, by: ModelPackage = package) -> Row:
         found = segment(by, ct)
-        return row_of(kind, name, by, ct, truth, found, second_look(by, found))
+        return row_of(kind, name, by, ct, truth, found, second_look(by, ct, found))
 
     whole_view, to_spoil = package.model.windows is None, []
     for kind, share in (WHOLE_VIEW if whole_view else WINDOWS).items():
         for index in range(max(1, round(share * patients))):
             study = phantom_study(settings_of(seed, kind, patients, whole_view=whole_view), index)
             found = segment(package, study.ct)
-            second = second_look(package, found)
+            second = second_look(package, study.ct, found)
             yield row_of(kind, name, package, study.ct, study.femur, found, second)
             if index % 3 == 0 and kind == ("leg" if whole_view else "cut off"):
                 to_spoil.append((study, found, second))
@@ -232,7 +239,7 @@ def rows_of(name: str, package: ModelPackage, seed: int, patients: int) -> Itera
         for _ in range(max(1, patients // 2)):
             yield looked_at(kind, drawn(rng), None)
     for study, found, second in to_spoil:
-        for spoiled, changed in spoiled_masks(found, study.ct, rng):
+        for spoiled, changed in spoiled_masks(package, found, study.ct, rng):
             yield row_of(spoiled, name, package, study.ct, study.femur, changed, second)
         for spoiled, ct in spoiled_cts(study, rng):
             yield looked_at(spoiled, ct, replace(study.femur, grid=ct.grid))

@@ -7,41 +7,76 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from femseg.inference.segment import FOUND_FROM, Segmentation, TrainedModel, femur_probability
+from femseg.inference.cascade import FOUND_FROM, refined
+from femseg.inference.segment import Segmentation, TrainedModel, femur_probability, onto_ct_grid, parts_onto_ct_grid
+from femseg.inference.windows import spare_voxels
 from femseg.metrics.overlap import dice_coefficient
-from femseg.networks.network import FEMUR_FROM
-from femseg.networks.package_files import ModelDescription
-from femseg.volumes.network_input import sampled_mask
+from femseg.networks.package_files import Windows
+from femseg.volumes.grid import CtVolume
 
 _OVERLAP = 0.25  # less than at a first look: one opinion of each voxel is enough
 
 
 def second_look(
-    package: TrainedModel, found: Segmentation, *, device: torch.device | str = "cpu", name: str = "CT"
-) -> NDArray[np.floating[Any]]:
-    """The probability of femur in the CT's mirror image, left to right, put back where it belongs.
+    package: TrainedModel, ct: CtVolume, found: Segmentation, *, device: torch.device | str = "cpu", name: str = "CT"
+) -> NDArray[np.bool_]:
+    """What the model calls femur in the CT's mirror image, left to right, put back where it belongs.
 
-    A network of windows looks only near what was found, through windows that begin a quarter of one earlier; what
-    they do not see has probability 0.
+    A network of windows looks only near what was found, each voxel in few of them. Of two networks both look again: the
+    finer one where the coarser one sends it now.
 
     Args:
-        found: at the coarser scale, where the look is repeated.
+        found: at the first look.
         name: the case, for refusals.
-    Returns: on `found.network_grid`, shape (Z, Y, X).
+    Returns: on the CT's grid, shape (Z, Y, X).
     Raises: Refusal as `femur_probability` does.
     """
-    mirrored = found.network_input_czyx[..., ::-1]
-    windows = package.model.windows
-    if not (found.network_probability_zyx >= FOUND_FROM).any():
-        return np.zeros_like(found.network_probability_zyx)
-    if windows is None:
-        return femur_probability(package.network, mirrored, device=device, name=name)[..., ::-1]
-    earlier = [(size // 4, 0) for size in windows.shape_zyx]  # zeros, as beyond the edge of a scan in training
-    probability_zyx = femur_probability(
+    model, likely_zyx = package.model, found.network_probability_zyx >= FOUND_FROM
+    if not likely_zyx.any():
+        return np.zeros(ct.grid.shape_zyx, np.bool_)
+    probability_zyx = mirrored_probability(
         package.network,
+        found.network_input_czyx,
+        windows=model.windows,
+        wanted_zyx=likely_zyx,
+        device=device,
+        name=name,
+    )
+    if package.refine is None or model.refine is None:
+        return onto_ct_grid(probability_zyx, found.network_grid, ct.grid)
+    parts, _ = refined(
+        package.refine, model.refine, ct, probability_zyx, look=mirrored_probability, device=device, name=name
+    )
+    return parts_onto_ct_grid(parts, model.refine, ct.grid)
+
+
+def mirrored_probability(
+    network: torch.nn.Module,
+    input_czyx: NDArray[np.floating[Any]],
+    *,
+    windows: Windows | None,
+    wanted_zyx: NDArray[np.bool_],
+    device: torch.device | str = "cpu",
+    name: str = "CT",
+) -> NDArray[np.floating[Any]]:
+    """As `femur_probability`, of the mirror image and put back.
+
+    Windows overlap by a quarter, without their own mirror images, and begin up to a quarter of one earlier than at a
+    first look, as far as that makes no more of them.
+    """
+    mirrored, wanted = input_czyx[..., ::-1], wanted_zyx[..., ::-1]
+    if windows is None:
+        return femur_probability(network, mirrored, device=device, name=name)[..., ::-1]
+    overlap = min(windows.overlap, _OVERLAP)
+    earlier = [  # zeros, as beyond the edge of a scan in training
+        (min(window // 4, spare_voxels(size, window, overlap)), 0)
+        for size, window in zip(wanted.shape, windows.shape_zyx, strict=True)
+    ]
+    probability_zyx = femur_probability(
+        network,
         np.pad(mirrored, [(0, 0), *earlier]),
-        windows=replace(windows, mirror=False, overlap=min(windows.overlap, _OVERLAP)),
-        wanted_zyx=np.pad(found.network_probability_zyx[..., ::-1] >= FOUND_FROM, earlier),
+        windows=replace(windows, mirror=False, overlap=overlap),
+        wanted_zyx=np.pad(wanted, earlier),
         device=device,
         name=name,
     )
@@ -49,12 +84,7 @@ def second_look(
     return probability_zyx[z:, y:, x:][..., ::-1]
 
 
-def agreement(model: ModelDescription, found: Segmentation, second_zyx: NDArray[np.floating[Any]]) -> float:
-    """Dice of what a model finds at the first look and at the second; 0 where it finds nothing.
-
-    Of two networks, the mask of the finer one is held against the second look of the coarser.
-    """
-    first = found.network_probability_zyx >= FEMUR_FROM
-    if model.refine:
-        first = sampled_mask(found.mask, model.input_recipe)
-    return dice_coefficient(first, second_zyx >= FEMUR_FROM) if first.any() else 0.0
+def agreement(found: Segmentation, second_zyx: NDArray[np.bool_]) -> float:
+    """Dice of the masks of both looks; 0 where the first one found nothing."""
+    first_zyx = found.mask.femur_zyx
+    return dice_coefficient(first_zyx, second_zyx) if first_zyx.any() else 0.0

@@ -1,6 +1,6 @@
 """From a CT to the femur's mask on the CT's own grid."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -8,11 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 from scipy.sparse import csr_array
 from torch import Tensor
 
 from femseg.errors import Refusal
+from femseg.inference.cascade import Part, refined
 from femseg.inference.windows import mirrored_too, windowed_probability, windows_at_once
 from femseg.networks.network import FEMUR_FROM, foreground_probability
 from femseg.networks.package_files import ModelDescription, ScaleDescription, Windows
@@ -21,9 +21,6 @@ from femseg.volumes.network_input import network_grid, network_input
 from femseg.volumes.resample import Box, axis_weights
 
 _SLAB_SLICES = 32
-FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
-_SPECKLE_ML = 0.5  # a smaller piece is no part of a femur; a larger one, such as the tip of a second femur, is kept
-_MARGIN_MM = 15.0
 
 
 def onto_ct_grid(
@@ -109,6 +106,7 @@ class Segmentation:
         network_input_czyx: what the network was shown that sees the scan at the coarser scale, shape (C, Z, Y, X).
         network_probability_zyx: what it said, in 0…1.
         network_grid: where those voxels lie.
+        refined: of two networks, where the finer one was asked, and what it said.
         remarks: on pieces of it that the finer network was not asked about.
     """
 
@@ -116,7 +114,13 @@ class Segmentation:
     network_input_czyx: NDArray[np.floating[Any]]
     network_probability_zyx: NDArray[np.floating[Any]]
     network_grid: VoxelGrid
+    refined: tuple[Part, ...] = ()
     remarks: tuple[str, ...] = ()
+
+    @property
+    def drawn_from(self) -> tuple[NDArray[np.floating[Any]], ...]:
+        """The probabilities of which the mask is made."""
+        return tuple(part.probability_zyx for part in self.refined) or (self.network_probability_zyx,)
 
 
 def device_at_hand() -> torch.device:
@@ -203,110 +207,29 @@ def segment(
     input_czyx = network_input(ct, model.input_recipe, name=name)
     probability_zyx = femur_probability(package.network, input_czyx, windows=model.windows, device=device, name=name)
     grid = network_grid(ct.grid, model.input_recipe)
+    parts: tuple[Part, ...] = ()
     remarks: tuple[str, ...] = ()
     if package.refine is None or model.refine is None:
         femur_zyx = onto_ct_grid(probability_zyx, grid, ct.grid)
     else:
-        femur_zyx, remarks = _refined(package.refine, model.refine, ct, probability_zyx, device=device, name=name)
+        parts, remarks = refined(
+            package.refine, model.refine, ct, probability_zyx, look=femur_probability, device=device, name=name
+        )
+        femur_zyx = parts_onto_ct_grid(parts, model.refine, ct.grid)
     return Segmentation(
         mask=MaskVolume(femur_zyx=femur_zyx, grid=ct.grid),
         network_input_czyx=input_czyx,
         network_probability_zyx=probability_zyx,
         network_grid=grid,
+        refined=parts,
         remarks=remarks,
     )
 
 
-def _refined(
-    network: torch.nn.Module,
-    scale: ScaleDescription,
-    ct: CtVolume,
-    found_zyx: NDArray[np.floating[Any]],
-    *,
-    device: torch.device | str,
-    name: str,
-) -> tuple[NDArray[np.bool_], tuple[str, ...]]:
-    """The femora at the finer scale: each cut out of a box about what was found at the coarser one.
-
-    A box of one even tissue holds no bone: it is passed over, with a remark.
-    """
-    grid = network_grid(ct.grid, scale.input_recipe)
-    femur_zyx = np.zeros(ct.grid.shape_zyx, np.bool_)
-    remarks = []
-    for box in femur_boxes(found_zyx, grid):
-        input_czyx = network_input(ct, scale.input_recipe, box_zyx=box, name=name)
-        if not np.ptp(input_czyx, axis=(1, 2, 3)).any():
-            at_mm = ", ".join(
-                f"{mm:.0f}" for mm in grid.position_mm_xyz(tuple((p.start + p.stop - 1) / 2 for p in box))
-            )
-            remarks.append(f"PP-03: what was taken for femur about ({at_mm}) mm is one even tissue, and is left out")
-            continue
-        wanted_zyx = _near_what_was_found(found_zyx, grid, box)
-        probability_zyx = femur_probability(
-            network, input_czyx, windows=scale.windows, wanted_zyx=wanted_zyx, device=device, name=name
-        )
-        cut = without_speckles(probability_zyx, grid.voxel_volume_mm3)
-        femur_zyx |= onto_ct_grid(cut, grid, ct.grid, box_zyx=box)
-    return femur_zyx, tuple(remarks)
-
-
-def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[Box]:
-    """Boxes on a finer grid about the pieces that were found on a coarser one; boxes that overlap are one.
-
-    Args:
-        found_zyx: probability on a grid that fills the same box of the patient as `grid`.
-        grid: the finer one.
-    """
-    numbers, count = ndimage.label(found_zyx >= FOUND_FROM)
-    if not count:
-        return []
-    voxels = np.bincount(numbers.ravel())[1:]
-    factors = np.array(grid.shape_zyx) / found_zyx.shape
-    voxel_ml = grid.voxel_volume_mm3 * np.prod(factors) / 1000.0
-    margin = np.ceil(_MARGIN_MM / np.array(grid.spacing_mm_zyx) + factors)
-    boxes = []
-    for piece, size in zip(ndimage.find_objects(numbers), voxels, strict=True):
-        if size * voxel_ml >= _SPECKLE_ML:
-            low = np.floor([part.start for part in piece] * factors - margin)
-            high = np.ceil([part.stop for part in piece] * factors + margin)
-            boxes.append((np.clip(low, 0, grid.shape_zyx), np.clip(high, 0, grid.shape_zyx)))
-    return [
-        (slice(int(a[0]), int(b[0])), slice(int(a[1]), int(b[1])), slice(int(a[2]), int(b[2])))
-        for a, b in _merged(boxes)
-    ]
-
-
-Corners = tuple[NDArray[np.float64], NDArray[np.float64]]
-
-
-def _merged(boxes: list[Corners]) -> list[Corners]:
-    merged: list[Corners] = []
-    for low, high in boxes:
-        apart = []
-        for a, b in merged:
-            if np.all(a < high) and np.all(low < b):
-                low, high = np.minimum(a, low), np.maximum(b, high)
-            else:
-                apart.append((a, b))
-        merged = [*apart, (low, high)]
-    return merged if len(merged) == len(boxes) else _merged(merged)
-
-
-def _near_what_was_found(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid, box: Box) -> NDArray[np.bool_]:
-    """The voxels of a box of the finer grid that lie at or near what was found: nearest neighbours, grown by one."""
-    likely = ndimage.binary_dilation(found_zyx >= FOUND_FROM)
-    z, y, x = (
-        np.arange(part.start, part.stop) * coarse // fine
-        for part, coarse, fine in zip(box, found_zyx.shape, grid.shape_zyx, strict=True)
-    )
-    return np.asarray(likely[np.ix_(z, y, x)])
-
-
-def without_speckles(probability_zyx: NDArray[np.floating[Any]], voxel_volume_mm3: float) -> NDArray[np.floating[Any]]:
-    """The probability without pieces of under half a millilitre; what is larger is for the verdict, not dropped."""
-    numbers, count = ndimage.label(probability_zyx >= FEMUR_FROM)
-    if not count:
-        return probability_zyx
-    speckle = np.bincount(numbers.ravel()) * voxel_volume_mm3 / 1000.0 < _SPECKLE_ML
-    speckle[0] = False
-    return np.where(speckle[numbers], 0, probability_zyx)
+def parts_onto_ct_grid(parts: Sequence[Part], scale: ScaleDescription, ct_grid: VoxelGrid) -> NDArray[np.bool_]:
+    """The femora of all boxes; see `onto_ct_grid`."""
+    femur_zyx = np.zeros(ct_grid.shape_zyx, np.bool_)
+    grid = network_grid(ct_grid, scale.input_recipe)
+    for box, probability_zyx in parts:
+        femur_zyx |= onto_ct_grid(probability_zyx, grid, ct_grid, box_zyx=box)
+    return femur_zyx

@@ -15,22 +15,26 @@ _NEAR_VOXELS = 2  # how far from the mask's surface an edge may lie
 _EDGE_HU_PER_MM = 60.0
 
 
-def surface_entropy_bits(probability_zyx: NDArray[np.floating[Any]]) -> float:
+def surface_entropy_bits(*probabilities_zyx: NDArray[np.floating[Any]]) -> float:
     """Mean entropy of the probability up to two voxels off the surface, inside and outside, in 0…1.
 
     Args:
-        probability_zyx: of femur, shape (Z, Y, X).
+        probabilities_zyx: of femur, shape (Z, Y, X), of one box or several.
     Returns: 0 where the network is sure of every voxel, 1 where it is of none, or where there is no surface.
     """
+    p = np.concatenate([_near_surface(probability) for probability in probabilities_zyx])
+    return float(np.mean(-p * np.log2(p) - (1 - p) * np.log2(1 - p))) if p.size else 1.0
+
+
+def _near_surface(probability_zyx: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
     femur_zyx = probability_zyx >= FEMUR_FROM
     box = _box_about(femur_zyx, _SHELL_VOXELS)
     if box is None:
-        return 1.0
+        return np.zeros(0)
     near, p = femur_zyx[box], probability_zyx[box].astype(np.float64)
     inside = ndimage.binary_erosion(near, iterations=_SHELL_VOXELS, border_value=1)
     shell = ndimage.binary_dilation(near, iterations=_SHELL_VOXELS) & ~inside
-    p = np.clip(p[shell], 1e-6, 1 - 1e-6)
-    return float(np.mean(-p * np.log2(p) - (1 - p) * np.log2(1 - p))) if p.size else 1.0
+    return np.asarray(np.clip(p[shell], 1e-6, 1 - 1e-6))
 
 
 def off_edge_share(ct: CtVolume, mask: MaskVolume) -> float:

@@ -104,7 +104,7 @@ def measured(
     femora: Femora,
     *,
     metal_ml: float,
-    second_zyx: NDArray[np.floating[Any]] | None = None,
+    second_zyx: NDArray[np.bool_] | None = None,
     device: torch.device | str = "cpu",
     name: str = "CT",
 ) -> Signals:
@@ -116,10 +116,10 @@ def measured(
     Raises: Refusal as `femur_probability` does.
     """
     if second_zyx is None:
-        second_zyx = second_look(package, found, device=device, name=name)
+        second_zyx = second_look(package, ct, found, device=device, name=name)
     return Signals(
-        agreement=agreement(package.model, found, second_zyx),
-        surface_entropy_bits=surface_entropy_bits(found.network_probability_zyx),
+        agreement=agreement(found, second_zyx),
+        surface_entropy_bits=surface_entropy_bits(*found.drawn_from),
         off_edge_share=off_edge_share(ct, found.mask),
         metal_ml=metal_ml,
         femora=shapes_of(femora, ct),

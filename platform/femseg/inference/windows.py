@@ -26,6 +26,12 @@ def window_starts(size: int, window: int, overlap: float) -> tuple[int, ...]:
     return tuple(min(number * step, size - window) for number in range(count))
 
 
+def spare_voxels(size: int, window: int, overlap: float) -> int:
+    """By how many voxels an axis may grow without one more window along it."""
+    starts = window_starts(max(size, window), window, overlap)
+    return (len(starts) - 1) * max(1, int(window * (1 - overlap))) + window - size
+
+
 def gaussian_weights(shape_zyx: Shape) -> NDArray[np.float32]:
     """How much each voxel of a window counts: 1 in the middle, at least a thousandth in the corners."""
     z, y, x = (np.exp(-0.5 * ((np.arange(n) - (n - 1) / 2) / (_SIGMA * n)) ** 2) for n in shape_zyx)

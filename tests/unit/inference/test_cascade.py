@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from femseg.inference.segment import femur_boxes, segment, without_speckles
+from femseg.inference.cascade import femur_boxes, without_speckles
+from femseg.inference.second_look import agreement, second_look
+from femseg.inference.segment import segment
+from femseg.inference.surface import surface_entropy_bits
+from femseg.metrics.overlap import dice_coefficient
 from femseg.networks.package_files import Architecture, ModelDescription, ScaleDescription, Windows
 from femseg.volumes.grid import CtVolume, VoxelGrid
 from femseg.volumes.intensity import Scaling
-from femseg.volumes.network_input import InputRecipe, channel, network_grid, network_input
+from femseg.volumes.network_input import InputRecipe, channel, network_grid, network_input, sampled_mask
 
 HU = Scaling(kind="window", low=-1000.0, high=1000.0)
 GRID = VoxelGrid(shape_zyx=(60, 64, 100), spacing_mm_zyx=(1.5, 1.0, 1.0), origin_mm_xyz=(-50.0, 7.0, -300.0))
@@ -22,11 +26,11 @@ class BoneAbove(torch.nn.Module):
 
     def __init__(self, level):
         super().__init__()
-        self.level, self.shown = level, 0
+        self.level, self.steepness, self.shown = level, 40, 0
 
     def forward(self, x_bczyx):
         self.shown += x_bczyx[:, 0].numel()
-        femur = 40 * (x_bczyx[:, 0] - self.level)
+        femur = self.steepness * (x_bczyx[:, 0] - self.level)
         return torch.stack([torch.zeros_like(femur), femur], dim=1)
 
 
@@ -179,3 +183,44 @@ def test_the_tip_of_a_second_femur_is_cut_out_however_large_the_first_is(legs):
     hu = np.where(tip, 900.0, 30.0).astype(np.float32)
     found = segment(cascade(), CtVolume(hu_zyx=hu, grid=ct.grid)).mask.femur_zyx
     assert found[:, :, 50:].sum() == tip[:, :, 50:].sum()
+
+
+def looked_at_twice(package, ct):
+    found = segment(package, ct)
+    return found, agreement(found, second_look(package, ct, found))
+
+
+def test_a_coarse_network_that_differs_at_the_rim_alone_lowers_no_agreement(legs):
+    ct, _ = legs
+    package = cascade()
+    package.network = BoneAbove(0.53)  # voxels of 6 mm, of which a femur fills a part
+    found, agreed = looked_at_twice(package, ct)
+    coarse = found.network_probability_zyx >= 0.5
+    assert dice_coefficient(sampled_mask(found.mask, package.model.input_recipe), coarse) < 0.9
+    assert agreed == 1.0
+
+
+class OneSided(BoneAbove):
+    """Knows femur only in the half of what it sees with the smaller x."""
+
+    def forward(self, x_bczyx):
+        logits = super().forward(x_bczyx)
+        logits[:, 1, ..., logits.shape[-1] // 2 :] = -40.0
+        return logits
+
+
+def test_two_looks_disagree_if_either_network_s_answer_hangs_on_where_it_looks(legs):
+    ct, _ = legs
+    missing, cutting = cascade(), cascade()
+    missing.network, cutting.refine = OneSided(0.6), OneSided(0.7)
+    assert looked_at_twice(missing, ct)[1] == 0.0  # another leg each time
+    assert looked_at_twice(cutting, ct)[1] < 0.9
+
+
+def test_how_sure_a_mask_s_surface_is_the_finer_network_says(legs):
+    ct, _ = legs
+    sure, unsure = cascade(), cascade()
+    unsure.refine = BoneAbove(0.7)
+    unsure.refine.steepness = 2
+    assert surface_entropy_bits(*segment(sure, ct).drawn_from) < 0.1
+    assert surface_entropy_bits(*segment(unsure, ct).drawn_from) > 0.6

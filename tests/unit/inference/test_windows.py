@@ -3,7 +3,14 @@ import pytest
 import torch
 from tiny_model import TINY_NETWORK
 
-from femseg.inference.windows import at_once_in, mirrored_too, window_starts, windowed_probability, windows_at_once
+from femseg.inference.windows import (
+    at_once_in,
+    mirrored_too,
+    spare_voxels,
+    window_starts,
+    windowed_probability,
+    windows_at_once,
+)
 from femseg.networks.network import foreground_probability
 from femseg.networks.package_files import Windows
 from femseg.networks.vnet import VNet
@@ -79,3 +86,11 @@ def test_a_processor_takes_one_window_at_a_time_and_a_gpu_as_many_as_an_eighth_o
     assert windows_at_once(itself, (1, 8, 8, 8), torch.device("cpu")) == 1
     gib = 2**30
     assert [at_once_in(gpu * gib, gib // 4) for gpu in (1, 8, 24, 80)] == [1, 4, 12, 16]
+
+
+@pytest.mark.parametrize("size", [20, 63, 64, 65, 112, 113, 160, 300])
+@pytest.mark.parametrize("overlap", [0.0, 0.25, 0.5])
+def test_spare_voxels_are_as_many_as_make_no_more_windows(size, overlap):
+    spare, count = spare_voxels(size, 64, overlap), len(window_starts(max(size, 64), 64, overlap))
+    assert len(window_starts(size + spare, 64, overlap)) == count
+    assert len(window_starts(size + spare + 1, 64, overlap)) == count + 1

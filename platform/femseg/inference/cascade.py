@@ -1,0 +1,123 @@
+"""Two scales: where the coarser network finds something, the finer one is asked, in a box about each femur."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from femseg.networks.network import FEMUR_FROM
+from femseg.networks.package_files import ScaleDescription
+from femseg.volumes.grid import CtVolume, VoxelGrid
+from femseg.volumes.network_input import network_grid, network_input
+from femseg.volumes.resample import Box
+
+FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
+_SPECKLE_ML = 0.5  # a smaller piece is no part of a femur; a larger one, such as the tip of a second femur, is kept
+_MARGIN_MM = 15.0
+Look = Callable[..., NDArray[np.floating[Any]]]
+
+
+class Part(NamedTuple):
+    """What the finer network said in a box of its grid, without speckles; shape (Z, Y, X)."""
+
+    box_zyx: Box
+    probability_zyx: NDArray[np.floating[Any]]
+
+
+def refined(
+    network: torch.nn.Module,
+    scale: ScaleDescription,
+    ct: CtVolume,
+    found_zyx: NDArray[np.floating[Any]],
+    *,
+    look: Look,
+    device: torch.device | str,
+    name: str,
+) -> tuple[tuple[Part, ...], tuple[str, ...]]:
+    """The femora at the finer scale: each cut out of a box about what was found at the coarser one.
+
+    Args:
+        look: how the network looks into a box; `femur_probability`, or as it.
+    Returns: what it said in each box, and remarks; a box of one even tissue holds no bone and is passed over with one.
+    """
+    grid = network_grid(ct.grid, scale.input_recipe)
+    parts, remarks = [], []
+    for box in femur_boxes(found_zyx, grid):
+        input_czyx = network_input(ct, scale.input_recipe, box_zyx=box, name=name)
+        if not np.ptp(input_czyx, axis=(1, 2, 3)).any():
+            at_mm = ", ".join(
+                f"{mm:.0f}" for mm in grid.position_mm_xyz(tuple((p.start + p.stop - 1) / 2 for p in box))
+            )
+            remarks.append(f"PP-03: what was taken for femur about ({at_mm}) mm is one even tissue, and is left out")
+            continue
+        wanted_zyx = _near_what_was_found(found_zyx, grid, box)
+        probability_zyx = look(
+            network, input_czyx, windows=scale.windows, wanted_zyx=wanted_zyx, device=device, name=name
+        )
+        parts.append(Part(box, without_speckles(probability_zyx, grid.voxel_volume_mm3)))
+    return tuple(parts), tuple(remarks)
+
+
+def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[Box]:
+    """Boxes on a finer grid about the pieces that were found on a coarser one; boxes that overlap are one.
+
+    Args:
+        found_zyx: probability on a grid that fills the same box of the patient as `grid`.
+        grid: the finer one.
+    """
+    numbers, count = ndimage.label(found_zyx >= FOUND_FROM)
+    if not count:
+        return []
+    voxels = np.bincount(numbers.ravel())[1:]
+    factors = np.array(grid.shape_zyx) / found_zyx.shape
+    voxel_ml = grid.voxel_volume_mm3 * np.prod(factors) / 1000.0
+    margin = np.ceil(_MARGIN_MM / np.array(grid.spacing_mm_zyx) + factors)
+    boxes = []
+    for piece, size in zip(ndimage.find_objects(numbers), voxels, strict=True):
+        if size * voxel_ml >= _SPECKLE_ML:
+            low = np.floor([part.start for part in piece] * factors - margin)
+            high = np.ceil([part.stop for part in piece] * factors + margin)
+            boxes.append((np.clip(low, 0, grid.shape_zyx), np.clip(high, 0, grid.shape_zyx)))
+    return [
+        (slice(int(a[0]), int(b[0])), slice(int(a[1]), int(b[1])), slice(int(a[2]), int(b[2])))
+        for a, b in _merged(boxes)
+    ]
+
+
+Corners = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+def _merged(boxes: list[Corners]) -> list[Corners]:
+    merged: list[Corners] = []
+    for low, high in boxes:
+        apart = []
+        for a, b in merged:
+            if np.all(a < high) and np.all(low < b):
+                low, high = np.minimum(a, low), np.maximum(b, high)
+            else:
+                apart.append((a, b))
+        merged = [*apart, (low, high)]
+    return merged if len(merged) == len(boxes) else _merged(merged)
+
+
+def _near_what_was_found(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid, box: Box) -> NDArray[np.bool_]:
+    """The voxels of a box of the finer grid that lie at or near what was found: nearest neighbours, grown by one."""
+    likely = ndimage.binary_dilation(found_zyx >= FOUND_FROM)
+    z, y, x = (
+        np.arange(part.start, part.stop) * coarse // fine
+        for part, coarse, fine in zip(box, found_zyx.shape, grid.shape_zyx, strict=True)
+    )
+    return np.asarray(likely[np.ix_(z, y, x)])
+
+
+def without_speckles(probability_zyx: NDArray[np.floating[Any]], voxel_volume_mm3: float) -> NDArray[np.floating[Any]]:
+    """The probability without pieces of under half a millilitre; what is larger is for the verdict, not dropped."""
+    numbers, count = ndimage.label(probability_zyx >= FEMUR_FROM)
+    if not count:
+        return probability_zyx
+    speckle = np.bincount(numbers.ravel()) * voxel_volume_mm3 / 1000.0 < _SPECKLE_ML
+    speckle[0] = False
+    return np.where(speckle[numbers], 0, probability_zyx)
