@@ -6,8 +6,8 @@
    was called femur further than a centimetre from them.
 2. Seven real femora with a hip bone, and four real hips, painted by `benchmarks.shipped.painter`: Dice, average surface
    distance and HD95 on the CT's own grid.
-3. CTs without a femur: the pelvis above its femora, a trunk, a water cylinder, noise: millilitres found. Legs below the
-   knee are in `benchmarks.pipeline.verdicts`.
+3. CTs without a femur: the pelvis above its femora, and a trunk, a water cylinder and noise as drawn for
+   `benchmarks.pipeline.verdicts`, which has more of them: millilitres found.
 
 Each with the verdict that `femseg segment` would print.
 
@@ -27,6 +27,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.pipeline.real_pelvis import SIDES, drawn, label, own_half
+from benchmarks.pipeline.without_femur import KINDS
 from benchmarks.shipped.painter import painted
 from femseg.files.durable import write_json_durably
 from femseg.inference.femora import told_apart
@@ -111,25 +112,12 @@ def without_femur() -> Iterator[tuple[str, CtVolume]]:
     hu, grid = to_lps(ct.hu_zyx, ct.grid)
     femora = np.any([label(REAL_DATA / "pelvis_ct", side) for side in SIDES.values()], axis=0)
     top = int(np.flatnonzero(femora.any(axis=(1, 2)))[-1]) + 4
-    yield "the pelvis above its femora", CtVolume(hu_zyx=hu[top:].copy(), grid=_plain(hu[top:], grid.spacing_mm_zyx))
-    z, y, x = np.ogrid[-60:60, -90:90, -110:110]
-    trunk = np.where((y / 75) ** 2 + (x / 95) ** 2 < 1, 40.0, -1000.0) + 0 * z
-    spine = (y - 35) ** 2 + x**2 < 14**2
-    ribs = (np.abs((y / 70) ** 2 + (x / 90) ** 2 - 1) < 0.06) & (np.abs(z % 20 - 10) < 4)
-    lungs = (((np.abs(x) - 45) / 32) ** 2 + (y / 45) ** 2 < 1) & (z > -20)
-    trunk = np.where(lungs, -850.0, np.where(spine & (np.abs(z % 22 - 11) < 9), 300.0, np.where(ribs, 600.0, trunk)))
-    yield "a trunk", _noisy(trunk, rng)
-    yield "a water cylinder", _noisy(np.where(y**2 + x**2 < 70**2, 0.0, -1000.0) + 0 * z, rng)
-    yield "noise", _noisy(np.zeros((100, 120, 120)), rng, 400.0)
-
-
-def _plain(hu: NDArray[np.floating], spacing: tuple[float, float, float]) -> VoxelGrid:
-    return VoxelGrid(shape_zyx=hu.shape, spacing_mm_zyx=spacing)
-
-
-def _noisy(hu: NDArray[np.floating], rng: np.random.Generator, deviation: float = 20.0) -> CtVolume:
-    noisy = (hu + rng.normal(0, deviation, hu.shape)).astype(np.float32)
-    return CtVolume(hu_zyx=noisy, grid=_plain(noisy, (2.0, 2.0, 2.0)))
+    yield (
+        "the pelvis above its femora",
+        CtVolume(hu_zyx=hu[top:].copy(), grid=VoxelGrid(shape_zyx=hu[top:].shape, spacing_mm_zyx=grid.spacing_mm_zyx)),
+    )
+    for name, kind in (("a trunk", "chest"), ("a water cylinder", "water"), ("noise", "noise")):
+        yield name, KINDS[kind](rng)
 
 
 def negatives(package: ModelPackage) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ _STEP_MM = 2.0  # of the grid that all is measured on
 _SECTION_MM = 5.0
 _END_MM = 90.0  # a hip's or knee's share of the bone
 _ALONG_SHAFT_MM = 150.0  # a hip is up to 113 mm wide: the longest axis of a shorter piece may be its neck's
+_WHOLE_END_MM = 80.0  # feet to head: head and trochanter are in it
 _SHAFT_MM2 = 1300.0  # perimeters in the middle of 366 shafts: up to 116 mm
 _SKIN_MM, _AIR_HU = 12.0, -400.0
 _RIM_MM, _CORE_MM = (1.0, 5.0), 8.0  # below the surface
@@ -34,8 +35,8 @@ class FemurShape:
         stray_ml: of all but the largest.
         length_mm: along its longest axis.
         mean_mm2, widest_mm2: areas of its sections across that axis.
-        hip_width_mm, knee_width_mm: greatest width across that axis of the upper and the lower 90 mm; None of an end
-            that the scan cuts off, or of a piece of under 150 mm.
+        hip_width_mm, knee_width_mm: greatest width across that axis of the upper and the lower 90 mm, of a piece of
+            under 150 mm across the body's; None of an end that the scan cuts off, or of a piece of under 80 mm.
         near_skin_share: of the surface of its shaft that lies within 12 mm of air; 0 where no section is a shaft's.
         rim_over_core_hu: by how much its rim is denser than its core, metal left out; None of a piece without core.
         cut_off: the ends of the scan that it comes within 10 mm of.
@@ -51,6 +52,11 @@ class FemurShape:
     near_skin_share: float
     rim_over_core_hu: float | None
     cut_off: tuple[End, ...]
+
+    @property
+    def shows_no_end(self) -> bool:
+        """Whether the scan cuts off both its ends."""
+        return {"inferior", "superior"} <= {*self.cut_off}
 
 
 def shapes_of(femora: Femora, ct: CtVolume) -> Mapping[FemurSide, FemurShape]:
@@ -95,8 +101,8 @@ def _shape(
         length_mm=length_mm,
         mean_mm2=1000.0 * pieces_ml[0] / length_mm,
         widest_mm2=float(areas_mm2.max()),
-        hip_width_mm=_width_mm(centred, axis, along.max() - along, length_mm) if "superior" not in cut_off else None,
-        knee_width_mm=_width_mm(centred, axis, along - along.min(), length_mm) if "inferior" not in cut_off else None,
+        hip_width_mm=_width_mm(centred, axis, length_mm, upper=True) if "superior" not in cut_off else None,
+        knee_width_mm=_width_mm(centred, axis, length_mm, upper=False) if "inferior" not in cut_off else None,
         near_skin_share=float(np.mean(air_mm[shaft] <= _SKIN_MM)) if shaft.any() else 0.0,
         rim_over_core_hu=_rim_over_core(hu_zyx[tuple(voxels.T)], depth_mm),
         cut_off=cut_off,
@@ -116,11 +122,15 @@ def _ends_reached(
 
 
 def _width_mm(
-    centred_mm: NDArray[np.float64], axis: NDArray[np.float64], from_end_mm: NDArray[np.float64], length_mm: float
+    centred_mm: NDArray[np.float64], axis: NDArray[np.float64], length_mm: float, *, upper: bool
 ) -> float | None:
     """Of the part at an end, in the direction across the axis in which it is greatest."""
     if length_mm < _ALONG_SHAFT_MM:
+        axis, length_mm = np.array([1.0, 0.0, 0.0]), float(np.ptp(centred_mm[:, 0]))
+    if length_mm < _WHOLE_END_MM:
         return None
+    along = centred_mm @ axis
+    from_end_mm = along.max() - along if upper else along - along.min()
     one = np.cross(axis, [0.0, 1.0, 0.0] if abs(axis[1]) < 0.9 else [0.0, 0.0, 1.0])
     one /= np.linalg.norm(one)
     across = centred_mm[from_end_mm <= _END_MM] @ np.stack([one, np.cross(axis, one)], axis=1)

@@ -55,7 +55,7 @@ class Reason(NamedTuple):
 
 
 # Chosen on the calibration seeds of `python -m benchmarks.pipeline.verdicts` (benchmarks/results/verdicts.json).
-AGREEMENT = Bound("IF-11", "two looks at the CT agree by a Dice of {value:.2f}, expected {bound:.2f}", 0.9, 0.6, True)
+AGREEMENT = Bound("IF-11", "two looks at the CT agree by a Dice of {value:.2f}, expected {bound:.2f}", 0.9, 0.75, True)
 ENTROPY = Bound("IF-11", "the network is unsure at the surface: {value:.2f} bits, at most {bound:.2f}", 0.4, 0.6)
 OFF_EDGE = Bound("IF-11", "{value:.0%} of the surface lies on no edge of the CT, at most {bound:.0%}", 0.4, 0.8)
 METAL = Bound("IF-12", "{value:.1f} ml of metal in the scan, at most {bound:.1f} ml", 1.0, None)
@@ -194,17 +194,21 @@ def _of_the_look(signals: Signals) -> Iterator[Reason]:
 
 
 def _of_the_shapes(shapes: Mapping[FemurSide, FemurShape]) -> Iterator[Reason]:
-    """The largest femur decides whether there is one; another asks for a review at most."""
-    largest = max((shape.volume_ml for shape in shapes.values()), default=0.0)
+    """The largest femur decides whether there is one; another asks for a review at most.
+
+    But where the largest shows no end, one of at least half its size decides as well: they are a pair, or no femora.
+    """
+    largest = max(shapes.values(), key=lambda shape: shape.volume_ml, default=None)
     for side, shape in shapes.items():
+        pair = largest is not None and largest.shows_no_end and shape.volume_ml >= largest.volume_ml / 2
         for reason in _of_a_shape(shape, STRUCTURES[side].name):
-            yield reason if shape.volume_ml == largest else Reason("review", reason.text)
+            yield reason if shape is largest or pair else Reason("review", reason.text)
 
 
 def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
     yield from LONG.judged(shape.length_mm, name)
     yield from (SMALL.judged(shape.volume_ml, name) if shape.cut_off else SHORT.judged(shape.length_mm, name))
-    if {"inferior", "superior"} <= {*shape.cut_off}:
+    if shape.shows_no_end:
         yield Reason("review", f"IF-09 the scan shows neither the hip end nor the knee end of the {name}")
     if shape.hip_width_mm is not None:
         yield from NARROW_HIP.judged(shape.hip_width_mm)

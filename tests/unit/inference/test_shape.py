@@ -87,6 +87,20 @@ def test_an_end_that_the_scan_cuts_off_has_no_width():
     assert measured(knee).knee_width_mm == pytest.approx(measured(femur).knee_width_mm, abs=8.0)
 
 
+def test_the_end_of_a_short_piece_is_measured_across_the_body():
+    """A hip that the scan cuts off 100 mm below its top is nearly as wide as long; an arm bone's piece is not."""
+    femur = leg()
+    top = int(np.flatnonzero(femur.femur_zyx.any(axis=(1, 2)))[-1])
+    cut = np.s_[top - 24 :]
+    hip = MaskVolume(femur_zyx=femur.femur_zyx[cut], grid=replace(femur.grid, shape_zyx=femur.femur_zyx[cut].shape))
+    assert measured(hip).length_mm < 150.0
+    assert measured(hip).hip_width_mm == pytest.approx(measured(femur).hip_width_mm, abs=8.0)
+    arm = shape_of((slice(0, 27), *BAR[1:]))
+    assert arm.cut_off == ("inferior",)
+    assert arm.hip_width_mm == pytest.approx(np.hypot(18.0, 18.0), rel=0.05)
+    assert shape_of((slice(0, 19), *BAR[1:])).hip_width_mm is None  # a head alone is no wider
+
+
 def test_an_arm_bone_under_the_skin_and_a_solid_rod_are_told_from_a_femur():
     mask = MaskVolume(femur_zyx=np.zeros(GRID.shape_zyx, np.bool_), grid=GRID)
     mask.femur_zyx[BAR] = True

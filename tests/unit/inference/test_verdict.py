@@ -119,6 +119,15 @@ def test_another_femur_that_can_be_none_asks_for_a_review_only():
     assert "the right femur is 30 mm long, a whole one at least" in found.reasons[0]
 
 
+def test_where_the_largest_femur_shows_no_end_one_of_like_size_decides_as_well():
+    shaft = replace(FEMUR, cut_off=("inferior", "superior"), hip_width_mm=None, knee_width_mm=None)
+    arm = replace(FEMUR, volume_ml=400.0, cut_off=("inferior",), hip_width_mm=45.0, knee_width_mm=None)
+    assert judged(shaft).word == "review"
+    assert judged(shaft, right=arm).word == "reject"
+    assert judged(shaft, right=replace(arm, volume_ml=100.0)).word == "review"
+    assert judged(FEMUR, right=arm).word == "review"
+
+
 def test_a_doubt_about_left_and_right_is_a_reason_to_review_IF_10():
     found = judged(femora=replace(NOTHING, doubts=("IF-10 the side is not told",)))
     assert (found.word, found.reasons) == ("review", ("IF-10 the side is not told",))
