@@ -1,6 +1,8 @@
 """How every command ends: a refusal as one line with its exit code, no traceback unless asked for; and on signals."""
 
+import atexit
 import errno
+import gc
 import getpass
 import io
 import json
@@ -58,6 +60,7 @@ def command_exit(*, as_json: bool = False) -> Iterator[None]:
     if debugging():
         sys.excepthook = _print_without_credentials
     _settle_surroundings()
+    atexit.register(gc.freeze)  # an ending process needs no garbage sought: among MLflow's objects, most of a second
     try:
         with _disks_faults_named():
             yield
