@@ -190,7 +190,7 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
             "one line for each thing that differs"),
         "CL-06": FaultKind(SERVICE, "No cluster or job server answers",
             "Start the cluster again, or `unset RAY_ADDRESS` for a private session; then run the same command.",
-            "Ray is installed without its job server, no cluster answers, or its head was lost"),
+            "Ray lacks its job server, no cluster answers, a private session does not start, or its head was lost"),
         "CL-08": FaultKind(SECURITY, "The job server takes no requests without its token, or with another one",
             "Get the token's path from whoever runs the cluster (RAY_AUTH_TOKEN_PATH)."),
         "CL-09": FaultKind(SECURITY, "A container has no token or no password", "`sh docker/make-secrets.sh`."),

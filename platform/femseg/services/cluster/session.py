@@ -13,7 +13,7 @@ from pathlib import Path
 import ray
 from ray._private import services
 
-from femseg.errors import Refusal
+from femseg.errors import Refusal, words_of
 from femseg.services.cluster.head_watch import head_watched, place_of, unanswered
 from femseg.services.cluster.socket_place import place_for_sockets
 
@@ -88,13 +88,18 @@ def _connect(address: str | None, cpus: int | None) -> None:
     if not os.access(Path.home(), os.W_OK) and not {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys():
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # Ray would write one into the home folder
     with _processes_in_a_group_of_their_own():
-        ray.init(
-            address="local",
-            num_cpus=cpus or available_cpus(),
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=cpus or available_cpus(),
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+            )
+        except Exception as error:  # Ray raises Exception itself where its processes do not come up in half a minute
+            problem = f"a private session does not start: {words_of(error)}"
+            fix = "run the same command again once the machine is less busy; Ray's logs lie in its temporary folder"
+            raise Refusal.of("CL-06", "Ray", problem, fix) from error
 
 
 def require_resources(*, what: str, cpus: float = 1, gpus: float = 0, memory_bytes: float = 0) -> None:

@@ -1,6 +1,8 @@
 """What a cluster is asked for."""
 
 import socket
+import subprocess
+import sys
 
 import pytest
 
@@ -39,3 +41,17 @@ def test_a_cluster_that_is_gone_is_refused_at_once_CL_06(monkeypatch):
         with pytest.raises(Refusal, match="CL-06: RAY_ADDRESS: no Ray cluster answers") as refused, ray_session():
             raise AssertionError("there is no cluster")
     assert refused.value.exit_code == 6
+
+
+@pytest.mark.slow
+def test_a_private_session_that_does_not_come_up_is_told_in_rays_words_CL_06():
+    code = (
+        "from ray._private import services; services.RAYLET_EXECUTABLE = '/bin/false'  # ends at once\n"
+        "from femseg.exits import command_exit\n"
+        "from femseg.services.cluster.session import ray_session\n"
+        "with command_exit(), ray_session(cpus=1): pass"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 6
+    assert "error CL-06: Ray: a private session does not start: The current node timed out" in done.stderr
+    assert "INTERNAL" not in done.stderr
