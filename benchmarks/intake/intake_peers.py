@@ -78,7 +78,7 @@ that this kind is not read. **mended**: by a setting of the user's and with a re
 voxels as measured, the mask equal. **warned**: a wrong volume with a warning.
 **right**: every voxel there once, within 0.5 HU and 0.05 mm of an independent reading, in any axis order; for a
 malformed input, of the unharmed study. **silently wrong**: another volume, and no warning.
-**crashed**: no volume, and an error by accident (IndexError, AttributeError, a signal, more than two minutes).
+**crashed**: no volume, and an error by accident (IndexError, AttributeError, a signal, two minutes of processor time).
 
 **Refused by femseg, read rightly by a peer**: headers that contradict themselves, slices without a place, bytes behind
 a file's end. A reader that does not look is right as long as the part that it trusts is.
