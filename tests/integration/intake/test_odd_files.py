@@ -136,11 +136,7 @@ def _seen_by_nobody(folder: Path, locked: str, source: str) -> list[str]:
     try:
         script = _AS_NOBODY if os.geteuid() == 0 else _AS_NOBODY.replace("os.setuid(65534)", "")
         done = subprocess.run(
-            [sys.executable, "-c", script, str(folder), source],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
+            [sys.executable, "-c", script, str(folder), source], capture_output=True, text=True, check=False
         )
     finally:
         (folder / locked).chmod(0o755)

@@ -135,7 +135,7 @@ def test_the_installed_command_says_the_same_and_nothing_more(tmp_path, kind):
     specimen = BY_KIND[kind]
     specimen.make(tmp_path)
     command = [Path(sys.executable).parent / "femseg", "check", tmp_path]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == specimen.exit_code
     assert {line.split(":")[0] for line in done.stderr.splitlines()} == {"check"} | {
         f"error {fault}" for fault in specimen.faults

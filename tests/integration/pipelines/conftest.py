@@ -12,7 +12,7 @@ from tiny_project import copy_of_the_working_tree, run
 def project(tmp_path_factory) -> Path:
     """After `git commit` and one `dvc repro`; to be left as it is."""
     folder = copy_of_the_working_tree(tmp_path_factory.mktemp("pipeline") / "project")
-    done = run(folder, "dvc", "repro", timeout_s=580)
+    done = run(folder, "dvc", "repro")
     (folder.parent / "repro.log").write_text(done.stdout + done.stderr)
     return folder
 

@@ -29,7 +29,6 @@ def cohort_stage(project: Path, **settings: object) -> subprocess.CompletedProce
         env=environment(ROOT) | {"PYTHONPATH": f"{ROOT}:{ROOT / 'platform'}"},
         capture_output=True,
         text=True,
-        timeout=120,
     )
 
 

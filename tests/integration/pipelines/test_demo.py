@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def left(tmp_path_factory):
     """What `make repro` leaves in reports/comparison.json."""
     folder = copy_of_the_working_tree(tmp_path_factory.mktemp("demo") / "project", settings={})
-    run(folder, "dvc", "repro", timeout_s=5000)
+    run(folder, "dvc", "repro")
     return json.loads((folder / "reports/comparison.json").read_text())
 
 

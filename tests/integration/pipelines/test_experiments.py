@@ -25,7 +25,7 @@ def experimented(project, tmp_path_factory) -> Path:
     shutil.copytree(project, folder, symlinks=True)
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "Run the pipeline")
-    run(folder, "dvc", "exp", "run", "--temp", "--name", "fewer", *FEWER, timeout_s=900)
+    run(folder, "dvc", "exp", "run", "--temp", "--name", "fewer", *FEWER)
     return folder
 
 
@@ -69,7 +69,7 @@ def test_experiments_of_the_queue_use_the_project_s_own_stores_too(tmp_path):
         run(folder, *command)
     for rate in ("2", "3"):
         run(folder, "dvc", "exp", "run", "--queue", "--name", f"rate-{rate}", "-S", f"rate={rate}")
-    run(folder, "dvc", "exp", "run", "--run-all", timeout_s=600)
+    run(folder, "dvc", "exp", "run", "--run-all")
     client, experiment = connect(local_uri(folder / "mlruns/mlflow.db"))
     runs = client.search_runs([experiment])
     assert {one.data.tags["dvc_experiment"] for one in runs} == {"rate-2", "rate-3"}

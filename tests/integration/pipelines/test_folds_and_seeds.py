@@ -26,7 +26,7 @@ def repeated(tmp_path_factory):
     folder = copy_of_the_working_tree(tmp_path_factory.mktemp("repeated") / "project")
     changed(folder / "params.yaml", REPEATED)
     run(folder, "git", "commit", "--quiet", "--all", "--message", "Repeat with folds and seeds")
-    done = run(folder, "dvc", "repro", timeout_s=1500)
+    done = run(folder, "dvc", "repro")
     (folder.parent / "repro.log").write_text(done.stdout + done.stderr)
     return folder
 

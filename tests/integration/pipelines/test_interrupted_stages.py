@@ -106,7 +106,7 @@ def test_training_forced_anew_from_nothing_gives_the_same_bytes_G16(copy):
 def test_an_experiment_of_other_settings_is_compared_with_the_first(copy):
     run(copy, "git", "add", "--all")
     run(copy, "git", "commit", "--quiet", "--message", "Run the pipeline")
-    run(copy, "dvc", "exp", "run", "--name", "longer", "-S", "train.max_iterations=15", timeout_s=580)
+    run(copy, "dvc", "exp", "run", "--name", "longer", "-S", "train.max_iterations=15")
     assert "longer" in run(copy, "dvc", "exp", "show", "--csv").stdout
     params = json.loads(run(copy, "dvc", "params", "diff", "--json").stdout)
     assert params["params.yaml"]["train.max_iterations"] == {"old": 10, "new": 15, "diff": 5}

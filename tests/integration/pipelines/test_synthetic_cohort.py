@@ -43,7 +43,7 @@ def synthetic(tmp_path_factory):
     folder = tmp_path_factory.mktemp("synthetic") / "project"
     folder.mkdir()
     copy_of_the_working_tree(folder, SETTINGS)
-    run(folder, "dvc", "repro", "evaluate@raw", timeout_s=1500)
+    run(folder, "dvc", "repro", "evaluate@raw")
     return folder
 
 
@@ -80,4 +80,4 @@ def test_the_test_cases_are_evaluated_as_any_others(synthetic):
 
 
 def test_nothing_is_made_again_unless_its_painting_changed(synthetic):
-    assert "Running stage" not in run(synthetic, "dvc", "repro", "evaluate@raw", timeout_s=300).stdout
+    assert "Running stage" not in run(synthetic, "dvc", "repro", "evaluate@raw").stdout

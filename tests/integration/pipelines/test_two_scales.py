@@ -55,7 +55,7 @@ def cascade(project, tmp_path_factory):
     changed(folder / "params.yaml", {"refine": REFINE})
     run(folder, "git", "add", "--all")
     run(folder, "git", "commit", "--quiet", "--message", "Add a finer scale")
-    done = run(folder, "dvc", "repro", timeout_s=900)
+    done = run(folder, "dvc", "repro")
     (folder.parent / "repro.log").write_text(done.stdout + done.stderr)
     return folder
 
@@ -121,7 +121,7 @@ def test_its_lineage_holds_and_its_replay_gives_the_same_masks(copy):
     named = {link["what"] for link in shown["links"]}
     assert {"inputs of the finer network", "masks of the finer network", "places of the finer network"} <= named
     assert shown["faults"] == []
-    replayed = json.loads(run(copy, "femseg", "replay", "2", "--json", timeout_s=600).stdout)
+    replayed = json.loads(run(copy, "femseg", "replay", "2", "--json").stdout)
     assert replayed["faults"] == []
     assert len(replayed["cases"]) > 0
 

@@ -135,9 +135,9 @@ def test_a_million_entries_are_refused_before_they_are_listed_SC_07(tmp_path, te
     listed = one[at : one.index(b"PK\x05\x06")] * 1_000_000
     end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 16_960, 16_960, len(listed), at, 0)
     (tmp_path / "study.zip").write_bytes(one[:at] + listed + end)
-    start = time.perf_counter()
+    start = time.process_time()
     faults = refused(tmp_path / "study.zip", temporary)
-    assert time.perf_counter() - start < 1.0
+    assert time.process_time() - start < 1.0
     assert_one_line_refusal(faults, "SC-07", "list of entries of 47000000 bytes", exit_code=ExitCode.SECURITY)
 
 

@@ -42,4 +42,4 @@ def test_a_driver_whose_head_answers_is_left_alone_CL_06():
 
 def ended(main_thread: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", DRIVER, main_thread]
-    return subprocess.run(command, env=os.environ, capture_output=True, text=True, timeout=50)
+    return subprocess.run(command, env=os.environ, capture_output=True, text=True)

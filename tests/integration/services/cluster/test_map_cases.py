@@ -102,7 +102,7 @@ def test_more_memory_than_there_is_is_refused_at_once_CL_01():
     started = time.monotonic()
     with pytest.raises(Refusal) as refused:
         map_cases(str, range(2), names=names(2), task="arrays", memory_bytes=2**60)
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 60  # Ray would wait for ever
     assert refused.value.exit_code == ExitCode.RESOURCE
     assert "GiB of memory" in str(refused.value)
 

@@ -13,7 +13,7 @@ from ray_training import ITERATIONS, Training
 from tiny_store import SPLIT, write_tiny_store
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow warns of itself
-START_S = 180
+START_S = 300
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ def test_killed_then_stopped_then_started_again_it_ends_with_the_same_bits_TR_02
     process = training.start()
     wait_until(lambda: training.iterations_done >= 100, process, training.log, START_S)
     process.send_signal(signal.SIGTERM)
-    assert ended(process, training.log, 60) == 75
+    assert ended(process, training.log, START_S) == 75
     assert "error TR-06" in training.log.read_text()
     assert "Traceback" not in training.log.read_text()
     assert training.checkpoints[-1] == training.iterations_done < ITERATIONS
@@ -113,7 +113,7 @@ def test_a_killed_worker_is_replaced_and_the_bits_stay_the_same_TR_01(uninterrup
     workers = [pid for pid in descendants(process.pid) if "RayTrainWorker" in command_line(pid)]
     assert len(workers) == 2
     os.kill(workers[-1], signal.SIGKILL)
-    assert ended(process, training.log, 300) == 0, training.log.read_text()[-3000:]
+    assert ended(process, training.log, START_S) == 0, training.log.read_text()[-3000:]
     assert training.outcome["sha256"] == uninterrupted.outcome["sha256"]
     assert_curve_is_complete(training, database)
 
@@ -126,7 +126,7 @@ def test_a_signal_to_the_whole_group_commits_a_checkpoint_and_says_how_to_go_on_
         process = training.start()
         wait_until(lambda done=after: training.iterations_done >= done, process, training.log, START_S)
         os.killpg(process.pid, number)
-        assert ended(process, training.log, 60) == 75, training.log.read_text()[-3000:]
+        assert ended(process, training.log, START_S) == 75, training.log.read_text()[-3000:]
         assert training.checkpoints[-1] == training.iterations_done < ITERATIONS
         assert MlflowClient(f"sqlite:///{database}").get_run(training.run_id).info.status == "KILLED"
     assert "Traceback" not in training.log.read_text()
