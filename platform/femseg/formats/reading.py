@@ -65,8 +65,9 @@ def read_checked_labels(volume: CheckedVolume, meanings: Meanings = ()) -> NDArr
 def of_labels(values_zyx: NDArray[np.generic], labels: Sequence[int]) -> NDArray[np.bool_]:
     """Voxels whose value is one of `labels`; none if there are none."""
     found_zyx = np.zeros(values_zyx.shape, np.bool_)
-    for label in labels:  # a few; np.isin takes five times as long
-        found_zyx |= values_zyx == label
+    for values_yx, found_yx in zip(values_zyx, found_zyx, strict=True):  # in the processor's cache
+        for label in labels:  # a few; np.isin takes five times as long
+            found_yx |= values_yx == label
     return found_zyx
 
 

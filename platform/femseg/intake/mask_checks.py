@@ -204,7 +204,7 @@ def density_faults(
     if box is None:
         return []
     margin = [int(np.ceil(_SHELL_MM / spacing)) + 1 for spacing in grid.spacing_mm_zyx]
-    steps = [max(1, int(1.5 / spacing)) for spacing in grid.spacing_mm_zyx]
+    steps = [max(1, round(1.5 / spacing)) for spacing in grid.spacing_mm_zyx]
     around = tuple(
         slice(max(0, part.start - extra), part.stop + extra, step)
         for part, extra, step in zip(box, margin, steps, strict=True)
