@@ -2,8 +2,10 @@
 processor time the commands take that people use on its model, beside what Python needs to import what they stand on.
 
     python -m benchmarks.pipeline.demo_repro --output benchmarks/results/demo_repro.json
+    python -m benchmarks.pipeline.demo_repro --commands-of PROJECT --output benchmarks/results/demo_repro.json
 
-Everything runs in a fresh clone in a temporary folder, with the environment that runs this script. Start-up and
+The second measures the commands alone, in a demo that is there, and leaves the rest of the JSON as it is. Otherwise
+everything runs in a fresh clone in a temporary folder, with the environment that runs this script. Start-up and
 overhead of Ray, MLflow and DVC are measured as what the same pipeline costs when no stage has anything much to do.
 """
 
@@ -40,7 +42,7 @@ NEXT_TO_NOTHING: dict[str, dict[str, Any]] = {
 
 COMMANDS = {
     "import torch": ["python", "-c", "import torch"],
-    "import mlflow": ["python", "-c", "from mlflow.tracking import MlflowClient"],
+    "import mlflow": ["python", "-c", "from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore"],
     "femseg --help": ["femseg", "--help"],
     "femseg doctor": ["femseg", "doctor"],
     "femseg segment, a folder's model": [
@@ -53,9 +55,33 @@ COMMANDS = {
         "--model",
         "models/gradient",
     ],
-    "femseg segment, the registry's model": ["femseg", "segment", "{ct}", "-o", "{out}", "--overwrite"],
+    "femseg segment, the registry's model": [
+        "femseg",
+        "segment",
+        "{ct}",
+        "-o",
+        "{out}",
+        "--overwrite",
+        "--model",
+        "challenger",
+    ],
     "femseg promote --dry-run": ["femseg", "promote", "challenger", "--dry-run"],
 }
+GOALS_S = {"femseg doctor": 3.0, "femseg segment, the registry's model": 3.0, "femseg promote --dry-run": 5.0}
+NETWORK = """
+import time
+from pathlib import Path
+from femseg.cohorts.manifest import read_case_ct
+from femseg.gate.test_set import read_test_set
+from femseg.inference.segment import segment
+from femseg.networks.package import load_package
+package, tests = load_package(Path("models/gradient")), read_test_set()
+cts, spent = [read_case_ct(case, tests.root) for case in tests.cases], [time.process_time()]
+for ct in cts:
+    segment(package, ct, name="")
+    spent.append(time.process_time())
+print(len(cts), spent[1] - spent[0], spent[-1] - spent[0])
+"""
 
 
 class MemoryWatch(threading.Thread):
@@ -135,6 +161,28 @@ def processor_seconds(clone: Path, command: list[str]) -> float:
     return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
+def commands_of(project: Path) -> dict[str, Any]:
+    """Processor seconds of each command, least of three, against the goals, and what a missed one is made of."""
+    spent = {n: min(processor_seconds(project, command) for _ in range(3)) for n, command in COMMANDS.items()}
+    words = [sys.executable, "-c", NETWORK]
+    said = subprocess.run(words, cwd=project, env=environment(project), check=True, capture_output=True, text=True)
+    cases, first, network = map(float, said.stdout.split())
+    loading = "loading MLflow {:.1f} s, PyTorch {:.1f} s".format(*(spent[n] for n in ("import mlflow", "import torch")))
+    beside = {"femseg segment, the registry's model": first}  # the goal is beside the network's own work
+    reasons = {
+        "femseg promote --dry-run": f"{loading}; the network on {cases:.0f} CTs {network:.1f} s: all are proven",
+        "femseg segment, the registry's model": f"{loading}; the network on the CT, {first:.1f} s, does not count",
+    }
+    missed = {n: reasons.get(n, "") for n, goal in GOALS_S.items() if spent[n] - beside.get(n, 0.0) > goal}
+    return {
+        "processor_seconds": spent,
+        "network_processor_seconds": {"cases": cases, "first": first, "all": network},
+        "goals": GOALS_S,
+        "missed": missed,
+        "load_average": os.getloadavg()[1],
+    }
+
+
 def disk_bytes(clone: Path) -> int:
     return sum(f.stat().st_blocks * 512 for f in clone.rglob("*") if f.is_file() and not f.is_symlink())
 
@@ -148,10 +196,7 @@ def measured(pairs: int) -> dict[str, Any]:
         peak = watch.stop()
         nothing = [(seconds_of(clone, "dvc", "repro"), seconds_of(clone, "dvc", "status")) for _ in range(pairs)]
         disk = disk_bytes(clone)
-        commands = {
-            name: statistics.median(processor_seconds(clone, command) for _ in range(3))
-            for name, command in COMMANDS.items()
-        }
+        commands = commands_of(clone)
         registration = json.loads((clone / "results/registration.json").read_text())
         summaries = {p.parent.name: json.loads(p.read_text()) for p in clone.glob("results/evaluate/*/metrics.json")}
         overhead, overhead_stages = repro(fresh_clone(Path(folder) / "nothing", NEXT_TO_NOTHING))
@@ -169,8 +214,7 @@ def measured(pairs: int) -> dict[str, Any]:
             "status_seconds": statistics.median(s for _, s in nothing),
             "ratio": statistics.median(r / s for r, s in nothing),
         },
-        "processor_seconds_of_commands": commands,
-        "load_average": os.getloadavg()[1],
+        "commands": commands,
         "test_dice_network_grid": {mode: summary["network"]["dice"] for mode, summary in summaries.items()},
         "headlines": json.loads((clone / "reports/comparison.json").read_text())["headlines"],
         "registered": registration["reason"],
@@ -181,7 +225,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path)
     parser.add_argument("--pairs", type=int, default=5, help="pairs of `dvc repro` and `dvc status` with nothing to do")
+    parser.add_argument("--commands-of", type=Path, metavar="PROJECT", help="measure the commands alone, in this demo")
     arguments = parser.parse_args()
+    if arguments.commands_of:
+        result = {**json.loads(arguments.output.read_text()), "commands": commands_of(arguments.commands_of)}
+        print(json.dumps(result["commands"], indent=2))
+        arguments.output.write_text(json.dumps(result, indent=2) + "\n")
+        return
     result = measured(arguments.pairs)
     print(f"\n{'stage':<20}{'seconds':>9}{'of which start-up and overhead':>34}")
     for name, seconds in result["stage_seconds"].items():
@@ -190,7 +240,7 @@ def main() -> None:
     print(f"peak memory {result['peak_memory_gib']:.2f} GiB, disk {result['disk_gb']:.2f} GB")
     idle = result["nothing_to_do"]
     print(f"nothing to do: {idle['repro_seconds']:.2f} s, {idle['ratio']:.2f} × dvc status")
-    for name, seconds in result["processor_seconds_of_commands"].items():
+    for name, seconds in result["commands"]["processor_seconds"].items():
         print(f"{name:<40}{seconds:>6.1f} s of processor time")
     if arguments.output:
         arguments.output.write_text(json.dumps(result, indent=2) + "\n")
