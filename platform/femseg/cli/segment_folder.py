@@ -44,6 +44,7 @@ from femseg.formats.volume_file import volume_stem
 from femseg.formats.writing import write_labels
 from femseg.inference.verdict import EXIT_CODES, verdict_line
 from femseg.intake.check import name_below
+from femseg.intake.cohort import earlier_twins, same_study
 from femseg.intake.cost import check_memory_bytes
 from femseg.intake.single_ct import inspect_listed
 from femseg.layouts.adapter import StudyFiles
@@ -59,7 +60,7 @@ _SHARE_OF_GPU = 0.25  # reading and checking a CT takes as long as its windows o
 _NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
 _COLUMNS = (
     *("study", "state", "verdict", "caution", "expected_dice", "femur_ml", "left_ml", "right_ml", "metal_ml"),
-    *("mask", "reasons", "faults"),
+    *("same_as", "mask", "reasons", "faults"),
 )
 
 
@@ -90,12 +91,18 @@ def tasks_of(studies: list[StudyFiles], folder: Path, output: Path) -> list[Task
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What became of a study: "segmented", "kept" from an earlier run, or "refused" with its faults."""
+    """What became of a study: "segmented", "kept" from an earlier run, or "refused" with its faults.
+
+    Attributes:
+        facts: its `result.json`, and `same_as`, an earlier study of the folder that shows the same CT.
+        keys: hashes of its UIDs and pixels, by which it is known under another name.
+    """
 
     task: Task
     state: Literal["segmented", "kept", "refused"]
     facts: dict[str, Any] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
+    keys: tuple[str, ...] = ()
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
@@ -117,7 +124,8 @@ class Outcome:
         if self.state == "refused":
             return f"{self.task.name}: refused, {self.faults[0].id}"
         judged = verdict_line(**{key: said for key, said in self.facts["verdict"].items() if key != "signals"})
-        return f"{self.task.name}: {self.state}, femur {self.facts['femur_ml']:.1f} ml\n  {judged}"
+        twin = f"\n  IN-23: {same_study(self.facts['same_as'])}" if "same_as" in self.facts else ""
+        return f"{self.task.name}: {self.state}, femur {self.facts['femur_ml']:.1f} ml{twin}\n  {judged}"
 
     @property
     def verdict_code(self) -> ExitCode:
@@ -130,6 +138,7 @@ def segment_task(
     *,
     folder: Path,
     settings: CohortSettings,
+    id_key: bytes,
     used: InUse,
     choices: Choices,
     outputs: Outputs,
@@ -137,13 +146,14 @@ def segment_task(
 ) -> Outcome:
     """Segment one study, or keep what is there and whole; runs on a worker. What is wrong comes back as faults."""
     try:
-        case, ct = inspect_listed(task.study, settings, root=folder, id_key=secrets.token_bytes(32))
+        case, ct, pixels_sha256 = inspect_listed(task.study, settings, root=folder, id_key=id_key)
+        keys = (case.case_id, pixels_sha256)
         record = segmentation_record(case, {}, used.package, choices, outputs)
         remove_interrupted_writes(task.output)
         if not overwrite and os.path.lexists(task.output):
             kept = _kept(task, record)
             if (task.output / MASK).exists() or not choices.write_rejected:
-                return kept
+                return replace(kept, keys=keys)
         reference = reference_of(outputs.below(task.output), case, folder, name=task.name)
         femora, judged, facts = segmented(case, ct, used, name=task.name)
         made = described(used.package, ct, femora, facts, record, name=task.name)
@@ -168,7 +178,7 @@ def segment_task(
             write_record(made_in / FOLDER_RECORD, replace(record, files=hashes_of(made_in, names)))
     except Refusal as refusal:
         return Outcome(task=task, state="refused", faults=refusal.faults)
-    return Outcome(task=task, state="segmented", facts=facts, faults=_faults_in(facts))
+    return Outcome(task=task, state="segmented", facts=facts, faults=_faults_in(facts), keys=keys)
 
 
 def _told(written: Written) -> dict[str, Any]:
@@ -207,6 +217,15 @@ def _kept(task: Task, wanted: OutputRecord) -> Outcome:
 
 def _crashed(task: Task, fault: Fault) -> Outcome:
     return Outcome(task=task, state="refused", faults=(fault,))
+
+
+def _with_twins(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The same, and of each study whether an earlier one shows the same CT; it is segmented all the same."""
+    twins = earlier_twins((outcome.task.name, outcome.keys) for outcome in outcomes)
+    return [
+        replace(outcome, facts={**outcome.facts, "same_as": twin}) if twin else outcome
+        for outcome, twin in zip(outcomes, twins, strict=True)
+    ]
 
 
 def _write_index(index: Path, outcomes: Sequence[Outcome], folder: Path, page: Path) -> None:
@@ -261,6 +280,7 @@ def segment_folder(
         segment_task,
         folder=folder.absolute(),
         settings=settings,
+        id_key=secrets.token_bytes(32),
         used=used,
         choices=choices,
         outputs=outputs,
@@ -277,6 +297,7 @@ def segment_folder(
             on_crash=_crashed,
             note=lambda outcome: f"{outcome.task.name} {outcome.state}",
         )
+    outcomes = _with_twins(outcomes)
     table = io.StringIO()
     csv.writer(table, lineterminator="\n").writerows([_COLUMNS, *(outcome.row() for outcome in outcomes)])
     write_bytes_durably(output / TABLE, table.getvalue().encode())

@@ -113,7 +113,7 @@ def _corrected(
         fix = "unpack it into a folder of its own beside it, and take the ZIP out"
         raise Refusal.of("CFG-01", study.archive, "is a ZIP file, into which no mask is written", fix)
     root = Path(settings.folder).absolute()
-    checked, volume = inspect_listed(study, settings, root=root, id_key=_KEY)
+    checked, volume, _ = inspect_listed(study, settings, root=root, id_key=_KEY)
     ct = _as_found(checked, root)
     given = read_corrected(mask, ct, volume, settings, said)
     before = reference_of(study, settings, ct, volume)

@@ -1,6 +1,6 @@
 """Many checked studies as one cohort: who is there twice, and on which side of a split."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,18 +74,34 @@ def _with(study: CheckedStudy, faults: Iterable[Fault]) -> CheckedStudy:
 
 def _twins_refused(studies: Iterable[CheckedStudy]) -> list[CheckedStudy]:
     """IN-23: of studies with the same UIDs or the same pixels, the first is kept."""
+    all_of = list(studies)
+    keys = [(study.location, (study.case_id, study.pixels_sha256) if study.usable else ()) for study in all_of]
+    faults = [
+        [Fault("IN-23", study.location, same_study(twin), "remove one of the two")] if twin else []
+        for study, twin in zip(all_of, earlier_twins(keys), strict=True)
+    ]
+    return [_with(study, of_study) for study, of_study in zip(all_of, faults, strict=True)]
+
+
+def same_study(twin: str) -> str:
+    """IN-23 in words."""
+    return f"is the same study as {twin}"
+
+
+def earlier_twins(studies: Iterable[tuple[str, Sequence[str]]]) -> list[str]:
+    """Of each study the earlier one that it is the same as; "" of the first of its kind.
+
+    Args:
+        studies: name and keys of each, such as hashes of its UIDs and of its pixels; an empty key tells nothing.
+    """
     seen: dict[str, str] = {}
-    judged = []
-    for study in studies:
-        keys = [key for key in (study.case_id, study.pixels_sha256) if key] if study.usable else []
-        twin = next((seen[key] for key in keys if key in seen), None)
-        if twin is None:
-            seen |= dict.fromkeys(keys, study.location)
-            judged.append(study)
-        else:
-            problem = f"is the same study as {twin}"
-            judged.append(_with(study, [Fault("IN-23", study.location, problem, "remove one of the two")]))
-    return judged
+    twins = []
+    for name, keys in studies:
+        told = [key for key in keys if key]
+        twin = next((seen[key] for key in told if key in seen), "")
+        seen |= {} if twin else dict.fromkeys(told, name)
+        twins.append(twin)
+    return twins
 
 
 def _several_studies(studies: Iterable[CheckedStudy]) -> tuple[Finding, ...]:

@@ -54,29 +54,34 @@ def _inspected(
         paired = ADAPTERS[settings.source].pair(study, settings, pseudonym_with(id_key), "ignored")
     else:
         paired = volume_pairs.single(study)
-    case, ct = _read(study, paired, settings, root, id_key)
+    case, ct, _ = _read(study, paired, settings, root, id_key)
     if series and paired.series and {wanted.casefold() for wanted in series}.isdisjoint(paired.series):
         problem, fix = f"holds no CT series {', '.join(series)}", "give number, description or UID of one that it holds"
         raise Refusal.of("IN-05", path, problem, fix)
     return case, ct
 
 
-def inspect_listed(study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes) -> tuple[Case, CtVolume]:
-    """The same for a study that `studies_of` found below `root`, in any layout. Raises: Refusal with every fault."""
+def inspect_listed(
+    study: StudyFiles, settings: CohortSettings, *, root: Path, id_key: bytes
+) -> tuple[Case, CtVolume, str]:
+    """The same for a study that `studies_of` found below `root`, in any layout, and the SHA-256 of its pixels.
+
+    Raises: Refusal with every fault.
+    """
     require_plain_name(study.location)
     with opened(study, root) as (there, files_root):
         paired = adapter_of(there, settings).pair(there, settings, pseudonym_with(id_key), "ignored")
-        case, ct = _read(there, paired, settings, files_root, id_key)
-    return (in_archive(case, study.archive, root) if study.archive else case), ct
+        case, ct, pixels_sha256 = _read(there, paired, settings, files_root, id_key)
+    return (in_archive(case, study.archive, root) if study.archive else case), ct, pixels_sha256
 
 
 def _read(
     study: StudyFiles, paired: PairedStudy, settings: CohortSettings, root: Path, id_key: bytes
-) -> tuple[Case, CtVolume]:
+) -> tuple[Case, CtVolume, str]:
     judged = checked_by_headers(study, paired, name_below(study, root), root, id_key)
     outcome, found = checked_by_voxels(judged, paired, settings, root)
     if outcome.faults:
         raise Refusal(outcome.faults)
     if outcome.case is None or found is None:
         raise Refusal.of("IN-05", study.location, "holds no CT", "give a DICOM folder or a volume file")
-    return outcome.case, found.ct
+    return outcome.case, found.ct, outcome.pixels_sha256

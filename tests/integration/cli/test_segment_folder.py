@@ -27,7 +27,7 @@ def package(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def studies(tmp_path_factory) -> Path:
-    """A good study, one whose file is cut short, and one more good one with a mask of its own beside it."""
+    """A good study, one whose file is cut short, and the first one once more with a mask of its own beside it."""
     folder = tmp_path_factory.mktemp("studies")
     for name in ("a", "b", "c"):
         (folder / name).mkdir()
@@ -104,6 +104,21 @@ def test_each_study_has_a_page_and_all_of_them_an_index(done):
     assert all((out / link).is_file() for link in requests_of(index))
     assert index.count('src="data:image/webp;base64,') == 2
     assert "<b>IN-" in index
+
+
+def test_the_same_ct_under_two_names_is_segmented_and_said_to_be_the_same_IN_23(done, out, studies, package):
+    command = done[1]
+    again = run(studies, out, package, "--json")  # both are kept
+    assert {one["study"]: one["state"] for one in json.loads(again.stdout)} == {
+        "a": "kept",
+        "b": "refused",
+        "c": "kept",
+    }
+    assert {one["study"]: one.get("same_as") for one in json.loads(again.stdout)} == {"a": None, "b": None, "c": "a"}
+    assert {name: row["same_as"] for name, row in table(done[0]).items()} == {"a": "", "b": "", "c": "a"}
+    assert command.stdout.count("IN-23") == (done[0] / "index.html").read_text().count("IN-23") == 1
+    assert "\n  IN-23: is the same study as a\n" in command.stdout
+    assert "IN-23" not in command.stderr
 
 
 def test_what_goes_into_each_studys_folder_is_named_without_a_place(studies, package, tmp_path):

@@ -48,6 +48,11 @@ class IndexLine:
         return list(self.facts["verdict"]["reasons"]) if self.facts else []
 
     @property
+    def twin(self) -> str:
+        """An earlier study that shows the same CT; "" if there is none."""
+        return printable(str(self.facts.get("same_as", "")))
+
+    @property
     def femora(self) -> Sequence[str]:
         """Each femur with its volume."""
         by_side = self.facts.get("femora", {})
@@ -77,6 +82,7 @@ def index_page(lines: Sequence[IndexLine], *, folder: str, table: str) -> str:
                     "word": line.word,
                     "said": said[line.word] + (line.caution and f" ({line.caution})"),
                     "femora": line.femora,
+                    "twin": line.twin,
                     "reasons": line.reasons,
                     "picture": data_uri(line.picture, "webp") if line.picture else "",
                     "faults": [(fault, FAULTS[fault.id].title) for fault in line.faults],
