@@ -1,11 +1,14 @@
-"""The table of benchmarks/README.md: each script, what it answers, and its last figures out of its result.
+"""What pages say out of results: the table of benchmarks/README.md (each script, what it answers, its last figures),
+and the errors in the reference page of measurements.
 
 python -m benchmarks.readme
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.pipeline.measurements import page_part
 from femseg.files.durable import read_json, write_bytes_durably
 
 HERE = Path(__file__).parent
@@ -214,13 +217,29 @@ SCRIPTS = (
 )
 
 
-def renewed(page: str) -> str:
-    """The page with the table as the results have it."""
-    before, _, rest = page.partition(BEGIN)
+def scripts_table() -> str:
+    """A row for each script."""
     head = "| script | answers | command | result | last figures |\n|---|---|---|---|---|\n"
-    return before + BEGIN + head + "".join(script.row() for script in SCRIPTS) + END + rest.partition(END)[2]
+    return head + "".join(script.row() for script in SCRIPTS)
+
+
+def measurement_errors() -> str:
+    """Definitions and errors of the measurement sheet."""
+    return page_part(read_json(HERE / "results" / "measurements.json"))
+
+
+PAGES: dict[Path, Callable[[], str]] = {
+    HERE / "README.md": scripts_table,
+    HERE.parent / "docs" / "reference" / "measurements.md": measurement_errors,
+}
+
+
+def renewed(page: str, part: str) -> str:
+    """The page with a part as the results have it."""
+    before, _, rest = page.partition(BEGIN)
+    return before + BEGIN + part + END + rest.partition(END)[2]
 
 
 if __name__ == "__main__":
-    README = HERE / "README.md"
-    write_bytes_durably(README, renewed(README.read_text(encoding="utf-8")).encode())
+    for path, part in PAGES.items():
+        write_bytes_durably(path, renewed(path.read_text(encoding="utf-8"), part()).encode())

@@ -1,9 +1,16 @@
+from pathlib import Path
+
+import pytest
+
 from benchmarks import readme
 
 
-def test_the_table_has_the_figures_of_the_results():
-    page = (readme.HERE / "README.md").read_text(encoding="utf-8")
-    assert page == readme.renewed(page)
+@pytest.mark.parametrize("path", readme.PAGES, ids=lambda path: path.name)
+def test_a_page_has_the_figures_of_the_results(path: Path):
+    page = path.read_text(encoding="utf-8")
+    part = readme.PAGES[path]()
+    assert part in page
+    assert page == readme.renewed(page, part)
 
 
 def test_every_script_that_is_started_by_itself_stands_in_the_table():
