@@ -36,7 +36,14 @@ from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
 
 _MARGIN_MM = 6.0
 _PSF_MM, _NOISE_HU, _MUSCLE_HU = (1.0, 0.75, 0.75), 18.0, 55.0
-BARS = {"head_diameter": 0.5, "neck_shaft_angle": 2.0, "version": 2.0, "bicondylar_length": 1.0}
+BARS = {
+    "head_diameter": 0.5,
+    "neck_shaft_angle": 2.0,
+    "version": 2.0,
+    "mechanical_length": 1.0,
+    "bicondylar_length": 1.0,
+    "trochanteric_length": 1.0,
+}
 NO_TRUTH = ("version_lee", "version_reikeras", "version_murphy")
 
 

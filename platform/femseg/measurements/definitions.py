@@ -173,7 +173,7 @@ DEFINITIONS: Mapping[str, Definition] = {
         title="Canal flare index",
         unit="1",
         words="canal's width 20 mm above the lesser trochanter over that at the isthmus (Noble 1988)",
-        off_at_1mm=0.5,
+        off_at_1mm=0.6,
         needs_ct=True,
     ),
     **{f"canal_{level}": _canal(where, _CANAL_OFF[level]) for level, where in _WHERE.items()},

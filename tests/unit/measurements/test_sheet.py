@@ -1,5 +1,6 @@
 """The measurement sheet on phantoms whose anatomy is known exactly, in whatever way they lie and are stored."""
 
+import json
 from dataclasses import replace
 from itertools import permutations, product
 from pathlib import Path
@@ -190,6 +191,13 @@ def test_an_empty_mask_is_refused():
     empty = np.zeros((9, 9, 9), np.bool_)
     with pytest.raises(ValueError, match="empty"):
         measured(MaskVolume(femur_zyx=empty, grid=VoxelGrid(shape_zyx=(9, 9, 9), spacing_mm_zyx=(1.0, 1.0, 1.0))))
+
+
+def test_95_of_100_phantoms_are_nearer_to_their_anatomy_than_the_sheet_says_it_is():
+    errors = json.loads((Path(__file__).parents[3] / "benchmarks/results/measurements.json").read_text())["errors"]
+    assert errors.keys() == DEFINITIONS.keys()
+    too_far = {key: e["within_95"] for key, e in errors.items() if e["within_95"] > DEFINITIONS[key].off_at_1mm}
+    assert too_far == {}
 
 
 def test_the_reference_page_names_every_definition():
