@@ -128,7 +128,10 @@ SCRIPTS = (
         "pipeline.native_resolution",
         "phantoms at 1 mm: the cascade, the network that finds alone, and the best that the paper's grid could give",
     ),
-    Script("pipeline.plan_estimates", "what `femseg plan` estimates for four cohorts, against trainings as planned"),
+    Script(
+        "pipeline.plan_estimates",
+        "what `femseg plan` estimates for four cohorts, against trainings, windows and arrays as planned",
+    ),
     Script(
         "pipeline.meshes",
         "a whole femur's mesh at 0.8 mm, against scikit-image alone, trimesh's smoothing and VTK's surface nets: a "

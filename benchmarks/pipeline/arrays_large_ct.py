@@ -36,27 +36,30 @@ GOAL_GIB = 4.0
 SPACING_MM_ZYX = (1.0, 0.8, 0.8)
 
 
-def write_ct(folder: Path, slices: int) -> None:
-    """A DICOM CT of 512 × 512 voxels a slice: a leg of 120 HU with a bone of 1200 HU in air, and noise."""
+def write_ct(
+    folder: Path, slices: int, *, edge: int = 512, spacing_mm_zyx: tuple[float, float, float] = SPACING_MM_ZYX
+) -> None:
+    """A DICOM CT of square slices: a leg of 120 HU with a bone of 1200 HU in air, and noise."""
     meta = FileMetaDataset()
     meta.MediaStorageSOPClassUID = CTImageStorage
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
     series, study, frame = generate_uid(), generate_uid(), generate_uid()
-    across = (np.arange(512) - 255.5) * SPACING_MM_ZYX[1]
+    thickness_mm, *in_plane_mm = spacing_mm_zyx
+    across = (np.arange(edge) - (edge - 1) / 2) * in_plane_mm[0]
     radius = np.hypot(across[:, None], across)
     leg = np.where(radius < 15, 1200, np.where(radius < 80, 120, -1000))
     rng = np.random.default_rng(0)
-    noise = rng.normal(0, 20, (8, 512, 512))
+    noise = rng.normal(0, 20, (8, edge, edge))
     for number in range(slices):
         meta.MediaStorageSOPInstanceUID = generate_uid()
         data = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         data.SOPClassUID, data.SOPInstanceUID, data.Modality = CTImageStorage, meta.MediaStorageSOPInstanceUID, "CT"
         data.SeriesInstanceUID, data.StudyInstanceUID, data.FrameOfReferenceUID = series, study, frame
         data.InstanceNumber = number + 1
-        data.ImagePositionPatient = [0.0, 0.0, number * SPACING_MM_ZYX[0]]
+        data.ImagePositionPatient = [0.0, 0.0, number * thickness_mm]
         data.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
-        data.PixelSpacing, data.SliceThickness = [SPACING_MM_ZYX[1], SPACING_MM_ZYX[2]], SPACING_MM_ZYX[0]
-        data.Rows = data.Columns = 512
+        data.PixelSpacing, data.SliceThickness = in_plane_mm, thickness_mm
+        data.Rows = data.Columns = edge
         data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 1
         data.BitsAllocated, data.BitsStored, data.HighBit = 16, 16, 15
         data.RescaleSlope, data.RescaleIntercept = 1, -1024

@@ -84,6 +84,17 @@ def disk_bytes(arrays: ArraySettings, modes: Iterable[InputMode], grids: Sequenc
     return 2 * sum(bytes_needed(arrays.recipe(kind), kind, shapes) for kind in kinds)
 
 
+# Of a stage that has nothing to compute; as what follows, of benchmarks/results/demo_repro.json and its 24 patients.
+_STARTS_S = {"cohort": 10.0, "arrays": 8.0, "search": 23.0, "train": 32.0, "evaluate": 3.5, "compare": 8.0}
+_CHECKED_SLICE_S, _CHECKED_VOXEL_S = 4.8e-3, 6.4e-8  # to check a slice and its voxels, with its mask, on one core
+_SLICE_S, _VOXEL_S = 2.5e-4, 8e-9  # to read them once they were checked: four cohorts, see plan_estimates.json
+_RESAMPLED_S = 3.5e-8  # a voxel of a working grid
+_PHANTOM_S = 1e-6  # to draw, write and check a voxel
+_SCORED_S = 4e-8  # to score a voxel of the CT's grid
+_FORWARD = 1 / 3  # of a training step
+_FEMUR_MM_ZYX = (460.0, 140.0, 140.0)  # of the box in which the finer network looks, a leg
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScaleCost:
     """What the time of a scale depends on.
@@ -103,15 +114,24 @@ class ScaleCost:
     modes: int
     kinds: int
 
+    @property
+    def sample_s(self) -> float:
+        """Seconds in which the network sees a sample, a patch or a window, and does not learn from it."""
+        return self.step_s / self.batch_size * _FORWARD
 
-# Of a stage that has nothing to compute; as what follows, of benchmarks/results/demo_repro.json and its 24 patients.
-_STARTS_S = {"cohort": 10.0, "arrays": 8.0, "search": 23.0, "train": 32.0, "evaluate": 3.5, "compare": 8.0}
-_SLICE_S, _VOXEL_S = 2.4e-3, 3.2e-8  # to read a slice and its voxels on one core: the demo, and a CT of 1000 slices
-_RESAMPLED_S = 6e-8  # a voxel of a working grid
-_PHANTOM_S = 1e-6  # to draw, write and check a voxel
-_SCORED_S = 4e-8  # to score a voxel of the CT's grid
-_FORWARD = 1 / 3  # of a training step
-_FEMUR_MM_ZYX = (460.0, 140.0, 140.0)  # of the box in which the finer network looks, a leg
+    def validation_s(self, cases: float) -> float:
+        """Seconds of one validation."""
+        return cases * (self.patches.validation if self.patches else 1) * self.sample_s
+
+
+def read_s(grids: Iterable[VoxelGrid]) -> float:
+    """Seconds to read these CTs, which were checked, on one core."""
+    return sum(grid.shape_zyx[0] * _SLICE_S + math.prod(grid.shape_zyx) * _VOXEL_S for grid in grids)
+
+
+def resampled_s(working_zyx: Shape) -> float:
+    """Seconds to bring a scan that was read onto a working grid, on one core."""
+    return math.prod(working_zyx) * _RESAMPLED_S
 
 
 def stage_seconds(
@@ -124,16 +144,16 @@ def stage_seconds(
     phantoms: bool,
 ) -> dict[str, float]:
     """Seconds of `dvc repro`, stage by stage, on a machine that does nothing else."""
-    voxels = sum(math.prod(grid.shape_zyx) for grid in cohort.grids)
-    slices = sum(grid.shape_zyx[0] for grid in cohort.grids)
-    read_s = (slices * _SLICE_S + voxels * _VOXEL_S) / cores
+    voxels, cases = sum(math.prod(grid.shape_zyx) for grid in cohort.grids), len(cohort.grids)
+    slices, all_read_s = sum(grid.shape_zyx[0] for grid in cohort.grids), read_s(cohort.grids) / cores
+    made_s = voxels * _PHANTOM_S if phantoms else slices * _CHECKED_SLICE_S + voxels * _CHECKED_VOXEL_S
     parts = part_sizes(cohort.patients, split) if split else (3, 1, 1)
-    validated, tested = (len(cohort.grids) * part / sum(parts) for part in parts[1:])
-    seconds = {"cohort": _STARTS_S["cohort"] + (voxels * _PHANTOM_S / cores if phantoms else 2 * read_s)}
+    validated, tested = (cases * part / sum(parts) for part in parts[1:])
+    seconds = {"cohort": _STARTS_S["cohort"] + made_s / cores}
     for scale, cost in costs.items():
-        of_scale = _of_scale(stated[scale], cost, len(cohort.grids), read_s, validated, cores)
+        of_scale = _of_scale(stated[scale], cost, cases, all_read_s, validated, cores)
         seconds |= {f"{scale} {stage}": s for stage, s in of_scale.items()}
-    scored_s = math.prod(cohort.shape_zyx) * _SCORED_S + (slices * _SLICE_S + voxels * _VOXEL_S) / len(cohort.grids)
+    scored_s = math.prod(cohort.shape_zyx) * _SCORED_S + read_s(cohort.grids) / cases
     seconds["evaluate"], windows_s = 0.0, 0.0
     for scale, cost in costs.items():  # the finer network's masks take both
         windows_s += _segmentation_s(cohort, cost, finer=scale == "refine")
@@ -143,14 +163,12 @@ def stage_seconds(
 
 
 def _of_scale(
-    stated: StatedScale, cost: ScaleCost, cases: int, read_s: float, validated: float, cores: int
+    stated: StatedScale, cost: ScaleCost, cases: int, all_read_s: float, validated: float, cores: int
 ) -> dict[str, float]:
-    resampled_s = cases * math.prod(cost.working_zyx) * _RESAMPLED_S / cores
-    sample_s = cost.step_s / cost.batch_size * _FORWARD
-    validation_s = validated * (cost.patches.validation if cost.patches else 1) * sample_s
-    train = stated.train
+    validation_s, train = cost.validation_s(validated), stated.train
     validations = math.ceil(train.max_iterations / train.validate_every)
-    seconds = {"arrays": cost.kinds * (_STARTS_S["arrays"] + read_s + resampled_s)}
+    arrays_s = _STARTS_S["arrays"] + all_read_s + cases * resampled_s(cost.working_zyx) / cores
+    seconds = {"arrays": cost.kinds * arrays_s}
     if stated.search.enabled:
         steps = search_steps(stated.search, cost.modes, cores)
         rungs = len(stated.search.rungs) * stated.search.trials_per_mode * cost.modes
@@ -173,9 +191,8 @@ def search_steps(search: SearchSettings, modes: int, cores: int) -> float:
 
 def _segmentation_s(cohort: CohortFacts, cost: ScaleCost, *, finer: bool) -> float:
     """Seconds in which the network sees one scan."""
-    sample_s = cost.step_s / cost.batch_size * _FORWARD
     if cost.patches is None:
-        return sample_s
+        return cost.sample_s
     extent = cohort.extents_mm_zyx[1]
     seen_mm = [min(e, femur) for e, femur in zip(extent, _FEMUR_MM_ZYX, strict=True)] if finer else extent
     legs = 2 if finer and extent[2] > 300.0 else 1
@@ -184,4 +201,4 @@ def _segmentation_s(cohort: CohortFacts, cost: ScaleCost, *, finer: bool) -> flo
         len(window_starts(max(size, window), window, cost.patches.overlap))
         for size, window in zip(sizes, cost.patches.shape_zyx, strict=True)
     ]
-    return legs * math.prod(counts) * sample_s * (2 if cost.patches.mirror else 1)
+    return legs * math.prod(counts) * cost.sample_s * (2 if cost.patches.mirror else 1)
