@@ -17,6 +17,7 @@ from femseg.volumes.resample import Box
 FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
 _SPECKLE_ML = 0.5  # a smaller piece is no part of a femur; a larger one, such as the tip of a second femur, is kept
 _MARGIN_MM = 15.0
+_NEAR_MM = 10.0  # further from what was found, what the finer network takes for femur is another bone
 Look = Callable[..., NDArray[np.floating[Any]]]
 
 
@@ -39,11 +40,14 @@ def refined(
 ) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     """The femora at the finer scale: each cut out of a box about what was found at the coarser one.
 
+    A box holds other bones, too: what lies far from what was found is none.
+
     Args:
         look: how the network looks into a box; `femur_probability`, or as it.
     Returns: what it said in each box, and remarks; a box of one even tissue holds no bone and is passed over with one.
     """
     grid = network_grid(ct.grid, scale.input_recipe)
+    likely_zyx, near_zyx = _near_what_was_found(found_zyx, grid)
     parts, remarks = [], []
     for box in femur_boxes(found_zyx, grid):
         input_czyx = network_input(ct, scale.input_recipe, box_zyx=box, name=name)
@@ -53,10 +57,11 @@ def refined(
             )
             remarks.append(f"PP-03: what was taken for femur about ({at_mm}) mm is one even tissue, and is left out")
             continue
-        wanted_zyx = _near_what_was_found(found_zyx, grid, box)
+        wanted_zyx = _in_box(likely_zyx, grid, box)
         probability_zyx = look(
             network, input_czyx, windows=scale.windows, wanted_zyx=wanted_zyx, device=device, name=name
         )
+        probability_zyx = np.where(_in_box(near_zyx, grid, box), probability_zyx, 0)
         parts.append(Part(box, without_speckles(probability_zyx, grid.voxel_volume_mm3)))
     return tuple(parts), tuple(remarks)
 
@@ -103,14 +108,23 @@ def _merged(boxes: list[Corners]) -> list[Corners]:
     return merged if len(merged) == len(boxes) else _merged(merged)
 
 
-def _near_what_was_found(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid, box: Box) -> NDArray[np.bool_]:
-    """The voxels of a box of the finer grid that lie at or near what was found: nearest neighbours, grown by one."""
-    likely = ndimage.binary_dilation(found_zyx >= FOUND_FROM)
+def _near_what_was_found(
+    found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Voxels of the coarser grid: what was found, grown by one, and all that lies near it."""
+    found = found_zyx >= FOUND_FROM
+    z, y, x = (e / n for e, n in zip(grid.extent_mm_zyx, found.shape, strict=True))
+    likely = ndimage.binary_dilation(found)
+    return likely, likely | (ndimage.distance_transform_edt(~found, sampling=(z, y, x)) <= _NEAR_MM)
+
+
+def _in_box(coarse_zyx: NDArray[np.bool_], grid: VoxelGrid, box: Box) -> NDArray[np.bool_]:
+    """Voxels of the coarser grid in a box of the finer one: nearest neighbours."""
     z, y, x = (
         np.arange(part.start, part.stop) * coarse // fine
-        for part, coarse, fine in zip(box, found_zyx.shape, grid.shape_zyx, strict=True)
+        for part, coarse, fine in zip(box, coarse_zyx.shape, grid.shape_zyx, strict=True)
     )
-    return np.asarray(likely[np.ix_(z, y, x)])
+    return np.asarray(coarse_zyx[np.ix_(z, y, x)])
 
 
 def without_speckles(probability_zyx: NDArray[np.floating[Any]], voxel_volume_mm3: float) -> NDArray[np.floating[Any]]:

@@ -80,6 +80,28 @@ def test_the_finer_network_sees_the_surroundings_of_the_femora_alone(legs):
     assert broad.refine.shown < 1.3 * narrow.refine.shown
 
 
+class FindsTheFirst(BoneAbove):
+    """Finds nothing beyond column 44 of the CT."""
+
+    def forward(self, x_bczyx):
+        logits = super().forward(x_bczyx)
+        logits[:, 1, :, :, 11:] = -40.0
+        return logits
+
+
+def test_another_bone_in_the_box_is_no_femur_and_what_was_missed_beside_the_femur_is(legs):
+    ct, _ = legs
+    beside, another = np.zeros((2, *ct.hu_zyx.shape), np.bool_)
+    beside[44:52, 22:38, 44:48] = True
+    another[10:18, 22:38, 44:48] = True
+    package = cascade()
+    package.network = FindsTheFirst(0.6)
+    hu = np.where(beside | another, 900.0, ct.hu_zyx).astype(np.float32)
+    femur = segment(package, CtVolume(hu_zyx=hu, grid=ct.grid)).mask.femur_zyx
+    assert femur[beside].all()
+    assert not femur[another].any()
+
+
 def test_where_nothing_is_found_nothing_is_cut_out(legs):
     ct, _ = legs
     empty = CtVolume(hu_zyx=np.minimum(ct.hu_zyx, 40), grid=ct.grid)
