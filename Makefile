@@ -90,6 +90,8 @@ bench: $(VENV)/.dev
 	python -m benchmarks.pipeline.arrays_large_ct --output benchmarks/results/arrays_large_ct.json
 	python -m benchmarks.intake.intake_speed --output benchmarks/results/intake_speed.json
 	python -m benchmarks.intake.mask_placement --output benchmarks/results/mask_placement.json
+	python -m benchmarks.pipeline.outputs_cost --output benchmarks/results/outputs_cost.json
+	python -m benchmarks.pipeline.twelve_studies --output benchmarks/results/twelve_studies.json
 	python -m benchmarks.pipeline.demo_repro --output benchmarks/results/demo_repro.json
 	python -m benchmarks.gate.promotion_gate --output benchmarks/results/promotion_gate.json
 	python -m benchmarks.chaos.tracking_outage --output benchmarks/results/tracking_outage.json

@@ -171,6 +171,21 @@ SCRIPTS = (
         "--model FOLDER",
     ),
     Script(
+        "pipeline.twelve_studies",
+        "a folder of twelve studies by one command, killed in the middle and started again: right words, exit code, "
+        "nothing done twice",
+    ),
+    Script(
+        "pipeline.outputs_cost",
+        "a 512 × 512 × 300 CT with the shipped model, from DICOM files to mask file; mesh, page and DICOM objects of "
+        "it; selftest and doctor",
+        "segment {r[commands][segment][seconds]:.0f} s by the clock, {r[commands][segment][processor_s]:.0f} s of "
+        "processor time; processor time of mesh {r[outputs][mesh][processor_s]:.1f}, page "
+        "{r[outputs][page][processor_s]:.1f}, DICOM-SEG {r[outputs][dicom_seg][processor_s]:.1f}, RTSTRUCT "
+        "{r[outputs][rtstruct][processor_s]:.1f}, selftest {r[commands][selftest][processor_s]:.0f}, doctor "
+        "{r[commands][doctor][processor_s]:.1f}",
+    ),
+    Script(
         "pipeline.femur_sides",
         "how often left and right are told from a mask: phantoms, and label maps of real bones",
         "{r[total][told]} told, {r[total][unknown]} unknown, {r[total][wrong]} wrong",
@@ -181,6 +196,11 @@ SCRIPTS = (
         "Dice {r[pelvis][dice][right (intact)]:.2f} intact, {r[pelvis][dice][left (nailed)]:.2f} nailed",
         "--model FOLDER",
         "shipped_evidence.json",
+    ),
+    Script(
+        "shipped.case_page",
+        "the picture of a case's page, as Chromium shows it",
+        options="--figure docs/images/case_page.png",
     ),
     Script(
         "scaling.scaling_costs",

@@ -21,7 +21,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,8 +36,8 @@ from femseg.inference.windows import window_starts
 from femseg.networks.network import Network
 from femseg.networks.package_files import Architecture, ModelDescription, ScaleDescription, Windows
 from femseg.networks.vnet import VNet, VNetSettings
-from femseg.phantom import PhantomSettings, phantom_study
-from femseg.volumes.grid import CtVolume, VoxelGrid
+from femseg.phantom import PhantomSettings, PhantomStudy, phantom_study
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
 
@@ -85,17 +85,24 @@ def cascade(precision: str) -> Cascade:
     return Cascade(BrightParts(), VNet(FINER, 1), model)
 
 
-def write_ct(path: Path) -> None:
-    """A phantom of both legs, in air to 512 rows, cut or filled to 400 slices."""
-    settings = PhantomSettings(patients=3, legs="both", spacing_mm_zyx=SPACING_MM_ZYX, field_of_view_mm=204.8)
+def both_legs(shape_zyx: tuple[int, int, int], spacing_mm_zyx: tuple[float, float, float]) -> PhantomStudy:
+    """A phantom of both legs, in air to so many rows, cut or filled to so many slices; 410 mm wide."""
+    settings = PhantomSettings(patients=3, legs="both", spacing_mm_zyx=spacing_mm_zyx, field_of_view_mm=204.8)
     study = phantom_study(settings, 0)
-    hu = np.full(SHAPE_ZYX, -1000, np.int16)
-    z, y, x = (min(a, b) for a, b in zip(study.ct.hu_zyx.shape, SHAPE_ZYX, strict=True))
-    first = (SHAPE_ZYX[1] - y) // 2
+    hu, femur = np.full(shape_zyx, -1000, np.float32), np.zeros(shape_zyx, np.bool_)
+    z, y, x = (min(a, b) for a, b in zip(study.ct.hu_zyx.shape, shape_zyx, strict=True))
+    first = (shape_zyx[1] - y) // 2
     hu[:z, first : first + y, :x] = study.ct.hu_zyx[:z, :y, :x]
-    image = sitk.GetImageFromArray(hu)
-    image.SetSpacing(SPACING_MM_ZYX[::-1])
-    sitk.WriteImage(image, str(path))
+    femur[:z, first : first + y, :x] = study.femur.femur_zyx[:z, :y, :x]
+    corner = tuple(study.ct.grid.position_mm_xyz((0, -first, 0)).tolist())
+    grid = replace(study.ct.grid, shape_zyx=shape_zyx, origin_mm_xyz=corner)
+    return replace(study, ct=CtVolume(hu_zyx=hu, grid=grid), femur=MaskVolume(femur_zyx=femur, grid=grid))
+
+
+def write_ct(path: Path) -> None:
+    """The CT that is timed."""
+    ct = both_legs(SHAPE_ZYX, SPACING_MM_ZYX).ct
+    sitk.WriteImage(ct.grid.image(ct.hu_zyx.astype(np.int16)), str(path))
 
 
 def ours(folder: Path, precision: str) -> dict[str, float]:

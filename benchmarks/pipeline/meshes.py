@@ -4,7 +4,8 @@ Usage: python -m benchmarks.pipeline.meshes [--output FILE] [--figure FILE] [--s
 
 The mask is a phantom's whole femur. Every mesh is judged by the same functions: our proof, and the exact distances to
 the mask's surface. VTK's surface nets take part where VTK is installed (`pip install vtk`). Seconds are by the clock;
-where other work runs beside, `cpu_seconds` say more (of all threads).
+where other work runs beside, `cpu_seconds` say more (of all threads). `surface_of` holds the surface of a probability
+against that of the mask cut from it.
 """
 
 import argparse
@@ -20,13 +21,17 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import LinearSegmentedColormap, Normalize
 from numpy.typing import NDArray
 from PIL import Image
+from scipy import ndimage
 from skimage.measure import marching_cubes
 
+from benchmarks.pipeline.measurements import shape_of, upright
 from femseg.files.durable import write_json_durably
 from femseg.meshes.deviation import deviation
 from femseg.meshes.femur import MeshSettings, femur_mesh
 from femseg.meshes.mesh import TriangleMesh
 from femseg.meshes.solid import flaws
+from femseg.meshes.surface import mask_surface, surface
+from femseg.networks.network import FEMUR_FROM
 from femseg.phantom.femur import femur_box, femur_voxels
 from femseg.phantom.frame import leg_frame
 from femseg.phantom.patient import draw_patient
@@ -39,6 +44,9 @@ try:
     from vtk.util.numpy_support import numpy_to_vtk, vtk_to_numpy
 except ImportError:
     vtk = None
+
+
+PROBABILITIES_MM = ((0.8, 1.0), (1.5, 3.0))  # voxels of a CT, and of a network
 
 
 def phantom_femur(spacing_mm: float) -> MaskVolume:
@@ -139,6 +147,35 @@ def measured(make: Callable[[MaskVolume], TriangleMesh], mask: MaskVolume) -> tu
     return mesh, {**spent, **judged}
 
 
+def of_a_probability(spacing_mm: float, network_mm: float) -> dict[str, dict[str, float]]:
+    """The surface of a probability at one half, and the mask's: how far from the mask, and how far from the bone.
+
+    The probability is the best that a network could give: on its own voxels it rises evenly through the bone's true
+    surface. As `femseg segment` does, it is interpolated on the CT's grid, and the mask cut there.
+    """
+    patient = upright(7, 0)
+    true, seen = shape_of(patient, spacing_mm), shape_of(patient, network_mm)
+    on_network = np.clip(0.5 - seen.voxels.distance_mm / (2.0 * network_mm), 0.0, 1.0)
+    first = seen.grid.indices_zyx(np.array([true.grid.origin_mm_xyz]))[0]
+    step = np.full(3, spacing_mm / network_mm)
+    shape = true.grid.shape_zyx
+    probability = ndimage.affine_transform(on_network, step, first, output_shape=shape, order=1, mode="nearest")
+    mask = MaskVolume(femur_zyx=probability >= FEMUR_FROM, grid=true.grid)
+    found = {}
+    for name, mesh in {"mask": mask_surface(mask), "probability": surface(probability, mask.grid, FEMUR_FROM)}.items():
+        off_mask = deviation(mesh, mask)
+        places = true.grid.indices_zyx(mesh.vertices_mm_xyz).T
+        off_bone = np.abs(ndimage.map_coordinates(true.voxels.distance_mm, places, order=1, mode="nearest"))
+        found[name] = {
+            "vertices_near": off_mask.vertices_near,
+            "volume_drift": off_mask.volume_drift,
+            "to_mask_mean_mm": off_mask.to_mask.mean_mm,
+            "to_bone_mean_mm": float(off_bone.mean()),
+            "to_bone_p95_mm": float(np.percentile(off_bone, 95)),
+        }
+    return found
+
+
 def draw(path: Path, mask: MaskVolume) -> None:
     """Our mesh from three sides, with its distance from the mask's surface as colour, and what was measured of it."""
     made = femur_mesh(mask, MeshSettings())
@@ -180,6 +217,10 @@ def main() -> None:
         "spacing_mm": arguments.spacing,
         "shape_zyx": list(mask.grid.shape_zyx),
         "meshes": {name: found for name, (_, found) in made.items()},
+        "surface_of": [
+            {"ct_mm": ct_mm, "network_mm": network_mm, **of_a_probability(ct_mm, network_mm)}
+            for ct_mm, network_mm in PROBABILITIES_MM
+        ],
     }
     print(json.dumps(result, indent=2))
     if arguments.output:
