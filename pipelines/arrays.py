@@ -1,4 +1,7 @@
-"""Stage `arrays` and `masks`: every case's CT (or femur mask) on the network grid, one NPY per case."""
+"""Stage `arrays` and `masks`: every case's CT (or femur mask) on the network grid, one NPY per case.
+
+With `synthetic.share`, the masks' store holds the people from whom that share of a training is painted, too.
+"""
 
 import argparse
 import math
@@ -10,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.cohorts.case import Case
+from femseg.cohorts.case import Case, Femur
 from femseg.cohorts.manifest import cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.places import find_places
-from femseg.cohorts.settings import CohortSettings, read_arrays
+from femseg.cohorts.settings import CohortSettings, Scale, read_arrays, refuse_unpaintable
 from femseg.cohorts.store import ArrayKind, StoredArray, bytes_needed, write_array, write_index
 from femseg.exits import command_exit
 from femseg.files.durable import require_free_space
@@ -22,8 +25,9 @@ from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.settings import read_section
 from femseg.synthetic.anatomy import scene
-from femseg.synthetic.cohort import LEFT, RIGHT, SCENE_BYTES, index_of_study, on_grid
-from femseg.synthetic.settings import SyntheticSettings
+from femseg.synthetic.cohort import LEFT, RIGHT, SCENE_BYTES, index_of_study, on_grid, rough_hu, study_name
+from femseg.synthetic.scene import TISSUE
+from femseg.synthetic.settings import SyntheticSettings, read_share
 from femseg.volumes.network_input import (
     InputMode,
     InputRecipe,
@@ -35,6 +39,7 @@ from femseg.volumes.network_input import (
 )
 
 Made = dict[ArrayKind, StoredArray]
+SIDES: dict[Femur, tuple[int, ...]] = {"all": (LEFT, RIGHT), "left": (LEFT,), "right": (RIGHT,)}
 
 
 def prepare(
@@ -59,7 +64,7 @@ def prepare(
     if people:
         person = scene(people, index_of_study(case.ct.files[0].path), grid.spacing_mm_zyx)
         fields_czyx, femora_zyx = on_grid(person, grid)
-        femur_zyx = np.isin(femora_zyx, {"all": (LEFT, RIGHT), "left": (LEFT,), "right": (RIGHT,)}[case.femur])
+        femur_zyx = np.isin(femora_zyx, SIDES[case.femur])
         made = {"mask": stored("mask", femur_zyx), "tissue": stored("tissue", fields_czyx)}
     else:
         mask = read_case_mask(case, root)
@@ -75,6 +80,33 @@ def _places(case: Case, femur_zyx: NDArray[np.bool_], recipe: InputRecipe, root:
     scaled_zyx = channel(read_case_ct(case, root), recipe, "raw", name=case.case_id)
     low, high = window.low or 0.0, window.high or 0.0
     return find_places(femur_zyx, scaled_zyx.astype(np.float32) * (high - low) + low, grid.spacing_mm_zyx)
+
+
+def prepare_person(index: int, *, people: SyntheticSettings, femur: Femur, recipe: InputRecipe, folder: Path) -> Made:
+    """Store one person of `synthetic.share` on a grid of its own; runs on a worker."""
+    if recipe.spacing_mm_zyx is None:
+        raise ValueError("people are painted in patches: expected a recipe with a spacing")
+    person = scene(people, index, recipe.spacing_mm_zyx)
+    femur_zyx = np.isin(person.femora_zyx, SIDES[femur])
+    places = find_places(femur_zyx, rough_hu(person.fields_czyx[TISSUE]), recipe.spacing_mm_zyx)
+    made: dict[ArrayKind, NDArray[Any]] = {"mask": femur_zyx, "places": places, "tissue": person.fields_czyx}
+    name, grid = study_name(index), person.grid
+    return {
+        kind: write_array(folder / kind, name, array, kind=kind, network_grid=grid, ct_grid=grid)
+        for kind, array in made.items()
+    }
+
+
+def prepare_people(scale: Scale, femur: Femur, recipe: InputRecipe, folder: Path) -> dict[str, Made]:
+    """All of them by name; none without a share."""
+    if not read_share():
+        return {}
+    refuse_unpaintable(scale)
+    people = read_section(SyntheticSettings, "synthetic")
+    names = list(map(study_name, range(people.people)))
+    work = partial(prepare_person, people=people, femur=femur, recipe=recipe, folder=folder)
+    made = map_cases(work, range(people.people), names=names, task="people", memory_bytes=SCENE_BYTES)
+    return dict(zip(names, made, strict=True))
 
 
 def memory_bytes(cases: Sequence[Case], network_shapes_zyx: Sequence[tuple[int, int, int]]) -> int:
@@ -104,16 +136,19 @@ def main() -> None:
     root = cohort_root(manifest, MANIFEST.absolute())
     work = partial(prepare, kind=kind, recipe=recipe, root=root, folder=folder.parent, people=people)
     ids = [case.case_id for case in cases]
-    entries: list[Made] = []
+    entries: dict[str, Made] = {}
     if cases:
         memory = memory_bytes(cases, shapes) + (SCENE_BYTES if people else 0)
         with ray_session():
-            entries = map_cases(work, cases, names=ids, task=f"{kind} arrays", memory_bytes=memory)
+            made_of_cases = map_cases(work, cases, names=ids, task=f"{kind} arrays", memory_bytes=memory)
+            entries = dict(zip(ids, made_of_cases, strict=True))
+            if kind == "mask" and not is_synthetic:
+                entries |= prepare_people(given.scale, cases[0].femur, recipe, folder.parent)
     kinds: tuple[ArrayKind, ...] = ("mask", "places", "tissue") if kind == "mask" else (kind,)
     for each in kinds:
-        of_kind = {case_id: made[each] for case_id, made in zip(ids, entries, strict=True) if each in made}
+        of_kind = {name: made[each] for name, made in entries.items() if each in made}
         write_index(folder.parent / each, each, recipe, of_kind)
-    for case_id, made in zip(ids, entries, strict=True):
+    for case_id, made in entries.items():
         for remark in made[kind].remarks:
             print(f"{case_id}: {remark}")
 

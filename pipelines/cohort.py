@@ -8,7 +8,7 @@ from pathlib import Path
 
 from femseg.cohorts.case import cohort_key
 from femseg.cohorts.manifest import Manifest, recorded_root, write_manifest
-from femseg.cohorts.settings import CohortSettings, LabelMap, Scale, read_arrays
+from femseg.cohorts.settings import CohortSettings, CohortSource, LabelMap, refuse_unpaintable
 from femseg.cohorts.split import SplitSettings, part_sizes
 from femseg.errors import Refusal
 from femseg.exits import command_exit
@@ -25,10 +25,10 @@ from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.settings import has_section, read_section
 from femseg.synthetic.anatomy import scene
+from femseg.synthetic.anatomy.llp26 import wheel_folder
 from femseg.synthetic.cohort import LEFT, RIGHT, SCENE_BYTES, study_name, write_study
 from femseg.synthetic.painting_settings import PaintingSettings
-from femseg.synthetic.settings import SyntheticSettings
-from femseg.volumes.network_input import InputMode, refuse_recipe_of_painted
+from femseg.synthetic.settings import SyntheticSettings, read_share
 
 PHANTOM_KEY = b"phantoms are nobody"  # published on purpose: the same seed gives the same case ids everywhere
 
@@ -63,15 +63,16 @@ def people(folder: Path) -> None:
     map_cases(work, indices, names=list(map(study_name, indices)), task="people", memory_bytes=SCENE_BYTES)
 
 
-def refuse_unpaintable(scale: Scale) -> None:
-    """Before hours of work: can training paint what the arrays of a scale ask for? Raises: Refusal CFG-02 (exit 2)."""
-    modes = read_section(tuple[InputMode, ...], "input_modes" if scale == "find" else "refine.input_modes")
-    for mode in modes:
-        try:
-            refuse_recipe_of_painted(read_arrays(scale).recipe(mode))
-        except ValueError as error:
-            where = "refine." if scale == "refine" else ""
-            raise Refusal.of("CFG-02", PARAMS, f"{where}{error}", "correct this setting") from None
+def refuse_painting(source: CohortSource) -> None:
+    """Before hours of work: can training paint what it is asked to? Raises: Refusal CFG-02 (exit 2)."""
+    share = read_share()
+    if source == "synthetic" and share:
+        problem = f"synthetic.share is {share}, but every sample of cohort.source: synthetic is painted"
+        raise Refusal.of("CFG-02", PARAMS, problem, "write `share: 0.0` under `synthetic`, or name another cohort")
+    if source == "synthetic" or share:
+        refuse_unpaintable("find")
+        refuse_unpaintable("refine")
+        wheel_folder()
 
 
 def main() -> None:
@@ -81,9 +82,8 @@ def main() -> None:
     make = {"phantom": phantoms, "synthetic": people}.get(settings.source)
     folder = OUR_STUDIES if make else Path(settings.folder)
     id_key = PHANTOM_KEY if make else cohort_key()
+    refuse_painting(settings.source)
     if settings.source == "synthetic":
-        refuse_unpaintable("find")
-        refuse_unpaintable("refine")
         settings = replace(settings, labels=LabelMap(left=(LEFT,), right=(RIGHT,)), accept_hu=True)
     with ray_session():
         if make:

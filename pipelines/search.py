@@ -56,6 +56,7 @@ def trial_job(trial: Trial, scale: Scale, runs: Path) -> TrainingJob:
         patches=of_scale.patches,
         fields=arrays_of("tissue", scale=scale) if of_scale.painting else None,
         painting=of_scale.painting,
+        painted_share=of_scale.painted_share,
         split=SPLIT,
         runs=runs,
         name=trial.trial_id,

@@ -96,7 +96,9 @@ def tracked_run(plan: TrainingPlan) -> Iterator[tuple[TrainingJob, MlflowClient]
                     "train": as_plain(job.train),
                     "network": as_plain(job.network),
                     "optimisation": as_plain(job.optimisation),
-                    **({"painting": as_plain(job.painting)} if job.painting else {}),
+                    **(
+                        {"painting": as_plain(job.painting), "painted_share": job.painted_share} if job.painting else {}
+                    ),
                 },
                 tags=stage_tags("train", input_mode=plan.input_mode, **plan.tags, **job_tags()),
                 parent_run_id=plan.parent_run_id,
@@ -152,7 +154,11 @@ def described(job: TrainingJob, network: Network, result: FitResult, recipe: Inp
         if seen
         else None,
         metrics=TrainingMetrics(validation_dice=result.validation_dice, best_iteration=result.best_iteration),
-        training=UsedSettings(train=as_plain(job.train), optimisation=as_plain(job.optimisation)),
+        training=UsedSettings(
+            train=as_plain(job.train),
+            optimisation=as_plain(job.optimisation),
+            painted_share=job.painted_share if job.painting else 0.0,
+        ),
     )
 
 
@@ -186,7 +192,7 @@ def write_outputs(
     scale = described(job, network, result, store.recipe)
     if found_by is None:
         seen = training_range(store.entry(case).ct_grid for case in read_split(plan.split).train)
-        if job.painting:  # its scans on disk are one look of many
+        if job.painting and job.painted_share == 1:  # its scans on disk are one look of many
             seen = replace(seen, spacing_mm_zyx=job.painting.scanner.spacing_mm_zyx)
         fields = {field.name: getattr(scale, field.name) for field in dataclasses.fields(scale)}
         model = ModelDescription(

@@ -45,12 +45,25 @@ def painted_cases(folder: Path, shape_zyx=(32, 32, 32), painting: PaintingSettin
             )
     for kind, of_kind in entries.items():
         write_index(folder / kind, kind, RECIPE, of_kind)
+    return opened(folder, PatchSettings(shape_zyx=shape_zyx, validation=3), painting or PaintingSettings())
+
+
+def opened(folder: Path, settings: PatchSettings, painting: PaintingSettings | None = None) -> PaintedCases:
+    """The cases of such stores."""
+    stores = StoredCases(
+        inputs=ArrayStore.open(folder / "both"), masks=ArrayStore.open(folder / "mask"), case_ids=tuple(EXTENTS)
+    )
     return PaintedCases(
-        patches=PatchCases(
-            stores=StoredCases.open(folder / "both", folder / "mask", tuple(EXTENTS)),
-            places=ArrayStore.open(folder / "places"),
-            settings=PatchSettings(shape_zyx=shape_zyx, validation=3),
-        ),
+        patches=PatchCases(stores=stores, places=ArrayStore.open(folder / "places"), settings=settings),
         fields=ArrayStore.open(folder / "tissue"),
         painting=painting or PaintingSettings(),
     )
+
+
+def stored_and_people(folder: Path) -> None:
+    """The stores of a cohort, case0 and case1, and of a share: case2 has no input, and is the only one with a scene."""
+    painted_cases(folder)
+    for kind, left_out in (("both", {"case2"}), ("tissue", {"case0", "case1"})):
+        store = ArrayStore.open(folder / kind)
+        kept = {case_id: store.entry(case_id) for case_id in EXTENTS if case_id not in left_out}
+        write_index(folder / kind, kind, RECIPE, kept)

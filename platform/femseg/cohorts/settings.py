@@ -6,12 +6,13 @@ from typing import Literal
 
 from femseg.cohorts.case import Femur
 from femseg.cohorts.store import ArrayKind
+from femseg.errors import Refusal
 from femseg.formats.source import Mend
-from femseg.paths import OWN_STUDIES
+from femseg.paths import OWN_STUDIES, PARAMS
 from femseg.settings import read_section
 from femseg.volumes.grid import Triple
 from femseg.volumes.intensity import Scaling
-from femseg.volumes.network_input import GradientOf, InputRecipe
+from femseg.volumes.network_input import GradientOf, InputMode, InputRecipe, refuse_recipe_of_painted
 
 PAPER_SHAPE_ZYX = (512, 64, 64)
 HU_RANGE = Scaling(kind="window", low=-1024.0, high=3071.0)
@@ -171,6 +172,17 @@ class CohortSettings:
 def read_arrays(scale: Scale) -> "ArraySettings":
     """The `arrays:` section of a scale. Raises: Refusal (exit 2)."""
     return read_section(ArraySettings, "refine.arrays" if scale == "refine" else "arrays")
+
+
+def refuse_unpaintable(scale: Scale) -> None:
+    """Before hours of work: can training paint what the arrays of a scale ask for? Raises: Refusal CFG-02 (exit 2)."""
+    below = "refine." if scale == "refine" else ""
+    for mode in read_section(tuple[InputMode, ...], f"{below}input_modes"):
+        try:
+            refuse_recipe_of_painted(read_arrays(scale).recipe(mode))
+        except ValueError as error:
+            fix = f"write it under `{below}arrays`; nothing is painted with `share: 0.0` under `synthetic`"
+            raise Refusal.of("CFG-02", PARAMS, f"{below}{error}", fix) from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -77,11 +77,10 @@ def lineage_checks(
             expected="none (promotion.yaml: clean_commit)",
             fix="commit, train again with `dvc repro --force train`, and register",
         )
-    painted = ("fields", "painting") if model.cohort_source == "synthetic" else ()
-    names = ("inputs", "masks", "split", "manifest", "code", *painted)
+    names = ("inputs", "masks", "split", "manifest", "code", *(("fields", "painting") if model.painted else ()))
     lacking = [name for name in names if not _matches(_HEX64, sha256.get(name))]
     yield _lineage_check("hashes of data and code", not lacking, found=_lack(lacking), expected=", ".join(names))
-    wanted = trained_from(model.input_mode, model.refine_mode, painted=model.cohort_source == "synthetic")
+    wanted = trained_from(model.input_mode, model.refine_mode, painted=model.painted)
     lacking = [name for name in wanted if not _matches(_MD5, md5.get(name))]
     yield _lineage_check("DVC's hashes", not lacking, found=_lack(lacking), expected=", ".join(wanted))
     lacking = [key for key in ("train", "optimisation") if not all(getattr(one.training, key) for one in model.scales)]

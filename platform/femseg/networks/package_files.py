@@ -47,10 +47,15 @@ class TrainingMetrics:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UsedSettings:
-    """The sections `train` and `optimisation` as they were used, in plain values."""
+    """The sections `train` and `optimisation` as they were used, in plain values.
+
+    Attributes:
+        painted_share: of the samples that were painted from synthetic people; None in packages that do not say.
+    """
 
     train: dict[str, Any] = field(default_factory=dict)
     optimisation: dict[str, Any] = field(default_factory=dict)
+    painted_share: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +155,11 @@ class ModelDescription(ScaleDescription):
     def of_no_patient(self) -> bool:
         """Whether all CTs that the networks learnt from were drawn by a program."""
         return self.cohort_source in ("phantom", "synthetic")
+
+    @property
+    def painted(self) -> bool:
+        """Whether samples were painted from synthetic people, all or a share."""
+        return self.cohort_source == "synthetic" or any(one.training.painted_share for one in self.scales)
 
     @property
     def refine_mode(self) -> str:

@@ -10,13 +10,15 @@ from numpy.typing import NDArray
 from femseg.files.durable import folder_written_durably
 from femseg.synthetic.painting import painted
 from femseg.synthetic.painting_settings import PaintingSettings
-from femseg.synthetic.scene import Scene
+from femseg.synthetic.scene import Scene, Tissue
 from femseg.volumes.grid import VoxelGrid
 
 LEFT, RIGHT = 1, 2  # in a study's mask
 SCENE_BYTES = 1 << 30  # that a person may take while it is made
 _STUDY = "person-"
 _LOOK_STREAM = 100  # anatomy draws from streams of lower numbers
+_SOFT, _AIRY, _BONE = 0.0, -1000.0, 1000.0
+_EMPTY = (Tissue.AIR, Tissue.CLOTHES, Tissue.TABLE, Tissue.MATTRESS, Tissue.GAS, Tissue.LUNG)
 
 
 def study_name(index: int) -> str:
@@ -65,3 +67,11 @@ def on_grid(scene: Scene, grid: VoxelGrid) -> tuple[NDArray[np.uint8], NDArray[n
     )
     femora_zyx = scene.femora_zyx.take(z, 0).take(y, 1).take(x, 2)
     return scene.fields_czyx.take(z, 1).take(y, 2).take(x, 3), femora_zyx
+
+
+def rough_hu(tissue_zyx: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Air, soft tissue and bone or metal: enough to tell where patches lie. Tissue codes in, HU out, one shape."""
+    hu = np.full(len(Tissue), _SOFT, np.float32)
+    hu[list(_EMPTY)] = _AIRY
+    hu[Tissue.FEMUR :] = _BONE
+    return np.asarray(hu[tissue_zyx])

@@ -3,6 +3,8 @@
 import math
 from dataclasses import dataclass, field, fields
 
+from femseg.settings import has_section, read_section
+
 Range = tuple[float, float]
 
 
@@ -47,6 +49,7 @@ class SyntheticSettings:
 
     Attributes:
         people: size of the cohort; a larger cohort begins with the same people.
+        share: of the training samples of another cohort, of either scale, that is painted from these people.
         seed: draws everything.
         beyond: how far a person may lie beyond the mixture of real people drawn for it, as a factor on its
             difference from the mean.
@@ -63,6 +66,7 @@ class SyntheticSettings:
     """
 
     people: int = 300
+    share: float = 0.0
     seed: int = 2606
     beyond: Range = (0.8, 1.25)
     scale: Range = (0.88, 1.14)
@@ -83,6 +87,8 @@ class SyntheticSettings:
             raise ValueError(f"spacing_mm_zyx: expected three lengths of 0.4 to 8 mm, got {self.spacing_mm_zyx}")
         if self.people < 3:
             raise ValueError(f"people: expected at least 3, got {self.people}")
+        if not 0.0 <= self.share < 1.0:
+            raise ValueError(f"share: expected a share from 0 to below 1, got {self.share}")
         if not 0 <= self.seed < 2**63:
             raise ValueError(f"seed: expected a number from 0 to 2^63 - 1, got {self.seed}")
         bounds = {
@@ -104,3 +110,8 @@ class SyntheticSettings:
         for name in ("touching", "osteophytes", "metal"):
             if not 0.0 <= getattr(self, name) <= 1.0:
                 raise ValueError(f"{name}: expected a share from 0 to 1, got {getattr(self, name)}")
+
+
+def read_share() -> float:
+    """`synthetic.share` of params.yaml; 0 where there is no such section. Raises: Refusal (exit 2)."""
+    return read_section(SyntheticSettings, "synthetic").share if has_section("synthetic") else 0.0

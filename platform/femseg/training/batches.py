@@ -17,6 +17,7 @@ from femseg.training.augmentation import Triple, augmented, drawn_change
 from femseg.training.settings import AugmentationSettings, OptimisationSettings
 
 _AHEAD = 2  # batches made while the network computes
+_WHO = 1  # of the stream that says who stands in for a case; a sample's own has no fourth number
 
 
 Sample = tuple[Tensor, Tensor]  # network input (C, Z, Y, X) and reference mask (Z, Y, X), both float32
@@ -73,6 +74,43 @@ class WholeVolumes:
                 f"{tuple(target_zyx.shape)} (Z, Y, X) do not match"
             )
         yield input_czyx, target_zyx
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MixedCases:
+    """A cohort, of whose samples a share is of others: what a network was robust to, it keeps while it learns a cohort.
+
+    Attributes:
+        cohort: whose turn it is; validation sees these alone.
+        others: who stand in.
+        share: of the samples, in the long run.
+    """
+
+    cohort: TrainingCases
+    others: TrainingCases
+    share: float
+
+    @property
+    def case_ids(self) -> Sequence[str]:
+        """The cohort's cases."""
+        return self.cohort.case_ids
+
+    def standing(self, case_id: str, draw_key: DrawKey) -> str:
+        """The case whose turn it is, or who stands in for it; the key alone decides."""
+        generator = np.random.default_rng((*draw_key, _WHO))
+        if generator.random() >= self.share:
+            return case_id
+        return self.others.case_ids[int(generator.integers(len(self.others.case_ids)))]
+
+    def sample(self, case_id: str, augmentation: AugmentationSettings, draw_key: DrawKey) -> Sample:
+        """See `TrainingCases`; of whoever stands for the case."""
+        standing = self.standing(case_id, draw_key)
+        cases = self.cohort if standing == case_id else self.others
+        return cases.sample(standing, augmentation, draw_key)
+
+    def validation_samples(self, case_id: str) -> Iterator[Sample]:
+        """See `TrainingCases`."""
+        return self.cohort.validation_samples(case_id)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,6 +190,8 @@ def training_batches(
     def made(iteration: int) -> Batch:
         case_ids = _batch_of(ordered, seed=seed, iteration=iteration, batch_size=batch_size)
         samples = [cases.sample(case_ids[place], augmentation, (seed, iteration, place)) for place in positions]
+        if isinstance(cases, MixedCases):
+            case_ids = tuple(cases.standing(one, (seed, iteration, place)) for place, one in enumerate(case_ids))
         inputs, targets = (torch.stack(parts) for parts in zip(*samples, strict=True))
         if pin_memory:
             inputs, targets = inputs.pin_memory(), targets.pin_memory()

@@ -49,6 +49,23 @@ def test_arrays_that_training_cannot_paint_are_refused_before_anybody_is_made_CF
     assert not (tmp_path / "data/cohort/studies").exists()
 
 
+def test_a_share_of_what_cannot_be_painted_is_refused_before_any_study_is_read_CFG_02(tmp_path):
+    params = yaml.safe_load((ROOT / "params.yaml").read_text())
+    window = {"kind": "window", "low": 0.0, "high": 1000.0}
+    params["cohort"] = {"source": "dicom", "folder": "no such folder"}
+    params["arrays"] |= {"shape_zyx": None, "spacing_mm_zyx": [3.0, 3.0, 3.0], "gradient_scaling": window}
+    for synthetic, source, words in (
+        ({"share": 0.25}, "dicom", "arrays.gradient_of: expected 'resampled'"),
+        ({"share": 0.25}, "synthetic", "synthetic.share is 0.25, but every sample"),
+        ({"share": 1.0}, "dicom", "expected a share from 0 to below 1"),
+    ):
+        params["synthetic"], params["cohort"]["source"] = synthetic, source
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(params))
+        code, said = run_here(tmp_path, "cohort")
+        assert code == 2
+        assert words in said
+
+
 def test_a_folder_without_any_study_is_refused_and_what_was_ignored_is_said_once_IN_14(tmp_path):
     (tmp_path / "source" / "one").mkdir(parents=True)
     (tmp_path / "source" / "one" / "notes.txt").write_text("no study")

@@ -9,6 +9,7 @@ from tiny_registry import CASES, write_cohort
 from femseg.cohorts.manifest import read_manifest, write_manifest
 from femseg.gate.origin_checks import lineage_checks
 from femseg.lineage.provenance import Lineage
+from femseg.networks.package_files import UsedSettings
 from femseg.networks.vnet import VNet
 
 
@@ -58,7 +59,8 @@ def test_a_model_of_painted_scenes_names_these_too(cohort):
     md5 = dict.fromkeys(("data/cohort", "data/arrays/raw", "data/arrays/mask", "data/split.json"), "0" * 32)
     sha256 = dict.fromkeys(("inputs", "masks", "split", "manifest", "code"), "0" * 64)
     painted = described(VNet(TINY_NETWORK, 1), cohort_source="synthetic")
-    for model, lacking in ((described(VNet(TINY_NETWORK, 1)), False), (painted, True)):
+    share = described(VNet(TINY_NETWORK, 1), cohort_source="dicom", training=UsedSettings(painted_share=0.25))
+    for model, lacking in ((described(VNet(TINY_NETWORK, 1)), False), (painted, True), (share, True)):
         checks = lineage_checks(Lineage(sha256=sha256, dvc_md5=md5), model, cohort.test_set, clean_commit=False)
         found = {check.name: check.found for check in checks}
         assert ("fields, painting" in found["hashes of data and code"]) == lacking

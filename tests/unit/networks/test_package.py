@@ -212,6 +212,7 @@ def test_a_package_of_femseg_0_1_without_versions_and_name_is_read_as_it_is(tmp_
         "cohort_source": "",
         "architecture": {"input_channels": 1, "settings": settings},
         "input_recipe": model["input_recipe"] | {"spacing_mm_zyx": None, "gradient_of": "ct"},
+        "training": model["training"] | {"painted_share": None},
     }
     assert as_plain(package.lineage) == lineage | {"version": 1}
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from femseg.training.batches import global_batch, samples_at_a_time, share_of_rank, training_batches
+from femseg.training.batches import MixedCases, global_batch, samples_at_a_time, share_of_rank, training_batches
 from femseg.training.settings import AugmentationSettings, OptimisationSettings
 
 AUGMENTED = AugmentationSettings(enabled=True)
@@ -109,3 +109,59 @@ def test_no_training_cases_and_mismatched_shapes_are_refused(spheres):
     )
     with pytest.raises(ValueError, match=r"case sphere-001: input of shape .* do not match"):
         next(batches)
+
+
+def mixed(spheres, share):
+    return MixedCases(cohort=spheres.SphereCases(range(5)), others=spheres.SphereCases(range(100, 140)), share=share)
+
+
+def test_who_stands_in_for_a_case_is_the_same_for_one_two_and_four_workers(spheres):
+    alone = batches_of(spheres, rank=0, world_size=1, cases=mixed(spheres, 0.5))
+    for world_size in (2, 4):
+        shares = [
+            batches_of(spheres, rank=rank, world_size=world_size, cases=mixed(spheres, 0.5))
+            for rank in range(world_size)
+        ]
+        for whole, *parts in zip(alone, *shares, strict=True):
+            assert {part.case_ids for part in parts} == {whole.case_ids}
+            assert torch.equal(torch.cat([part.input_bczyx for part in parts]), whole.input_bczyx)
+    later = batches_of(spheres, rank=0, world_size=1, first=4, cases=mixed(spheres, 0.5))
+    assert [batch.case_ids for batch in later] == [batch.case_ids for batch in alone[3:]]
+
+
+def test_a_batch_names_those_whose_samples_it_holds(spheres):
+    everybody = spheres.SphereCases([*range(5), *range(100, 140)])
+    batches = batches_of(spheres, rank=0, world_size=1, cases=mixed(spheres, 0.5))
+    named = {case_id for batch in batches for case_id in batch.case_ids}
+    assert min(named) < "sphere-100" <= max(named)
+    for batch in batches:
+        for place, case_id in enumerate(batch.case_ids):
+            sample, mask = everybody.sample(case_id, AUGMENTED, (2, batch.iteration, place))
+            assert torch.equal(batch.input_bczyx[place], sample)
+            assert torch.equal(batch.target_bzyx[place], mask)
+
+
+def test_the_share_is_kept_in_the_long_run_and_falls_on_all_who_stand_in(spheres):
+    cases = mixed(spheres, 0.25)
+    standing = [cases.standing("sphere-000", (3, iteration, place)) for iteration in range(2000) for place in range(2)]
+    others = [name for name in standing if name != "sphere-000"]
+    assert abs(len(others) / len(standing) - 0.25) < 0.025  # 3.6 standard deviations
+    assert set(others) == set(cases.others.case_ids)
+
+
+def test_whose_turn_it_is_and_how_they_look_is_as_without_a_share(spheres):
+    plain = batches_of(spheres, rank=0, world_size=1)
+    for alone, among_others in zip(
+        plain, batches_of(spheres, rank=0, world_size=1, cases=mixed(spheres, 0.5)), strict=True
+    ):
+        for place, case_id in enumerate(among_others.case_ids):
+            if case_id < "sphere-100":
+                assert case_id == alone.case_ids[place]
+                assert torch.equal(among_others.input_bczyx[place], alone.input_bczyx[place])
+
+
+def test_validation_sees_the_cohort_alone(spheres):
+    cases = mixed(spheres, 0.99)
+    for case_id in cases.case_ids:
+        (seen, _), (own, _) = next(cases.validation_samples(case_id)), next(cases.cohort.validation_samples(case_id))
+        assert torch.equal(seen, own)

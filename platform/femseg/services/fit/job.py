@@ -27,7 +27,7 @@ from femseg.services.tracking.address import tracking_uri
 from femseg.settings import as_plain
 from femseg.synthetic.painting_settings import PaintingSettings
 from femseg.training.agreement import refused_together
-from femseg.training.batches import TrainingCases, share_of_rank
+from femseg.training.batches import MixedCases, TrainingCases, share_of_rank
 from femseg.training.checkpoint import Checkpoint, newest_good_checkpoint
 from femseg.training.context import TrainerContext
 from femseg.training.painted_cases import PaintedCases
@@ -52,7 +52,8 @@ class TrainingJob:
         places: the same, where the network sees a scan in patches.
         start: the same of the initial weights; "" draws them from the seed.
         patches: None if it sees a scan whole.
-        fields, painting: scenes, the same, and how they are painted; none where a CT's voxels are stored.
+        fields, painting: scenes, the same, and how they are painted; none where all samples are of stored voxels.
+        painted_share: of the samples, where there is painting; below 1 the scenes are of others than the split's cases.
         run_folder: the driver's, absolute; the same job started again goes on from here. See `node_folder`.
         storage: where every node finds data and checkpoints.
         mlflow_run_id: rank 0 records there; "" records nowhere.
@@ -72,6 +73,7 @@ class TrainingJob:
     fields: str = ""
     patches: PatchSettings | None = None
     painting: PaintingSettings | None = None
+    painted_share: float = 1.0
     storage: StorageSettings = _NO_STORAGE
     tracking_uri: str = ""
     mlflow_run_id: str = ""
@@ -93,6 +95,7 @@ def training_job(
     patches: PatchSettings | None = None,
     fields: Path | None = None,
     painting: PaintingSettings | None = None,
+    painted_share: float = 1.0,
     start: Path | None = None,
     storage: StorageSettings = _NO_STORAGE,
 ) -> TrainingJob:
@@ -127,6 +130,8 @@ def training_job(
         fields_sha256 = ArrayStore.open(fields).sha256
         painter = {"painting": as_plain(painting), "painting_code": code_sha256(["synthetic", "volumes"])}
         fingerprint |= {"fields": fields_sha256, **painter}
+        if painted_share < 1:
+            fingerprint["painted_share"] = painted_share
     if start:
         fingerprint["start"] = sha256_of_file(start)
     if foreign := source_sha256(network):
@@ -143,6 +148,7 @@ def training_job(
         places=places_sha256 if storage.url or not places else str(places.absolute()),
         fields=fields_sha256 if storage.url or not fields else str(fields.absolute()),
         painting=painting,
+        painted_share=painted_share,
         start="" if not start else fingerprint["start"] if storage.url else str(start.absolute()),
         patches=patches,
         storage=storage,
@@ -242,9 +248,13 @@ def _cases(job: TrainingJob, say: Callable[[str], None]) -> tuple[TrainingCases,
         if not (places and job.patches):
             return whole
         patches = PatchCases(stores=whole, places=places, settings=job.patches)
-        return (
-            PaintedCases(patches=patches, fields=fields, painting=job.painting) if fields and job.painting else patches
-        )
+        if not (fields and job.painting):
+            return patches
+        if job.painted_share == 1:
+            return PaintedCases(patches=patches, fields=fields, painting=job.painting)
+        people = replace(patches, stores=replace(whole, case_ids=fields.case_ids))  # the masks' store has theirs, too
+        others = PaintedCases(patches=people, fields=fields, painting=job.painting)
+        return MixedCases(cohort=patches, others=others, share=job.painted_share)
 
     return part(split.train), part(split.validation)
 

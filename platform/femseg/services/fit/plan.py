@@ -27,6 +27,7 @@ from femseg.services.fit.job import TrainingJob, training_job
 from femseg.services.storage.backend import StorageSettings
 from femseg.settings import has_section, read_section
 from femseg.synthetic.painting_settings import PaintingSettings
+from femseg.synthetic.settings import read_share
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import PatchSettings
 
@@ -36,11 +37,13 @@ class ScaleSettings:
     """The settings of one scale: top-level sections of params.yaml, or those below `refine`.
 
     Attributes:
-        painting: of both scales, of a synthetic cohort alone.
+        painting: of both scales, where anything is painted.
+        painted_share: of the samples: all of a synthetic cohort, `synthetic.share` of another.
     """
 
     patches: PatchSettings | None
     painting: PaintingSettings | None
+    painted_share: float
     network: NetworkSettings
     optimisation: OptimisationSettings
     search: SearchSettings
@@ -52,9 +55,11 @@ def read_scale(scale: Scale) -> ScaleSettings:
     below = "refine." if scale == "refine" else ""
     by_spacing = read_arrays(scale).spacing_mm_zyx is not None
     synthetic = has_section("cohort") and read_section(CohortSettings, "cohort").source == "synthetic"
+    share = 1.0 if synthetic else read_share()
     return ScaleSettings(
         patches=read_section(PatchSettings, f"{below}patches") if by_spacing else None,
-        painting=read_section(PaintingSettings, "painting") if synthetic else None,
+        painting=read_section(PaintingSettings, "painting") if share else None,
+        painted_share=share,
         network=read_network(f"{below}network"),
         optimisation=read_section(OptimisationSettings, f"{below}optimisation"),
         search=read_section(SearchSettings, f"{below}search"),
@@ -103,7 +108,7 @@ class TrainingPlan:
 
     @property
     def fields(self) -> Path:
-        """The scenes that are painted, of a synthetic cohort."""
+        """The scenes that are painted."""
         return arrays_of("tissue", scale=self.scale)
 
     @property
@@ -184,6 +189,7 @@ def planned_job(plan: TrainingPlan, *, start: Path | None = None) -> TrainingJob
         patches=settings.patches,
         fields=plan.fields if settings.painting else None,
         painting=settings.painting,
+        painted_share=settings.painted_share,
         start=start,
         storage=read_section(StorageSettings, "storage"),
     )
