@@ -203,6 +203,17 @@ SCRIPTS = (
         options="--figure docs/images/case_page.png",
     ),
     Script(
+        "shipped.ablations",
+        "what each ingredient of the shipped model gives: inputs, shapes, field of view, scanner, neighbours, by one "
+        "budget",
+        options="--arms ARM … --seeds 0 1",
+        result="shipped_ablations.json",
+    ),
+    Script(
+        "shipped.start_from",
+        "five cases of a cohort, trained on from nothing, from the shipped model, and with a share of synthetic people",
+    ),
+    Script(
         "scaling.scaling_costs",
         "what a training pays besides its arithmetic: checkpoints, exchange, reading, tracking",
         "the paper's checkpoint {r[checkpoint][paper][write_seconds]:.1f} s",

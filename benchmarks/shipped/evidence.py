@@ -88,10 +88,12 @@ def real_shapes() -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_], t
         yield path.name, np.isin(values, (1, 2)), values > 2, image.GetSpacing()[::-1], False
 
 
-def painted_shapes(package: ModelPackage) -> list[dict[str, Any]]:
-    """Each shape painted once."""
+def painted_shapes(package: ModelPackage, *, hips_alone: bool = False) -> list[dict[str, Any]]:
+    """Each shape painted once; whole femora are left out with `hips_alone`."""
     rows = []
     for number, (name, femur, other, spacing, whole) in enumerate(real_shapes()):
+        if whole and hips_alone:
+            continue
         z, y, x = spacing
         case = painted(femur, other, (z, y, x), seed=number, whole=whole)
         grid = VoxelGrid(shape_zyx=case.hu_zyx.shape, spacing_mm_zyx=case.spacing_mm_zyx)
