@@ -174,6 +174,8 @@ SCRIPTS = (
         "pipeline.twelve_studies",
         "a folder of twelve studies by one command, killed in the middle and started again: right words, exit code, "
         "nothing done twice",
+        "{r[right]} of {r[count]} right, exit {r[exit_code]}; killed after {r[killed_after]}, {r[kept]} kept, "
+        "{r[done_twice]} done twice",
     ),
     Script(
         "pipeline.outputs_cost",
