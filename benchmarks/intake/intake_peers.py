@@ -79,6 +79,7 @@ voxels as measured, the mask equal. **warned**: a wrong volume with a warning.
 **right**: every voxel there once, within 0.5 HU and 0.05 mm of an independent reading, in any axis order; for a
 malformed input, of the unharmed study. **silently wrong**: another volume, and no warning.
 **crashed**: no volume, and an error by accident (IndexError, AttributeError, a signal, two minutes of processor time).
+Each call has 8 GiB of memory.
 
 **Refused by femseg, read rightly by a peer**: headers that contradict themselves, slices without a place, bytes behind
 a file's end. A reader that does not look is right as long as the part that it trusts is.
@@ -351,6 +352,7 @@ def main() -> None:
     parser.add_argument("--output", type=Path)
     parser.add_argument("--docs", type=Path, help="write the page of the documentation")
     parser.add_argument("--only", nargs="*", help="these kinds alone")
+    parser.add_argument("--renew", action="store_true", help="put those of --only among the others of --output")
     arguments = parser.parse_args()
     root_reads_all = os.geteuid() == 0
     specimens = [
@@ -376,6 +378,12 @@ def main() -> None:
                 outcomes[tool] = {one.kind: by_femseg(one, folders[one.kind]) for one in specimens}
             else:
                 outcomes[tool] = run_peer(tool, arguments.peers, specimens, folders, Path(temporary) / "work")
+    if arguments.renew:
+        recorded = json.loads(arguments.output.read_text(encoding="utf-8"))["specimens"]
+        for tool, found in outcomes.items():
+            kept = {kind: row["outcomes"][tool] for kind, row in recorded.items() if tool in row["outcomes"]}
+            outcomes[tool] = kept | found
+        specimens = [specimen for specimen in CATALOGUE if specimen.kind in recorded]
     groups = grouped(specimens, outcomes)
     result = {
         "command": "python -m benchmarks.intake.intake_peers",

@@ -3,9 +3,10 @@
     python -m benchmarks.intake.intake_peers_worker simpleitk jobs.json
 
 A job is {"study": folder, "out": folder, "time_limit_s": number, "files": [volume files]}. The limit is of processor
-time, so that a busy machine judges nobody; what computes nothing is ended after ten times as long. Into `out` go
-stdout.txt, stderr.txt, error.json if the peer raised, and volume-0.npz … with what it handed out: values (Z, Y, X) and
-the affine from index (x, y, z) to LPS millimetres.
+time, so that a busy machine judges nobody; what computes nothing is ended after ten times as long. There are 8 GiB of
+memory for each, or some would take all that the machine has. Into `out` go stdout.txt, stderr.txt, error.json if the
+peer raised, and volume-0.npz … with what it handed out: values (Z, Y, X) and the affine from index (x, y, z) to LPS
+millimetres.
 """
 
 import importlib
@@ -24,6 +25,7 @@ import numpy as np
 
 VERIFIED = "=== verified; what follows is the reader's ==="
 VOXELS_KEPT = 1_000_000
+MEMORY_BYTES = 8 << 30
 MODULES = {"simpleitk": "SimpleITK", "dicom2nifti": "dicom2nifti", "nnunet": "nnunetv2"}
 
 
@@ -111,6 +113,7 @@ def nnunet(study: Path, out: Path, files: list[str]) -> None:
 def alone(peer: str, job: dict[str, Any]) -> None:
     """In the forked process: output into files, one call, what it raised into error.json."""
     resource.setrlimit(resource.RLIMIT_CPU, (job["time_limit_s"], job["time_limit_s"]))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
     out = Path(job["out"])
     for name, descriptor in (("stdout.txt", 1), ("stderr.txt", 2)):
         os.dup2(os.open(out / name, os.O_CREAT | os.O_WRONLY, 0o644), descriptor)

@@ -39,6 +39,12 @@ def test_it_runs_without_peers_and_says_which_are_absent(tmp_path):
     outcomes = {kind: row["outcomes"]["femseg"]["outcome"] for kind, row in result["specimens"].items()}
     assert outcomes == {"missing-slice": "refused", "nifti-pir": "right", "video": "unsupported"}
 
+    renewed = subprocess.run(
+        [*script, *words[:4], "--only", "video", "--renew"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert renewed.returncode == 0, renewed.stderr
+    assert json.loads((tmp_path / "result.json").read_text()) == result
+
 
 def test_what_a_peer_reads_rightly_is_not_counted_as_malformed():
     specimens = [BY_KIND[kind] for kind in ("missing-slice", "gzip-crc", "nifti-pir")]
