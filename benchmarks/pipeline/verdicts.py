@@ -43,7 +43,7 @@ from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe, mask_on_network_grid, network_grid, network_input
 
 _VIEW_MM = 185.0
-SEEDS = {"calibration": 101, "held out": 202}
+SEEDS = {"calibration": 101, "held out": 404}  # 202 was held out until a rule came of it
 DEMO = PhantomSettings(patients=14, seed=303, spacing_mm_zyx=(4.0, 1.8, 1.8), field_of_view_mm=_VIEW_MM)
 RECIPE = InputRecipe(
     input_mode="raw",

@@ -197,7 +197,10 @@ def _of_the_shapes(shapes: Mapping[FemurSide, FemurShape]) -> Iterator[Reason]:
     """The largest femur decides whether there is one; another asks for a review at most.
 
     But where the largest shows no end, one of at least half its size decides as well: they are a pair, or no femora.
+    Shafts alone are refused: a spine or a humerus looks like one.
     """
+    if shapes and all(shape.shows_no_end for shape in shapes.values()):
+        yield Reason("reject", "IF-09 the scan shows no end of a femur, and a shaft alone is told from no other bone")
     largest = max(shapes.values(), key=lambda shape: shape.volume_ml, default=None)
     for side, shape in shapes.items():
         pair = largest is not None and largest.shows_no_end and shape.volume_ml >= largest.volume_ml / 2
