@@ -197,20 +197,24 @@ def _of_the_shapes(shapes: Mapping[FemurSide, FemurShape]) -> Iterator[Reason]:
     """The largest femur decides whether there is one; another asks for a review at most.
 
     But where the largest shows no end, one of at least half its size decides as well: they are a pair, or no femora.
-    Shafts alone are refused: a spine or a humerus looks like one.
+    Where these show no end either, they are refused: a spine or a humerus looks like a shaft.
     """
-    if shapes and all(shape.shows_no_end for shape in shapes.values()):
-        yield Reason("reject", "IF-09 the scan shows no end of a femur, and a shaft alone is told from no other bone")
     largest = max(shapes.values(), key=lambda shape: shape.volume_ml, default=None)
+    if largest is None:
+        return
+    alike = [shape for shape in shapes.values() if shape.volume_ml >= largest.volume_ml / 2]
+    if all(shape.shows_no_end for shape in alike):
+        yield Reason("reject", "IF-09 the scan shows no end of a femur, and a shaft alone is told from no other bone")
+    decide = alike if largest.shows_no_end else [largest]
     for side, shape in shapes.items():
-        pair = largest is not None and largest.shows_no_end and shape.volume_ml >= largest.volume_ml / 2
         for reason in _of_a_shape(shape, STRUCTURES[side].name):
-            yield reason if shape is largest or pair else Reason("review", reason.text)
+            yield reason if shape in decide else Reason("review", reason.text)
 
 
 def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
     yield from LONG.judged(shape.length_mm, name)
-    yield from (SMALL.judged(shape.volume_ml, name) if shape.cut_off else SHORT.judged(shape.length_mm, name))
+    whole_ml = shape.volume_ml - shape.stray_ml  # of one piece: others beside it make it no femur
+    yield from (SMALL.judged(whole_ml, name) if shape.cut_off else SHORT.judged(shape.length_mm, name))
     if shape.shows_no_end:
         yield Reason("review", f"IF-09 the scan shows neither the hip end nor the knee end of the {name}")
     if shape.hip_width_mm is not None:

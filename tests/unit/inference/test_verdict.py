@@ -113,12 +113,18 @@ def test_a_femur_that_the_scan_cuts_off_may_be_short_and_small():
     assert judged(replace(hip, cut_off=("inferior", "superior"))).word == "reject"
 
 
+def test_what_lies_apart_makes_no_femur_larger():
+    hip = replace(FEMUR, volume_ml=32.0, stray_ml=5.0, cut_off=("inferior",), knee_width_mm=None, widest_mm2=1500.0)
+    assert any("27 ml of the left femur are in the scan" in reason for reason in judged(hip).reasons)
+
+
 def test_shafts_alone_are_refused_for_a_spine_or_a_humerus_looks_like_one():
     shaft = replace(FEMUR, cut_off=("inferior", "superior"), hip_width_mm=None, knee_width_mm=None)
     for found in (judged(shaft), judged(shaft, right=shaft)):
         assert found.word == "reject"
         assert found.reasons[0].startswith("IF-09 the scan shows no end of a femur")
-    assert judged(FEMUR, right=shaft).word == "review"
+    assert judged(shaft, right=replace(FEMUR, volume_ml=0.3 * shaft.volume_ml)).word == "reject"
+    assert judged(shaft, right=FEMUR).word == judged(FEMUR, right=shaft).word == "review"
 
 
 def test_another_femur_that_can_be_none_asks_for_a_review_only():
@@ -131,7 +137,6 @@ def test_where_the_largest_femur_shows_no_end_one_of_like_size_decides_as_well()
     shaft = replace(FEMUR, cut_off=("inferior", "superior"), hip_width_mm=None, knee_width_mm=None)
     arm = replace(FEMUR, volume_ml=400.0, cut_off=("inferior",), hip_width_mm=45.0, knee_width_mm=None)
     assert judged(shaft, right=arm).word == "reject"
-    assert judged(shaft, right=replace(arm, volume_ml=100.0)).word == "review"
     assert judged(FEMUR, right=arm).word == "review"
 
 
