@@ -126,3 +126,11 @@ def right(r: Result, *cohorts: str) -> int:
 
 def given(r: Result, tool: str, outcome: str = "given", group: str = "malformed") -> int:
     return r["tools"][tool]["counts"][group].get(outcome, 0)
+
+
+def painted_row(r: Result, whole: bool) -> str:
+    """Of the shipped model's painted shapes the whole femora, named z…, or the hips."""
+    rows = [row for row in r["painted_real_shapes"] if row["shape"].startswith("z") == whole]
+    dice, away_mm = (sum(row[key] for row in rows) / len(rows) for key in ("dice", "average_surface_distance_mm"))
+    name = "whole femora" if whole else "hips"
+    return f"| of these {len(rows)} {name} | Dice {dice:.3f}, surface distance {away_mm:.2f} mm |"

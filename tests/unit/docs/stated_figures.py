@@ -15,6 +15,7 @@ from .result_words import (
     off,
     others,
     over_carriers,
+    painted_row,
     phases,
     placement_row,
     right,
@@ -202,6 +203,7 @@ SHIPPED: tuple[tuple[str, Words], ...] = (
         "shipped_evidence",
         lambda r: f"Dice {r['painted_mean_dice']:.3f}, least {r['painted_least_dice']:.3f} | 0.95, none below 0.88 |",
     ),
+    *(("shipped_evidence", lambda r, whole=whole: painted_row(r, whole)) for whole in (False, True)),
     *(
         (
             "shipped_evidence",
