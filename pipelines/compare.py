@@ -13,7 +13,7 @@ from femseg.comparison.repeats import (
     RepeatSettings,
     ScoredTraining,
     mean_over_seeds,
-    read_input_modes,
+    read_compared_modes,
     read_trainings,
 )
 from femseg.comparison.subgroups import case_groups, patients_with_several
@@ -173,7 +173,7 @@ def record(files: Iterable[str], split_sha256: str, modes: Sequence[str], repeat
 def main() -> None:
     """Read every mode's scores and curves; write reports/."""
     settings, repeats = read_section(CompareSettings, "compare"), read_section(RepeatSettings, "repeats")
-    modes = (*read_input_modes(), *map(cascade_name, read_trainings()))
+    modes = (*read_compared_modes(), *map(cascade_name, read_trainings()))
     manifest, split = read_manifest(MANIFEST), read_split(SPLIT)
     masks = ArrayStore.open(MASKS)
     tested = tested_cases(repeats, split)

@@ -17,7 +17,7 @@ from mlflow.tracking import MlflowClient
 from femseg.cohorts.manifest import read_manifest
 from femseg.cohorts.settings import cohort_title
 from femseg.cohorts.split import read_split
-from femseg.comparison.repeats import CompareSettings, read_input_modes, read_trainings
+from femseg.comparison.repeats import CompareSettings, read_compared_modes, read_trainings
 from femseg.exits import command_exit
 from femseg.files.durable import read_json, sha256_of_file, sha256_of_json, write_json_durably
 from femseg.gate.rules import Candidate, best_by_validation
@@ -188,7 +188,7 @@ def main() -> None:
 
     Where there are cascades one of them is registered: they draw at the finer scale.
     """
-    names = [cascade_name(training) for training in read_trainings()] or read_input_modes()
+    names = [cascade_name(training) for training in read_trainings()] or read_compared_modes()
     packages = {name: load_package(model_of(name)) for name in names}
     dice = {name: package.model.finest.metrics.validation_dice for name, package in packages.items()}
     candidate = best_by_validation(dice)

@@ -207,6 +207,8 @@ def main() -> None:
     scale: Scale = parser.parse_args().scale
     settings = read_scale(scale).search
     modes = read_input_modes() if scale == "find" else read_section(tuple[InputMode, ...], "refine.input_modes")
+    if scale == "find" and not {"raw", "gradient"} <= set(modes):
+        print(f"input_modes: {', '.join(modes)} can be trained, not compared: that takes raw and gradient")
     if not settings.enabled or not modes:
         write_results([], {}, settings, modes, scale)
         print(

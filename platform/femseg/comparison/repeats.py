@@ -146,16 +146,25 @@ Training = InputMode | Literal["best"]
 
 
 def read_input_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
-    """The input modes, the baseline first.
-
-    Raises: Refusal (exit 2) if a mode is unknown or named twice, or if "raw" or "gradient" is missing: to compare these
-        two is what the pipeline is for.
-    """
+    """The input modes that are trained. Raises: Refusal (exit 2) if one is unknown or named twice, or if none is."""
     modes: tuple[InputMode, ...] = read_section(tuple[InputMode, ...], "input_modes", file=file)
-    if len(set(modes)) != len(modes) or not {"raw", "gradient"} <= set(modes):
-        problem = f"input_modes: expected raw, gradient and perhaps both, each once, got {', '.join(modes)}"
-        raise Refusal.of("CFG-01", file, problem, "correct this setting")
+    if not modes or len(set(modes)) != len(modes):
+        raise _unfit_modes(modes, "at least one, each once", file)
     return modes
+
+
+def read_compared_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
+    """The same where they are compared, the baseline first. Raises: Refusal, also if "raw" or "gradient" is missing."""
+    modes = read_input_modes(file)
+    if not {"raw", "gradient"} <= set(modes):
+        raise _unfit_modes(modes, "raw, gradient and perhaps both, which are compared", file)
+    return modes
+
+
+def _unfit_modes(modes: tuple[InputMode, ...], expected: str, file: Path) -> Refusal:
+    return Refusal.of(
+        "CFG-01", file, f"input_modes: expected {expected}, got {', '.join(modes)}", "correct this setting"
+    )
 
 
 def read_trainings() -> tuple[Training, ...]:
