@@ -1,6 +1,7 @@
 """Synthetic people through the real stages, up to a model that has seen them painted."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -38,13 +39,25 @@ SETTINGS = TINY | {
 }
 
 
+def built(folder: Path, stage: str) -> Path:
+    """A project that has run up to a stage, from nothing."""
+    folder.mkdir(parents=True)
+    copy_of_the_working_tree(folder, SETTINGS)
+    run(folder, "dvc", "repro", stage)
+    return folder
+
+
 @pytest.fixture(scope="module")
 def synthetic(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("synthetic") / "project"
-    folder.mkdir()
-    copy_of_the_working_tree(folder, SETTINGS)
-    run(folder, "dvc", "repro", "evaluate@raw")
-    return folder
+    return built(tmp_path_factory.mktemp("synthetic") / "project", "evaluate@raw")
+
+
+def test_a_second_build_from_the_same_seed_has_the_same_weights(synthetic, tmp_path):
+    again = built(tmp_path / "elsewhere" / "project", "train@raw")
+    for made in ("data/arrays/tissue", "data/arrays/raw"):
+        assert ArrayStore.open(again / made).sha256 == ArrayStore.open(synthetic / made).sha256
+    weights = "models/raw/weights.safetensors"
+    assert (again / weights).read_bytes() == (synthetic / weights).read_bytes()
 
 
 def test_every_person_is_a_case_with_its_scene_on_the_grid_of_its_mask(synthetic):
