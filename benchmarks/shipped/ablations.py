@@ -28,7 +28,16 @@ import torch
 
 from benchmarks.pipeline.real_pelvis import SIDES
 from benchmarks.shipped.evidence import painted_shapes, pelvis
-from benchmarks.shipped.short_runs import SECONDS_A_STEP, job, phantoms, section, stored_phantom, trained, write_indices
+from benchmarks.shipped.short_runs import (
+    SECONDS_A_STEP,
+    job,
+    one_channel,
+    phantoms,
+    section,
+    stored_phantom,
+    trained,
+    write_indices,
+)
 from femseg.cohorts.manifest import Manifest, read_manifest
 from femseg.cohorts.split import Split, read_split, write_split
 from femseg.files.durable import read_json, sha256_of_file, write_json_durably
@@ -129,8 +138,9 @@ def run(arm: Arm, name: str, seed: int, steps: int, build: Path, folder: Path) -
         arrays, split = build / REFINE_ARRAYS, own_split(arm, build, folder)
         painting = arm.painted(section(PaintingSettings, "painting"))
         more = {"fields": arrays / "tissue", "painting": painting}
+    inputs = arrays / "both" if arm.mode == "both" else one_channel(arrays / "both", arm.mode, folder / "arrays")
     started = time.perf_counter()
-    planned = job(arrays, arm.mode, runs=folder / "runs" / name, split=split, train=train, **more)
+    planned = job(arrays, inputs, arm.mode, runs=folder / "runs" / name, split=split, train=train, **more)
     package = trained(planned, arm.mode, folder / f"{name}-{seed}-{steps}")
     real, hips = pelvis(package, None), painted_shapes(package, hips_alone=True)
     return {

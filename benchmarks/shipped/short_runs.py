@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from femseg.cohorts.places import find_places
 from femseg.cohorts.settings import HU_RANGE, ArraySettings
-from femseg.cohorts.store import ArrayKind, StoredArray, write_array, write_index
+from femseg.cohorts.store import INDEX_NAME, ArrayKind, ArrayStore, StoredArray, write_array, write_index
 from femseg.lineage.provenance import Lineage
 from femseg.networks.choice import read_network
 from femseg.networks.package import ModelPackage, load_package, write_package
@@ -96,10 +96,24 @@ def write_indices(folder: Path, made: dict[str, Made]) -> None:
         write_index(folder / kind, kind, recipe(kind), {name: one[kind] for name, one in made.items() if kind in one})
 
 
-def job(arrays: Path, mode: InputMode, *, runs: Path, split: Path, train: TrainSettings, **more: Any) -> TrainingJob:
+def one_channel(both: Path, mode: InputMode, folder: Path) -> Path:
+    """The store of one input mode, made once out of that of both."""
+    if not (folder / mode / INDEX_NAME).is_file():
+        store, number = ArrayStore.open(both), recipe("both").channels.index(mode)
+        made: dict[str, Made] = {}
+        for name in store.case_ids:
+            grids = {key: getattr(store.entry(name), key) for key in ("network_grid", "ct_grid")}
+            made[name] = {mode: write_array(folder / mode, name, store.load(name)[number], kind=mode, **grids)}
+        write_indices(folder, made)
+    return folder / mode
+
+
+def job(
+    arrays: Path, inputs: Path, mode: InputMode, *, runs: Path, split: Path, train: TrainSettings, **more: Any
+) -> TrainingJob:
     """A training of the recipe's network on stored arrays, which are only read."""
     return training_job(
-        inputs=arrays / mode,
+        inputs=inputs,
         masks=arrays / "mask",
         places=arrays / "places",
         split=split,

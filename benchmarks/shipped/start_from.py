@@ -136,7 +136,7 @@ def main() -> None:
             started = time.perf_counter()
             runs, split = given.folder / "runs", given.folder / "split.json"
             package = trained(
-                job(given.folder, "both", runs=runs, split=split, train=train, **more),
+                job(given.folder, given.folder / "both", "both", runs=runs, split=split, train=train, **more),
                 "both",
                 given.folder / f"{arm.replace(' ', '-')}-{seed}",
             )
