@@ -4,7 +4,7 @@
 
 The CT is a phantom of both legs, 512 × 512 × 300, as a DICOM series. Commands run in processes of their own, start of
 Python and all, `doctor` with an MLflow store; page, mesh and DICOM objects are made of one mask and timed alone, the
-page with its own solids.
+page with its own solids. `--alone` installs the wheel, and nothing else, in an empty environment, and segments there.
 """
 
 import argparse
@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -36,13 +37,14 @@ MODEL = "shipped"
 SEGMENT_GOAL_S = 45
 
 
-def of_command(folder: Path, *words: str, store: str = "") -> dict[str, float]:
+def of_command(folder: Path, *words: str, store: str = "", python: str = sys.executable) -> dict[str, float]:
     """A command of femseg in an empty folder: seconds by the clock and of all processors, exit code.
 
     Args:
         store: address of an MLflow store that the command is to know.
+        python: of the environment.
     """
-    command = [sys.executable, "-c", "from femseg.cli.main import main; main()", *words]
+    command = [python, "-c", "from femseg.cli.main import main; main()", *words]
     started = time.perf_counter()
     process = subprocess.Popen(
         command,
@@ -58,6 +60,16 @@ def of_command(folder: Path, *words: str, store: str = "") -> dict[str, float]:
     spent = {"seconds": time.perf_counter() - started, "processor_s": used.ru_utime + used.ru_stime}
     print(words[0], spent, said[-500:], flush=True)
     return {**spent, "exit_code": process.returncode}
+
+
+def python_alone(folder: Path) -> str:
+    """The interpreter of an empty environment in which the wheel of this tree was installed."""
+    python, run = str(folder / "environment" / "bin" / "python"), partial(subprocess.run, check=True)
+    run([sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), "."])
+    run([sys.executable, "-m", "venv", str(folder / "environment")])
+    (wheel,) = folder.glob("*.whl")
+    run([python, "-m", "pip", "install", "--quiet", "--constraint", "constraints.txt", str(wheel)])
+    return python
 
 
 def of_call(call: Callable[[], object]) -> dict[str, float]:
@@ -98,7 +110,7 @@ def of_outputs(series: Path, folder: Path) -> dict[str, dict[str, float]]:
     return spent
 
 
-def measured(folder: Path) -> dict[str, object]:
+def measured(folder: Path, *, alone: bool) -> dict[str, object]:
     """All of it."""
     study = both_legs(SHAPE_ZYX, SPACING_MM_ZYX)
     write_phantom_study(study, folder / "study")
@@ -112,8 +124,11 @@ def measured(folder: Path) -> dict[str, object]:
         "selftest": of_command(empty, "selftest"),
         "doctor": of_command(empty, "doctor", store=store),
     }
+    if alone:
+        (folder / "other").mkdir()
+        commands["segment_of_the_wheel_alone"] = of_command(folder / "other", *words, python=python_alone(folder))
     return {
-        "command": "python -m benchmarks.pipeline.outputs_cost",
+        "command": "python -m benchmarks.pipeline.outputs_cost" + (" --alone" if alone else ""),
         "model_sha256": load_package(SHIPPED_MODEL).sha256,
         "ct_shape_zyx": SHAPE_ZYX,
         "ct_spacing_mm_zyx": SPACING_MM_ZYX,
@@ -127,10 +142,11 @@ def measured(folder: Path) -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--alone", action="store_true", help="in an environment of its own, too; needs an index")
     parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
-        result = measured(Path(name))
+        result = measured(Path(name), alone=arguments.alone)
     print(json.dumps(result, indent=2))
     if arguments.output:
         write_json_durably(arguments.output, result)
