@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg.measurements.definitions import LEVELS_MM
-from femseg.phantom.femur import FemurVoxels, femur_voxels, neck_base
+from femseg.phantom.femur import FemurVoxels, femur_voxels, greater_trochanter, neck_base
 from femseg.phantom.frame import head_centre, leg_frame, neck_direction
 from femseg.phantom.patient import PhantomPatient
-from femseg.phantom.shapes import Points
+from femseg.phantom.shapes import Points, ellipsoid
 from femseg.volumes.grid import VoxelGrid
+
+_SEAM_MM = 2.25  # what rounding a seam over 9 mm, as the trochanter's is, can add to a shape
 
 
 class ExactFemur:
@@ -27,12 +29,7 @@ class ExactFemur:
 
     def voxels(self, x: np.ndarray, y: np.ndarray, z: np.ndarray) -> FemurVoxels:
         """Exact distances at crossings of coordinates."""
-        points = Points(
-            lateral_mm=x.astype(np.float32)[None, None, :],
-            posterior_mm=y.astype(np.float32)[None, :, None],
-            superior_mm=z.astype(np.float32)[:, None, None],
-        )
-        return femur_voxels(self._frame, points, np.zeros((len(z), len(y), len(x)), np.float32))
+        return femur_voxels(self._frame, _points(x, y, z), np.zeros((len(z), len(y), len(x)), np.float32))
 
     def sections(self, heights: np.ndarray, step: float = 0.4) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Centres of the shaft's sections, shape (n, 3); the canal's areas (mm²) and widths; the cortex's thickness."""
@@ -45,13 +42,15 @@ class ExactFemur:
         width = canal.max(1).sum(1) * step
         return centres, canal.sum((1, 2)) * step**2, width, np.ravel(found.cortex_mm)
 
-    def trochanter_top(self, upwards: np.ndarray, medial_mm: float, step: float = 0.5) -> np.ndarray:
-        """The point of the greater trochanter furthest in a direction; not of the neck far medial, nor of the head."""
-        x = np.arange(self.base[0] - medial_mm, self.base[0] + 35.0, step)
-        y, z = np.arange(-30.0, 40.0, step), np.arange(self.base[2], self.base[2] + 45.0, step)
-        places = np.argwhere(self.voxels(x, y, z).distance_mm < 0.0)
+    def trochanter_top(self, upwards: np.ndarray, step: float = 0.5) -> np.ndarray:
+        """The point furthest in a direction where the bone is greater trochanter as it was built: never of the neck."""
+        centre, radii = greater_trochanter(self.patient)
+        x, y, z = (np.arange(c - r - 3.0, c + r + 3.0, step) for c, r in zip(centre, radii, strict=True))
+        distance = self.voxels(x, y, z).distance_mm
+        own = ellipsoid(_points(x, y, z), centre, radii) < _SEAM_MM
+        places = np.argwhere((distance < 0.0) & (distance > -2.0 * step) & own)
         points = np.stack([x[places[:, 2]], y[places[:, 1]], z[places[:, 0]]], axis=1)
-        points = points[np.linalg.norm(points - self.head, axis=1) > 1.25 * self.patient.head_radius_mm]
+        points -= distance[tuple(places.T)][:, None] * upwards  # a ball of this depth lies inside the bone
         return points[np.argmax(points @ upwards)]
 
     def knee_surface(self, step: float = 0.5) -> np.ndarray:
@@ -70,6 +69,14 @@ class ExactFemur:
             index = place[:, order]
             found.append(np.stack([axes[k][0] + step * index[:, k] for k in (2, 1, 0)], axis=1))
         return np.concatenate(found)
+
+
+def _points(x: np.ndarray, y: np.ndarray, z: np.ndarray) -> Points:
+    return Points(
+        lateral_mm=x.astype(np.float32)[None, None, :],
+        posterior_mm=y.astype(np.float32)[None, :, None],
+        superior_mm=z.astype(np.float32)[:, None, None],
+    )
 
 
 def _line(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -125,7 +132,7 @@ def truth(patient: PhantomPatient) -> dict[str, float]:
     board *= np.sign(board @ _UP)
     offset = exact.head - proximal[0]
     offset_mm = float(np.linalg.norm(offset - (offset @ proximal[1]) * proximal[1]))
-    trochanter = exact.trochanter_top(proximal[1], 0.3 * offset_mm)
+    trochanter = exact.trochanter_top(proximal[1])
     return {
         "length_seen": 100.0,
         "head_diameter": 2.0 * patient.head_radius_mm,

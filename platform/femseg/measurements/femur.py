@@ -23,8 +23,8 @@ Side = Literal["left", "right"]
 PROXIMAL_SHAFT_MM = (20.0, 80.0)  # below the tip of the lesser trochanter
 DIAPHYSIS_FROM = 0.25  # of the way from the lowest point of the knee to the top of the head
 _TROCHANTER_MEDIAL = 0.3  # how far medial of the shaft's axis the greater trochanter may reach, of the head's offset
+_STRIP_MM, _SADDLE_MM = 2.0, 2.0  # the ridge from its top to the neck, followed in strips until it has fallen so far
 _CLEAR_OF_HEAD = 1.25  # radii from the head's centre
-
 
 ISTHMUS_FROM_MM = 20.0  # below the lesser trochanter
 _ISTHMUS_STEP_MM = 5.0
@@ -125,13 +125,19 @@ class Femur:
 
     @cached_property
     def greater_tip(self) -> Array:
-        """The highest point of the greater trochanter along the shaft."""
+        """The greater trochanter's highest point along the shaft; beyond the saddle a steep neck may be higher."""
         shaft, head = self.proximal_shaft, self.head
         to_head = shaft.from_it(head.centre[None])[0]
+        height = (self.bone.surface - self.lesser.tip) @ shaft.direction
         medial = shaft.from_it(self.bone.surface) @ unit(to_head)
         clear = np.linalg.norm(self.bone.surface - head.centre, axis=1) > _CLEAR_OF_HEAD * head.radius_mm
-        place = self.bone.surface[(medial < _TROCHANTER_MEDIAL * np.linalg.norm(to_head)) & clear]
-        return furthest(place, shaft.direction)
+        place = (medial < _TROCHANTER_MEDIAL * np.linalg.norm(to_head)) & clear & (height > 0.0)
+        strips = ((medial[place] - medial[place].min()) / max(_STRIP_MM, self.bone.coarsest_mm)).astype(int)
+        tops = np.full(strips.max() + 1, -np.inf)
+        np.maximum.at(tops, strips, height[place])
+        beyond = np.flatnonzero(np.maximum.accumulate(tops) - tops > _SADDLE_MM)
+        hill = strips < (beyond[0] if beyond.size else tops.size)
+        return furthest(self.bone.surface[place][hill], shaft.direction)
 
     @cached_property
     def proximal_shaft(self) -> Line:

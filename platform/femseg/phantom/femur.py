@@ -40,6 +40,12 @@ def neck_base(patient: PhantomPatient) -> Vector:
     return (x, y, z)
 
 
+def greater_trochanter(patient: PhantomPatient) -> tuple[Vector, Vector]:
+    """Centre and radii of the ellipsoid that is the greater trochanter, in the femur's frame."""
+    s, base = patient.head_radius_mm / 24.0, neck_base(patient)
+    return (base[0] + 13.0 * s, base[1] + 7.0 * s, base[2] + 3.0), (15.0 * s, 20.0 * s, 30.0 * s)
+
+
 def shaft_centre(patient: PhantomPatient, superior_mm: Voxels) -> tuple[Voxels, Voxels]:
     """The shaft's axis: straight in the coronal plane, bowed forward in the sagittal one."""
     base = neck_base(patient)
@@ -93,7 +99,7 @@ def _with_hip(patient: PhantomPatient, points: Points, shaft: Voxels) -> Voxels:
     s = patient.head_radius_mm / 24.0
     head, base = head_centre(patient), neck_base(patient)
     neck = rod(points, base, head, 15.5 * s, 14.0 * s)
-    greater = ellipsoid(points, (base[0] + 13.0 * s, base[1] + 7.0 * s, base[2] + 3.0), (15.0 * s, 20.0 * s, 30.0 * s))
+    greater = ellipsoid(points, *greater_trochanter(patient))
     lesser = ellipsoid(
         points, (base[0] - 15.0 * s, base[1] + 13.0 * s, base[2] - 40.0 * s), (10.0 * s, 10.0 * s, 15.0 * s)
     )

@@ -14,6 +14,7 @@ from benchmarks.pipeline.measurements import shape_of, upright
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.sheet import Sheet, differences, measured
 from femseg.measurements.values import MEASURES
+from femseg.phantom.femur import greater_trochanter
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 PATIENT = upright(11, 1)
@@ -23,9 +24,9 @@ BARS = {
     "version": 2.0,
     "mechanical_length": 1.0,
     "bicondylar_length": 1.0,
+    "trochanteric_length": 1.0,
 }
 SAME = {"mm": 0.25, "°": 0.35, "%": 0.1, "1": 0.05}  # between two ways to store one mask
-WIDE = {"bow_radius": 40.0, "version_lee": 1.2}  # the section in which bones first join moves by whole voxels
 WIDE = {"bow_radius": 40.0, "version_lee": 1.2}  # the section in which bones first join moves by whole voxels
 ORIENTATIONS = list(product(permutations(range(3)), product((1, -1), repeat=3)))
 
@@ -96,6 +97,15 @@ def test_every_value_is_within_what_it_states_of_the_exact_anatomy(sheet, exact)
     for value in sheet.values:
         if value.key in exact:
             assert value.value == pytest.approx(exact[value.key], abs=value.off_by), value.key
+
+
+@pytest.mark.parametrize("neck_shaft_angle_deg", [134.8, 145.0])
+def test_a_steep_neck_that_is_higher_than_the_greater_trochanter_is_not_taken_for_it(neck_shaft_angle_deg):
+    steep = replace(upright(7, 35), neck_shaft_angle_deg=neck_shaft_angle_deg)  # a neck of 60 mm
+    true, found = truth(steep), measured(shape_of(steep, 1.0).mask).value("trochanteric_length")
+    built_mm = greater_trochanter(steep)[0][2] + greater_trochanter(steep)[1][2]  # its ellipsoid's top
+    assert true["trochanteric_length"] == pytest.approx(built_mm, abs=2.0)
+    assert found == pytest.approx(true["trochanteric_length"], abs=BARS["trochanteric_length"])
 
 
 def test_a_patient_turned_in_space_has_the_same_sheet(coarse_shape, coarse_sheet):
