@@ -20,7 +20,7 @@ class Value:
     Attributes:
         key: of its definition.
         value: in the definition's unit; None where it could not be measured.
-        off_by: how far it may be from the truth on a right mask, 95 times in 100; None without a value.
+        off_by: how far it may be from the truth on a correct mask, 95 times in 100; None without a value.
         refused: why there is none.
         lines: what it was taken from, by name: points of patient space (LPS, mm), in order.
     """

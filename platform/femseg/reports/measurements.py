@@ -125,7 +125,7 @@ def _drawn(
             apart, dots = line - middle, 3.0 if len(line) < 5 else 0.0
             axes.plot(apart @ across, apart @ along, color=colour, lw=1.6, marker="o", ms=dots, label=label or None)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=7.5)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), fontsize=10)
 
 
 def _listed(sheet: Sheet, axes: Axes) -> None:

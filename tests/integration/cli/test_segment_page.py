@@ -1,14 +1,17 @@
 """`femseg segment … --page`: one page that opens without a network, of one CT and of a folder of studies."""
 
 import hashlib
+import html
 import json
 import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from page_case import case
 from security.html_requests import requests_of
 from study_maker import ct_hu, write_nifti
 from tiny_model import JUDGED, write_tiny_package
@@ -16,6 +19,10 @@ from typer.testing import CliRunner
 
 from femseg.cli.main import app
 from femseg.faults import ExitCode
+from femseg.reports.case.index import IndexLine, index_page
+from femseg.reports.case.page import case_page
+
+CAUTION = "learnt from no patient: look before use"
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +139,41 @@ def test_a_browser_without_a_network_shows_the_viewer_and_asks_for_nothing(done,
     assert 'data-viewer="shown"' in shown[:500]
     assert asked == []
     assert "<title>ran" not in shown
+
+
+def of_two_measured_femora() -> str:
+    """A page whose sheet has the longest values that a femur gives."""
+
+    def wide(sheet):
+        return replace(sheet, values=tuple(replace(v, value=-1190.8, off_by=900.0, refused="") for v in sheet.values))
+
+    made = case(verdict="usable", reasons=(), caution=CAUTION, meshes=False)
+    return case_page(replace(made, femora=tuple(replace(femur, sheet=wide(femur.sheet)) for femur in made.femora)))
+
+
+def of_a_folder() -> str:
+    verdict = {"word": "usable", "reasons": [], "expected_dice": 0.9, "caution": CAUTION}
+    facts = {"verdict": verdict, "femora": {"left": {"volume_ml": 410.0}, "right": {"volume_ml": 402.2}}}
+    name = "patient_0004_both_legs_venous_phase_reconstruction_B70s_2024-11-03"
+    return index_page([IndexLine(name=name, link="page.html", facts=facts)], folder=name, table="segmentations.csv")
+
+
+MEASURE = """
+<body><iframe style="border: 0; width: 390px; height: 9000px" srcdoc="PAGE"></iframe><script>
+onload = () => {
+  const page = document.querySelector("iframe").contentDocument;
+  const beyond = [...page.querySelectorAll("h1, h2, p, li, span, td, th, a, img:not(.taken img)")]
+    .filter((part) => part.getBoundingClientRect().right > 390).map((part) => part.outerHTML.slice(0, 60));
+  document.title = JSON.stringify([page.body.scrollWidth, beyond]);
+};
+</script>"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [of_two_measured_femora, of_a_folder])
+def test_nothing_is_cut_off_on_a_telephone(page, tmp_path):
+    """Words are seen without scrolling sideways; the policy goes from this copy, so that it can be measured."""
+    seen = re.sub(r'<meta http-equiv="Content-Security-Policy"[^>]*>|<script.*?</script>', "", page(), flags=re.DOTALL)
+    (tmp_path / "telephone.html").write_text(MEASURE.replace("PAGE", html.escape(seen)))
+    shown, _ = opened(tmp_path / "telephone.html", tmp_path)
+    assert json.loads(html.unescape(re.search(r"<title>(.*?)</title>", shown)[1])) == [390, []]

@@ -85,7 +85,7 @@ def _said(solid: "FemurMesh") -> tuple[str, ...]:
         f"mesh to mask: mean {off.mean_mm:.2f}, 95 % {off.p95_mm:.2f}, max {off.max_mm:.2f} mm",
         f"mask to mesh: mean {back.mean_mm:.2f}, 95 % {back.p95_mm:.2f}, max {back.max_mm:.2f} mm",
         f"{solid.deviation.vertices_near:.1%} of vertices within 0.25 mm",
-        f"volume {solid.deviation.volume_drift:+.2%}",
+        f"volume {solid.deviation.volume_drift:+z.2%}",
     )
 
 

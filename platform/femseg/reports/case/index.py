@@ -75,12 +75,14 @@ def index_page(lines: Sequence[IndexLine], *, folder: str, table: str) -> str:
             folder=printable(folder),
             table=quote(table),
             counts=[(word, said[word], count) for word, count in counts.items() if count],
+            cautions=sorted({line.caution for line in lines} - {""}),
             lines=[
                 {
                     "name": printable(line.name),
                     "link": "/".join(map(quote, line.link.split("/"))),
                     "word": line.word,
-                    "said": said[line.word] + (line.caution and f" ({line.caution})"),
+                    "said": said[line.word],
+                    "caution": line.caution,
                     "femora": line.femora,
                     "twin": line.twin,
                     "reasons": line.reasons,

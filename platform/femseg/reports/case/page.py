@@ -126,7 +126,10 @@ def sheet_rows(sheets: Sequence[Sheet]) -> list[Row]:
         unit = "" if meant.unit == "1" else meant.unit if meant.unit == "°" else f" {meant.unit}"
         values = [sheet.values[number] for sheet in sheets]
         cells = tuple(
-            (v.refused, True) if v.value is None else (f"{v.value:.1f} ± {v.off_by:.1f}{unit}", False) for v in values
+            (v.refused, True)
+            if v.value is None
+            else (f"{v.value:z.1f} ± {v.off_by:.1f}{unit}".replace("-", "−"), False)
+            for v in values
         )
         difference = apart.get(key)
         told = "" if difference is None else f"{round(difference, 1) + 0.0:+.1f}{unit}".replace("-", "−")

@@ -43,7 +43,8 @@ def test_each_study_has_its_verdict_volumes_picture_link_or_faults():
 def test_what_must_be_said_beside_a_verdict_stands_beside_it():
     line = IndexLine(name="fine", facts=facts("usable", caution="learnt from no patient", left=410.0))
     page = index_page([line], folder="studies", table="segmentations.csv")
-    assert ">usable (learnt from no patient)<" in page
+    assert '>usable</span><span class="caution">learnt from no patient</span>' in page
+    assert '>1 usable</span><span class="caution">learnt from no patient</span>' in page
 
 
 def test_what_needs_a_person_comes_first():

@@ -148,9 +148,10 @@ def test_of_a_mask_that_was_rejected_nothing_is_measured():
     assert "Measurement sheet" not in page.text
 
 
-def test_of_a_model_that_learnt_from_no_patient_the_headline_says_so():
-    page = Parts(case_page(case(verdict="usable", reasons=(), caution="learnt from no patient", meshes=False)))
-    assert "Usable (learnt from no patient)" in page.text
+def test_of_a_model_that_learnt_from_no_patient_the_headline_and_every_printed_sheet_say_so():
+    page = case_page(case(verdict="usable", reasons=(), caution="learnt from no patient", meshes=False))
+    assert "Usable learnt from no patient Nothing odd was noticed" in Parts(page).text
+    assert '@bottom-left { content: "Usable (learnt from no patient)"' in page
 
 
 def test_a_ct_without_a_femur_has_a_page_without_scripts():
@@ -173,7 +174,7 @@ def test_a_value_that_could_not_be_measured_gives_its_reason_and_no_difference()
 
 def test_left_less_right_is_told_where_both_are_known():
     left, right = (femur.sheet for femur in case().femora)
-    known = {"head_diameter": (48.0, 50.5), "version": (12.04, 12.0)}
+    known = {"head_diameter": (48.0, 50.5), "version": (12.04, 12.0), "condylar_angle": (-3.0, -0.01)}
 
     def told(sheet, place):
         values = tuple(
@@ -186,3 +187,4 @@ def test_left_less_right_is_told_where_both_are_known():
     assert rows["Head diameter"].difference == "−2.5 mm"
     assert rows["Version"].difference == "+0.0°"
     assert rows["Head diameter"].cells == (("48.0 ± 0.5 mm", False), ("50.5 ± 0.5 mm", False))
+    assert rows["Posterior condylar angle"].cells == (("−3.0 ± 0.5°", False), ("0.0 ± 0.5°", False))
