@@ -1,5 +1,6 @@
 """A model whose answer is known: femur is what has more than 600 HU. In its CTs, it has 1000 HU, and 750 inside."""
 
+import functools
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from femseg.lineage.provenance import Lineage
 from femseg.networks.network import Network
 from femseg.networks.package import ModelPackage, architecture_of, write_package
 from femseg.networks.package_files import ModelDescription, TrainingRange, Windows
-from femseg.phantom import PhantomSettings, phantom_study
+from femseg.phantom import PhantomSettings, PhantomStudy, phantom_study
 from femseg.volumes.grid import CtVolume, MaskVolume
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
@@ -73,8 +74,28 @@ def write_bright_package(folder: Path, *, cohort_source: str = "") -> None:
 
 def leg() -> MaskVolume:
     """A whole right femur."""
+    femur = _leg().femur
+    return replace(femur, femur_zyx=femur.femur_zyx.copy())
+
+
+def leg_with_spur(
+    radius_mm: float, towards_xyz: tuple[float, float, float] = (0.0, 0.0, 1.0), *, out_mm: float | None = None
+) -> MaskVolume:
+    """The same, with a ball of other bone on its head, which sticks out of it by one and a half radii or by so much."""
+    study = _leg()
+    mask, head_mm = study.femur, study.patient.head_radius_mm
+    towards = np.array(towards_xyz) / np.linalg.norm(towards_xyz)
+    out_mm = 1.5 * radius_mm if out_mm is None else out_mm
+    middle = towards * (head_mm - radius_mm + out_mm) - [study.patient.hip_half_distance_mm, 0.0, 0.0]
+    places = mask.grid.positions_mm_xyz(np.argwhere(np.ones(mask.grid.shape_zyx, np.bool_)))
+    ball = np.linalg.norm(places - middle, axis=1).reshape(mask.grid.shape_zyx) < radius_mm
+    return replace(mask, femur_zyx=mask.femur_zyx | ball)
+
+
+@functools.cache
+def _leg() -> PhantomStudy:
     settings = PhantomSettings(spacing_mm_zyx=(4.0, 2.5, 2.5), patients=8, cut_off_fraction=0.0)
-    return phantom_study(settings, 3).femur
+    return phantom_study(settings, 3)
 
 
 def bright_ct(mask: MaskVolume, *, seed: int = 0) -> CtVolume:

@@ -9,7 +9,10 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from femseg.inference.femora import STRUCTURES, Femora, FemurSide
-from femseg.volumes.grid import CtVolume, to_lps
+from femseg.measurements.bone import Bone
+from femseg.measurements.head import found_head
+from femseg.measurements.lines import unit
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 
 End = Literal["inferior", "superior", "anterior", "posterior", "right", "left"]
 
@@ -20,6 +23,10 @@ _SECTION_MM = 5.0
 _END_MM = 90.0  # a hip's or knee's share of the bone
 _ALONG_SHAFT_MM = 150.0  # a hip is up to 113 mm wide: the longest axis of a shorter piece may be its neck's
 _WHOLE_END_MM = 80.0  # feet to head: head and trochanter are in it
+_HEAD_WITHIN_MM = 130.0  # of the upper end, with what is grown onto it
+_OFF_HEAD_MM = 4.0  # a head is no perfect ball
+_HEAD_COVERED = 0.65  # 0.77 to 0.92 of whole heads, up to 0.63 of balls in a shaft or a knee
+_SIDEWAYS = 0.3  # cosine: 73 degrees from the direction of neck and shaft
 _SHAFT_MM2 = 1300.0  # perimeters in the middle of 366 shafts: up to 116 mm
 _SKIN_MM, _AIR_HU = 12.0, -400.0
 _RIM_MM, _CORE_MM = (1.0, 5.0), 8.0  # below the surface
@@ -37,6 +44,8 @@ class FemurShape:
         mean_mm2, widest_mm2: areas of its sections across that axis.
         hip_width_mm, knee_width_mm: greatest width across that axis of the upper and the lower 90 mm, of a piece of
             under 150 mm across the body's; None of an end that the scan cuts off, or of a piece of under 80 mm.
+        spur_ml: what lies more than 4 mm off the head's sphere, on the far side from neck and shaft: of another bone,
+            or of none; None where no head is seen.
         near_skin_share: of the surface of its shaft that lies within 12 mm of air; 0 where no section is a shaft's.
         rim_over_core_hu: by how much its rim is denser than its core, metal left out; None of a piece without core.
         cut_off: the ends of the scan that it comes within 10 mm of.
@@ -49,6 +58,7 @@ class FemurShape:
     widest_mm2: float
     hip_width_mm: float | None
     knee_width_mm: float | None
+    spur_ml: float | None
     near_skin_share: float
     rim_over_core_hu: float | None
     cut_off: tuple[End, ...]
@@ -92,6 +102,7 @@ def _shape(
     sections = ((along - along.min()) // _SECTION_MM).astype(int)
     areas_mm2 = np.bincount(sections) * float(np.prod(mm_zyx)) / _SECTION_MM
     length_mm = float(np.ptp(along) + np.abs(axis) @ mm_zyx)
+    upright = axis if length_mm >= _ALONG_SHAFT_MM else np.array([1.0, 0.0, 0.0])
     cut_off = _ends_reached(voxels, np.array(femur_zyx.shape), mm_zyx)
     depth_mm, air_mm = _depths(piece_zyx, hu_zyx, mm_zyx, voxels)
     shaft = (depth_mm <= mm_zyx.max()) & (areas_mm2[sections] <= _SHAFT_MM2)
@@ -101,8 +112,9 @@ def _shape(
         length_mm=length_mm,
         mean_mm2=1000.0 * pieces_ml[0] / length_mm,
         widest_mm2=float(areas_mm2.max()),
-        hip_width_mm=_width_mm(centred, axis, length_mm, upper=True) if "superior" not in cut_off else None,
-        knee_width_mm=_width_mm(centred, axis, length_mm, upper=False) if "inferior" not in cut_off else None,
+        hip_width_mm=_width_mm(centred, upright, upper=True) if "superior" not in cut_off else None,
+        knee_width_mm=_width_mm(centred, upright, upper=False) if "inferior" not in cut_off else None,
+        spur_ml=_spur_ml(piece_zyx, mm_zyx, voxels, centred @ upright),
         near_skin_share=float(np.mean(air_mm[shaft] <= _SKIN_MM)) if shaft.any() else 0.0,
         rim_over_core_hu=_rim_over_core(hu_zyx[tuple(voxels.T)], depth_mm),
         cut_off=cut_off,
@@ -121,21 +133,42 @@ def _ends_reached(
     )
 
 
-def _width_mm(
-    centred_mm: NDArray[np.float64], axis: NDArray[np.float64], length_mm: float, *, upper: bool
-) -> float | None:
+def _width_mm(centred_mm: NDArray[np.float64], axis: NDArray[np.float64], *, upper: bool) -> float | None:
     """Of the part at an end, in the direction across the axis in which it is greatest."""
-    if length_mm < _ALONG_SHAFT_MM:
-        axis, length_mm = np.array([1.0, 0.0, 0.0]), float(np.ptp(centred_mm[:, 0]))
-    if length_mm < _WHOLE_END_MM:
-        return None
     along = centred_mm @ axis
+    if np.ptp(along) < _WHOLE_END_MM:
+        return None
     from_end_mm = along.max() - along if upper else along - along.min()
     one = np.cross(axis, [0.0, 1.0, 0.0] if abs(axis[1]) < 0.9 else [0.0, 0.0, 1.0])
     one /= np.linalg.norm(one)
     across = centred_mm[from_end_mm <= _END_MM] @ np.stack([one, np.cross(axis, one)], axis=1)
     angles = np.linspace(0.0, np.pi, 18, endpoint=False)
     return float(np.ptp(across @ np.stack([np.cos(angles), np.sin(angles)]), axis=0).max())
+
+
+def _spur_ml(
+    piece_zyx: NDArray[np.bool_],
+    mm_zyx: NDArray[np.float64],
+    voxels: NDArray[np.integer[Any]],
+    along_mm: NDArray[np.float64],
+) -> float | None:
+    """What lies off the head, but not where most of that lies: there are neck, trochanters and shaft."""
+    upper = voxels[along_mm.max() - along_mm <= _HEAD_WITHIN_MM]
+    upper_zyx = np.zeros_like(piece_zyx)
+    upper_zyx[tuple(upper.T)] = True
+    (depth, height, width), (z, y, x) = upper_zyx.shape, mm_zyx.tolist()
+    grid = VoxelGrid(shape_zyx=(depth, height, width), spacing_mm_zyx=(z, y, x))
+    head = found_head(Bone.of_mask(MaskVolume(femur_zyx=upper_zyx, grid=grid)), least_covered=_HEAD_COVERED)
+    if head is None:
+        return None
+    apart = upper * mm_zyx - head.centre[::-1]
+    away_mm = np.linalg.norm(apart, axis=1)
+    off_head = away_mm > head.radius_mm + _OFF_HEAD_MM
+    if not off_head.any():
+        return 0.0
+    towards_neck = unit(apart[off_head].mean(axis=0))
+    spur = apart[off_head] @ towards_neck < _SIDEWAYS * away_mm[off_head]
+    return float(np.count_nonzero(spur)) * grid.voxel_volume_mm3 / 1000.0
 
 
 def _depths(

@@ -72,6 +72,9 @@ SLENDER = Bound(
 THICK = Bound("IF-09", "the {name} has a section of {value:.0f} mm², at most {bound:.0f} mm²", 7000.0, 10000.0)
 THIN = Bound("IF-09", "the {name} has a mean section of {value:.0f} mm², at least {bound:.0f} mm²", 350.0, 200.0, True)
 SMALL = Bound("IF-09", "{value:.0f} ml of the {name} are in the scan, at least {bound:.0f} ml", 30.0, 10.0, True)
+# Of true masks of 167 synthetic people, thinned and thickened too, none has 0.1 ml; of 4 ml of pelvis grown onto a head
+# 19 of 20 are noticed. Osteophytes of the old are larger than those drawn.
+SPUR = Bound("IF-09", "{value:.1f} ml stick out of the head of the {name}, at most {bound:.1f} ml", 1.0, 20.0)
 STRAY = Bound("IF-09", "{value:.0%} of the {name} lies apart from it, at most {bound:.0%}", 0.02, 0.4)
 SHALLOW = Bound("IF-09", "{value:.0%} of the shaft lies just under the skin, at most {bound:.0%}", 0.05, 0.15)
 SOLID = Bound("IF-09", "the rim is denser than the core by {value:.0f} HU, at least {bound:.0f} HU", 50.0, 0.0, True)
@@ -224,6 +227,10 @@ def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
         yield from SLENDER.judged(shape.widest_mm2, name)
     yield from THICK.judged(shape.widest_mm2, name)
     yield from THIN.judged(shape.mean_mm2, name)
+    if shape.spur_ml is not None:
+        yield from SPUR.judged(shape.spur_ml, name)
+    elif shape.hip_width_mm is not None and {*shape.cut_off} <= {"inferior"}:
+        yield Reason("review", f"IF-09 no head is seen at the hip end of the {name}")
     yield from STRAY.judged(shape.stray_ml / shape.volume_ml, name)
     yield from SHALLOW.judged(shape.near_skin_share)
     if shape.rim_over_core_hu is not None:

@@ -39,17 +39,20 @@ class Head:
     towards_neck: Array
 
 
-def found_head(bone: Bone) -> Head | None:
+def found_head(bone: Bone, *, least_covered: float = _LEAST_COVERED) -> Head | None:
     """The femoral head, wherever the bone lies; None where the mask holds none, or not enough of one.
 
     Balls as large as the bone holds them are tried where its inner distance peaks. The one with most bone on its
     surface is fitted by least squares, without the cone of the neck and without what lies off it (the fovea).
+
+    Args:
+        least_covered: a ball with less of its surface on the bone's is no head.
     """
     thinned = bone.surface[:: max(1, len(bone.surface) // _THINNED)]
     heads = [head for centre, radius in _balls(bone) if (head := _fitted(thinned, centre, radius, rounds=2))]
     best = max(heads, key=lambda head: head.covered, default=None)
     best = best and _fitted(bone.surface, best.centre, best.radius_mm, rounds=_ROUNDS)
-    return best if best is not None and best.covered >= _LEAST_COVERED else None
+    return best if best is not None and best.covered >= least_covered else None
 
 
 def _balls(bone: Bone) -> list[tuple[Array, float]]:

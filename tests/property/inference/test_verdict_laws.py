@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import numpy as np
-from bright_network import bright_ct, leg
+from bright_network import bright_ct, leg, leg_with_spur
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tiny_model import TINY_NETWORK, described
@@ -73,6 +73,15 @@ def test_a_worse_signal_never_improves_a_verdict(mask, signal, by):
         assert bool(found.reasons) == (found.word != "usable")
         assert (found.expected_dice is None) == (found.word == "reject")
         assert found.expected_dice is None or 0.0 <= found.expected_dice <= 1.0
+
+
+@given(st.lists(st.floats(0.0, 20.0), min_size=2, max_size=2).map(sorted))
+@settings(max_examples=15, deadline=None)
+def test_more_bone_on_the_head_never_improves_a_verdict(radii_mm):
+    less, more = (judged(leg_with_spur(radius)) for radius in radii_mm)
+    assert gravity(more) >= gravity(less)
+    for found, radius in zip((less, more), radii_mm, strict=True):
+        assert any("stick out of the head of the right femur" in reason for reason in found.reasons) or radius < 10.0
 
 
 @given(st.integers(8, LAST - FIRST - 5), st.booleans())

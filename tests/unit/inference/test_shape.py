@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from bright_network import bright_ct, leg
+from bright_network import bright_ct, leg, leg_with_spur
 from scipy import ndimage
 
 from femseg.inference.femora import told_apart
@@ -99,6 +99,32 @@ def test_the_end_of_a_short_piece_is_measured_across_the_body():
     assert arm.cut_off == ("inferior",)
     assert arm.hip_width_mm == pytest.approx(np.hypot(18.0, 18.0), rel=0.05)
     assert shape_of((slice(0, 19), *BAR[1:])).hip_width_mm is None  # a head alone is no wider
+
+
+@pytest.mark.parametrize("radius_mm", [8.0, 12.0, 18.0])
+@pytest.mark.parametrize("towards_xyz", [(0.0, 0.0, 1.0), (0.8, 0.3, 0.5), (-0.4, 0.2, 0.9)], ids=str)
+def test_bone_grown_onto_the_head_is_measured(radius_mm, towards_xyz):
+    """But for the 4 mm next to the head; also where it reaches the end of the scan."""
+    femur, grown = leg(), leg_with_spur(radius_mm, towards_xyz)
+    added_ml = measured(grown).volume_ml - measured(femur).volume_ml
+    assert measured(femur).spur_ml == 0.0
+    assert 0.5 * added_ml < measured(grown).spur_ml < added_ml
+
+
+def test_osteophytes_do_not_stick_out():
+    """Bumps of up to 4 mm on the head, each as wide as a thumb."""
+    femur = leg()
+    bumps = [leg_with_spur(6.0, (a, b, 1.0), out_mm=4.0).femur_zyx for a, b in ((0, 0), (1, 0), (0.3, 1), (0.3, -1))]
+    assert measured(replace(femur, femur_zyx=np.any(bumps, axis=0))).spur_ml < 0.3
+
+
+def test_where_no_head_is_seen_nothing_sticks_out_of_it():
+    femur = leg()
+    knee = MaskVolume(
+        femur_zyx=femur.femur_zyx[:80], grid=replace(femur.grid, shape_zyx=(80, *femur.grid.shape_zyx[1:]))
+    )
+    assert measured(knee).spur_ml is None
+    assert shape_of(BAR).spur_ml is None
 
 
 def test_an_arm_bone_under_the_skin_and_a_solid_rod_are_told_from_a_femur():

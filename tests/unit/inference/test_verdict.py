@@ -25,6 +25,7 @@ FEMUR = FemurShape(
     widest_mm2=4200.0,
     hip_width_mm=90.0,
     knee_width_mm=80.0,
+    spur_ml=0.0,
     near_skin_share=0.0,
     rim_over_core_hu=600.0,
     cut_off=(),
@@ -94,6 +95,7 @@ def test_each_signal_has_its_reason_with_number_and_bound(signals, word, says):
         ({"widest_mm2": 20000.0}, "a section of 20000 mm², at most"),
         ({"mean_mm2": 100.0}, "mean section of 100 mm², at least"),
         ({"stray_ml": 250.0}, "50% of the left femur lies apart from it"),
+        ({"spur_ml": 30.0}, "30.0 ml stick out of the head of the left femur, at most"),
         ({"near_skin_share": 0.5}, "50% of the shaft lies just under the skin"),
         ({"rim_over_core_hu": -20.0}, "denser than the core by -20 HU"),
         ({"volume_ml": 5.0, "cut_off": ("inferior",)}, "5 ml of the left femur are in the scan"),
@@ -111,6 +113,22 @@ def test_a_femur_that_the_scan_cuts_off_may_be_short_and_small():
     hip = replace(FEMUR, volume_ml=60.0, length_mm=54.0, hip_width_mm=None, knee_width_mm=None, widest_mm2=1500.0)
     assert judged(replace(hip, cut_off=("inferior",))).word == "usable"
     assert judged(replace(hip, cut_off=("inferior", "superior"))).word == "reject"
+
+
+def test_bone_that_sticks_out_of_the_head_asks_for_a_review_from_1_ml_on():
+    assert judged(replace(FEMUR, spur_ml=0.9)).word == "usable"
+    found = judged(replace(FEMUR, spur_ml=3.0))
+    assert (found.word, found.reasons) == (
+        "review",
+        ("IF-09 3.0 ml stick out of the head of the left femur, at most 1.0 ml",),
+    )
+
+
+def test_a_hip_end_without_a_head_asks_for_a_review_unless_the_scan_cuts_it():
+    headless = replace(FEMUR, spur_ml=None)
+    assert judged(headless).reasons == ("IF-09 no head is seen at the hip end of the left femur",)
+    assert judged(replace(headless, cut_off=("right",))).word == "usable"
+    assert judged(replace(headless, cut_off=("superior",), hip_width_mm=None)).word == "usable"
 
 
 def test_what_lies_apart_makes_no_femur_larger():
