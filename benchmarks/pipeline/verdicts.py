@@ -60,6 +60,7 @@ WINDOWS = {"cut off": 2.0, "leg": 0.25, "both legs": 0.25, "nail": 0.25}
 Mask = NDArray[np.bool_]
 _GOOD_DICE, _BAD_DICE = 0.9, 0.8
 _METAL_HU = 2500.0
+ONTO_THE_HEAD = "pelvis grown onto the head"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,9 +161,10 @@ def row_of(
 
 
 def spoiled_masks(
-    package: ModelPackage, found: Segmentation, ct: CtVolume, rng: np.random.Generator
+    package: ModelPackage, found: Segmentation, study: PhantomStudy, rng: np.random.Generator
 ) -> Iterator[tuple[str, Segmentation]]:
     """What was found, and then changed as if the network had that draws the mask."""
+    ct, patient = study.ct, study.patient
     grid = network_grid(ct.grid, package.model.finest.input_recipe)
     whole = tuple(slice(0, n) for n in grid.shape_zyx)
     probability = np.zeros(grid.shape_zyx, np.float32)
@@ -172,7 +174,7 @@ def spoiled_masks(
     spacing = np.array(grid.spacing_mm_zyx)
     places = np.argwhere(femur)
 
-    def ball(centre: NDArray[np.integer], radius_mm: float) -> NDArray[np.bool_]:
+    def ball(centre: NDArray[np.number], radius_mm: float) -> NDArray[np.bool_]:
         away = [((np.arange(n) - c) * mm) ** 2 for n, c, mm in zip(femur.shape, centre, spacing, strict=True)]
         return away[0][:, None, None] + away[1][:, None] + away[2] < radius_mm**2
 
@@ -185,6 +187,11 @@ def spoiled_masks(
         "too thick": ndimage.grey_dilation(probability, footprint=ndimage.generate_binary_structure(3, 1)),
         "moved": ndimage.shift(probability, np.round(rng.uniform(6, 20) * rng.choice([-1, 1], 3) / spacing), order=0),
     }
+    of_pelvis_mm = rng.uniform(8, 16)  # radius of what of it is grown onto the head, whose centre is at height 0
+    outward, above = (1.0 if patient.side == "left" else -1.0), patient.head_radius_mm + 0.5 * of_pelvis_mm
+    head, roof = grid.indices_zyx(np.array([[outward * patient.hip_half_distance_mm, 0.0, z] for z in (0.0, above)]))
+    if ball(head, 5.0)[femur].any():
+        changes[ONTO_THE_HEAD] = np.where(ball(roof, of_pelvis_mm), 0.98, probability)
     for name, changed in changes.items():
         mask = replace(found.mask, femur_zyx=onto_ct_grid(changed, grid, ct.grid))
         yield name, replace(found, mask=mask, refined=(Part(whole, changed),))
@@ -239,7 +246,7 @@ def rows_of(name: str, package: ModelPackage, seed: int, patients: int) -> Itera
         for _ in range(max(1, patients // 2)):
             yield looked_at(kind, drawn(rng), None)
     for study, found, second in to_spoil:
-        for spoiled, changed in spoiled_masks(package, found, study.ct, rng):
+        for spoiled, changed in spoiled_masks(package, found, study, rng):
             yield row_of(spoiled, name, package, study.ct, study.femur, changed, second)
         for spoiled, ct in spoiled_cts(study, rng):
             yield looked_at(spoiled, ct, replace(study.femur, grid=ct.grid))
@@ -271,6 +278,7 @@ def bars(rows: list[Row]) -> dict[str, Any]:
         "good_usable_share": float(np.mean([row.verdict.word == "usable" for row in good])),
         "bad_masks": len(bad),
         "bad_usable": [f"{row.kind}: Dice {row.dice:.2f}" for row in bad if row.verdict.word == "usable"],
+        "onto_the_head_usable_count": sum(row.kind == ONTO_THE_HEAD and row.verdict.word == "usable" for row in rows),
         "expected_dice_told": len(errors),
         "expected_dice_within_0_05_share": float(np.mean([error <= 0.05 for error in errors])),
         "words_by_kind": {kind: dict(counted) for kind, counted in words.items()},
