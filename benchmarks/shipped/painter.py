@@ -17,6 +17,9 @@ Mask = NDArray[np.bool_]
 _AROUND_MM = 45.0  # soft tissue about the bones
 _CLOSED_MM = 60.0  # hollows between bones that are narrower than twice this are inside of the body
 _BELOW_MM = 60.0  # of tibia below a whole femur
+_SHAFT_MM2 = 1000.0  # of a section at most, where a hip shows little shaft
+_CORTICAL_INDEX = 0.45
+_TIP_MM = 50.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +50,7 @@ def painted(
         other = other | _tibia(femur, steps)
     bone = femur | other
     hu = _soft_tissue(_depth_mm(bone, steps, rng), steps, rng)
-    for mask, rim_mm in ((other, _flat_bone(other, steps)), (femur, _long_bone(femur))):
+    for mask, rim_mm in ((other, _flat_bone(other, steps)), (femur, _long_bone(femur, steps))):
         hu = _with_bone(hu, mask, rim_mm, steps, rng)
     hu = ndimage.gaussian_filter(hu, rng.uniform(0.5, 0.9) / steps)
     grain = ndimage.gaussian_filter(rng.standard_normal(hu.shape).astype(np.float32), 0.55)
@@ -103,12 +106,18 @@ def _soft_tissue(depth_mm: Volume, steps: NDArray[np.float64], rng: np.random.Ge
     return hu
 
 
-def _long_bone(femur: Mask) -> Volume:
-    """Thickness of the cortex in mm by height: thin at both ends, thickest in the shaft."""
+def _long_bone(femur: Mask, steps: NDArray[np.float64]) -> Volume:
+    """Thickness of the cortex in mm by height: thin at both ends, thickest in the shaft.
+
+    There the two cortices together are 0.45 of the bone's width, as in adults; Barnett & Nordin, Clin Radiol 1960.
+    """
     shown = np.flatnonzero(femur.any(axis=(1, 2)))
-    area = femur.sum(axis=(1, 2)).astype(np.float64)
-    slender = np.median(area[shown]) / np.maximum(area, 1.0)  # a slender section is a shaft
-    return np.clip(1.2 * slender, 0.8, 5.5).astype(np.float32)[:, None, None]
+    area_mm2 = femur.sum(axis=(1, 2)) * steps[1] * steps[2]
+    shaft_mm2 = min(np.median(area_mm2[shown]), _SHAFT_MM2)
+    in_shaft_mm = _CORTICAL_INDEX * np.sqrt(shaft_mm2 / np.pi)
+    widest_mm2 = ndimage.maximum_filter1d(area_mm2, max(1, round(_TIP_MM / steps[0])))  # the tip of a head is no shaft
+    slender = shaft_mm2 / np.maximum(widest_mm2, 1.0)
+    return np.clip(in_shaft_mm * slender**1.5, 0.8, in_shaft_mm).astype(np.float32)[:, None, None]
 
 
 def _flat_bone(other: Mask, steps: NDArray[np.float64]) -> Volume:
