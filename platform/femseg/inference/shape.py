@@ -44,6 +44,7 @@ class FemurShape:
         mean_mm2, widest_mm2: areas of its sections across that axis.
         hip_width_mm, knee_width_mm: greatest width across that axis of the upper and the lower 90 mm, of a piece of
             under 150 mm across the body's; None of an end that the scan cuts off, or of a piece of under 80 mm.
+        below_knee_mm: how far it reaches below the widest section of the lower 90 mm; None as `knee_width_mm`.
         spur_ml: what lies more than 4 mm off the head's sphere, on the far side from neck and shaft: of another bone,
             or of none; None where no head is seen.
         near_skin_share: of the surface of its shaft that lies within 12 mm of air; 0 where no section is a shaft's.
@@ -58,6 +59,7 @@ class FemurShape:
     widest_mm2: float
     hip_width_mm: float | None
     knee_width_mm: float | None
+    below_knee_mm: float | None
     spur_ml: float | None
     near_skin_share: float
     rim_over_core_hu: float | None
@@ -114,6 +116,7 @@ def _shape(
         widest_mm2=float(areas_mm2.max()),
         hip_width_mm=_width_mm(centred, upright, upper=True) if "superior" not in cut_off else None,
         knee_width_mm=_width_mm(centred, upright, upper=False) if "inferior" not in cut_off else None,
+        below_knee_mm=_below_knee_mm(centred @ upright) if "inferior" not in cut_off else None,
         spur_ml=_spur_ml(piece_zyx, mm_zyx, voxels, centred @ upright),
         near_skin_share=float(np.mean(air_mm[shaft] <= _SKIN_MM)) if shaft.any() else 0.0,
         rim_over_core_hu=_rim_over_core(hu_zyx[tuple(voxels.T)], depth_mm),
@@ -144,6 +147,15 @@ def _width_mm(centred_mm: NDArray[np.float64], axis: NDArray[np.float64], *, upp
     across = centred_mm[from_end_mm <= _END_MM] @ np.stack([one, np.cross(axis, one)], axis=1)
     angles = np.linspace(0.0, np.pi, 18, endpoint=False)
     return float(np.ptp(across @ np.stack([np.cos(angles), np.sin(angles)]), axis=0).max())
+
+
+def _below_knee_mm(along_mm: NDArray[np.float64]) -> float | None:
+    """From the middle of the widest section of the lower end down to its lowest point."""
+    if np.ptp(along_mm) < _WHOLE_END_MM:
+        return None
+    from_end_mm = along_mm - along_mm.min()
+    voxels = np.bincount((from_end_mm[from_end_mm < _END_MM] // _SECTION_MM).astype(int))
+    return float((np.argmax(voxels) + 0.5) * _SECTION_MM)
 
 
 def _spur_ml(

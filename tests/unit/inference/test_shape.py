@@ -118,6 +118,22 @@ def test_osteophytes_do_not_stick_out():
     assert measured(replace(femur, femur_zyx=np.any(bumps, axis=0))).spur_ml < 0.3
 
 
+@pytest.mark.parametrize("tibia_mm", [0, 32, 60])
+def test_tibia_grown_onto_the_condyles_shows_below_them(tibia_mm):
+    femur = leg()
+    whole_zyx = np.pad(femur.femur_zyx, ((30, 0), (0, 0), (0, 0)))
+    lowest = int(np.flatnonzero(whole_zyx.any(axis=(1, 2)))[0])
+    y, x = (int(np.median(at)) for at in np.nonzero(whole_zyx[lowest + 2]))
+    spacing = femur.grid.spacing_mm_zyx
+    half_y, half_x = (round(18.0 / mm) for mm in spacing[1:])
+    below = slice(lowest - round(tibia_mm / spacing[0]), lowest + 2)
+    whole_zyx[below, y - half_y : y + half_y, x - half_x : x + half_x] |= tibia_mm > 0
+    shape = measured(MaskVolume(femur_zyx=whole_zyx, grid=replace(femur.grid, shape_zyx=whole_zyx.shape)))
+    expected_mm = min(measured(femur).below_knee_mm + tibia_mm, 87.5)  # it looks no further up than 90 mm
+    assert shape.below_knee_mm == pytest.approx(expected_mm, abs=8.0)
+    assert (shape.below_knee_mm > 45.0) == (tibia_mm > 0)
+
+
 def test_where_no_head_is_seen_nothing_sticks_out_of_it():
     femur = leg()
     knee = MaskVolume(

@@ -25,6 +25,7 @@ FEMUR = FemurShape(
     widest_mm2=4200.0,
     hip_width_mm=90.0,
     knee_width_mm=80.0,
+    below_knee_mm=28.0,
     spur_ml=0.0,
     near_skin_share=0.0,
     rim_over_core_hu=600.0,
@@ -121,6 +122,15 @@ def test_bone_that_sticks_out_of_the_head_asks_for_a_review_from_1_ml_on():
     assert (found.word, found.reasons) == (
         "review",
         ("IF-09 3.0 ml stick out of the head of the left femur, at most 1.0 ml",),
+    )
+
+
+def test_what_reaches_far_below_the_condyles_asks_for_a_review():
+    assert judged(replace(FEMUR, below_knee_mm=42.0)).word == "usable"
+    found = judged(replace(FEMUR, below_knee_mm=62.5))
+    assert (found.word, found.reasons) == (
+        "review",
+        ("IF-09 the left femur reaches 62 mm below its condyles, at most 45 mm",),
     )
 
 
