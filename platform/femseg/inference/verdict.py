@@ -77,7 +77,8 @@ SMALL = Bound("IF-09", "{value:.0f} ml of the {name} are in the scan, at least {
 # Of true masks of 167 synthetic people, thinned and thickened too, none has 0.1 ml; of 4 ml of pelvis grown onto a head
 # 19 of 20 are noticed. Osteophytes of the old are larger than those drawn.
 SPUR = Bound("IF-09", "{value:.1f} ml stick out of the head of the {name}, at most {bound:.1f} ml", 1.0, 20.0)
-STRAY = Bound("IF-09", "{value:.0%} of the {name} lies apart from it, at most {bound:.0%}", 0.02, 0.4)
+STRAY = Bound("IF-09", "{value:.1f} ml of the {name} lie apart from it, at most {bound:.1f} ml", 1.0, None)
+SCATTERED = Bound("IF-09", "{value:.0%} of the {name} lies apart from it, at most {bound:.0%}", None, 0.4)
 SHALLOW = Bound("IF-09", "{value:.0%} of the shaft lies just under the skin, at most {bound:.0%}", 0.05, 0.15)
 SOLID = Bound("IF-09", "the rim is denser than the core by {value:.0f} HU, at least {bound:.0f} HU", 50.0, 0.0, True)
 # Of the same calibration: Dice by agreement and entropy.
@@ -235,7 +236,8 @@ def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
         yield from SPUR.judged(shape.spur_ml, name)
     elif shape.hip_width_mm is not None and {*shape.cut_off} <= {"inferior"}:
         yield Reason("review", f"IF-09 no head is seen at the hip end of the {name}")
-    yield from STRAY.judged(shape.stray_ml / shape.volume_ml, name)
+    scattered = [*SCATTERED.judged(shape.stray_ml / shape.volume_ml, name)]
+    yield from scattered or STRAY.judged(shape.stray_ml, name)
     yield from SHALLOW.judged(shape.near_skin_share)
     if shape.rim_over_core_hu is not None:
         yield from SOLID.judged(shape.rim_over_core_hu)

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -105,7 +106,9 @@ def test_a_folder_ends_by_its_gravest_verdict_and_keeps_the_record_of_a_rejected
     assert {name: row["caution"] for name, row in rows.items() if row["caution"]} == {"usable": CAUTION}
     assert f"verdict: usable ({CAUTION}), expected Dice" in done.stdout
     for page in ("index.html", "usable/page.html"):
-        assert f"sable ({CAUTION})<" in (tmp_path / "out" / page).read_text()
+        assert re.search(
+            rf"[uU]sable ?(</span>)?<span class=\"caution\">{CAUTION}<", (tmp_path / "out" / page).read_text()
+        )
     assert {path.name for path in (tmp_path / "out/reject").iterdir()} == {
         *("lineage.json", "page.html", "picture.webp", "result.json")
     }

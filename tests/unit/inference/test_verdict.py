@@ -141,6 +141,15 @@ def test_a_hip_end_without_a_head_asks_for_a_review_unless_the_scan_cuts_it():
     assert judged(replace(headless, cut_off=("superior",), hip_width_mm=None)).word == "usable"
 
 
+def test_a_piece_apart_asks_for_a_review_from_1_ml_on_however_large_the_femur():
+    assert judged(replace(FEMUR, stray_ml=0.9)).word == "usable"
+    found = judged(replace(FEMUR, stray_ml=9.4))
+    assert (found.word, found.reasons) == (
+        "review",
+        ("IF-09 9.4 ml of the left femur lie apart from it, at most 1.0 ml",),
+    )
+
+
 def test_what_lies_apart_makes_no_femur_larger():
     hip = replace(FEMUR, volume_ml=32.0, stray_ml=5.0, cut_off=("inferior",), knee_width_mm=None, widest_mm2=1500.0)
     assert any("27 ml of the left femur are in the scan" in reason for reason in judged(hip).reasons)
