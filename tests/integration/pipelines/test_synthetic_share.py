@@ -24,7 +24,7 @@ def project(tmp_path_factory):
     synthetic = SETTINGS["synthetic"] | {"people": len(PEOPLE), "share": 0.5}
     settings = SETTINGS | {"cohort": {"source": "phantom"}, "synthetic": synthetic}
     copy_of_the_working_tree(folder, settings)
-    run(folder, "dvc", "repro", "evaluate@raw", timeout_s=1500)
+    run(folder, "dvc", "repro", "evaluate@raw")
     return folder
 
 
