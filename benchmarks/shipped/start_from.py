@@ -107,6 +107,8 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/start-from"))
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    if load_package(SHIPPED_MODEL).refine is None:
+        parser.error("the model that ships has no network that cuts out, so nothing can start from it")
     torch.set_num_threads(1)
     lab, others = prepared(given.folder, given.tests, given.people), painted_people(given.tests)
     rows: list[dict[str, Any]] = []
