@@ -12,7 +12,7 @@ from typing import Any
 from mlflow.tracking import MlflowClient
 
 from femseg.cohorts.settings import Scale
-from femseg.comparison.repeats import read_input_modes
+from femseg.comparison.repeats import COMPARED, read_input_modes
 from femseg.exits import command_exit
 from femseg.files.durable import write_bytes_durably, write_json_durably
 from femseg.files.lock import locked
@@ -207,7 +207,7 @@ def main() -> None:
     scale: Scale = parser.parse_args().scale
     settings = read_scale(scale).search
     modes = read_input_modes() if scale == "find" else read_section(tuple[InputMode, ...], "refine.input_modes")
-    if scale == "find" and not {"raw", "gradient"} <= set(modes):
+    if scale == "find" and not COMPARED.issubset(modes):
         print(f"input_modes: {', '.join(modes)} can be trained, not compared: that takes raw and gradient")
     if not settings.enabled or not modes:
         write_results([], {}, settings, modes, scale)

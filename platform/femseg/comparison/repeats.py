@@ -145,6 +145,9 @@ BEST = "best"
 Training = InputMode | Literal["best"]
 
 
+COMPARED: frozenset[InputMode] = frozenset({"raw", "gradient"})  # what is compared, whatever else is trained
+
+
 def read_input_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
     """The input modes that are trained. Raises: Refusal (exit 2) if one is unknown or named twice, or if none is."""
     modes: tuple[InputMode, ...] = read_section(tuple[InputMode, ...], "input_modes", file=file)
@@ -156,7 +159,7 @@ def read_input_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
 def read_compared_modes(file: Path = PARAMS) -> tuple[InputMode, ...]:
     """The same where they are compared, the baseline first. Raises: Refusal, also if "raw" or "gradient" is missing."""
     modes = read_input_modes(file)
-    if not {"raw", "gradient"} <= set(modes):
+    if not COMPARED.issubset(modes):
         raise _unfit_modes(modes, "raw, gradient and perhaps both, which are compared", file)
     return modes
 
