@@ -1,7 +1,7 @@
 """The form of what a mask calls a femur, whichever way the bone lies, and what lies in it and round it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from femseg.measurements.head import found_head
 from femseg.measurements.lines import unit
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 
+Point = tuple[float, float, float]
 End = Literal["inferior", "superior", "anterior", "posterior", "right", "left"]
 
 _ENDS: tuple[tuple[End, End], ...] = (("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))
@@ -31,6 +32,7 @@ _SHAFT_MM2 = 1300.0  # perimeters in the middle of 366 shafts: up to 116 mm
 _SKIN_MM, _AIR_HU = 12.0, -400.0
 _RIM_MM, _CORE_MM = (1.0, 5.0), 8.0  # below the surface
 _METAL_HU = 2500.0
+_TOUCHING = np.ones((3, 3, 3))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +49,7 @@ class FemurShape:
         below_knee_mm: how far it reaches below the widest section of the lower 90 mm; None as `knee_width_mm`.
         spur_ml: what lies more than 4 mm off the head's sphere, on the far side from neck and shaft: of another bone,
             or of none; None where no head is seen.
+        stray_mm_xyz, spur_mm_xyz: where the largest piece of that lies, in LPS; None of none.
         near_skin_share: of the surface of its shaft that lies within 12 mm of air; 0 where no section is a shaft's.
         rim_over_core_hu: by how much its rim is denser than its core, metal left out; None of a piece without core.
         cut_off: the ends of the scan that it comes within 10 mm of.
@@ -61,6 +64,8 @@ class FemurShape:
     knee_width_mm: float | None
     below_knee_mm: float | None
     spur_ml: float | None
+    stray_mm_xyz: Point | None
+    spur_mm_xyz: Point | None
     near_skin_share: float
     rim_over_core_hu: float | None
     cut_off: tuple[End, ...]
@@ -79,21 +84,20 @@ def shapes_of(femora: Femora, ct: CtVolume) -> Mapping[FemurSide, FemurShape]:
     """
     labels_zyx, grid = to_lps(femora.labels.labels_zyx, femora.labels.grid)
     thin = tuple(slice(None, None, max(1, round(_STEP_MM / spacing))) for spacing in grid.spacing_mm_zyx)
-    mm_zyx = np.array([part.step * mm for part, mm in zip(thin, grid.spacing_mm_zyx, strict=True)])
     labels, hu = labels_zyx[thin], to_lps(ct.hu_zyx, ct.grid)[0][thin]
+    z, y, x = (part.step * mm for part, mm in zip(thin, grid.spacing_mm_zyx, strict=True))
+    thinned = replace(grid, shape_zyx=labels.shape, spacing_mm_zyx=(z, y, x))
     return {
-        side: _shape(labels == STRUCTURES[side].value, hu, mm_zyx, femur.pieces_ml)
+        side: _shape(labels == STRUCTURES[side].value, hu, thinned, femur.pieces_ml)
         for side, femur in femora.by_side.items()
     }
 
 
 def _shape(
-    femur_zyx: NDArray[np.bool_],
-    hu_zyx: NDArray[np.floating[Any]],
-    mm_zyx: NDArray[np.float64],
-    pieces_ml: tuple[float, ...],
+    femur_zyx: NDArray[np.bool_], hu_zyx: NDArray[np.floating[Any]], grid: VoxelGrid, pieces_ml: tuple[float, ...]
 ) -> FemurShape:
-    numbers, _ = ndimage.label(femur_zyx, structure=np.ones((3, 3, 3)))
+    mm_zyx = np.array(grid.spacing_mm_zyx)
+    numbers, _ = ndimage.label(femur_zyx, structure=_TOUCHING)
     counts = np.bincount(numbers.ravel())[1:]
     piece_zyx = numbers == np.argmax(counts) + 1 if counts.size else femur_zyx
     voxels = np.argwhere(piece_zyx) if counts.size else np.zeros((1, 3), int)
@@ -108,6 +112,7 @@ def _shape(
     cut_off = _ends_reached(voxels, np.array(femur_zyx.shape), mm_zyx)
     depth_mm, air_mm = _depths(piece_zyx, hu_zyx, mm_zyx, voxels)
     shaft = (depth_mm <= mm_zyx.max()) & (areas_mm2[sections] <= _SHAFT_MM2)
+    spur = _spur(piece_zyx, grid, voxels, centred @ upright)
     return FemurShape(
         volume_ml=sum(pieces_ml),
         stray_ml=sum(pieces_ml[1:]),
@@ -117,7 +122,9 @@ def _shape(
         hip_width_mm=_width_mm(centred, upright, upper=True) if "superior" not in cut_off else None,
         knee_width_mm=_width_mm(centred, upright, upper=False) if "inferior" not in cut_off else None,
         below_knee_mm=_below_knee_mm(centred @ upright) if "inferior" not in cut_off else None,
-        spur_ml=_spur_ml(piece_zyx, mm_zyx, voxels, centred @ upright),
+        spur_ml=None if spur is None else len(spur) * grid.voxel_volume_mm3 / 1000.0,
+        stray_mm_xyz=_largest_at(np.argwhere(femur_zyx & ~piece_zyx), grid),
+        spur_mm_xyz=None if spur is None else _largest_at(spur, grid),
         near_skin_share=float(np.mean(air_mm[shaft] <= _SKIN_MM)) if shaft.any() else 0.0,
         rim_over_core_hu=_rim_over_core(hu_zyx[tuple(voxels.T)], depth_mm),
         cut_off=cut_off,
@@ -158,29 +165,36 @@ def _below_knee_mm(along_mm: NDArray[np.float64]) -> float | None:
     return float((np.argmax(voxels) + 0.5) * _SECTION_MM)
 
 
-def _spur_ml(
-    piece_zyx: NDArray[np.bool_],
-    mm_zyx: NDArray[np.float64],
-    voxels: NDArray[np.integer[Any]],
-    along_mm: NDArray[np.float64],
-) -> float | None:
-    """What lies off the head, but not where most of that lies: there are neck, trochanters and shaft."""
+def _spur(
+    piece_zyx: NDArray[np.bool_], grid: VoxelGrid, voxels: NDArray[np.integer[Any]], along_mm: NDArray[np.float64]
+) -> NDArray[np.integer[Any]] | None:
+    """The voxels off the head, but not where most of those lie: there are neck, trochanters and shaft."""
     upper = voxels[along_mm.max() - along_mm <= _HEAD_WITHIN_MM]
     upper_zyx = np.zeros_like(piece_zyx)
     upper_zyx[tuple(upper.T)] = True
-    (depth, height, width), (z, y, x) = upper_zyx.shape, mm_zyx.tolist()
-    grid = VoxelGrid(shape_zyx=(depth, height, width), spacing_mm_zyx=(z, y, x))
     head = found_head(Bone.of_mask(MaskVolume(femur_zyx=upper_zyx, grid=grid)), least_covered=_HEAD_COVERED)
     if head is None:
         return None
-    apart = upper * mm_zyx - head.centre[::-1]
+    apart = grid.positions_mm_xyz(upper) - head.centre
     away_mm = np.linalg.norm(apart, axis=1)
     off_head = away_mm > head.radius_mm + _OFF_HEAD_MM
-    if not off_head.any():
-        return 0.0
-    towards_neck = unit(apart[off_head].mean(axis=0))
-    spur = apart[off_head] @ towards_neck < _SIDEWAYS * away_mm[off_head]
-    return float(np.count_nonzero(spur)) * grid.voxel_volume_mm3 / 1000.0
+    towards_neck = unit(apart[off_head].mean(axis=0)) if off_head.any() else np.zeros(3)
+    return np.asarray(upper[off_head & (apart @ towards_neck < _SIDEWAYS * away_mm)])
+
+
+def _largest_at(voxels: NDArray[np.integer[Any]], grid: VoxelGrid) -> Point | None:
+    """A place in the middle of the largest piece that these voxels make; None of no voxels."""
+    if not len(voxels):
+        return None
+    low = voxels.min(axis=0)
+    filled_zyx = np.zeros(voxels.max(axis=0) - low + 1, bool)
+    filled_zyx[tuple((voxels - low).T)] = True
+    numbers, _ = ndimage.label(filled_zyx, structure=_TOUCHING)
+    largest = np.argwhere(numbers == np.argmax(np.bincount(numbers.ravel())[1:]) + 1)
+    middle = largest[np.argmin(np.sum((largest - largest.mean(axis=0)) ** 2, axis=1))]
+    z, y, x = (middle + low).tolist()
+    left, back, up = grid.position_mm_xyz((z, y, x)).tolist()
+    return left, back, up
 
 
 def _depths(

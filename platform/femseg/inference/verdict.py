@@ -15,7 +15,7 @@ from femseg.faults import ExitCode
 from femseg.inference.femora import STRUCTURES, Femora, FemurSide
 from femseg.inference.second_look import agreement, second_look
 from femseg.inference.segment import Segmentation, TrainedModel
-from femseg.inference.shape import FemurShape, shapes_of
+from femseg.inference.shape import FemurShape, Point, shapes_of
 from femseg.inference.surface import off_edge_share, surface_entropy_bits
 from femseg.inference.training_range import outside_training
 from femseg.networks.package_files import ModelDescription
@@ -38,20 +38,24 @@ class Bound(NamedTuple):
     reject: float | None
     least: bool = False  # whether the number should be at least that
 
-    def judged(self, value: float, name: str = "") -> "Iterator[Reason]":
-        """The gravest reason that a value gives, if any."""
+    def judged(self, value: float, name: str = "", at: Point | None = None) -> "Iterator[Reason]":
+        """The gravest reason that a value gives, if any, and where in the CT it lies, if anywhere."""
         bounds: tuple[tuple[Word, float | None], ...] = (("reject", self.reject), ("review", self.review))
         for word, bound in bounds:
             if bound is not None and (value < bound if self.least else value > bound):
-                yield Reason(word, f"{self.id} {self.words.format(value=value, bound=bound, name=name)}")
+                words = self.words.format(value=value, bound=bound, name=name)
+                about = f", about ({', '.join(f'{mm:.0f}' for mm in at)}) mm" if at else ""
+                yield Reason(word, f"{self.id} {words}{about}", at)
                 return
 
 
 class Reason(NamedTuple):
-    """What speaks against a mask, with the number and its bound, and how much."""
+    """What speaks against a mask, with the number and its bound, and how much; and in which place, of which femur."""
 
     word: Word
     text: str
+    at: Point | None = None
+    side: FemurSide | None = None
 
 
 # Chosen on the calibration seeds of `python -m benchmarks.pipeline.verdicts` (benchmarks/results/verdicts.json).
@@ -140,6 +144,7 @@ class Verdict:
         word: "usable" where nothing speaks against it, "review" where a person must look, "reject": do not use it.
         reasons: gravest first, each with its number and its bound.
         expected_dice: against the truth; None of a rejected mask.
+        look_at_mm_xyz: of a femur the place in the CT that the gravest reason names, in LPS.
         caution: beside "usable", of a model that learnt from no patient; else "".
     """
 
@@ -147,6 +152,7 @@ class Verdict:
     reasons: tuple[str, ...]
     expected_dice: float | None
     signals: Signals
+    look_at_mm_xyz: Mapping[FemurSide, Point]
     caution: str = ""
 
     def __str__(self) -> str:
@@ -185,6 +191,7 @@ def verdict_of(signals: Signals, doubts: Sequence[str], model: ModelDescription)
         reasons=tuple(reason.text for reason in reasons),
         expected_dice=None if word == "reject" else expected_dice(signals, model),
         signals=signals,
+        look_at_mm_xyz={one.side: one.at for one in reversed(reasons) if one.side and one.at},
         caution=_OF_NO_PATIENT if word == "usable" and model.of_no_patient else "",
     )
 
@@ -214,7 +221,7 @@ def _of_the_shapes(shapes: Mapping[FemurSide, FemurShape]) -> Iterator[Reason]:
     decide = alike if largest.shows_no_end else [largest]
     for side, shape in shapes.items():
         for reason in _of_a_shape(shape, STRUCTURES[side].name):
-            yield reason if shape in decide else Reason("review", reason.text)
+            yield reason._replace(word=reason.word if shape in decide else "review", side=side)
 
 
 def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
@@ -233,11 +240,11 @@ def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
     yield from THICK.judged(shape.widest_mm2, name)
     yield from THIN.judged(shape.mean_mm2, name)
     if shape.spur_ml is not None:
-        yield from SPUR.judged(shape.spur_ml, name)
+        yield from SPUR.judged(shape.spur_ml, name, shape.spur_mm_xyz)
     elif shape.hip_width_mm is not None and {*shape.cut_off} <= {"inferior"}:
         yield Reason("review", f"IF-09 no head is seen at the hip end of the {name}")
-    scattered = [*SCATTERED.judged(shape.stray_ml / shape.volume_ml, name)]
-    yield from scattered or STRAY.judged(shape.stray_ml, name)
+    scattered = [*SCATTERED.judged(shape.stray_ml / shape.volume_ml, name, shape.stray_mm_xyz)]
+    yield from scattered or STRAY.judged(shape.stray_ml, name, shape.stray_mm_xyz)
     yield from SHALLOW.judged(shape.near_skin_share)
     if shape.rim_over_core_hu is not None:
         yield from SOLID.judged(shape.rim_over_core_hu)

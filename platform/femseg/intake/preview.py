@@ -36,6 +36,7 @@ class Plane:
         mask: where the mask is, of the same shape; None without one.
         pixel_mm: edge of a pixel.
         at: where it cuts the volume, as a fraction of the axis across it.
+        spot: row and column, as fractions from the top and the left, of a place that it was to show; None of none.
     """
 
     name: PlaneName
@@ -43,6 +44,7 @@ class Plane:
     mask: NDArray[np.bool_] | None
     pixel_mm: float
     at: float = 0.5
+    spot: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,20 +90,32 @@ def preview(ct: CtVolume, mask: MaskVolume | None, bands: tuple[Band, ...] = ())
 
 
 def planes(
-    ct: CtVolume, mask: MaskVolume | None, *, edge_pixels: int, heights: tuple[float, ...] = (50.0,)
+    ct: CtVolume,
+    mask: MaskVolume | None,
+    *,
+    edge_pixels: int,
+    heights: tuple[float, ...] = (50.0,),
+    through_mm_xyz: tuple[float, float, float] | None = None,
 ) -> tuple[Plane, ...]:
     """An axial plane at each height, then a coronal and a sagittal one where most of the femur is cut.
 
     Args:
         edge_pixels: at most, along an edge.
         heights: how many of 100 voxels of the femur lie below.
+        through_mm_xyz: a place that both, and the axial plane next to it, must show.
     """
     hu_zyx, grid = to_lps(ct.hu_zyx, ct.grid)
     axial_zs, y, x = _centre(hu_zyx, grid, mask, heights)
+    place = None
+    if through_mm_xyz is not None:
+        index = _index_zyx(np.array(through_mm_xyz), grid).round().astype(int)
+        z, y, x = np.clip(index, 0, np.array(grid.shape_zyx) - 1).tolist()
+        place, nearest = (z, y, x), min(axial_zs, key=lambda at: abs(at - z))
+        axial_zs = tuple(z if at == nearest else at for at in axial_zs)
     window = _window(hu_zyx)
     cuts: list[tuple[PlaneName, tuple[int, int, int]]] = [("axial", (z, y, x)) for z in axial_zs]
     cuts += [("coronal", (axial_zs[0], y, x)), ("sagittal", (axial_zs[0], y, x))]
-    return tuple(_plane(name, hu_zyx, grid, mask, centre, window, edge_pixels) for name, centre in cuts)
+    return tuple(_plane(name, hu_zyx, grid, mask, centre, window, edge_pixels, place) for name, centre in cuts)
 
 
 def end_bands(ends: tuple[str, ...]) -> tuple[Band, ...]:
@@ -179,6 +193,7 @@ def _plane(
     centre: tuple[int, int, int],
     window: tuple[float, float],
     edge_pixels: int,
+    place: tuple[int, int, int] | None,
 ) -> Plane:
     axis = _AXIS[name]
     row_axis, column_axis = (other for other in range(3) if other != axis)
@@ -199,7 +214,11 @@ def _plane(
     index[..., axis], index[..., row_axis], index[..., column_axis] = centre[axis], rows, columns
     covered = _covered(mask, _points_mm_xyz(index, grid)) if mask is not None else None
     at = (centre[axis] + 0.5) / grid.shape_zyx[axis]
-    return Plane(name=name, grey=grey, mask=covered, pixel_mm=pixel_mm, at=at)
+    spot = None
+    if place is not None and place[axis] == centre[axis]:
+        down, right = ((place[other] + 0.5) / grid.shape_zyx[other] for other in (row_axis, column_axis))
+        spot = (down if name == "axial" else 1.0 - down, right)
+    return Plane(name=name, grey=grey, mask=covered, pixel_mm=pixel_mm, at=at, spot=spot)
 
 
 def _covered(mask: MaskVolume, points_mm_xyz: NDArray[np.float64]) -> NDArray[np.bool_]:

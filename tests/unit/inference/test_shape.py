@@ -111,6 +111,31 @@ def test_bone_grown_onto_the_head_is_measured(radius_mm, towards_xyz):
     assert 0.5 * added_ml < measured(grown).spur_ml < added_ml
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_the_place_of_grown_bone_and_of_a_stray_piece_lies_in_it(turned):
+    """In the patient's millimetres, also where the scan is stored from the head down and mirrored."""
+    femur, grown = leg(), leg_with_spur(12.0, (0.8, 0.3, 0.5))
+    added_zyx = grown.femur_zyx & ~femur.femur_zyx
+    piece_zyx = np.zeros_like(added_zyx)
+    piece_zyx[4:12, 2:6, 2:6] = True
+    mask = replace(grown, femur_zyx=grown.femur_zyx | piece_zyx)
+    if turned:
+        mask = MaskVolume(
+            femur_zyx=mask.femur_zyx[::-1, :, ::-1],
+            grid=replace(
+                mask.grid,
+                direction_xyz=(-1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, -1.0),
+                origin_mm_xyz=tuple(
+                    mask.grid.position_mm_xyz((mask.grid.shape_zyx[0] - 1, 0, mask.grid.shape_zyx[2] - 1))
+                ),
+            ),
+        )
+    shape = measured(mask)
+    for place, inside_zyx in ((shape.spur_mm_xyz, added_zyx), (shape.stray_mm_xyz, piece_zyx)):
+        assert inside_zyx[tuple(femur.grid.indices_zyx(np.array([place])).round().astype(int)[0])]
+    assert (measured(femur).spur_mm_xyz, measured(femur).stray_mm_xyz) == (None, None)
+
+
 def test_osteophytes_do_not_stick_out():
     """Bumps of up to 4 mm on the head, each as wide as a thumb."""
     femur = leg()

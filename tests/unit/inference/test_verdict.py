@@ -27,6 +27,8 @@ FEMUR = FemurShape(
     knee_width_mm=80.0,
     below_knee_mm=28.0,
     spur_ml=0.0,
+    stray_mm_xyz=None,
+    spur_mm_xyz=None,
     near_skin_share=0.0,
     rim_over_core_hu=600.0,
     cut_off=(),
@@ -125,6 +127,17 @@ def test_bone_that_sticks_out_of_the_head_asks_for_a_review_from_1_ml_on():
     )
 
 
+def test_a_reason_that_lies_somewhere_says_where_and_the_gravest_is_looked_at_first():
+    pieces = {"stray_ml": 2.0, "stray_mm_xyz": (-12.4, 7.0, 881.0)}
+    found = judged(replace(FEMUR, **pieces), right=replace(FEMUR, stray_ml=0.4, stray_mm_xyz=(0.0, 0.0, 0.0)))
+    assert found.reasons == (
+        "IF-09 2.0 ml of the left femur lie apart from it, at most 1.0 ml, about (-12, 7, 881) mm",
+    )
+    assert found.look_at_mm_xyz == {"left": (-12.4, 7.0, 881.0)}
+    graver = judged(replace(FEMUR, **pieces, spur_ml=30.0, spur_mm_xyz=(1.0, 2.0, 3.0)))
+    assert graver.look_at_mm_xyz == {"left": (1.0, 2.0, 3.0)}
+
+
 def test_what_reaches_far_below_the_condyles_asks_for_a_review():
     assert judged(replace(FEMUR, below_knee_mm=42.0)).word == "usable"
     found = judged(replace(FEMUR, below_knee_mm=62.5))
@@ -198,6 +211,6 @@ def test_the_gravest_reason_comes_first_and_decides():
 
 def test_the_json_has_the_word_the_reasons_and_what_was_measured():
     plain = judged(metal_ml=2.0).plain()
-    assert plain.keys() == {"word", "reasons", "expected_dice", "signals", "caution"}
+    assert plain.keys() == {"word", "reasons", "expected_dice", "signals", "look_at_mm_xyz", "caution"}
     assert plain["signals"]["metal_ml"] == 2.0
     assert plain["signals"]["femora"]["left"]["cut_off"] == []

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from femseg.intake.preview import HU_EDGES, band_between, end_bands, hu_counts, preview
+from femseg.intake.preview import HU_EDGES, band_between, end_bands, hu_counts, planes, preview
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, lps_grid
 
 SHAPE_ZYX, SPACING_ZYX = (30, 20, 24), (3.1, 2.0, 1.0)
@@ -61,22 +61,48 @@ def test_a_study_looks_the_same_however_it_was_acquired(order, signs):
 
 
 def test_left_is_right_front_is_up_and_the_head_is_up():
-    planes = pictures()
-    rows, columns = np.nonzero(planes["axial"].mask)
-    assert rows.mean() < planes["axial"].grey.shape[0] / 2
-    assert columns.mean() > planes["axial"].grey.shape[1] / 2
-    rows, columns = np.nonzero(planes["coronal"].grey == 255)
-    assert rows.max() < planes["coronal"].grey.shape[0] / 4
-    assert columns.mean() > planes["coronal"].grey.shape[1] / 2
-    rows, columns = np.nonzero(planes["sagittal"].grey == 255)
-    assert rows.max() < planes["sagittal"].grey.shape[0] / 4
-    assert columns.mean() < planes["sagittal"].grey.shape[1] / 2
+    shown = pictures()
+    rows, columns = np.nonzero(shown["axial"].mask)
+    assert rows.mean() < shown["axial"].grey.shape[0] / 2
+    assert columns.mean() > shown["axial"].grey.shape[1] / 2
+    rows, columns = np.nonzero(shown["coronal"].grey == 255)
+    assert rows.max() < shown["coronal"].grey.shape[0] / 4
+    assert columns.mean() > shown["coronal"].grey.shape[1] / 2
+    rows, columns = np.nonzero(shown["sagittal"].grey == 255)
+    assert rows.max() < shown["sagittal"].grey.shape[0] / 4
+    assert columns.mean() < shown["sagittal"].grey.shape[1] / 2
+
+
+@pytest.mark.parametrize(("order", "signs"), AXES.values(), ids=AXES)
+def test_the_planes_pass_through_a_place_to_look_at_and_know_where_it_is(order, signs):
+    """A speck of metal far from the bone's middle: all three planes show it, white, at their spot."""
+    hu, bone = leg()
+    hu[7:9, 12:14, 5:8] = 3000.0
+    (ct, grid), (mask, _) = stored(hu, order, signs), stored(bone, order, signs)
+    place = VoxelGrid(shape_zyx=SHAPE_ZYX, spacing_mm_zyx=SPACING_ZYX, origin_mm_xyz=(-10.0, 5.0, 70.0))
+    speck_mm_xyz = tuple(place.position_mm_xyz((7.6, 12.6, 6.0)).tolist())
+    shown = planes(
+        CtVolume(hu_zyx=ct, grid=grid),
+        MaskVolume(femur_zyx=mask, grid=grid),
+        edge_pixels=192,
+        heights=(90.0, 10.0),
+        through_mm_xyz=speck_mm_xyz,
+    )
+    assert [(plane.name, plane.spot is None) for plane in shown] == [
+        ("axial", True),
+        ("axial", False),
+        ("coronal", False),
+        ("sagittal", False),
+    ]
+    for plane in shown[1:]:
+        row, column = (int(share * n) for share, n in zip(plane.spot, plane.grey.shape, strict=True))
+        assert plane.grey[row, column] == 255, plane.name
 
 
 def test_pixels_are_square_and_few():
-    planes = pictures()
-    assert planes["coronal"].grey.shape[0] * planes["coronal"].pixel_mm == pytest.approx(30 * 3.1, abs=1)
-    assert planes["coronal"].grey.shape[1] * planes["coronal"].pixel_mm == pytest.approx(24 * 1.0, abs=1)
+    shown = pictures()
+    assert shown["coronal"].grey.shape[0] * shown["coronal"].pixel_mm == pytest.approx(30 * 3.1, abs=1)
+    assert shown["coronal"].grey.shape[1] * shown["coronal"].pixel_mm == pytest.approx(24 * 1.0, abs=1)
     grid = VoxelGrid(shape_zyx=(4, 700, 300), spacing_mm_zyx=(5.0, 0.5, 0.5))
     large = preview(CtVolume(hu_zyx=np.zeros(grid.shape_zyx, np.float32), grid=grid), None)
     assert max(max(plane.grey.shape) for plane in large.planes) <= 192

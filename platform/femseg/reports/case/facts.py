@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from femseg.inference.shape import Point
 from femseg.measurements.sheet import Sheet
 from femseg.meshes.mesh import TriangleMesh
 from femseg.volumes.grid import CtVolume, LabelVolume, MaskVolume
@@ -32,6 +33,7 @@ class PageFemur:
         name: such as "left femur".
         label: its value in the mask.
         told_by: what tells the side.
+        look_at_mm_xyz: the place that the verdict names, in LPS.
         mask: its largest piece, of which the sheet is.
         sheet: None of a mask that is not written.
         solid: None where no mesh was made.
@@ -43,6 +45,7 @@ class PageFemur:
     pieces: int
     told_by: tuple[str, ...]
     mask: MaskVolume
+    look_at_mm_xyz: Point | None = None
     sheet: Sheet | None = None
     solid: Solid | None = None
 

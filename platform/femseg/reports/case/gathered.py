@@ -64,6 +64,7 @@ def _femora(made: Segmented, solids: Mapping[str, "FemurMesh"], *, measure: bool
                 pieces=len(femur.pieces_ml),
                 told_by=femur.told_by,
                 mask=mask,
+                look_at_mm_xyz=made.facts["verdict"]["look_at_mm_xyz"].get(side),
                 sheet=measured(mask, side=None if side == "unknown" else side, ct=made.ct) if measure else None,
                 solid=Solid(mesh=solid.mesh, off_mm=solid.vertices_off_mm, said=_said(solid)) if solid else None,
             )

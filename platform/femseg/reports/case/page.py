@@ -10,6 +10,7 @@ from importlib.resources import files
 import numpy as np
 
 from femseg.errors import printable
+from femseg.inference.shape import Point
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.sheet import Sheet, differences
 from femseg.reports.case.facts import CasePage, PageFemur, Solid
@@ -18,7 +19,7 @@ from femseg.reports.case.rendering import Colours, css_gradient, deviation_colou
 from femseg.reports.case.scene import cropped, ct_nrrd, labels_nrrd, mz3, scene_grid
 from femseg.reports.measurements import views
 from femseg.reports.pages import data_uri, templates, webp
-from femseg.volumes.grid import MaskVolume, to_lps
+from femseg.volumes.grid import to_lps
 
 HEADLINES = {"usable": "Usable", "review": "Review before use", "reject": "Do not use"}
 _SCENE_MARGIN_MM = 20.0
@@ -69,10 +70,12 @@ def case_page(case: CasePage) -> str:
             headline=HEADLINES[case.verdict],
             policy=" ".join(csp_hash(script) for script in scripts) or "'none'",
             scripts=scripts,
-            femora=[(femur, femur_planes(case.ct, case.labels, femur.label)) for femur in case.femora],
+            femora=[
+                (femur, femur_planes(case.ct, case.labels, femur.label, femur.look_at_mm_xyz)) for femur in case.femora
+            ],
             scene=scene,
             scene_mm=scene_mm,
-            at=",".join(f"{place:.1f}" for place in _inside(case.femora[0].mask)) if case.femora else "",
+            at=",".join(f"{place:.1f}" for place in _first_look(case.femora)) if case.femora else "",
             drawings=_drawings(coloured),
             solids=[(femur, femur.solid) for femur in case.femora if femur.solid is not None],
             legend={"gradient": css_gradient(), "half": f"{top / 2:g}", "top": f"{top:g}"},
@@ -94,13 +97,16 @@ def _scene(case: CasePage, coloured: Sequence[tuple[Solid, Colours]]) -> tuple[d
     return {name: base64.b64encode(content).decode() for name, content in parts.items()}, max(grid.spacing_mm_zyx)
 
 
-def _inside(mask: MaskVolume) -> tuple[float, ...]:
-    """The middle of the femur's section half-way up (LPS, mm): where the viewer begins."""
-    femur_zyx, grid = to_lps(mask.femur_zyx, mask.grid)
+def _first_look(femora: Sequence[PageFemur]) -> Point:
+    """Where the viewer begins (LPS, mm): at what the verdict names, else in the first femur, half-way up."""
+    if named := next((femur.look_at_mm_xyz for femur in femora if femur.look_at_mm_xyz), None):
+        return named
+    femur_zyx, grid = to_lps(femora[0].mask.femur_zyx, femora[0].mask.grid)
     heights = np.flatnonzero(femur_zyx.any(axis=(1, 2)))
-    z = int(heights[len(heights) // 2])
-    y, x = np.argwhere(femur_zyx[z]).mean(axis=0).tolist()
-    return tuple(grid.position_mm_xyz((z, y, x)).tolist())
+    middle = int(heights[len(heights) // 2])
+    y, x = np.argwhere(femur_zyx[middle]).mean(axis=0).tolist()
+    left, back, up = grid.position_mm_xyz((middle, y, x)).tolist()
+    return left, back, up
 
 
 def _drawings(coloured: Sequence[tuple[Solid, Colours]]) -> list[tuple[str, str]]:

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
+from femseg.inference.shape import Point
 from femseg.intake.preview import Band, planes
 from femseg.reports.case.scene import cropped
 from femseg.reports.intake.pictures import Panel, panel
@@ -32,12 +33,14 @@ class FemurPlanes:
     axial_share: float
 
 
-def femur_planes(ct: CtVolume, labels: LabelVolume, label: int) -> FemurPlanes:
-    """Planes through one femur of a mask, and around it 18 mm."""
+def femur_planes(ct: CtVolume, labels: LabelVolume, label: int, look_at_mm_xyz: Point | None = None) -> FemurPlanes:
+    """Planes through one femur of a mask, and around it 18 mm; through what is to be looked at, if there is such."""
     own = LabelVolume(labels_zyx=(labels.labels_zyx == label).view(np.uint8), grid=labels.grid)
     around, own = cropped(ct, own, _MARGIN_MM)
     mask = MaskVolume(femur_zyx=own.labels_zyx.view(np.bool_), grid=own.grid)
-    *axial, coronal, sagittal = planes(around, mask, edge_pixels=_EDGE_PIXELS, heights=_HEIGHTS)
+    *axial, coronal, sagittal = planes(
+        around, mask, edge_pixels=_EDGE_PIXELS, heights=_HEIGHTS, through_mm_xyz=look_at_mm_xyz
+    )
     levels = tuple(Band(kind="level", axis=0, start=plane.at, stop=plane.at) for plane in axial)
     total_mm = sum(plane.grey.shape[1] * plane.pixel_mm for plane in (coronal, sagittal, axial[0]))
     drawn = tuple(panel(plane, (), total_mm) for plane in axial)

@@ -12,6 +12,7 @@ from femseg.reports.pages import data_uri, webp
 _LETTERS = {"axial": ("A", "P", "R", "L"), "coronal": ("S", "I", "R", "L"), "sagittal": ("S", "I", "A", "P")}
 _AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # of rows and columns, in LPS order (z, y, x)
 _LETTER_SHARE = 0.03  # of the width of all planes
+_RING_MM = 22.0
 _SCALE_BAR_MM = (100, 50, 20, 10)
 
 
@@ -24,6 +25,7 @@ class Panel:
         image: data URI.
         outline: SVG path round the mask.
         bands: rectangles (kind, x, y, width, height).
+        ring: centre and radius (x, y, r) about a place to look at; None where there is none.
         letters: (text, x, y), where the patient's sides are.
         bar_mm, bar: length of the scale bar in mm and in pixels; 0 where it would not fit.
     """
@@ -35,6 +37,7 @@ class Panel:
     image: str
     outline: str
     bands: tuple[tuple[str, float, float, float, float], ...]
+    ring: tuple[float, float, float] | None
     letters: tuple[tuple[str, float, float], ...]
     letter_size: float
     bar_mm: int
@@ -63,6 +66,7 @@ def panel(plane: Plane, bands: tuple[Band, ...], total_mm: float) -> Panel:
         image=data_uri(webp(plane.grey), "webp"),
         outline=outline_path(plane.mask) if plane.mask is not None else "",
         bands=tuple(_rectangles(plane, bands, size / 4)),
+        ring=(plane.spot[1] * width, plane.spot[0] * height, _RING_MM / plane.pixel_mm) if plane.spot else None,
         letters=(
             (top, width / 2, edge + size / 4),
             (bottom, width / 2, height - edge + size / 3),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from page_case import case
+from page_case import GRID, case
 from security.html_requests import requests_of
 
 from femseg.measurements.definitions import DEFINITIONS
@@ -87,6 +87,15 @@ def test_three_planes_of_each_femur_and_the_mesh_are_there_without_a_script(page
         assert page.count(f'aria-label="{plane} plane"') == times
     assert page.count('class="outline"') == 10
     assert [view for view in ("from the front", "from the back") if f'alt="the mesh {view}"' in page]
+
+
+def test_a_place_that_the_verdict_names_is_ringed_in_three_planes_and_shown_first_by_the_viewer(page):
+    right, left = case(meshes=False).femora
+    named = replace(left, look_at_mm_xyz=tuple(GRID.position_mm_xyz((50, 11, 30)).tolist()))
+    shown = case_page(case(meshes=False, femora=(right, named)))
+    assert (page.count('class="ring"'), shown.count('class="ring"')) == (0, 3)
+    assert ("Blue ring" in page, "Blue ring" in shown) == (False, True)
+    assert f'data-at="{",".join(f"{mm:.1f}" for mm in named.look_at_mm_xyz)}"' in shown
 
 
 def test_no_part_of_the_page_comes_from_anywhere_else(page, parts):
