@@ -56,7 +56,7 @@ shipped: $(VENV)/.dev
 	test -d build/shipped || git clone --quiet . build/shipped
 	git -C build/shipped fetch --quiet origin HEAD && git -C build/shipped reset --quiet --hard FETCH_HEAD
 	cp params.shipped.yaml build/shipped/params.yaml
-	cd build/shipped && PYTHONPATH=$$PWD/platform dvc repro refine@both
+	cd build/shipped && PYTHONPATH=$$PWD/platform dvc repro train@both
 
 native: $(VENV)/.dev
 	test -d build/native || git clone --quiet . build/native # it goes on with the code that it began with

@@ -3,8 +3,7 @@
     FEMSEG_REAL_DATA=… python -m benchmarks.shipped.ablations --build build/shipped --minutes 40 \
         --arms raw gradient both --seeds 0 1 --output benchmarks/results/shipped_ablations.json
 
-Arms are networks that cut out, trained by `params.shipped.yaml` on the people that `make shipped` has stored, of which
-nothing is changed; where the femora are they are told by the network that ships:
+Arms are trained by `params.shipped.yaml` on the people that `make shipped` has stored, of which nothing is changed:
 
 - `raw`, `gradient`, `both`: the network's input. The other arms are `both` but for one thing.
 - `phantoms`: phantoms instead of people over real bone shapes.
@@ -41,7 +40,7 @@ from benchmarks.shipped.short_runs import (
 from femseg.cohorts.manifest import Manifest, read_manifest
 from femseg.cohorts.split import Split, read_split, write_split
 from femseg.files.durable import read_json, sha256_of_file, write_json_durably
-from femseg.paths import MANIFEST, REFINE_ARRAYS, SPLIT
+from femseg.paths import ARRAYS, MANIFEST, SPLIT
 from femseg.synthetic.painting_settings import PaintingSettings
 from femseg.training.settings import TrainSettings
 from femseg.volumes.network_input import InputMode
@@ -125,7 +124,7 @@ def stored_phantoms(folder: Path, counts: tuple[int, int]) -> Path:
 def run(arm: Arm, name: str, seed: int, steps: int, build: Path, folder: Path) -> dict[str, Any]:
     """Train an arm and score it."""
     train = TrainSettings(
-        learning_rate=section(TrainSettings, "refine.train").learning_rate,
+        learning_rate=section(TrainSettings, "train").learning_rate,
         max_iterations=steps,
         validate_every=max(100, steps // 4),
         checkpoint_every=250,
@@ -135,7 +134,7 @@ def run(arm: Arm, name: str, seed: int, steps: int, build: Path, folder: Path) -
         arrays = stored_phantoms(folder / "phantoms", PHANTOMS)
         split, more = arrays / "split.json", {}
     else:
-        arrays, split = build / REFINE_ARRAYS, own_split(arm, build, folder)
+        arrays, split = build / ARRAYS, own_split(arm, build, folder)
         painting = arm.painted(section(PaintingSettings, "painting"))
         more = {"fields": arrays / "tissue", "painting": painting}
     inputs = arrays / "both" if arm.mode == "both" else one_channel(arrays / "both", arm.mode, folder / "arrays")

@@ -1,10 +1,7 @@
-"""Short trainings of the network that cuts out, by `params.shipped.yaml`, on one core and without Ray.
+"""Short trainings by the recipe of `params.shipped.yaml`, on one core and without Ray, and their packages."""
 
-Their packages find femora by the network that ships, so that they differ in the other one alone.
-"""
-
+import dataclasses
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,7 +14,7 @@ from femseg.cohorts.store import INDEX_NAME, ArrayKind, ArrayStore, StoredArray,
 from femseg.lineage.provenance import Lineage
 from femseg.networks.choice import read_network
 from femseg.networks.package import ModelPackage, load_package, write_package
-from femseg.paths import SHIPPED_MODEL
+from femseg.networks.package_files import ModelDescription
 from femseg.phantom import PhantomSettings, PhantomStudy, phantom_study
 from femseg.services.fit.job import TrainingJob, fit_job, training_job
 from femseg.settings import read_section
@@ -50,13 +47,13 @@ def section(settings_type: type[Section], name: str) -> Section:
 
 def recipe(kind: ArrayKind) -> InputRecipe:
     """From a CT to the network's input, as the recipe says."""
-    return section(ArraySettings, "refine.arrays").recipe(kind)
+    return section(ArraySettings, "arrays").recipe(kind)
 
 
 def phantoms(seed: int, patients: int) -> list[PhantomStudy]:
     """Legs, hips and knees in turn, both sides, finer than the network's grid."""
     settings = PhantomSettings(
-        patients=patients, seed=seed, legs="both", scans="varied", spacing_mm_zyx=(1.6, 1.6, 1.6)
+        patients=patients, seed=seed, legs="both", scans="varied", spacing_mm_zyx=(2.0, 1.8, 1.8)
     )
     return [phantom_study(settings, index) for index in range(patients)]
 
@@ -119,10 +116,10 @@ def job(
         split=split,
         runs=runs,
         name=mode,
-        network=read_network("refine.network", file=RECIPE),
-        optimisation=section(OptimisationSettings, "refine.optimisation"),
+        network=read_network(file=RECIPE),
+        optimisation=section(OptimisationSettings, "optimisation"),
         train=train,
-        patches=section(PatchSettings, "refine.patches"),
+        patches=section(PatchSettings, "patches"),
         **more,
     )
 
@@ -135,7 +132,7 @@ def trained(job: TrainingJob, mode: InputMode, folder: Path, say: Callable[[str]
             say(f"  {done} of {job.train.max_iterations}: {note}")
 
     network, result = fit_job(job, TrainerContext(say=say, progress=progress))
-    scale, found_by = described(job, network, result, recipe(mode)), load_package(SHIPPED_MODEL)
-    model = replace(found_by.model, refine=scale)
-    write_package(folder, found_by.network, model=model, lineage=Lineage(seed=job.train.seed), refine=network)
+    scale = described(job, network, result, recipe(mode))
+    fields = {field.name: getattr(scale, field.name) for field in dataclasses.fields(scale)}
+    write_package(folder, network, model=ModelDescription(**fields), lineage=Lineage(seed=job.train.seed))
     return load_package(folder)

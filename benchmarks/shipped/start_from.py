@@ -3,9 +3,9 @@
     python -m benchmarks.shipped.start_from --output benchmarks/results/start_from.json
 
 The lab's cohort is phantoms, which look otherwise than anything that the shipped model learnt from: five to train on,
-two to validate with, others to test with. Trained is the network that cuts out. All arms have the same cases and steps;
-the learning rate is the recipe's for drawn weights, and a third of it for learnt ones. Each is scored on the lab's test
-cases, and on synthetic people of a seed of their own, painted: what the shipped model could do, is it still there?
+two to validate with, others to test with. All arms have the same network, cases and steps; `train.learning_rate` is the
+recipe's for drawn weights, and a third of it for learnt ones. Each is scored on the lab's test cases, and on synthetic
+people of a seed of their own, painted: what the shipped model could do, is it still there?
 """
 
 import argparse
@@ -32,7 +32,7 @@ from femseg.files.durable import write_json_durably
 from femseg.inference.segment import segment
 from femseg.metrics.overlap import dice_coefficient
 from femseg.networks.package import ModelPackage, load_package
-from femseg.networks.package_files import REFINE_WEIGHTS
+from femseg.networks.package_files import WEIGHTS
 from femseg.paths import SHIPPED_MODEL
 from femseg.synthetic.anatomy import scene
 from femseg.synthetic.cohort import study_name
@@ -107,8 +107,6 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("build/start-from"))
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
-    if load_package(SHIPPED_MODEL).refine is None:
-        parser.error("the model that ships has no network that cuts out, so nothing can start from it")
     torch.set_num_threads(1)
     lab, others = prepared(given.folder, given.tests, given.people), painted_people(given.tests)
     rows: list[dict[str, Any]] = []
@@ -131,7 +129,7 @@ def main() -> None:
                 checkpoint_every=100,
                 seed=seed,
             )
-            more: dict[str, Any] = {"start": SHIPPED_MODEL / REFINE_WEIGHTS} if is_started else {}
+            more: dict[str, Any] = {"start": SHIPPED_MODEL / WEIGHTS} if is_started else {}
             if share:
                 painting = section(PaintingSettings, "painting")
                 more |= {"fields": given.folder / "tissue", "painting": painting, "painted_share": share}
