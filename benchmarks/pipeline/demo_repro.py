@@ -36,6 +36,16 @@ NEXT_TO_NOTHING: dict[str, dict[str, Any]] = {
     "network": {"base_channels": 2, "strides": [[2, 2, 2]], "convolutions_down": [1, 1], "convolutions_up": [1]},
     "search": {"trials_per_mode": 1, "rungs": [1]},
     "train": {"max_iterations": 1},
+    "refine": {
+        "arrays": {
+            "spacing_mm_zyx": [8.0, 6.0, 6.0],
+            "raw_scaling": {"kind": "window", "low": -200.0, "high": 1200.0},
+            "gradient_scaling": {"kind": "window", "low": 0.0, "high": 300.0},
+        },
+        "patches": {"shape_zyx": [16, 16, 16]},
+        "network": {"base_channels": 2, "strides": [[2, 2, 2]], "convolutions_down": [1, 1], "convolutions_up": [1]},
+        "train": {"learning_rate": 5.0e-3, "max_iterations": 1, "workers": 2},
+    },
     "compare": {"resamples": 100},
 }
 

@@ -140,6 +140,11 @@ def input_name(mode: str) -> str:
     return "two-channel input" if mode == "both" else f"{mode} input"
 
 
+def column_name(mode: str) -> str:
+    """The same at the head of a column."""
+    return input_name(mode).removesuffix(" input") if mode.startswith(CASCADE) else mode
+
+
 def signed(value: float | None, decimals: int) -> str:
     """A difference with its sign, and a true minus."""
     if value is None or value == 0:

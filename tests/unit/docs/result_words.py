@@ -20,6 +20,12 @@ def off(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
+def on_the_cts_own_grid(r: Result, name: str) -> tuple[str, str]:
+    """Mean Dice and surface distance of a model of the demo."""
+    means = r["on_the_cts_own_grid"][name]
+    return f"{means['dice']['mean']:.3f}", f"{means['average_surface_distance_mm']['mean']:.2f}"
+
+
 def phases(r: Result, name: str) -> float:
     """Median over the runs."""
     return sorted(run["phases"][name] for run in r["runs"])[len(r["runs"]) // 2]

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from femseg.comparison.paired import PairedComparison
 from femseg.comparison.repeats import repeated_differences
+from femseg.comparison.wording import column_name
 from femseg.metrics.scorecard import summary
 from femseg.reports.comparison.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence, LoadPicture
 from femseg.reports.comparison.overlays import overlays
@@ -89,7 +90,7 @@ def _differences_figure(evidence: ComparisonEvidence, comparison: PairedComparis
         f" dashed: ± {comparison.margin:g}, the smallest difference that is set to matter." if comparison.margin else ""
     )
     return PageFigure(
-        title=f"Case by case, {comparison.candidate} − {comparison.baseline}",
+        title=f"Case by case, {column_name(comparison.candidate)} − {column_name(comparison.baseline)}",
         caption=f"Paired differences of Dice of n = {comparison.n} test cases on the network grid; the line is "
         f"their mean{band};{margin}"
         + (" Small ticks are single trainings, dots their mean." if evidence.trainings else ""),

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from femseg.comparison.wording import column_name, input_name
 from femseg.reports.comparison.evidence import CasePicture
 from femseg.reports.comparison.slices import (
     ANNOTATION,
@@ -54,7 +55,7 @@ def overlays(
                     made, case, mode, modes, left_in, z_mm, inches_per_mm, f"Dice {dice[case.case_id][mode]:.3f}"
                 )
         colours = VIEWER.mode_colours(modes)
-        outlines = [("annotation", ANNOTATION)] + [(f"predicted, {mode} input", colours[mode]) for mode in modes]
+        outlines = [("annotation", ANNOTATION)] + [(f"predicted, {input_name(mode)}", colours[mode]) for mode in modes]
         handles = [Line2D([], [], color=colour, linewidth=2.2, label=label) for label, colour in outlines]
         made.legend(handles=handles, loc="lower center", ncols=len(handles), fontsize=10)
         return png(made)
@@ -83,7 +84,7 @@ def _draw_column(
         if mode == modes[0]:
             draw_scale_bar(axes)
         if plane == "coronal":
-            axes.set_title(f"{mode}\n{dice}", fontsize=9.5, color=colour)
+            axes.set_title(f"{column_name(mode)}\n{dice}", fontsize=9.5, color=colour)
 
 
 def _put_text(made: Figure, x_in: float, top_in: float, words: str) -> None:

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import input_name
+from femseg.comparison.wording import column_name, input_name
 from femseg.metrics.definitions import METRICS, metric_named
 from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.comparison.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
@@ -79,6 +79,7 @@ def comparison_page(
     deciding = headline_comparisons(comparisons)
     return environment.get_template("comparison.html.j2").render(
         evidence=evidence,
+        column_name=column_name,
         answers=[(headline(c), in_full(c, trained), c.verdict) for c in deciding],
         tiles=_tiles(evidence),
         tables=[(GRID_TITLES[grid], table_rows(evidence, comparisons, grid)) for grid in evidence.grids],

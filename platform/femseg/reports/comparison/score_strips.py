@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 from numpy.typing import NDArray
 
 from femseg.comparison.paired import PairedComparison
-from femseg.comparison.wording import signed
+from femseg.comparison.wording import column_name, signed
 from femseg.metrics.definitions import Metric, metric_named
 from femseg.metrics.scorecard import CaseScore
 from femseg.reports.comparison.evidence import CurvePoint
@@ -71,7 +71,7 @@ def _draw_panel(axes: Axes, metric: Metric, scores: Mapping[str, Sequence[CaseSc
         fontsize=8.5,
         color=theme.muted,
     )
-    axes.set_xticks(range(len(scores)), list(scores))
+    axes.set_xticks(range(len(scores)), [column_name(mode) for mode in scores])
     axes.set_xlim(-0.45, len(scores) - 0.4)
     axes.grid(axis="x", visible=False)
     if metric.better == "higher":
@@ -105,7 +105,7 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[CurvePoint]]], *, the
         for mode, colour in theme.mode_colours(tuple(curves)).items():
             for place, curve in enumerate(curves[mode]):
                 alone = len(curves[mode]) == 1
-                _draw_loss(above, curve, colour, alone=alone, label=mode if place == 0 else None)
+                _draw_loss(above, curve, colour, alone=alone, label=column_name(mode) if place == 0 else None)
                 _draw_validation(below, curve, colour, alone=alone)
         above.set_yscale("log")
         low, high = above.get_ylim()
@@ -199,7 +199,7 @@ def paired_differences(
         axes.set_yticks(range(len(differences)) if named else [], [case for _, case in differences] if named else [])
         axes.grid(axis="y", visible=False)
         axes.set_ylim(-0.7, len(differences) - 0.3)
-        axes.set_xlabel(f"{dice.heading}: {comparison.candidate} − {comparison.baseline}")
+        axes.set_xlabel(f"{dice.heading}: {column_name(comparison.candidate)} − {column_name(comparison.baseline)}")
         mean = signed(comparison.mean_difference, dice.decimals)
         axes.set_title(f"mean {mean}", fontsize=10, color=better, loc="left")
         return png(made)

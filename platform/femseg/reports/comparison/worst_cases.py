@@ -9,6 +9,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from femseg.comparison.wording import column_name, input_name
 from femseg.reports.comparison.bone_surface import BoneView, bone_views, deepest_error
 from femseg.reports.comparison.evidence import CasePicture
 from femseg.reports.comparison.slices import (
@@ -55,7 +56,7 @@ def worst_case(case: CasePicture, *, dice: Mapping[str, float]) -> bytes:
         for row, mode in enumerate(modes):
             top = row * row_in + _HEAD_IN
             colour = VIEWER.mode_colours(modes)[mode]
-            _words(made, _SIDE_IN, top - _HEAD_IN + 0.1, f"{mode} input · Dice {dice[mode]:.3f}", colour)
+            _words(made, _SIDE_IN, top - _HEAD_IN + 0.1, f"{input_name(mode)} · Dice {dice[mode]:.3f}", colour)
             panels = _panels(made, lines, scales, top)
             for plane, axes in zip(_PLANES, panels, strict=False):
                 _draw_plane(axes, case, window, mode, plane, colour)
@@ -119,7 +120,7 @@ def _draw_surface(axes: Axes, view: BoneView) -> None:
 
 def _legend(made: Figure, modes: Sequence[str]) -> None:
     colours = VIEWER.mode_colours(modes)
-    outlines = [("annotation", ANNOTATION)] + [(f"{mode} prediction", colours[mode]) for mode in modes]
+    outlines = [("annotation", ANNOTATION)] + [(f"{column_name(mode)} prediction", colours[mode]) for mode in modes]
     handles = [Line2D([], [], color=colour, linewidth=2, label=label) for label, colour in outlines]
     width, height = made.get_size_inches()
     made.legend(handles=handles, loc="lower left", fontsize=10, ncols=1 if width < 7 else len(handles))
