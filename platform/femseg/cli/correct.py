@@ -6,6 +6,7 @@ from pathlib import Path
 
 from femseg.cli.check import by_side
 from femseg.cohorts.settings import LabelMap, StructureNames
+from femseg.comparison.wording import input_name
 from femseg.corrections.correct import Corrected, Words, correct
 from femseg.corrections.reading import Said
 from femseg.errors import printable
@@ -51,7 +52,7 @@ def _lines(done: Corrected) -> list[str]:
     joined = "; the study joined the cohort" if done.added else ""
     lines = [f"{files}: corrected by {correction.who}, correction {done.record.name} of this case{joined}"]
     for mode, found in correction.predictions.items():
-        lines.append(f"  the prediction ({mode} input) lies off it: {_said(found.deviation)}")
+        lines.append(f"  the prediction ({input_name(mode)}) lies off it: {_said(found.deviation)}")
     if correction.from_before is not None:
         lines.append(f"  the reference before lies off it: {_said(correction.from_before)}")
     if correction.before:

@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from femseg.comparison.wording import input_name
 from femseg.lineage.materials import Link
 from femseg.lineage.output_links import Output
 from femseg.services.lineage.replay import Replay, replay
@@ -33,7 +34,7 @@ def _print(found: Trace) -> None:
     modes = list(dict.fromkeys(link.of for link in found.links))
     for mode in modes:
         if mode:
-            print(f"  made by the model with {mode} input")
+            print(f"  made by the model, {input_name(mode)}")
         _print_links([link for link in found.links if link.of == mode], indent="    " if mode else "  ")
     if found.outputs:
         print("  came of it")

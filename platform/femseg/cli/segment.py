@@ -18,6 +18,7 @@ from femseg.cli.outputs import (
     write_rejected,
 )
 from femseg.cohorts.case import Case
+from femseg.comparison.wording import input_name
 from femseg.errors import Refusal, printable
 from femseg.faults import ExitCode
 from femseg.files.durable import require_writable, sha256_of_file
@@ -172,7 +173,7 @@ def segmented(case: Case, ct: CtVolume, used: InUse, *, name: str) -> tuple[Femo
         "femora": _told(femora),
         "metal_ml": case.facts.metal_ml,
         "model": used.name,
-        "validation_dice": used.package.model.metrics.validation_dice,
+        "validation_dice": used.package.model.finest.metrics.validation_dice,
         "model_sha256": used.package.sha256,
         "input_mode": used.package.model.folder_name,
         "verdict": judged.plain(),
@@ -232,8 +233,8 @@ def segment_file(
     if as_json:
         print(json.dumps({**files, **facts, **written.plain()}, indent=2))
         return judged.exit_code
-    metrics = used.package.model.metrics
-    told = f"{used.name} ({metrics}, {facts['input_mode']} input, package {used.package.sha256[:12]})"
+    metrics = used.package.model.finest.metrics
+    told = f"{used.name} ({metrics}, {input_name(facts['input_mode'])}, package {used.package.sha256[:12]})"
     found = ", ".join(f"{STRUCTURES[side].name} {femur.volume_ml:.1f} ml" for side, femur in femora.by_side.items())
     print(f"{output}: {'' if files['mask'] else 'not written, '}{found or 'no femur'}, model {printable(told)}")
     for remark in facts["remarks"][len(warnings_of(used)) :]:  # which were said before anything else

@@ -8,6 +8,7 @@ from tempfile import TemporaryDirectory
 
 from femseg.cohorts.case import Case
 from femseg.cohorts.settings import CohortSettings
+from femseg.comparison.wording import input_name
 from femseg.corrections.reading import (
     ReadMask,
     Said,
@@ -216,7 +217,7 @@ def _measured(
     for mode, predicted in predictions.items():
         other = read_predicted(predicted.file, volume, sided=predicted.sided)
         if same_femora(other, given.femora, case.femur):
-            problem = f"is what the model ({mode} input) drew: nothing was corrected"
+            problem = f"is what the model ({input_name(mode)}) drew: nothing was corrected"
             raise Refusal.of("CR-01", mask, problem, "a model's own mask is no reference; correct it, or leave it")
         compared[mode] = PredictionBefore(
             mask_sha256=predicted.sha256,

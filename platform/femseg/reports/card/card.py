@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from femseg.metrics.definitions import METRICS
+from femseg.networks.package_files import ModelDescription, ScaleDescription
 from femseg.reports.card.facts import DATA_HEAD, METAL_ML, CardFacts, Section, Table, data_rows
 from femseg.reports.card.scores import failures, performance, subgroups
 from femseg.reports.comparison.table import NOTHING
@@ -79,21 +80,32 @@ def _span(bounds: Sequence[Sequence[float]]) -> str:
 
 
 def _training(facts: CardFacts) -> Section:
+    """Of a cascade the network that finds first, then the one that cuts out."""
     model = facts.model
-    train, how, metrics = model.training.train, model.training.optimisation, model.metrics
-    grid = " × ".join(str(size) for size in model.seen_shape_zyx)
-    pairs = {
-        "input": f"{facts.mode}, resampled to {grid} voxels (z, y, x)",
-        "network": _network(model.architecture.settings),
-        "loss and optimiser": f"soft Dice; {how.get('optimizer', '?')}, {how.get('schedule', '?')} schedule",
+    pairs = {f"{which}{what}": said for which, one in _networks(model) for what, said in _trained(one).items()}
+    pairs["software"] = ", ".join(f"{name} {version}" for name, version in model.versions.items())
+    return Section(title="Training", pairs={what: value for what, value in pairs.items() if value})
+
+
+def _networks(model: ModelDescription) -> list[tuple[str, ScaleDescription]]:
+    return [("finding: ", model), ("cutting out: ", model.refine)] if model.refine else [("", model)]
+
+
+def _trained(scale: ScaleDescription) -> dict[str, str]:
+    train, how, metrics = scale.training.train, scale.training.optimisation, scale.metrics
+    grid, spacing = " × ".join(map(str, scale.seen_shape_zyx)), scale.input_recipe.spacing_mm_zyx
+    seen = "resampled to" if spacing is None else f"at {' × '.join(f'{mm:g}' for mm in spacing)} mm, in patches of"
+    loss = "soft Dice and cross-entropy" if how.get("loss") == "dice_ce" else "soft Dice"
+    return {
+        "input": f"{scale.input_mode}, {seen} {grid} voxels (z, y, x)",
+        "network": _network(scale.architecture.settings),
+        "loss and optimiser": f"{loss}; {how.get('optimizer', '?')}, {how.get('schedule', '?')} schedule",
         "learning rate": f"{train['learning_rate']:.3g}" if "learning_rate" in train else NOTHING,
         "iterations": f"{train.get('max_iterations', NOTHING)}, batches of {how.get('batch_size', NOTHING)}",
         "chosen": f"after iteration {metrics.best_iteration}, by validation Dice {metrics.validation_dice:.4f}"
         if metrics.validation_dice is not None
         else "",
-        "software": ", ".join(f"{name} {version}" for name, version in model.versions.items()),
     }
-    return Section(title="Training", pairs={what: value for what, value in pairs.items() if value})
 
 
 def _network(settings: Mapping[str, Any]) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+from femseg.comparison.wording import input_name
 from femseg.files.durable import write_bytes_durably
 from femseg.reports.card.card import card_sections
 from femseg.reports.card.facts import SCORES_FIGURE, WORST_FIGURE, CardFacts, Section, Table
@@ -51,7 +52,7 @@ def card_title(facts: CardFacts) -> str:
 
 
 def _what(facts: CardFacts) -> str:
-    return f"Femur in {'phantom CTs' if facts.model.of_phantoms else 'CT'}, {facts.mode} input"
+    return f"Femur in {'phantom CTs' if facts.model.of_phantoms else 'CT'}, {input_name(facts.mode)}"
 
 
 def card_markdown(facts: CardFacts, sections: Sequence[Section], figures: Mapping[str, PageFigure]) -> str:

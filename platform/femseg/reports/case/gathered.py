@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from femseg import __version__
 from femseg.cohorts.femur_side import pieces_of
+from femseg.comparison.wording import input_name
 from femseg.inference.femora import STRUCTURES
 from femseg.measurements.sheet import measured
 from femseg.reports.case.facts import CasePage, PageFemur, Solid
@@ -110,7 +111,7 @@ def _lineage(made: Segmented, mask_sha256: str) -> dict[str, str]:
     """By which each part is found again."""
     git = made.lineage.git
     options = [f"{name} {value}" for name, value in made.record.options.items() if name != "model"]
-    packages = {f"package of the model ({name} input)": sha256 for name, sha256 in made.record.models.items()}
+    packages = {f"package of the model ({input_name(name)})": sha256 for name, sha256 in made.record.models.items()}
     return {
         "mask": mask_sha256 or "not written",
         "CT series": made.record.cts["ct"],

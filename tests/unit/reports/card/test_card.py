@@ -15,12 +15,14 @@ from femseg.comparison.bootstrap import mean_interval
 from femseg.comparison.repeats import CompareSettings
 from femseg.formats.source import Source
 from femseg.metrics.scorecard import GRIDS
-from femseg.networks.package_files import ModelDescription
+from femseg.networks.package_files import ModelDescription, ScaleDescription, TrainingMetrics, UsedSettings, Windows
 from femseg.reports.card.card import card_sections
 from femseg.reports.card.facts import CardFacts
-from femseg.reports.card.page import card_summary, write_card
+from femseg.reports.card.page import card_summary, card_title, write_card
 from femseg.settings import as_plain, checked
 from femseg.volumes.grid import VoxelGrid
+from femseg.volumes.intensity import Scaling
+from femseg.volumes.network_input import InputRecipe
 
 SCRIPT = "<script>alert(1)</script>"
 STATISTICS = CompareSettings(resamples=200)
@@ -139,6 +141,29 @@ def test_what_the_training_did_not_hold_is_said(facts):
     text = " ".join(section(facts, "Intended use").sentences)
     assert "Not in the training data, and so not to be trusted: metal implants, a femur that the field of view" in text
     assert "1 × 0.7 × 0.7 to 2.5 × 0.9 × 0.9 mm" in text
+
+
+def test_the_card_of_a_cascade_tells_how_either_network_was_trained(facts):
+    finer = ScaleDescription(
+        architecture=facts.model.architecture,
+        input_mode="gradient",
+        input_recipe=InputRecipe(
+            input_mode="gradient",
+            spacing_mm_zyx=(4.0, 2.5, 2.5),
+            anti_aliasing=True,
+            gradient_scaling=Scaling(kind="window", low=0.0, high=300.0),
+        ),
+        windows=Windows(shape_zyx=(48, 48, 48)),
+        metrics=TrainingMetrics(validation_dice=0.93, best_iteration=240),
+        training=UsedSettings(optimisation={"loss": "dice_ce"}),
+    )
+    cascade = replace(facts, model=replace(facts.model, name="cascade-best", refine=finer))
+    alone, both = section(facts, "Training").pairs, section(cascade, "Training").pairs
+    assert {f"finding: {what}": said for what, said in alone.items() if what != "software"}.items() <= both.items()
+    assert both["cutting out: input"] == "gradient, at 4 × 2.5 × 2.5 mm, in patches of 48 × 48 × 48 voxels (z, y, x)"
+    assert both["cutting out: chosen"] == "after iteration 240, by validation Dice 0.9300"
+    assert both["cutting out: loss and optimiser"].startswith("soft Dice and cross-entropy; ")
+    assert card_title(cascade).endswith("cascade")
 
 
 def test_the_card_of_a_phantom_model_claims_no_use_on_patients_and_another_says_for_what_it_is(facts, tmp_path):
