@@ -220,6 +220,20 @@ SHIPPED: tuple[tuple[str, Words], ...] = (
         for name in ("the pelvis above its femora", "a trunk", "a water cylinder", "noise")
     ),
 )
+STARTED: tuple[tuple[str, Words], ...] = tuple(
+    (
+        "start_from",
+        lambda r, words=words, arm=arm: (
+            f"| {words} | {r['means']['lab_dice'][arm]:.3f} | {r['means']['painted_people_dice'][arm]:.3f} |"
+        ),
+    )
+    for words, arm in (
+        ("from nothing", "nothing"),
+        ("the shipped model as it is", "shipped, not trained on"),
+        ("from the shipped model", "shipped"),
+        ("and a quarter painted", "shipped with a share"),
+    )
+)
 README: tuple[tuple[str, Words], ...] = (
     (
         "shipped_evidence",
@@ -318,4 +332,5 @@ PAGES: dict[str, tuple[tuple[str, Words], ...]] = {
     "docs/explanation/bounds.md": BOUNDS,
     "docs/explanation/scaling.md": SCALING,
     "docs/how-to/researcher/folds-and-seeds.md": FOLDS,
+    "docs/how-to/researcher/start-from-a-model.md": STARTED,
 }
