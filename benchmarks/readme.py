@@ -171,6 +171,14 @@ SCRIPTS = (
         "--model FOLDER",
     ),
     Script(
+        "pipeline.grown_bone",
+        "true femora of synthetic people, with pelvis or tibia grown onto them and without: what the verdict notices",
+        "{r[true_heads][over_the_bound]} of {r[true_heads][masks]} true heads and {r[true_knees][over_the_bound]} of "
+        "{r[true_knees][masks]} true knees noticed; pelvis of 2 to 4 ml {r[pelvis_on_the_head][2 to 4 ml]"
+        "[noticed_share]:.0%}, 4 to 8 ml {r[pelvis_on_the_head][4 to 8 ml][noticed_share]:.0%}; tibia of 30 mm "
+        "{r[tibia_below_the_knee][30 mm][noticed_share]:.0%}",
+    ),
+    Script(
         "pipeline.twelve_studies",
         "a folder of twelve studies by one command, killed in the middle and started again: right words, exit code, "
         "nothing done twice",
