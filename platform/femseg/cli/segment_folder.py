@@ -123,7 +123,8 @@ class Outcome:
         """As a line on the terminal."""
         if self.state == "refused":
             return f"{self.task.name}: refused, {self.faults[0].id}"
-        judged = verdict_line(**{key: said for key, said in self.facts["verdict"].items() if key != "signals"})
+        said = self.facts["verdict"]
+        judged = verdict_line(said["word"], said["reasons"], said["expected_dice"], said["caution"])
         twin = f"\n  IN-23: {same_study(self.facts['same_as'])}" if "same_as" in self.facts else ""
         return f"{self.task.name}: {self.state}, femur {self.facts['femur_ml']:.1f} ml{twin}\n  {judged}"
 

@@ -44,7 +44,7 @@ class Bound(NamedTuple):
         for word, bound in bounds:
             if bound is not None and (value < bound if self.least else value > bound):
                 words = self.words.format(value=value, bound=bound, name=name)
-                about = f", about ({', '.join(f'{mm:.0f}' for mm in at)}) mm" if at else ""
+                about = f", the largest part about ({', '.join(f'{mm:.0f}' for mm in at)}) mm LPS" if at else ""
                 yield Reason(word, f"{self.id} {words}{about}", at)
                 return
 

@@ -15,7 +15,14 @@ from femseg.measurements.head import Head, found_head
 from femseg.measurements.knee import Knee, found_knee, touching_points
 from femseg.measurements.lines import Array, Line, square_to, unit
 from femseg.measurements.neck import Neck, first_joined_cut, middle_of_neck, narrowest_section
-from femseg.measurements.shaft import LesserTrochanter, centres_between, lesser_trochanter, narrow_part, shaft_line
+from femseg.measurements.shaft import (
+    LEAST_SHAFT_MM,
+    LesserTrochanter,
+    centres_between,
+    lesser_trochanter,
+    narrow_part,
+    shaft_line,
+)
 from femseg.volumes.grid import CtVolume
 
 Side = Literal["left", "right"]
@@ -85,7 +92,9 @@ class Femur:
     @cached_property
     def axis(self) -> Line:
         """Of the shaft's narrow part, pointing to the hip."""
-        found = narrow_part(self.bone, self._towards_hip())
+        surface = self.bone.surface
+        has_length = len(surface) and np.linalg.norm(np.ptp(surface, axis=0)) > LEAST_SHAFT_MM
+        found = narrow_part(self.bone, self._towards_hip()) if has_length else None
         if found is None:
             raise NotSeen("the mask shows less than 50 mm of the shaft")
         return found

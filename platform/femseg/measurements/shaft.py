@@ -11,7 +11,7 @@ from femseg.measurements.lines import Array, Line, line_through, square_to
 
 _WIDER = 1.5  # than the narrow part of the bone: no longer shaft
 _COARSE_STEP_MM = 4.0
-_LEAST_SHAFT_MM = 50.0
+LEAST_SHAFT_MM = 50.0
 _ROUNDS = 3
 _TROCHANTER_BELOW_HEAD = (1.2, 5.0)  # in radii of the head
 _TROCHANTER_DEG = range(20, 111, 10)  # behind the neck's azimuth, about the shaft
@@ -47,7 +47,7 @@ def narrow_part(bone: Bone, towards: Array) -> Line | None:
         cuts = [bone.cut(axis.point + level * axis.direction, axis.direction, step_mm=1.5) for level in levels]
         areas = np.array([cut.area_mm2 if cut else np.inf for cut in cuts])
         first, last = _longest_run(areas < _WIDER * np.percentile(areas, 15))
-        if (last - first) * _COARSE_STEP_MM < _LEAST_SHAFT_MM:
+        if (last - first) * _COARSE_STEP_MM < LEAST_SHAFT_MM:
             return None
         axis = line_through(np.array([cut.centre for cut in cuts[first:last] if cut]), axis.direction)
     return axis

@@ -56,6 +56,17 @@ def test_a_mask_of_no_femur_is_refused(tmp_path):
     assert "ME-01" in result.stderr
 
 
+@pytest.mark.parametrize("voxels", [1, 3])
+def test_a_mask_of_few_voxels_shows_nothing_to_measure_ME_01(tmp_path, voxels):
+    """Too few for a surface."""
+    mask = np.zeros((20, 20, 20), np.uint8)
+    mask[10, 10, 8 : 8 + voxels] = 1
+    sitk.WriteImage(sitk.GetImageFromArray(mask), str(tmp_path / "speck.nrrd"))
+    result = run(tmp_path / "speck.nrrd")
+    assert result.exit_code == 3
+    assert result.stderr.startswith("error ME-01")
+
+
 def test_a_ct_of_another_place_is_refused(pair, tmp_path):
     hu = np.full((60, 60, 60), 40, np.int16)
     hu[:, :, ::2], hu[::3] = -900, 300

@@ -131,7 +131,7 @@ def test_a_reason_that_lies_somewhere_says_where_and_the_gravest_is_looked_at_fi
     pieces = {"stray_ml": 2.0, "stray_mm_xyz": (-12.4, 7.0, 881.0)}
     found = judged(replace(FEMUR, **pieces), right=replace(FEMUR, stray_ml=0.4, stray_mm_xyz=(0.0, 0.0, 0.0)))
     assert found.reasons == (
-        "IF-09 2.0 ml of the left femur lie apart from it, at most 1.0 ml, about (-12, 7, 881) mm",
+        "IF-09 2.0 ml of the left femur lie apart from it, at most 1.0 ml, the largest part about (-12, 7, 881) mm LPS",
     )
     assert found.look_at_mm_xyz == {"left": (-12.4, 7.0, 881.0)}
     graver = judged(replace(FEMUR, **pieces, spur_ml=30.0, spur_mm_xyz=(1.0, 2.0, 3.0)))

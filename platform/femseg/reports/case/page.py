@@ -14,7 +14,7 @@ from femseg.inference.shape import Point
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.sheet import Sheet, differences
 from femseg.reports.case.facts import CasePage, PageFemur, Solid
-from femseg.reports.case.pictures import femur_planes
+from femseg.reports.case.pictures import FemurPlanes, femur_planes
 from femseg.reports.case.rendering import Colours, css_gradient, deviation_colours, rendered, top_mm, view_names
 from femseg.reports.case.scene import cropped, ct_nrrd, labels_nrrd, mz3, scene_grid
 from femseg.reports.measurements import views
@@ -70,9 +70,7 @@ def case_page(case: CasePage) -> str:
             headline=HEADLINES[case.verdict],
             policy=" ".join(csp_hash(script) for script in scripts) or "'none'",
             scripts=scripts,
-            femora=[
-                (femur, femur_planes(case.ct, case.labels, femur.label, femur.look_at_mm_xyz)) for femur in case.femora
-            ],
+            femora=[(femur, _planes(case, femur)) for femur in case.femora],
             scene=scene,
             scene_mm=scene_mm,
             at=",".join(f"{place:.1f}" for place in _first_look(case.femora)) if case.femora else "",
@@ -84,6 +82,12 @@ def case_page(case: CasePage) -> str:
             grid=_grid_words(case),
         )
     )
+
+
+def _planes(case: CasePage, femur: PageFemur) -> list[FemurPlanes]:
+    """Through the place that the verdict names, if it names one, and through the femur."""
+    places = [femur.look_at_mm_xyz, None] if femur.look_at_mm_xyz else [None]
+    return [femur_planes(case.ct, case.labels, femur.label, through_mm_xyz=place) for place in places]
 
 
 def _scene(case: CasePage, coloured: Sequence[tuple[Solid, Colours]]) -> tuple[dict[str, str], float]:

@@ -33,13 +33,14 @@ class FemurPlanes:
     axial_share: float
 
 
-def femur_planes(ct: CtVolume, labels: LabelVolume, label: int, look_at_mm_xyz: Point | None = None) -> FemurPlanes:
-    """Planes through one femur of a mask, and around it 18 mm; through what is to be looked at, if there is such."""
+def femur_planes(ct: CtVolume, labels: LabelVolume, label: int, *, through_mm_xyz: Point | None = None) -> FemurPlanes:
+    """Planes through one femur of a mask, and around it 18 mm; or those through one place of it."""
     own = LabelVolume(labels_zyx=(labels.labels_zyx == label).view(np.uint8), grid=labels.grid)
     around, own = cropped(ct, own, _MARGIN_MM)
     mask = MaskVolume(femur_zyx=own.labels_zyx.view(np.bool_), grid=own.grid)
+    heights = _HEIGHTS if through_mm_xyz is None else _HEIGHTS[:1]
     *axial, coronal, sagittal = planes(
-        around, mask, edge_pixels=_EDGE_PIXELS, heights=_HEIGHTS, through_mm_xyz=look_at_mm_xyz
+        around, mask, edge_pixels=_EDGE_PIXELS, heights=heights, through_mm_xyz=through_mm_xyz
     )
     levels = tuple(Band(kind="level", axis=0, start=plane.at, stop=plane.at) for plane in axial)
     total_mm = sum(plane.grey.shape[1] * plane.pixel_mm for plane in (coronal, sagittal, axial[0]))

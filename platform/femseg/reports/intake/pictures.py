@@ -12,7 +12,7 @@ from femseg.reports.pages import data_uri, webp
 _LETTERS = {"axial": ("A", "P", "R", "L"), "coronal": ("S", "I", "R", "L"), "sagittal": ("S", "I", "A", "P")}
 _AXES = {"axial": (1, 2), "coronal": (0, 2), "sagittal": (0, 1)}  # of rows and columns, in LPS order (z, y, x)
 _LETTER_SHARE = 0.03  # of the width of all planes
-_RING_MM = 22.0
+_RING_MM = 16.0
 _SCALE_BAR_MM = (100, 50, 20, 10)
 
 

@@ -94,7 +94,8 @@ def test_a_place_that_the_verdict_names_is_ringed_in_three_planes_and_shown_firs
     named = replace(left, look_at_mm_xyz=tuple(GRID.position_mm_xyz((50, 11, 30)).tolist()))
     shown = case_page(case(meshes=False, femora=(right, named)))
     assert (page.count('class="ring"'), shown.count('class="ring"')) == (0, 3)
-    assert ("Blue ring" in page, "Blue ring" in shown) == (False, True)
+    assert ("Ringed in blue" in page, "Ringed in blue" in shown) == (False, True)
+    assert (shown.count('aria-label="coronal plane"'), shown.count('aria-label="axial plane"')) == (3, 7)  # a row more
     assert f'data-at="{",".join(f"{mm:.1f}" for mm in named.look_at_mm_xyz)}"' in shown
 
 
