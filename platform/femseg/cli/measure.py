@@ -26,6 +26,7 @@ from femseg.intake.check import pseudonym_with
 from femseg.intake.single_ct import inspect_study
 from femseg.layouts.adapter import StudyFiles
 from femseg.layouts.detect import adapter_of
+from femseg.lineage.records import FOLDER_MASK, FOLDER_RECORD
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.femur import Side
 from femseg.measurements.sheet import Sheet, differences, measured
@@ -50,7 +51,7 @@ class MeasureOptions:
 
 
 def measure(place: Path, options: MeasureOptions, *, as_json: bool) -> None:
-    """Measure every femur of a mask file, or of a study's folder with CT and mask.
+    """Measure every femur of a mask file, of a study's folder with CT and mask, or of one that `femseg segment` wrote.
 
     Raises: Refusal for files that cannot be read or exist already; ME-01 (exit 3) where nothing could be measured.
     """
@@ -81,6 +82,8 @@ def _read(place: Path, options: MeasureOptions) -> tuple[NDArray[np.generic], Vo
     """The mask's values on its grid, what they mean, and the CT."""
     labels: LabelMap = by_side("--label", options.labels, LabelMap, int) if options.labels else LabelMap()
     ct = inspect_study(options.ct, id_key=_KEY, accept_hu=options.accept_hu)[1] if options.ct else None
+    if (place / FOLDER_RECORD).is_file() and (place / FOLDER_MASK).is_file():
+        place = place / FOLDER_MASK
     if not is_folder(place):
         mask = check_volume_file(place, "mask")
         return read_checked_labels(mask), mask.grid, labels, ct
@@ -120,11 +123,18 @@ def femora_in(
     found: list[tuple[Side | None, NDArray[np.bool_]]] = [
         (side, of_labels(values_zyx, labels.of_side(side))) for side in _SIDES if labels.of_side(side)
     ]
-    if rest := (labels.femur or (() if labels.known else (1,))):
+    if rest := (labels.femur or (() if labels.known else _only_value(values_zyx))):
         femora = told_apart(MaskVolume(femur_zyx=of_labels(values_zyx, rest), grid=grid))
         numbers: tuple[tuple[Side | None, int], ...] = (("left", 1), ("right", 2), (None, 3))
         found += [(side, femora.labels.labels_zyx == number) for side, number in numbers]
     return tuple((side, MaskVolume(femur_zyx=_largest(mask), grid=grid)) for side, mask in found if mask.any())
+
+
+def _only_value(values_zyx: NDArray[np.generic]) -> tuple[int, ...]:
+    """Of a mask that nothing explains: its value, if there is one alone, else 1."""
+    values = np.unique(values_zyx)
+    found = values[values != 0].tolist()
+    return (int(found[0]),) if len(found) == 1 else (1,)
 
 
 def _largest(mask_zyx: NDArray[np.bool_]) -> NDArray[np.bool_]:

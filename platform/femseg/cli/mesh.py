@@ -31,6 +31,7 @@ OWN_LABELS = LabelMap(  # of masks that femseg writes
     left=(STRUCTURES["left"].value,), right=(STRUCTURES["right"].value,), femur=(STRUCTURES["unknown"].value,)
 )
 _NEAR, _DRIFT = 0.99, 0.005
+_SAID = 8  # values of a mask, in a refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +87,8 @@ def femora_of(values_zyx: NDArray[np.generic], grid: VoxelGrid, labels: LabelMap
     found = [int(value) for value in np.unique(values_zyx) if value != 0]
     if len(found) > 1 and not labels.known:
         fix = "say which are femora: --label left=VALUE --label right=VALUE, or --label femur=VALUE"
-        raise Refusal.of("IN-22", name, f"holds the values {found}, and nothing tells what they mean", fix)
+        held = ", ".join(map(str, found[:_SAID])) + (f" and {len(found) - _SAID} more" if len(found) > _SAID else "")
+        raise Refusal.of("IN-22", name, f"holds the values {held}, and nothing tells what they mean", fix)
     if not labels.left and not labels.right:
         femur_zyx = of_labels(values_zyx, labels.femur or found)
         if femur_zyx.any():

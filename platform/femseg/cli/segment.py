@@ -243,7 +243,8 @@ def segment_file(
     for kind, path in written.objects.items():
         print(f"{path}: {kind.replace('_', '-').upper()}, refers to the CT's series; names the patient as the CT does")
     if written.page:
-        print(f"{written.page}: a page with pictures, mesh and measurements, to be read in a browser")
+        shown = "pictures, mesh and measurements" if files["mask"] else "pictures"
+        print(f"{written.page}: a page with {shown}, to be read in a browser")
     if written.meshes:
         from femseg.cli.mesh import lines_of
 

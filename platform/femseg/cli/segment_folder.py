@@ -49,13 +49,13 @@ from femseg.intake.cost import check_memory_bytes
 from femseg.intake.single_ct import inspect_listed
 from femseg.layouts.adapter import StudyFiles
 from femseg.layouts.detect import detected_source, studies_of
-from femseg.lineage.records import FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record
+from femseg.lineage.records import FOLDER_MASK, FOLDER_RECORD, OutputRecord, hashes_of, read_record, write_record
 from femseg.reports.case.index import IndexLine, index_page
 from femseg.services.cluster.map_cases import map_cases
 from femseg.services.cluster.session import ray_session
 from femseg.services.registry.shipped import InUse
 
-MASK, RESULT, TABLE, INDEX = "mask.nii.gz", "result.json", "segmentations.csv", "index.html"
+RESULT, TABLE, INDEX = "result.json", "segmentations.csv", "index.html"
 _SHARE_OF_GPU = 0.25  # reading and checking a CT takes as long as its windows on a GPU
 _NETWORK_BYTES = 3 << 29  # PyTorch, the networks and what they compute at a time
 _COLUMNS = (
@@ -106,7 +106,7 @@ class Outcome:
 
     def plain(self) -> dict[str, Any]:
         """As JSON."""
-        mask = self.task.output / MASK
+        mask = self.task.output / FOLDER_MASK
         where = {} if self.state == "refused" else {"mask": str(mask) if mask.exists() else None}
         faults = [{key: getattr(fault, key) for key in ("id", "file", "problem", "fix")} for fault in self.faults]
         return {"study": self.task.name, "state": self.state, **where, **self.facts, "faults": faults}
@@ -153,18 +153,18 @@ def segment_task(
         remove_interrupted_writes(task.output)
         if not overwrite and os.path.lexists(task.output):
             kept = _kept(task, record)
-            if (task.output / MASK).exists() or not choices.write_rejected:
+            if (task.output / FOLDER_MASK).exists() or not choices.write_rejected:
                 return replace(kept, keys=keys)
         reference = reference_of(outputs.below(task.output), case, folder, name=task.name)
         femora, judged, facts = segmented(case, ct, used, name=task.name)
         made = described(used.package, ct, femora, facts, record, name=task.name)
         with folder_written_durably(task.output) as made_in:
             if choices.writes(judged):
-                write_labels(made_in / MASK, femora.labels, femora.structures)
+                write_labels(made_in / FOLDER_MASK, femora.labels, femora.structures)
                 written = write_outputs(
                     outputs.below(made_in),
                     made,
-                    mask=made_in / MASK,
+                    mask=made_in / FOLDER_MASK,
                     name=Path(task.name),
                     overwrite=overwrite,
                     dicom=Dicom(ct=reference, made_by=made_by(used, judged)),

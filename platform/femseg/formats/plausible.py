@@ -60,7 +60,9 @@ def hounsfield_faults(ct_hu_zyx: NDArray[np.float32], file: str) -> list[Fault]:
     sample = flat[:: max(1, flat.size // _SAMPLED_VOXELS)]
     sample = sample[sample > -1500]
     highest = float(flat.max())
-    fix = "correct the rescaling to Hounsfield units; if the scan really is so, set cohort.accept_hu to true"
+    fix = (
+        "correct the rescaling to Hounsfield units; if the scan really is so, cohort.accept_hu or --accept-hu takes it"
+    )
     problems = []
     if highest < 300:
         problems.append(f"the highest value is {highest:.0f} HU, bone reaches 300 and more")

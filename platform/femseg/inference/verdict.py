@@ -68,8 +68,12 @@ METAL = Bound("IF-12", "{value:.1f} ml of metal in the scan, at most {bound:.1f}
 # 1071 mm²); J Clin Med Res 2019; 11: 740-744. A femur lies deep in muscle, and its cortex is denser than its marrow.
 LONG = Bound("IF-09", "the {name} is {value:.0f} mm long, at most {bound:.0f} mm", 550.0, 650.0)
 SHORT = Bound("IF-09", "the {name} is {value:.0f} mm long, a whole one at least {bound:.0f} mm", 330.0, 250.0, True)
-NARROW_HIP = Bound("IF-09", "the hip end is {value:.0f} mm wide, at least {bound:.0f} mm", 68.0, 60.0, True)
-NARROW_KNEE = Bound("IF-09", "the knee end is {value:.0f} mm wide, at least {bound:.0f} mm", 55.0, 46.0, True)
+NARROW_HIP = Bound(
+    "IF-09", "the hip end of the {name} is {value:.0f} mm wide, at least {bound:.0f} mm", 68.0, 60.0, True
+)
+NARROW_KNEE = Bound(
+    "IF-09", "the knee end of the {name} is {value:.0f} mm wide, at least {bound:.0f} mm", 55.0, 46.0, True
+)
 SLENDER = Bound(
     "IF-09", "no section of the {name} exceeds {value:.0f} mm², a knee {bound:.0f} mm²", 2200.0, 1400.0, True
 )
@@ -83,8 +87,12 @@ SMALL = Bound("IF-09", "{value:.0f} ml of the {name} are in the scan, at least {
 SPUR = Bound("IF-09", "{value:.1f} ml stick out of the head of the {name}, at most {bound:.1f} ml", 1.0, 20.0)
 STRAY = Bound("IF-09", "{value:.1f} ml of the {name} lie apart from it, at most {bound:.1f} ml", 1.0, None)
 SCATTERED = Bound("IF-09", "{value:.0%} of the {name} lies apart from it, at most {bound:.0%}", None, 0.4)
-SHALLOW = Bound("IF-09", "{value:.0%} of the shaft lies just under the skin, at most {bound:.0%}", 0.05, 0.15)
-SOLID = Bound("IF-09", "the rim is denser than the core by {value:.0f} HU, at least {bound:.0f} HU", 50.0, 0.0, True)
+SHALLOW = Bound(
+    "IF-09", "{value:.0%} of the shaft of the {name} lies just under the skin, at most {bound:.0%}", 0.05, 0.15
+)
+SOLID = Bound(
+    "IF-09", "the rim of the {name} is denser than its core by {value:.0f} HU, at least {bound:.0f} HU", 50.0, 0.0, True
+)
 # Of the same calibration: Dice by agreement and entropy.
 _DICE_WHERE_SURE, _LOST_BY_DISAGREEMENT, _LOST_BY_ENTROPY, _SURE_BITS = 0.982, 0.96, 0.5, 0.2
 
@@ -231,9 +239,9 @@ def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
     if shape.shows_no_end:
         yield Reason("review", f"IF-09 the scan shows neither the hip end nor the knee end of the {name}")
     if shape.hip_width_mm is not None:
-        yield from NARROW_HIP.judged(shape.hip_width_mm)
+        yield from NARROW_HIP.judged(shape.hip_width_mm, name)
     if shape.knee_width_mm is not None:
-        yield from NARROW_KNEE.judged(shape.knee_width_mm)
+        yield from NARROW_KNEE.judged(shape.knee_width_mm, name)
         yield from SLENDER.judged(shape.widest_mm2, name)
     if shape.below_knee_mm is not None:
         yield from BELOW_KNEE.judged(shape.below_knee_mm, name)
@@ -245,9 +253,9 @@ def _of_a_shape(shape: FemurShape, name: str) -> Iterator[Reason]:
         yield Reason("review", f"IF-09 no head is seen at the hip end of the {name}")
     scattered = [*SCATTERED.judged(shape.stray_ml / shape.volume_ml, name, shape.stray_mm_xyz)]
     yield from scattered or STRAY.judged(shape.stray_ml, name, shape.stray_mm_xyz)
-    yield from SHALLOW.judged(shape.near_skin_share)
+    yield from SHALLOW.judged(shape.near_skin_share, name)
     if shape.rim_over_core_hu is not None:
-        yield from SOLID.judged(shape.rim_over_core_hu)
+        yield from SOLID.judged(shape.rim_over_core_hu, name)
 
 
 def expected_dice(signals: Signals, model: ModelDescription) -> float:

@@ -16,7 +16,7 @@ from femseg.lineage.materials import is_inside
 from femseg.settings import as_plain, checked
 
 FORMAT = 1
-FOLDER_RECORD = "lineage.json"
+FOLDER_RECORD, FOLDER_MASK = "lineage.json", "mask.nii.gz"  # in the folder of a study that was segmented
 _BESIDE = ".lineage.json"
 
 RecordKind = Literal["segmentation", "evaluation", "report", "card"]

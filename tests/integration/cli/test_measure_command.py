@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -45,6 +46,27 @@ def test_left_and_right_stand_side_by_side_with_their_difference(pair, tmp_path)
     assert {row["refused"] for row in rows if row["key"] == "canal_isthmus"} == {"needs the CT"}
     assert drawn.read_bytes().startswith(b"<?xml")
     assert run(pair, "--csv", table).exit_code == 2
+
+
+def test_a_study_folder_that_segment_wrote_is_measured_by_its_mask(pair, tmp_path):
+    """Though other masks and no CT lie beside it."""
+    (tmp_path / "study").mkdir()
+    for name in ("mask.nii.gz", "left_mask.nii.gz"):
+        shutil.copy(pair, tmp_path / "study" / name)
+    (tmp_path / "study" / "lineage.json").write_text("{}")
+    told = [json.loads(run(place, "--json").stdout)["femora"] for place in (pair, tmp_path / "study")]
+    assert told[0] == told[1]
+
+
+def test_the_only_value_of_a_mask_that_nothing_explains_is_femur(pair, tmp_path):
+    image = sitk.ReadImage(str(pair))
+    values = sitk.GetArrayFromImage(image)
+    for value in (1, 255):
+        alone = sitk.GetImageFromArray(np.where(values == 1, value, 0).astype(np.uint8))
+        alone.CopyInformation(image)
+        sitk.WriteImage(alone, str(tmp_path / f"{value}.nrrd"))
+    told = [json.loads(run(tmp_path / f"{value}.nrrd", "--json").stdout)["femora"] for value in (1, 255)]
+    assert told[0] == told[1]
 
 
 def test_a_mask_of_no_femur_is_refused(tmp_path):
