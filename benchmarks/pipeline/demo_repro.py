@@ -207,6 +207,7 @@ def measured(pairs: int) -> dict[str, Any]:
         nothing = [(seconds_of(clone, "dvc", "repro"), seconds_of(clone, "dvc", "status")) for _ in range(pairs)]
         disk = disk_bytes(clone)
         commands = commands_of(clone)
+        headlines = json.loads((clone / "reports/comparison.json").read_text())["headlines"]
         registration = json.loads((clone / "results/registration.json").read_text())
         summaries = {p.parent.name: json.loads(p.read_text()) for p in clone.glob("results/evaluate/*/metrics.json")}
         overhead, overhead_stages = repro(fresh_clone(Path(folder) / "nothing", NEXT_TO_NOTHING))
@@ -226,7 +227,7 @@ def measured(pairs: int) -> dict[str, Any]:
         },
         "commands": commands,
         "test_dice_network_grid": {mode: summary["network"]["dice"] for mode, summary in summaries.items()},
-        "headlines": json.loads((clone / "reports/comparison.json").read_text())["headlines"],
+        "headlines": headlines,
         "registered": registration["reason"],
     }
 

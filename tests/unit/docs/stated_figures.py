@@ -27,7 +27,7 @@ MEASURED: tuple[tuple[str, Words], ...] = (
         "demo_repro",
         lambda r: (
             f"{r['repro_seconds'] / 60:.1f} min, {r['peak_memory_gib']:.1f} GiB, {r['disk_gb']:.1f} GB (without the "
-            "environment), with 24 of the 36 patients"
+            "environment), with 24 of the 36 patients, one scale"
         ),
     ),
     (
@@ -246,7 +246,7 @@ README: tuple[tuple[str, Words], ...] = (
         "demo_repro",
         lambda r: (
             f"| {r['repro_seconds'] / 60:.1f} minutes, {r['peak_memory_gib']:.1f} GiB of memory, {r['disk_gb']:.1f} GB "
-            "of disk with 24 of the 36 patients,"
+            "of disk with 24 of the 36 patients and one scale,"
         ),
     ),
     (
