@@ -82,7 +82,7 @@ def _read(place: Path, options: MeasureOptions) -> tuple[NDArray[np.generic], Vo
     """The mask's values on its grid, what they mean, and the CT."""
     labels: LabelMap = by_side("--label", options.labels, LabelMap, int) if options.labels else LabelMap()
     ct = inspect_study(options.ct, id_key=_KEY, accept_hu=options.accept_hu)[1] if options.ct else None
-    if (place / FOLDER_RECORD).is_file() and (place / FOLDER_MASK).is_file():
+    if is_folder(place) and (place / FOLDER_RECORD).is_file() and (place / FOLDER_MASK).is_file():
         place = place / FOLDER_MASK
     if not is_folder(place):
         mask = check_volume_file(place, "mask")

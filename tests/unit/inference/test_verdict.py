@@ -118,13 +118,23 @@ def test_a_femur_that_the_scan_cuts_off_may_be_short_and_small():
     assert judged(replace(hip, cut_off=("inferior", "superior"))).word == "reject"
 
 
-def test_bone_that_sticks_out_of_the_head_asks_for_a_review_from_1_ml_on():
-    assert judged(replace(FEMUR, spur_ml=0.9)).word == "usable"
-    found = judged(replace(FEMUR, spur_ml=3.0))
-    assert (found.word, found.reasons) == (
-        "review",
-        ("IF-09 3.0 ml stick out of the head of the left femur, at most 1.0 ml",),
-    )
+@pytest.mark.parametrize(
+    ("passes", "asks", "says"),
+    [
+        ({"spur_ml": 0.9}, {"spur_ml": 3.0}, "3.0 ml stick out of the head of the left femur, at most 1.0 ml"),
+        (
+            {"below_knee_mm": 42.0},
+            {"below_knee_mm": 62.5},
+            "the left femur reaches 62 mm below its condyles, at most 45 mm",
+        ),
+        ({"stray_ml": 0.9}, {"stray_ml": 9.4}, "9.4 ml of the left femur lie apart from it, at most 1.0 ml"),
+    ],
+    ids=["spur", "below the knee", "apart"],
+)
+def test_bone_grown_onto_a_femur_or_apart_from_it_asks_for_a_review_however_large_that_is(passes, asks, says):
+    assert judged(replace(FEMUR, **passes)).word == "usable"
+    found = judged(replace(FEMUR, **asks))
+    assert (found.word, found.reasons) == ("review", (f"IF-09 {says}",))
 
 
 def test_a_reason_that_lies_somewhere_says_where_and_the_gravest_is_looked_at_first():
@@ -138,29 +148,11 @@ def test_a_reason_that_lies_somewhere_says_where_and_the_gravest_is_looked_at_fi
     assert graver.look_at_mm_xyz == {"left": (1.0, 2.0, 3.0)}
 
 
-def test_what_reaches_far_below_the_condyles_asks_for_a_review():
-    assert judged(replace(FEMUR, below_knee_mm=42.0)).word == "usable"
-    found = judged(replace(FEMUR, below_knee_mm=62.5))
-    assert (found.word, found.reasons) == (
-        "review",
-        ("IF-09 the left femur reaches 62 mm below its condyles, at most 45 mm",),
-    )
-
-
 def test_a_hip_end_without_a_head_asks_for_a_review_unless_the_scan_cuts_it():
     headless = replace(FEMUR, spur_ml=None)
     assert judged(headless).reasons == ("IF-09 no head is seen at the hip end of the left femur",)
     assert judged(replace(headless, cut_off=("right",))).word == "usable"
     assert judged(replace(headless, cut_off=("superior",), hip_width_mm=None)).word == "usable"
-
-
-def test_a_piece_apart_asks_for_a_review_from_1_ml_on_however_large_the_femur():
-    assert judged(replace(FEMUR, stray_ml=0.9)).word == "usable"
-    found = judged(replace(FEMUR, stray_ml=9.4))
-    assert (found.word, found.reasons) == (
-        "review",
-        ("IF-09 9.4 ml of the left femur lie apart from it, at most 1.0 ml",),
-    )
 
 
 def test_what_lies_apart_makes_no_femur_larger():
