@@ -75,7 +75,7 @@ SCRIPTS = (
     Script(
         "training.training_startup",
         "from the command to the first iteration, two workers",
-        "{r[median_seconds_to_training]:.1f} s",
+        "{r[starts][femseg][median_seconds_to_training]:.1f} s",
     ),
     Script(
         "intake.intake_fuzz",

@@ -26,11 +26,6 @@ def on_the_cts_own_grid(r: Result, name: str) -> tuple[str, str]:
     return f"{means['dice']['mean']:.3f}", f"{means['average_surface_distance_mm']['mean']:.2f}"
 
 
-def phases(r: Result, name: str) -> float:
-    """Median over the runs."""
-    return sorted(run["phases"][name] for run in r["runs"])[len(r["runs"]) // 2]
-
-
 def monai(r: Result, ours: str) -> float:
     return r["ratio_to_monai_in_the_same_precision_each_in_its_faster_layout"][ours]
 

@@ -17,7 +17,6 @@ from .result_words import (
     others,
     over_carriers,
     painted_row,
-    phases,
     placement_row,
     right,
 )
@@ -27,7 +26,7 @@ MEASURED: tuple[tuple[str, Words], ...] = (
         "demo_repro",
         lambda r: (
             f"{r['repro_seconds'] / 60:.1f} min, {r['peak_memory_gib']:.1f} GiB, {r['disk_gb']:.1f} GB (without the "
-            "environment), with 24 of the 36 patients, one scale"
+            "environment) |"
         ),
     ),
     (
@@ -38,7 +37,7 @@ MEASURED: tuple[tuple[str, Words], ...] = (
             f"{r['overhead_stage_seconds']['arrays@raw']:.0f} s each array stage"
         ),
     ),
-    ("demo_repro", lambda r: f"| {r['nothing_to_do']['ratio']:.2f}, missed narrowly"),
+    ("demo_repro", lambda r: f"| **{r['nothing_to_do']['ratio']:.2f}** |"),
     (
         "arrays_large_ct",
         lambda r: (
@@ -78,14 +77,18 @@ MEASURED: tuple[tuple[str, Words], ...] = (
             f"{100 * r['between_steps']['parts_of_step_time']['checkpoints']:.1f} % are checkpoints"
         ),
     ),
-    ("training_startup", lambda r: f"{r['median_seconds_to_training']:.1f} s, missed: see below"),
+    ("training_startup", lambda r: f"{r['starts']['femseg']['median_seconds_to_training']:.1f} s**, missed: see below"),
     (
         "training_startup",
         lambda r: (
-            f"{sorted(run['processor_seconds'] for run in r['runs'])[2]:.0f} s of processor time in all. "
-            f"{phases(r, 'interpreter and imports'):.0f} s are the driver's imports, "
-            f"{phases(r, 'job and tracking store'):.1f} s MLflow's and its database, {phases(r, 'Ray session'):.0f} s "
-            f"a Ray of its own (spared on a cluster that is up), {phases(r, 'workers'):.0f} s Ray Train's"
+            "{median_processor_seconds:.1f} s of processor time, {median_of_each_process[RayTrainWorker]:.1f} s of "
+            "them the workers'"
+        ).format(**r["starts"]["femseg"]),
+    ),
+    (
+        "training_startup",
+        lambda r: "takes {median_processor_seconds:.1f} s and {median_seconds_to_training:.1f} s by the clock".format(
+            **r["starts"]["Ray Train alone"]
         ),
     ),
     ("chaos", lambda r: "| {}, {} |".format(*losses(r))),
@@ -246,7 +249,7 @@ README: tuple[tuple[str, Words], ...] = (
         "demo_repro",
         lambda r: (
             f"| {r['repro_seconds'] / 60:.1f} minutes, {r['peak_memory_gib']:.1f} GiB of memory, {r['disk_gb']:.1f} GB "
-            "of disk with 24 of the 36 patients and one scale,"
+            "of disk, plus"
         ),
     ),
     (
