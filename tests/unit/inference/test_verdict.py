@@ -74,7 +74,7 @@ def test_nothing_found_is_rejected_IF_09():
     ("signals", "word", "says"),
     [
         ({"agreement": 0.2}, "reject", "IF-11 two looks at the CT agree by a Dice of 0.20"),
-        ({"surface_entropy_bits": 1.0}, "reject", "IF-11 the network is unsure at the surface: 1.00 bits"),
+        ({"surface_entropy_bits": 1.0}, "reject", "IF-11 the network is unsure at the surface: 1.000 bits"),
         ({"off_edge_share": 0.9}, "reject", "IF-11 90% of the surface lies on no edge of the CT"),
         ({"metal_ml": 12.0}, "review", "IF-12 12.0 ml of metal in the scan"),
     ],
