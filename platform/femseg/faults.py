@@ -249,7 +249,8 @@ SECTIONS: dict[str, dict[str, FaultKind]] = {
         "IF-12": FaultKind(REMARK, "Metal lies in the scan", "Review the mask beside it.", "a reason to review"),
         "IF-08": FaultKind(USAGE, "The output exists", "Choose another output, or remove this one first.",
             "or in the place of its record lies something else"),
-        "MS-01": FaultKind(INPUT, "No solid comes out of a mask", "Look at the mask; mend it, or soften it otherwise.",
+        "MS-01": FaultKind(INPUT, "No solid comes out of a mask, or is in a mesh file",
+            "Look at it; mend it, or soften the mask otherwise.",
             "its surface is open, folded, inside out or crosses itself, nothing is left of it, or smoothing changes "
             "its volume by more than 0.5 %; nothing is written"),
         "DC-01": FaultKind(INPUT, "A mask cannot be written as DICOM",

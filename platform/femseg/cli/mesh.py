@@ -15,7 +15,7 @@ from femseg.cli.check import by_side
 from femseg.cohorts.femur_side import MaskPieces, pieces_of
 from femseg.cohorts.settings import LabelMap
 from femseg.errors import Refusal
-from femseg.files.durable import require_writable, sha256_of_file, write_json_durably
+from femseg.files.durable import read_json, require_writable, sha256_of_file, write_json_durably
 from femseg.formats.reading import of_labels, read_checked_labels
 from femseg.formats.volume_file import check_volume_file
 from femseg.inference.femora import STRUCTURES, told_apart
@@ -172,6 +172,15 @@ def require_mesh_place(output: Path, *, overwrite: bool) -> None:
 
 def _record_beside(mesh: Path) -> Path:
     return mesh.with_name(mesh.name + ".json")
+
+
+def recorded_side(mesh: Path) -> str:
+    """The side that the record beside a mesh names; "" where none does, or the record is of another mesh."""
+    if not (beside := _record_beside(mesh)).is_file():
+        return ""
+    record = read_json(beside)
+    own = isinstance(record, dict) and record.get("sha256") == sha256_of_file(mesh)
+    return str(record.get("side", "")) if own else ""
 
 
 def solids_of(output: Path, femora: Sequence[Femur], options: MeshOptions) -> list[tuple[Femur, FemurMesh]]:

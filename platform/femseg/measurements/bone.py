@@ -10,6 +10,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.spatial import KDTree
 
 from femseg.measurements.lines import Array, square
 from femseg.volumes.grid import MaskVolume, VoxelGrid
@@ -18,6 +19,7 @@ _SOFTENED_MM = 0.8
 _SOFTENED_VOXELS = 0.6  # of a voxel's edge, where that is more
 _MARGIN_VOXELS = 5
 _CAP_MM = 8.0
+_AT_CUT_MM = 2.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +49,7 @@ class Bone:
         soft_zyx: the mask softened, 0 to 1, on `grid`; beyond the scan's edge it goes on as it left.
         grid: of the box round the bone, with a margin.
         surface: points on its surface, shape (n, 3), none where the scan ends.
-        cut_off: where bone reaches the scan's edge, shape (n, 3).
+        cut_off: where bone reaches the scan's edge, or was sawn off, shape (n, 3).
     """
 
     soft_zyx: NDArray[np.float32]
@@ -56,8 +58,13 @@ class Bone:
     cut_off: Array
 
     @classmethod
-    def of_mask(cls, mask: MaskVolume) -> Self:
-        """Soften a mask that shows one femur. Raises: ValueError if it is empty."""
+    def of_mask(cls, mask: MaskVolume, sawn_off: Array | None = None) -> Self:
+        """Soften a mask that shows one femur.
+
+        Args:
+            sawn_off: points where some bone ends though the scan does not; of this one are those on its surface.
+        Raises: ValueError if the mask is empty.
+        """
         spans = [np.flatnonzero(mask.femur_zyx.any(axis=tuple({0, 1, 2} - {axis}))) for axis in range(3)]
         if not spans[0].size:
             raise ValueError("mask: expected a femur, got an empty mask")
@@ -80,12 +87,12 @@ class Bone:
         crossings, voxels = _crossings(soft_zyx), np.argwhere(box)
         in_scan = np.all((crossings > first + 0.5) & (crossings < last - 0.5), axis=1)
         at_edge = np.any((voxels == first) | (voxels == last), axis=1) & np.all((voxels >= first) & (voxels <= last), 1)
-        return cls(
-            soft_zyx=soft_zyx,
-            grid=grid,
-            surface=grid.positions_mm_xyz(crossings[in_scan]),
-            cut_off=grid.positions_mm_xyz(voxels[at_edge]),
-        )
+        surface, cut_off = grid.positions_mm_xyz(crossings[in_scan]), grid.positions_mm_xyz(voxels[at_edge])
+        if sawn_off is not None and len(sawn_off) and len(surface):
+            own = sawn_off[KDTree(surface).query(sawn_off)[0] < _AT_CUT_MM]
+            surface = surface[KDTree(own).query(surface)[0] > _AT_CUT_MM] if len(own) else surface
+            cut_off = np.concatenate([cut_off, own])
+        return cls(soft_zyx=soft_zyx, grid=grid, surface=surface, cut_off=cut_off)
 
     @property
     def coarsest_mm(self) -> float:

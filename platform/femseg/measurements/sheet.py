@@ -80,16 +80,19 @@ class Difference:
         return None if self.left is None or self.right is None else self.left - self.right
 
 
-def measured(mask: MaskVolume, *, side: Side | None = None, ct: CtVolume | None = None) -> Sheet:
+def measured(
+    mask: MaskVolume, *, side: Side | None = None, ct: CtVolume | None = None, sawn_off: Array | None = None
+) -> Sheet:
     """Measure one femur.
 
     Args:
         mask: of one femur, in one piece.
         side: which femur it is, where somebody said.
         ct: for canal and cortex; its grid may be another than the mask's.
+        sawn_off: points, shape (n, 3), where it is known to end before the bone does.
     Raises: ValueError if the mask is empty.
     """
-    femur = Femur(Bone.of_mask(mask), side, ct)
+    femur = Femur(Bone.of_mask(mask, sawn_off), side, ct)
     try:
         of_shape: Side | None = femur.side
     except NotSeen:

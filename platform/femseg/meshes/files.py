@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
 from femseg import __version__
@@ -21,16 +20,11 @@ from femseg.errors import Refusal
 from femseg.files.durable import written_durably
 from femseg.files.plain import name_fault
 from femseg.meshes.mesh import Frame, TriangleMesh
+from femseg.meshes.reading import MODEL_IN_3MF, SUFFIXES, UPRIGHT, read_corners_mm
 
-SUFFIXES = (".stl", ".ply", ".3mf", ".glb")
 SAME_PLACE_MM = 1e-3
 _STL_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])
 _PLY_FACE = np.dtype([("count", "u1"), ("corners", "<i4", 3)])
-# rows: glTF's x is the patient's left, y superior, z anterior; a person that faces the viewer
-_UPRIGHT: dict[Frame, tuple[tuple[int, int, int], ...]] = {
-    "LPS": ((1, 0, 0), (0, 0, 1), (0, -1, 0)),
-    "RAS": ((-1, 0, 0), (0, 0, 1), (0, 1, 0)),
-}
 _AXES = {"LPS": "left, posterior, superior", "RAS": "right, anterior, superior"}
 
 
@@ -74,19 +68,6 @@ def write_mesh(path: Path, mesh: TriangleMesh, frame: Frame = "LPS") -> None:
             temporary.write_bytes(content)
 
 
-def read_corners_mm(path: Path, suffix: str, frame: Frame) -> NDArray[np.float64]:
-    """Corners of a file's triangles in LPS mm, shape (m, 3, 3), as trimesh reads them. Raises: OSError if it cannot."""
-    try:
-        with path.open("rb") as stream:
-            loaded: Any = trimesh.load_scene(stream, file_type=suffix[1:], process=False)
-            corners = np.asarray(loaded.to_mesh().triangles, np.float64)
-    except Exception as error:  # whatever it makes of a torn file
-        raise OSError(errno.EIO, f"trimesh cannot read it back: {error}") from error
-    if suffix == ".glb":
-        corners = corners * 1000.0 @ np.array(_UPRIGHT[frame], np.float64)
-    return corners * ((-1.0, -1.0, 1.0) if frame == "RAS" else (1.0, 1.0, 1.0))
-
-
 Vertices = NDArray[np.float32]
 Triangles = NDArray[np.int64]
 
@@ -115,7 +96,7 @@ def _glb(vertices: Vertices, triangles: Triangles, words: str, frame: Frame) -> 
     indices = triangles.astype("<u4").tobytes()
     points = vertices.tobytes()
     matrix = np.eye(4)
-    matrix[:3, :3] = np.array(_UPRIGHT[frame]) / 1000.0
+    matrix[:3, :3] = np.array(UPRIGHT[frame]) / 1000.0
     bounds = {"min": vertices.min(axis=0).tolist(), "max": vertices.max(axis=0).tolist()}
     extras = {"frame": frame, "unit": "mm", "description": f"{words}; the node's matrix gives metres with y up"}
     scene: dict[str, Any] = {
@@ -165,5 +146,5 @@ def _write_3mf(path: Path, vertices: Vertices, triangles: Triangles, words: str)
         '<build><item objectid="1"/></build></model>\n'
     )
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in {**_3MF_PARTS, "3D/3dmodel.model": model}.items():
+        for name, content in {**_3MF_PARTS, MODEL_IN_3MF: model}.items():
             archive.writestr(zipfile.ZipInfo(name), content, compress_type=zipfile.ZIP_DEFLATED)

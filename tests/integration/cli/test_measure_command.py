@@ -3,15 +3,23 @@
 import csv
 import json
 import shutil
+import struct
+from html import unescape
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import trimesh
+from security.html_requests import requests_of
 from typer.testing import CliRunner
 
 from benchmarks.pipeline.measurements import shape_of, upright
 from femseg.cli.main import app
 from femseg.measurements.definitions import DEFINITIONS
+from femseg.meshes.files import write_mesh
+from femseg.meshes.mesh import TriangleMesh
+from femseg.meshes.printing import cut
+from femseg.meshes.reading import read_corners_mm
 
 SPACING_MM = 2.0
 
@@ -28,8 +36,36 @@ def pair(tmp_path_factory):
     return path
 
 
+@pytest.fixture(scope="module")
+def left(pair):
+    """What the mask of the pair says of its left femur."""
+    return next(femur for femur in sheet_of(pair) if femur["side"] == "left")
+
+
+@pytest.fixture(scope="module")
+def meshes(pair, left):
+    """The left femur as `femseg mesh` writes it, as other files, and sawn through the head; the right one beside it."""
+    folder, labels = pair.parent, ("--label", "left=1", "--label", "right=2")
+    done = CliRunner().invoke(app, ["mesh", str(pair), "-o", str(folder / "f.stl"), *labels])
+    assert done.exit_code == 0, done.output
+    corners_mm = read_corners_mm(folder / "f-left.stl", ".stl", "LPS")
+    vertices, triangles = np.unique(corners_mm.reshape(-1, 3), axis=0, return_inverse=True)
+    solid = TriangleMesh(vertices_mm_xyz=vertices, triangles=triangles.reshape(-1, 3))
+    for name, frame in (("f.3mf", "LPS"), ("f.glb", "LPS"), ("f.ply", "RAS")):
+        write_mesh(folder / name, solid, frame)
+    centre = next(dict(v["lines"])["head centre"][0] for v in left["values"] if v["key"] == "head_diameter")
+    write_mesh(folder / "sawn.stl", cut(solid, tuple(centre), (0.0, 0.0, 1.0), name="sawn")[1])
+    return folder
+
+
 def run(*words: object):
     return CliRunner().invoke(app, ["measure", *map(str, words)])
+
+
+def sheet_of(*words: object):
+    result = run(*words, "--json")
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)["femora"]
 
 
 def test_left_and_right_stand_side_by_side_with_their_difference(pair, tmp_path):
@@ -99,3 +135,73 @@ def test_a_ct_of_another_place_is_refused(pair, tmp_path):
     result = run(pair, "--ct", tmp_path / "ct.nii.gz", "--accept-hu")
     assert result.exit_code == 3
     assert "IN-20" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["f-left.stl", "f.3mf", "f.glb", "f.ply"])
+def test_a_mesh_is_measured_as_its_mask_is(left, meshes, name):
+    (of_mesh,) = sheet_of(meshes / name)
+    assert (of_mesh["side"], of_mesh["ends"]) == ("left", left["ends"])
+    assert of_mesh["volume_ml"] == pytest.approx(left["volume_ml"], rel=0.01)
+    for mine, other in zip(of_mesh["values"], left["values"], strict=True):
+        assert (mine["value"] is None) == (other["value"] is None), mine["key"]
+        if mine["value"] is not None:
+            assert mine["value"] == pytest.approx(other["value"], abs=other["off_by"]), mine["key"]
+    heads = [dict(next(v for v in f["values"] if v["key"] == "head_diameter")["lines"]) for f in (of_mesh, left)]
+    assert np.allclose(*(head["head centre"] for head in heads), atol=0.5)
+
+
+def test_two_femora_of_a_foreign_mesh_have_the_sides_that_their_shapes_tell(meshes, tmp_path):
+    """Nothing says whether its coordinates are LPS or RAS, so that places would tell the sides the wrong way round."""
+    both = trimesh.util.concatenate([trimesh.load(meshes / f"f-{side}.stl") for side in ("right", "left")])
+    both.apply_transform(np.diag((-1.0, -1.0, 1.0, 1.0)))
+    both.export(tmp_path / "both.stl")
+    assert {femur["side"] for femur in sheet_of(tmp_path / "both.stl")} == {"left", "right"}
+
+
+def test_nothing_is_measured_on_what_was_sawn_off(meshes):
+    """The plane goes through the head, of which no whole ball is left."""
+    (femur,) = sheet_of(meshes / "sawn.stl")
+    assert any("ends flat" in remark for remark in femur["remarks"])
+    values = {value["key"]: value for value in femur["values"]}
+    for key in ("head_diameter", "mechanical_length", "neck_shaft_angle"):
+        assert values[key]["value"] is None, key
+    assert values["epicondylar_width"]["value"] is not None
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (lambda path, mesh: path.write_bytes(path.read_bytes()[:5000]), "IN-14"),
+        (lambda path, mesh: path.write_bytes(b"x" * 80 + struct.pack("<I", 0)), "IN-14"),
+        (lambda path, mesh: mesh.apply_scale(1e-3).export(path), "IN-19"),
+        (lambda path, mesh: mesh.submesh([range(len(mesh.faces) // 2)], append=True).export(path), "MS-01"),
+        (lambda path, mesh: path.unlink(), "IN-26"),
+    ],
+    ids=["torn", "no triangles", "in metres", "open", "not there"],
+)
+def test_what_is_no_solid_in_millimetres_is_refused(meshes, tmp_path, spoil, fault):
+    path = tmp_path / "f.stl"
+    shutil.copy(meshes / "f-left.stl", path)
+    spoil(path, trimesh.load(path))
+    result = run(path)
+    assert result.exit_code == 3, result.output
+    assert result.stderr.startswith(f"error {fault}: ")
+    assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_frame_that_the_file_contradicts_is_refused(meshes):
+    result = run(meshes / "f-left.stl", "--ras")
+    assert result.exit_code == 2
+    assert "says that it is in LPS" in result.stderr
+
+
+def test_the_page_shows_every_value_with_its_definition_and_picture_and_asks_nobody(pair, tmp_path):
+    page = tmp_path / "sheet.html"
+    assert run(pair, "--page", page).exit_code == 0
+    text = unescape(page.read_text())
+    assert all(meant.title in text and meant.words in text for meant in DEFINITIONS.values())
+    assert text.count("<img ") == 2
+    assert "left − right" in text
+    assert "<script" not in text
+    assert requests_of(text) == []
+    assert run(pair, "--page", page).exit_code == 2

@@ -124,30 +124,37 @@ def mesh(
 
 
 def measure(
-    mask: Annotated[
+    femur: Annotated[
         Path,
         typer.Argument(
-            metavar="MASK|CASE", parser=given_path, help="A mask file, or a study's folder with CT and mask."
+            metavar="MASK|MESH|CASE",
+            parser=given_path,
+            help="A mask file; a mesh: .stl, .ply, .3mf or .glb; or a study's folder with CT and mask.",
         ),
     ],
     ct: Annotated[Path | None, typer.Option(parser=given_path, help="The CT, for canal and cortex.")] = None,
     label: Annotated[
-        list[str] | None, typer.Option(metavar="SIDE=VALUE", help="What is femur by mask value: femur=, left=, right=.")
+        list[str] | None,
+        typer.Option(
+            metavar="SIDE=VALUE", help="What is femur by mask value: femur=, left=, right=; of a mesh: left=1, right=1."
+        ),
     ] = None,
+    ras: Annotated[bool, typer.Option("--ras", help="A mesh's coordinates are RAS, where it names no frame.")] = False,
     accept_hu: Annotated[bool, typer.Option("--accept-hu", help="Take odd Hounsfield units as they are.")] = False,
     csv: Annotated[Path | None, typer.Option(parser=given_path, help="Write the values to this file, too.")] = None,
     picture: Annotated[
         Path | None, typer.Option(parser=given_path, help="Draw what was measured: a .svg or .png file.")
     ] = None,
+    page: Annotated[Path | None, typer.Option(parser=given_path, help="The sheet as a page, too: .html.")] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print values, definitions and points as JSON.")] = False,
 ) -> None:
     """Measure a femur, or both: head, neck, version, lengths, axes, knee; with the CT also canal and cortex."""
+    from femseg.cli.bones import BonesOptions
     from femseg.cli.measure import MeasureOptions
-    from femseg.cli.measure import measure as measure_mask
+    from femseg.cli.measure import measure as measure_femur
 
     with command_exit(as_json=as_json):
-        options = MeasureOptions(
-            ct=ct, accept_hu=accept_hu, labels=tuple(label or ()), csv=csv, picture=picture, overwrite=overwrite
-        )
-        measure_mask(mask, options, as_json=as_json)
+        bones = BonesOptions(ct=ct, accept_hu=accept_hu, labels=tuple(label or ()), ras=ras)
+        options = MeasureOptions(bones=bones, csv=csv, picture=picture, page=page, overwrite=overwrite)
+        measure_femur(femur, options, as_json=as_json)

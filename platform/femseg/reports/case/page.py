@@ -3,7 +3,6 @@
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
@@ -11,30 +10,18 @@ import numpy as np
 
 from femseg.errors import printable
 from femseg.inference.shape import Point
-from femseg.measurements.definitions import DEFINITIONS
-from femseg.measurements.sheet import Sheet, differences
 from femseg.reports.case.facts import CasePage, PageFemur, Solid
 from femseg.reports.case.pictures import FemurPlanes, femur_planes
 from femseg.reports.case.rendering import Colours, css_gradient, deviation_colours, rendered, top_mm, view_names
 from femseg.reports.case.scene import cropped, ct_nrrd, labels_nrrd, mz3, scene_grid
-from femseg.reports.measurements import views
 from femseg.reports.pages import data_uri, templates, webp
+from femseg.reports.sheet_page import shown_sheets
 from femseg.volumes.grid import to_lps
 
 HEADLINES = {"usable": "Usable", "review": "Review before use", "reject": "Do not use"}
 _SCENE_MARGIN_MM = 20.0
 _RENDERED_PIXEL_MM = 0.6
 _QUALITY = 80
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One line of the sheet: of each femur the value, or why there is none and True; and left less right."""
-
-    title: str
-    words: str
-    cells: tuple[tuple[str, bool], ...]
-    difference: str
 
 
 @cache
@@ -59,6 +46,7 @@ def case_page(case: CasePage) -> str:
     top = top_mm([solid.off_mm for solid in solids])
     coloured = [(solid, deviation_colours(solid.off_mm, top)) for solid in solids]
     sheets = tuple(femur.sheet for femur in case.femora if femur.sheet is not None)
+    masks = tuple(femur.mask for femur in case.femora if femur.sheet is not None)
     scene, scene_mm = _scene(case, coloured)
     scripts = (viewer(), _own_script()) if case.femora else ()
     return (
@@ -77,8 +65,7 @@ def case_page(case: CasePage) -> str:
             drawings=_drawings(coloured),
             solids=[(femur, femur.solid) for femur in case.femora if femur.solid is not None],
             legend={"gradient": css_gradient(), "half": f"{top / 2:g}", "top": f"{top:g}"},
-            rows=sheet_rows(sheets) if sheets else [],
-            measured_on=[(femur, _measured_on(femur)) for femur in case.femora],
+            sheet=shown_sheets(sheets, masks) if sheets else None,
             grid=_grid_words(case),
         )
     )
@@ -120,31 +107,6 @@ def _drawings(coloured: Sequence[tuple[Solid, Colours]]) -> list[tuple[str, str]
         (view, data_uri(webp(rendered(meshes, view, _RENDERED_PIXEL_MM), _QUALITY), "webp"))
         for view in (view_names(len(meshes)) if meshes else ())
     ]
-
-
-def _measured_on(femur: PageFemur) -> str:
-    if femur.sheet is None or femur.sheet.directions is None:
-        return ""
-    return data_uri(webp(views(femur.sheet, femur.mask), _QUALITY), "webp")
-
-
-def sheet_rows(sheets: Sequence[Sheet]) -> list[Row]:
-    """The sheets side by side."""
-    apart = {difference.key: difference.left_less_right for difference in differences(sheets)}
-    rows = []
-    for number, (key, meant) in enumerate(DEFINITIONS.items()):
-        unit = "" if meant.unit == "1" else meant.unit if meant.unit == "°" else f" {meant.unit}"
-        values = [sheet.values[number] for sheet in sheets]
-        cells = tuple(
-            (v.refused, True)
-            if v.value is None
-            else (f"{v.value:z.1f} ± {v.off_by:.1f}{unit}".replace("-", "−"), False)
-            for v in values
-        )
-        difference = apart.get(key)
-        told = "" if difference is None else f"{round(difference, 1) + 0.0:+.1f}{unit}".replace("-", "−")
-        rows.append(Row(title=meant.title, words=meant.words, cells=cells, difference=told))
-    return rows
 
 
 def _grid_words(case: CasePage) -> str:

@@ -11,7 +11,8 @@ from page_case import GRID, case
 from security.html_requests import requests_of
 
 from femseg.measurements.definitions import DEFINITIONS
-from femseg.reports.case.page import case_page, sheet_rows
+from femseg.reports.case.page import case_page
+from femseg.reports.sheet_page import sheet_rows
 
 MARKUP = "x</style></title></script>\"'><script>document.title='ran'</script><img src=x onerror=\"ran()\">"
 

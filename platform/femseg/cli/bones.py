@@ -1,0 +1,163 @@
+"""What `femseg measure` is given, as femora: a mask file, a mesh, a study's folder, or one that `segment` wrote."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from femseg.cli.check import CheckOptions, by_side, settings_for
+from femseg.cli.extras import extra_needed
+from femseg.cohorts.femur_side import pieces_of
+from femseg.cohorts.settings import LabelMap
+from femseg.errors import Refusal
+from femseg.files.plain import is_folder
+from femseg.formats.dicom.folder import files_below
+from femseg.formats.reading import of_labels, read_checked_ct, read_checked_labels
+from femseg.formats.source import CheckedVolume
+from femseg.formats.volume_file import check_volume_file
+from femseg.inference.femora import told_apart
+from femseg.intake.check import pseudonym_with
+from femseg.intake.single_ct import inspect_study
+from femseg.layouts.adapter import StudyFiles
+from femseg.layouts.detect import adapter_of
+from femseg.lineage.records import FOLDER_MASK, FOLDER_RECORD
+from femseg.measurements.femur import Side
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
+
+AS_WRITTEN = LabelMap(left=(1,), right=(2,), femur=(3,))  # by `femseg segment`
+MESH_SUFFIXES = (".stl", ".ply", ".3mf", ".glb")
+_MESH_VOXEL_MM = 0.8
+_OTHER_FEMUR = 0.5  # of the larger one's volume; less is a fragment
+_KEY = b"-" * 32  # nothing is named here, so that no pseudonym is kept
+_LEAST_IN_CT = 0.99
+_SIDES: tuple[Side, Side] = ("left", "right")
+Femora = tuple[tuple[Side | None, MaskVolume], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BonesOptions:
+    """What the command line adds to the file: of a mesh, `ras` is its frame where the file names none."""
+
+    ct: Path | None = None
+    accept_hu: bool = False
+    labels: tuple[str, ...] = ()
+    ras: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bones:
+    """Each femur's largest piece with its side, where something but its shape tells it.
+
+    Attributes:
+        sawn_off: points on the flat ends of a mesh.
+        remarks: what a reader of the sheet should know.
+    """
+
+    femora: Femora
+    ct: CtVolume | None
+    sawn_off: NDArray[np.float64] | None = None
+    remarks: tuple[str, ...] = ()
+
+
+def bones_of(place: Path, options: BonesOptions) -> Bones:
+    """Read and check what was given. Raises: Refusal for what cannot be read, holds no femur, or is not in the CT."""
+    labels: LabelMap = by_side("--label", options.labels, LabelMap, int) if options.labels else LabelMap()
+    ct = inspect_study(options.ct, id_key=_KEY, accept_hu=options.accept_hu)[1] if options.ct else None
+    if place.suffix.lower() in MESH_SUFFIXES and not is_folder(place):
+        bones = _of_mesh(place, labels, ct, ras=options.ras)
+    else:
+        bones = _of_mask(place, labels, ct)
+    if not bones.femora:
+        raise Refusal.of("IN-22", place, "holds no femur", "give a mask of a femur, or name its values by --label")
+    if bones.ct is not None:
+        _require_in(bones.ct, bones.femora, place)
+    return bones
+
+
+def _of_mesh(place: Path, labels: LabelMap, ct: CtVolume | None, *, ras: bool) -> Bones:
+    """Femora of a mesh: one where a side is stated, else two where it holds another of like size."""
+    with extra_needed("mesh", "femseg measure of a mesh"):
+        from femseg.cli.mesh import recorded_side
+        from femseg.meshes.filled import filled, flat_ends
+        from femseg.meshes.reading import read_mesh_file, stated_frame
+
+    said = stated_frame(place)
+    if ras and said == "LPS":
+        raise Refusal.of("CFG-01", "--ras", f"{place} says that it is in LPS", "leave --ras out")
+    corners_mm = read_mesh_file(place, "RAS" if ras else said or "LPS")
+    try:
+        mask, sawn_off = filled(corners_mm, _MESH_VOXEL_MM), flat_ends(corners_mm)
+    except ValueError as error:
+        raise Refusal.of("MS-01", place, f"encloses nothing: {error}", "mend it, or measure its mask") from None
+    recorded = recorded_side(place)
+    side = next((side for side in _SIDES if labels.of_side(side) or (recorded == side and not labels.known)), None)
+    parts = pieces_of(mask.femur_zyx, mask.grid)
+    chosen = [piece for piece in parts.pieces[:2] if piece.volume_ml > _OTHER_FEMUR * parts.pieces[0].volume_ml]
+    femora = []
+    for piece in chosen[: 1 if side else 2]:
+        femur_zyx = np.zeros(mask.grid.shape_zyx, np.bool_)
+        femur_zyx[parts.box_zyx] = parts.numbers_zyx == piece.number
+        femora.append((side, MaskVolume(femur_zyx=femur_zyx, grid=mask.grid)))
+    remarks = ("ends flat: taken for the end of the scan, or for a cut",) if len(sawn_off) else ()
+    return Bones(femora=tuple(femora), ct=ct, sawn_off=sawn_off, remarks=remarks)
+
+
+def _of_mask(place: Path, labels: LabelMap, ct: CtVolume | None) -> Bones:
+    if is_folder(place) and (place / FOLDER_RECORD).is_file() and (place / FOLDER_MASK).is_file():
+        place = place / FOLDER_MASK
+    if not is_folder(place):
+        mask = check_volume_file(place, "mask")
+        return Bones(femora=femora_in(read_checked_labels(mask), mask.grid, labels), ct=ct)
+    checked_ct, mask, stated = _study(place)
+    labels = labels if labels.known else stated
+    values_zyx = read_checked_labels(mask, labels.meanings or ((1,), (2,)))
+    return Bones(femora=femora_in(values_zyx, mask.grid, labels), ct=ct or read_checked_ct(checked_ct))
+
+
+def _study(folder: Path) -> tuple[CheckedVolume, CheckedVolume, LabelMap]:
+    """CT and mask of one study, and what the mask's values mean where the study says so."""
+    settings = settings_for(folder, CheckOptions(cohort={}))
+    study = StudyFiles(name=folder.name, location=folder, folder=folder, files=tuple(files_below(folder)))
+    paired = adapter_of(study, settings).pair(study, settings, pseudonym_with(_KEY), "required")
+    if paired.faults or paired.ct is None or paired.mask is None:
+        missing = Refusal.of("IN-05", folder, "holds no CT with a mask", "give the folder of one study, or a mask file")
+        raise Refusal(paired.faults) if paired.faults else missing
+    return paired.ct, paired.mask, paired.labels or LabelMap()
+
+
+def _require_in(ct: CtVolume, femora: Femora, place: Path) -> None:
+    """Raises: Refusal IN-20 if a femur does not lie in the CT: its HU would be another place's."""
+    for _, mask in femora:
+        at = ct.grid.indices_zyx(mask.grid.positions_mm_xyz(np.argwhere(mask.femur_zyx)))
+        inside = np.all((at > -1.0) & (at < ct.grid.shape_zyx), axis=1).mean()
+        if inside < _LEAST_IN_CT:
+            problem = f"lies outside of the CT but for {inside:.0%} of its voxels"
+            raise Refusal.of("IN-20", place, problem, "give the CT that the mask was made from")
+
+
+def femora_in(values_zyx: NDArray[np.generic], grid: VoxelGrid, labels: LabelMap) -> Femora:
+    """Each femur's largest piece with its side: as the values say, else by place and shape."""
+    if not labels.known and np.isin(values_zyx, (2, 3)).any():
+        labels = AS_WRITTEN
+    found: list[tuple[Side | None, NDArray[np.bool_]]] = [
+        (side, of_labels(values_zyx, labels.of_side(side))) for side in _SIDES if labels.of_side(side)
+    ]
+    if rest := (labels.femur or (() if labels.known else _only_value(values_zyx))):
+        femora = told_apart(MaskVolume(femur_zyx=of_labels(values_zyx, rest), grid=grid))
+        numbers: tuple[tuple[Side | None, int], ...] = (("left", 1), ("right", 2), (None, 3))
+        found += [(side, femora.labels.labels_zyx == number) for side, number in numbers]
+    return tuple((side, MaskVolume(femur_zyx=_largest(mask), grid=grid)) for side, mask in found if mask.any())
+
+
+def _only_value(values_zyx: NDArray[np.generic]) -> tuple[int, ...]:
+    """Of a mask that nothing explains: its value, if there is one alone, else 1."""
+    values = np.unique(values_zyx)
+    found = values[values != 0].tolist()
+    return (int(found[0]),) if len(found) == 1 else (1,)
+
+
+def _largest(mask_zyx: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    pieces, count = ndimage.label(mask_zyx)
+    return mask_zyx if count < 2 else np.asarray(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))
