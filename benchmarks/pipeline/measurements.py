@@ -1,13 +1,13 @@
 """The measurement sheet of phantom femora at voxels of 1 mm against their exact anatomy.
 
-Usage: python -m benchmarks.pipeline.measurements [--output FILE] [--patients 50] [--spacing 1] [--workers 1]
+Usage: python -m benchmarks.pipeline.measurements [--output FILE] [--patients 50] [--spacing 1] [--workers 1] [--mesh]
 
 Each patient's femur is measured twice: as it lies, with a CT of bone, marrow and muscle (blur and noise of the
 phantom's scanner), and turned at random in space. The truth comes of the phantom's formulas under the sheet's own
 definitions: centres and directions as it was built, contact points and outlines on its exact surface. Where it has none
 (the necks of Lee, Reikerås and Murphy), the two turns of one femur are compared. `against_what_was_drawn` holds the
-sheet against numbers of the phantom's by which it means something else. `python -m benchmarks.readme` writes the result
-into the reference page.
+sheet against numbers of the phantom's by which it means something else. `--mesh` measures the solids that `femseg mesh`
+makes of these masks. `python -m benchmarks.readme` writes the result of the masks into the reference page.
 """
 
 import argparse
@@ -28,6 +28,8 @@ from benchmarks.pipeline.exact_femur import truth
 from femseg.files.durable import write_json_durably
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.sheet import Sheet, measured
+from femseg.meshes.femur import MeshSettings, femur_mesh
+from femseg.meshes.filled import MESH_VOXEL_MM, filled, flat_ends
 from femseg.phantom.femur import FemurVoxels, femur_voxels
 from femseg.phantom.frame import LegFrame, leg_frame
 from femseg.phantom.patient import PhantomPatient, draw_patient
@@ -116,10 +118,16 @@ def drawn(patient: PhantomPatient) -> dict[str, float]:
     }
 
 
-def sheets(patient: PhantomPatient, spacing_mm: float, turn: Rotation) -> tuple[Sheet, Sheet]:
-    """A patient's femur as it lies, with its CT, and turned."""
-    shape = shape_of(patient, spacing_mm)
-    return measured(shape.mask, ct=shape.ct(0)), measured(shape.turned(turn))
+def sheets(patient: PhantomPatient, spacing_mm: float, turn: Rotation, *, mesh: bool) -> tuple[Sheet, Sheet]:
+    """A patient's femur as it lies, with its CT, and turned; of its mesh, or of its mask."""
+    shape, measure = shape_of(patient, spacing_mm), measured_mesh if mesh else measured
+    return measure(shape.mask, ct=shape.ct(0)), measure(shape.turned(turn))
+
+
+def measured_mesh(mask: MaskVolume, *, ct: CtVolume | None = None) -> Sheet:
+    """The sheet of the solid that `femseg mesh` makes of a mask, as `femseg measure` takes it."""
+    corners_mm = femur_mesh(mask, MeshSettings()).mesh.corners_mm
+    return measured(filled(corners_mm, MESH_VOXEL_MM), ct=ct, sawn_off=flat_ends(corners_mm))
 
 
 def spread(errors: np.ndarray) -> dict[str, float]:
@@ -172,11 +180,11 @@ class Judged:
     wrong_sides: int
 
 
-def judged(seed: int, spacing_mm: float, index: int) -> Judged:
+def judged(seed: int, spacing_mm: float, mesh: bool, index: int) -> Judged:
     """Measure one patient and compare."""
     patient = upright(seed, index)
     true, stated = truth(patient), drawn(patient)
-    pair = sheets(patient, spacing_mm, Rotation.random(random_state=index))
+    pair = sheets(patient, spacing_mm, Rotation.random(random_state=index), mesh=mesh)
     found = {key: [sheet.value(key) for sheet in pair] for key in DEFINITIONS}
     known = {key: [value for value in values if value is not None] for key, values in found.items()}
     errors = {key: [value - true[key] for value in values] for key, values in known.items() if key not in NO_TRUTH}
@@ -196,16 +204,20 @@ def main() -> None:
     parser.add_argument("--spacing", type=float, default=1.0)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--workers", type=int, default=1)
+    parser.add_argument("--mesh", action="store_true", help="measure meshes of the masks")
     arguments = parser.parse_args()
     with ProcessPoolExecutor(arguments.workers) as pool:
-        patients = list(pool.map(partial(judged, arguments.seed, arguments.spacing), range(arguments.patients)))
+        patients = list(
+            pool.map(partial(judged, arguments.seed, arguments.spacing, arguments.mesh), range(arguments.patients))
+        )
 
     def together(name: str) -> dict[str, dict[str, float]]:
         keys = [key for key in DEFINITIONS if any(key in getattr(one, name) for one in patients)]
         return {key: spread(np.concatenate([getattr(one, name).get(key, []) for one in patients])) for key in keys}
 
     result = {
-        "command": f"python -m benchmarks.pipeline.measurements --patients {arguments.patients}",
+        "command": f"python -m benchmarks.pipeline.measurements --patients {arguments.patients}"
+        + " --mesh" * arguments.mesh,
         "spacing_mm": arguments.spacing,
         "patients": arguments.patients,
         "wrong_sides": sum(one.wrong_sides for one in patients),

@@ -28,7 +28,6 @@ from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
 
 AS_WRITTEN = LabelMap(left=(1,), right=(2,), femur=(3,))  # by `femseg segment`
 MESH_SUFFIXES = (".stl", ".ply", ".3mf", ".glb")
-_MESH_VOXEL_MM = 0.8
 _OTHER_FEMUR = 0.5  # of the larger one's volume; less is a fragment
 _KEY = b"-" * 32  # nothing is named here, so that no pseudonym is kept
 _LEAST_IN_CT = 0.99
@@ -80,7 +79,7 @@ def _of_mesh(place: Path, labels: LabelMap, ct: CtVolume | None, *, ras: bool) -
     """Femora of a mesh: one where a side is stated, else two where it holds another of like size."""
     with extra_needed("mesh", "femseg measure of a mesh"):
         from femseg.cli.mesh import recorded_side
-        from femseg.meshes.filled import filled, flat_ends
+        from femseg.meshes.filled import MESH_VOXEL_MM, filled, flat_ends
         from femseg.meshes.reading import read_mesh_file, stated_frame
 
     said = stated_frame(place)
@@ -88,7 +87,7 @@ def _of_mesh(place: Path, labels: LabelMap, ct: CtVolume | None, *, ras: bool) -
         raise Refusal.of("CFG-01", "--ras", f"{place} says that it is in LPS", "leave --ras out")
     corners_mm = read_mesh_file(place, "RAS" if ras else said or "LPS")
     try:
-        mask, sawn_off = filled(corners_mm, _MESH_VOXEL_MM), flat_ends(corners_mm)
+        mask, sawn_off = filled(corners_mm, MESH_VOXEL_MM), flat_ends(corners_mm)
     except ValueError as error:
         raise Refusal.of("MS-01", place, f"encloses nothing: {error}", "mend it, or measure its mask") from None
     recorded = recorded_side(place)

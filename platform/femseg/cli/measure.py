@@ -1,14 +1,12 @@
 """`femseg measure`: a femur in, as a mask or a mesh; its measurement sheet out."""
 
-import csv
-import io
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from femseg.cli.bones import BonesOptions, bones_of
+from femseg.cli.sheets import as_csv, as_plain
 from femseg.errors import Refusal, printable
 from femseg.files.durable import require_writable, write_bytes_durably
 from femseg.measurements.definitions import DEFINITIONS
@@ -45,7 +43,7 @@ def measure(place: Path, options: MeasureOptions, *, as_json: bool) -> None:
         raise Refusal.of("ME-01", place, f"shows nothing to measure: {reasons}", "give the mask of a femur's end")
     masks = [mask for _, mask in bones.femora]
     if options.csv:
-        write_bytes_durably(options.csv, _csv(sheets).encode())
+        write_bytes_durably(options.csv, as_csv(sheets).encode())
     if options.picture:
         from femseg.reports.measurements import picture
 
@@ -54,32 +52,7 @@ def measure(place: Path, options: MeasureOptions, *, as_json: bool) -> None:
         from femseg.reports.sheet_page import sheet_page
 
         write_bytes_durably(options.page, sheet_page(place, sheets, masks, ct=options.bones.ct).encode())
-    print(json.dumps(_plain(place, sheets), indent=2) if as_json else _said(place, sheets))
-
-
-def _plain(place: Path, sheets: Sequence[Sheet]) -> dict[str, Any]:
-    return {
-        "mask": str(place),
-        "frame": "LPS, mm",
-        "definitions": {key: asdict(definition) for key, definition in DEFINITIONS.items()},
-        "femora": [asdict(sheet) for sheet in sheets],
-        "left_less_right": {d.key: d.left_less_right for d in differences(sheets)},
-    }
-
-
-def _csv(sheets: Sequence[Sheet]) -> str:
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["side", "key", "title", "value", "unit", "off_by", "refused", "definition"])
-    for sheet in sheets:
-        for value in sheet.values:
-            meant = DEFINITIONS[value.key]
-            numbers = ["" if number is None else f"{number:.3f}" for number in (value.value, value.off_by)]
-            side = sheet.side or "unknown"
-            rows.writerow(
-                [side, value.key, meant.title, numbers[0], meant.unit, numbers[1], value.refused, meant.words]
-            )
-    return text.getvalue()
+    print(json.dumps(as_plain(place, sheets), indent=2) if as_json else _said(place, sheets))
 
 
 def _said(place: Path, sheets: Sequence[Sheet]) -> str:

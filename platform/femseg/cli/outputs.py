@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from femseg.cli.extras import extra_needed
+from femseg.cli.sheets import as_csv
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import verified
 from femseg.errors import Fault, Refusal
@@ -15,8 +16,9 @@ from femseg.files.durable import require_writable, sha256_of_file, write_bytes_d
 from femseg.files.plain import name_fault
 from femseg.formats.dicom.writing.reference import CtReference, MadeBy, ct_reference, require_object_name
 from femseg.formats.dicom.writing.structure_set import write_structure_set
-from femseg.inference.femora import Femora
+from femseg.inference.femora import Femora, FemurSide
 from femseg.lineage.records import read_record, record_beside
+from femseg.measurements.sheet import Sheet
 from femseg.reports.case.segmented import Segmented
 
 if TYPE_CHECKING:
@@ -35,11 +37,13 @@ class Outputs:
     Attributes:
         mesh: its suffix chooses the format; of two femora there are two.
         page: to be read in a browser.
+        sheet: what was measured, as a table.
         dicom_seg, rtstruct: DICOM objects that refer to the CT's series.
     """
 
     mesh: Path | None = None
     page: Path | None = None
+    sheet: Path | None = None
     dicom_seg: Path | None = None
     rtstruct: Path | None = None
 
@@ -51,7 +55,7 @@ class Outputs:
 
     @property
     def _chosen(self) -> dict[str, Path]:
-        others = {"--mesh": self.mesh, "--page": self.page}
+        others = {"--mesh": self.mesh, "--page": self.page, "--sheet": self.sheet}
         return {**{option: path for option, path in others.items() if path is not None}, **self.objects}
 
     def below(self, folder: Path) -> Self:
@@ -69,18 +73,24 @@ def _field(option: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What came of them: the meshes' records, the page, the DICOM objects by their kind, and why there is none."""
+    """What came of them: the meshes' records, page, sheet, DICOM objects by their kind, and why there is none."""
 
     meshes: tuple[dict[str, Any], ...] = ()
     page: Path | None = None
+    sheet: Path | None = None
     objects: Mapping[str, Path] = field(default_factory=dict)
     faults: tuple[Fault, ...] = ()
 
+    @property
+    def files(self) -> dict[str, Path]:
+        """What is one file each, by its kind."""
+        pair = {"page": self.page, "sheet": self.sheet}
+        return {**{kind: path for kind, path in pair.items() if path is not None}, **self.objects}
+
     def plain(self) -> dict[str, Any]:
         """As JSON, where there are any."""
-        page = {"page": str(self.page)} if self.page else {}
-        told = {"meshes": list(self.meshes), **page, **{kind: str(path) for kind, path in self.objects.items()}}
-        return {key: value for key, value in told.items() if value}
+        meshes = {"meshes": list(self.meshes)} if self.meshes else {}
+        return {**meshes, **{kind: str(path) for kind, path in self.files.items()}}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +124,9 @@ def require_places(outputs: Outputs, *, overwrite: bool) -> None:
         with extra_needed("mesh", "--mesh"):
             from femseg.cli.mesh import require_mesh_place
         require_mesh_place(outputs.mesh, overwrite=overwrite)
-    if outputs.page is not None:
-        _require_page_place(outputs.page, overwrite=overwrite)
+    for path, suffix in ((outputs.page, ".html"), (outputs.sheet, ".csv")):
+        if path is not None:
+            _require_place(path, suffix, overwrite=overwrite)
     for option, path in outputs.objects.items():
         require_object_name(path)
         require_writable(path)
@@ -129,13 +140,13 @@ def require_places(outputs: Outputs, *, overwrite: bool) -> None:
         raise Refusal.of("CFG-01", "--rtstruct", "names the file of --dicom-seg", "give each a name of its own")
 
 
-def _require_page_place(page: Path, *, overwrite: bool) -> None:
-    if page.suffix != ".html" or (problem := name_fault(page)):
-        problem = problem if page.suffix == ".html" else f"a page is written as .html, not as {page.suffix!r}"
-        raise Refusal.of("CFG-01", page, problem, "choose another name, such as femur.html")
-    if os.path.lexists(page) and not overwrite:
-        raise Refusal.of("IF-08", page, "exists already", "choose another name, or give --overwrite")
-    require_writable(page)
+def _require_place(path: Path, suffix: str, *, overwrite: bool) -> None:
+    if path.suffix != suffix or (problem := name_fault(path)):
+        problem = problem if path.suffix == suffix else f"is written as {suffix}, not as {path.suffix!r}"
+        raise Refusal.of("CFG-01", path, problem, f"choose another name, such as femur{suffix}")
+    if os.path.lexists(path) and not overwrite:
+        raise Refusal.of("IF-08", path, "exists already", "choose another name, or give --overwrite")
+    require_writable(path)
 
 
 def require_names(outputs: Outputs, folder: Path) -> None:
@@ -187,6 +198,9 @@ def write_outputs(
         except Refusal as refusal:
             shown = path if name == mask else name / path.name
             faults += [replace(fault, file=str(shown)) for fault in _faults_beside_the_mask(refusal)]
+    sheets = made.sheets() if outputs.sheet or outputs.page else {}
+    if outputs.sheet is not None:
+        write_bytes_durably(outputs.sheet, as_csv(tuple(sheets.values())).encode())
     meshes: list[dict[str, Any]] = []
     if outputs.mesh is not None or outputs.page is not None:
         solids, not_made = _solids(outputs.mesh, made.femora, name=name)
@@ -194,14 +208,14 @@ def write_outputs(
             meshes = _write_meshes(outputs.mesh, solids, mask, overwrite=overwrite)
             faults += not_made
         if outputs.page is not None:
-            _write_page(outputs.page, made, solids, not_made, mask_sha256=sha256_of_file(mask))
-    return Written(meshes=tuple(meshes), page=outputs.page, objects=objects, faults=tuple(faults))
+            _write_page(outputs.page, made, sheets, solids, not_made, mask_sha256=sha256_of_file(mask))
+    return Written(meshes=tuple(meshes), page=outputs.page, sheet=outputs.sheet, objects=objects, faults=tuple(faults))
 
 
 def write_rejected(outputs: Outputs, made: Segmented) -> Written:
     """Of a mask that is not written: the page alone, to see why it was rejected."""
     if outputs.page is not None:
-        _write_page(outputs.page, made)
+        _write_page(outputs.page, made, {})
     return Written(page=outputs.page)
 
 
@@ -255,7 +269,12 @@ def _write_meshes(output: Path, solids: Solids, mask: Path, *, overwrite: bool) 
 
 
 def _write_page(
-    page: Path, made: Segmented, solids: Solids = (), not_made: Sequence[Fault] = (), mask_sha256: str = ""
+    page: Path,
+    made: Segmented,
+    sheets: Mapping[FemurSide, Sheet],
+    solids: Solids = (),
+    not_made: Sequence[Fault] = (),
+    mask_sha256: str = "",
 ) -> None:
     """The page of a mask; without a hash, of one that is not written."""
     from femseg.reports.case.gathered import gathered  # with its figures it takes a second to load
@@ -263,7 +282,7 @@ def _write_page(
 
     by_side = {femur.side: solid for femur, solid in solids}
     no_mesh = "".join(f"It {fault.problem}: {fault.fix}." for fault in not_made)
-    case = gathered(made, by_side, no_mesh=no_mesh, mask_sha256=mask_sha256)
+    case = gathered(made, by_side, sheets, no_mesh=no_mesh, mask_sha256=mask_sha256)
     write_bytes_durably(page, case_page(case).encode())
 
 

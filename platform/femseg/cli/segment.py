@@ -244,6 +244,8 @@ def segment_file(
     print(f"  {judged}")
     for kind, path in written.objects.items():
         print(f"{path}: {kind.replace('_', '-').upper()}, refers to the CT's series; names the patient as the CT does")
+    if written.sheet:
+        print(f"{written.sheet}: the measurement sheet")
     if written.page:
         shown = "pictures, mesh and measurements" if files["mask"] else "pictures"
         print(f"{written.page}: a page with {shown}, to be read in a browser")

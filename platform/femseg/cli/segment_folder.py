@@ -187,8 +187,7 @@ def _told(written: Written) -> dict[str, Any]:
     told = written.plain()
     if written.meshes:
         told["meshes"] = [{**record, "file": Path(record["file"]).name} for record in written.meshes]
-    told |= {kind: path.name for kind, path in written.objects.items()}
-    told |= {"page": written.page.name} if written.page else {}
+    told |= {kind: path.name for kind, path in written.files.items()}
     return {**told, **({"not_written": [asdict(fault) for fault in written.faults]} if written.faults else {})}
 
 

@@ -9,6 +9,7 @@ from scipy.spatial import ConvexHull
 from femseg.meshes.nearest import Corners, pieces
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 
+MESH_VOXEL_MM = 0.8
 _MARGIN = 2.37  # voxels; odd, so that hardly a corner of a mesh lies above a voxel's centre
 _FLAT_MM, _FLAT_DEG = 0.1, 3.0  # how far a flat end's triangles lie off its plane, and how far they turn from it
 _LEAST_MM2, _LEAST_WIDE_MM = 450.0, 6.0  # of a disc of 24 mm; masks of 2 to 3 mm have flat steps of up to 5.1

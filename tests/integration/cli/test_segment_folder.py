@@ -38,7 +38,7 @@ def studies(tmp_path_factory) -> Path:
     return folder
 
 
-def run(folder, out, package, *words, wanted=("--mesh", "femur.stl", "--page", "page.html")):
+def run(folder, out, package, *words, wanted=("--mesh", "femur.stl", "--page", "page.html", "--sheet", "sheet.csv")):
     words = ("--model", str(package), "--write-rejected", *wanted, *words)
     command = ["segment", str(folder), "-o", str(out), *words]
     return CliRunner().invoke(app, command)
@@ -85,10 +85,12 @@ def test_a_bad_study_does_not_stop_the_others(done, studies):
 
 def test_a_folder_gives_each_study_the_same_files_as_a_ct_alone(done, studies, package, tmp_path):
     ct, mask = studies / "a" / "ct.nii.gz", tmp_path / "mask.nii.gz"
-    alone = run(ct, mask, package, wanted=("--mesh", str(tmp_path / "femur.stl")))
+    alone = run(
+        ct, mask, package, wanted=("--mesh", str(tmp_path / "femur.stl"), "--sheet", str(tmp_path / "sheet.csv"))
+    )
     assert alone.exit_code in JUDGED, alone.output
     written = done[0] / "a"
-    for name in ("mask.nii.gz", "femur.stl", "femur.stl.json"):
+    for name in ("mask.nii.gz", "femur.stl", "femur.stl.json", "sheet.csv"):
         assert (written / name).read_bytes() == (tmp_path / name).read_bytes(), name
     (mesh,) = json.loads((written / "result.json").read_text())["meshes"]
     assert mesh == json.loads((written / "femur.stl.json").read_text())

@@ -1,5 +1,6 @@
-"""`femseg segment … --page`: one page that opens without a network, of one CT and of a folder of studies."""
+"""`femseg segment … --page --sheet`: one page that opens without a network, and what was measured, of one CT."""
 
+import csv
 import hashlib
 import html
 import json
@@ -19,6 +20,7 @@ from typer.testing import CliRunner
 
 from femseg.cli.main import app
 from femseg.faults import ExitCode
+from femseg.measurements.definitions import DEFINITIONS
 from femseg.reports.case.index import IndexLine, index_page
 from femseg.reports.case.page import case_page
 
@@ -46,7 +48,8 @@ def segment(place: Path, *words, written=("--write-rejected",)):
 @pytest.fixture(scope="module")
 def done(place, tmp_path_factory):
     out = tmp_path_factory.mktemp("done")
-    return out, segment(place, "-o", out / "mask.nii.gz", "--page", out / "femur.html", "--json")
+    words = ("--page", out / "femur.html", "--sheet", out / "sheet.csv")
+    return out, segment(place, "-o", out / "mask.nii.gz", *words, "--json")
 
 
 def test_the_page_is_of_the_mask_beside_it_and_of_this_model(done, place):
@@ -63,6 +66,16 @@ def test_the_page_is_of_the_mask_beside_it_and_of_this_model(done, place):
     assert str(place) not in page
     assert requests_of(page) == []
     assert len(page) < 8e6
+
+
+def test_the_sheet_has_each_value_of_each_femur_as_on_the_page(done):
+    out, command = done
+    told = json.loads(command.stdout)
+    assert told["sheet"] == str(out / "sheet.csv")
+    rows = list(csv.DictReader((out / "sheet.csv").read_text().splitlines()))
+    assert [row["key"] for row in rows] == len(told["femora"]) * list(DEFINITIONS)
+    page = html.unescape((out / "femur.html").read_text())
+    assert all(row["refused"] in page if row["refused"] else f"{float(row['value']):z.1f}" in page for row in rows)
 
 
 def test_the_cts_name_is_words(done):
@@ -84,10 +97,11 @@ def test_another_run_gives_the_same_bytes_and_replaces_a_page_only_when_asked_IF
     assert (tmp_path / "femur.html").read_bytes() == (out / "femur.html").read_bytes()
 
 
-def test_a_page_of_another_suffix_is_refused_before_the_work(place, tmp_path):
-    refused = segment(place, "-o", tmp_path / "mask.nii.gz", "--page", tmp_path / "femur.pdf")
+@pytest.mark.parametrize(("option", "suffix"), [("--page", ".html"), ("--sheet", ".csv")])
+def test_another_suffix_is_refused_before_the_work(place, tmp_path, option, suffix):
+    refused = segment(place, "-o", tmp_path / "mask.nii.gz", option, tmp_path / "femur.pdf")
     assert refused.exit_code == ExitCode.USAGE
-    assert "a page is written as .html" in refused.stderr
+    assert f"is written as {suffix}" in refused.stderr
     assert not list(tmp_path.iterdir())
 
 

@@ -61,6 +61,10 @@ def segment(
             help="A page of pictures, mesh and measurements, too: .html; of a folder, the name in each study's folder.",
         ),
     ] = None,
+    sheet: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", parser=given_path, help="The measurements as a table, too: .csv; likewise."),
+    ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace existing outputs.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
@@ -74,7 +78,7 @@ def segment(
         choices = Choices.of(
             model, series=tuple(series or ()), accept_hu=accept_hu, mends=mends, write_rejected=write_rejected
         )
-        outputs = Outputs(mesh=mesh_output, page=page, dicom_seg=dicom_seg, rtstruct=rtstruct)
+        outputs = Outputs(mesh=mesh_output, page=page, sheet=sheet, dicom_seg=dicom_seg, rtstruct=rtstruct)
         if is_for_many(ct, output):
             from femseg.cli.segment_folder import segment_folder  # Ray takes a second to load
 

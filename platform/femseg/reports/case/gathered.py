@@ -3,17 +3,12 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from femseg import __version__
-from femseg.cohorts.femur_side import pieces_of
 from femseg.comparison.wording import input_name
-from femseg.inference.femora import STRUCTURES
-from femseg.measurements.sheet import measured
+from femseg.inference.femora import STRUCTURES, FemurSide
+from femseg.measurements.sheet import Sheet
 from femseg.reports.case.facts import CasePage, PageFemur, Solid
 from femseg.reports.case.segmented import Segmented
-from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 if TYPE_CHECKING:
     from femseg.meshes.femur import FemurMesh  # needs the extra "mesh"
@@ -25,15 +20,23 @@ _TRAINED_ON = {
 }
 
 
-def gathered(made: Segmented, solids: Mapping[str, "FemurMesh"], *, no_mesh: str, mask_sha256: str) -> CasePage:
-    """The page's content; measures each femur.
+def gathered(
+    made: Segmented,
+    solids: Mapping[str, "FemurMesh"],
+    sheets: Mapping[FemurSide, Sheet],
+    *,
+    no_mesh: str,
+    mask_sha256: str,
+) -> CasePage:
+    """The page's content.
 
     Args:
         solids: by side, "" where none is told.
+        sheets: by side; none of a mask that is not written.
         no_mesh: why there are none, in a sentence.
-        mask_sha256: of the mask's file; "" of a mask that was rejected and not written, of which nothing is measured.
+        mask_sha256: of the mask's file; "" of a mask that was rejected and not written.
     """
-    verdict, written = made.facts["verdict"], bool(mask_sha256)
+    verdict = made.facts["verdict"]
     return CasePage(
         name=made.name,
         verdict=verdict["word"],
@@ -43,19 +46,20 @@ def gathered(made: Segmented, solids: Mapping[str, "FemurMesh"], *, no_mesh: str
         remarks=tuple(made.facts["remarks"]),
         ct=made.ct,
         labels=made.femora.labels,
-        femora=tuple(_femora(made, solids, measure=written)),
-        no_mesh=no_mesh if written else "None is made of a mask that is not written.",
+        femora=tuple(_femora(made, solids, sheets)),
+        no_mesh=no_mesh if mask_sha256 else "None is made of a mask that is not written.",
         model=_model(made),
         lineage=_lineage(made, mask_sha256),
     )
 
 
-def _femora(made: Segmented, solids: Mapping[str, "FemurMesh"], *, measure: bool) -> Sequence[PageFemur]:
+def _femora(
+    made: Segmented, solids: Mapping[str, "FemurMesh"], sheets: Mapping[FemurSide, Sheet]
+) -> Sequence[PageFemur]:
     """Each femur with its sheet, which is of its largest piece."""
     found = []
     for side, femur in made.femora.by_side.items():
-        meant, grid = STRUCTURES[side], made.femora.labels.grid
-        mask = _largest_piece(made.femora.labels.labels_zyx == meant.value, grid)
+        meant = STRUCTURES[side]
         solid = solids.get("" if side == "unknown" else side)
         found.append(
             PageFemur(
@@ -64,20 +68,13 @@ def _femora(made: Segmented, solids: Mapping[str, "FemurMesh"], *, measure: bool
                 volume_ml=femur.volume_ml,
                 pieces=len(femur.pieces_ml),
                 told_by=femur.told_by,
-                mask=mask,
+                mask=made.largest_piece(side),
                 look_at_mm_xyz=made.facts["verdict"]["look_at_mm_xyz"].get(side),
-                sheet=measured(mask, side=None if side == "unknown" else side, ct=made.ct) if measure else None,
+                sheet=sheets.get(side),
                 solid=Solid(mesh=solid.mesh, off_mm=solid.vertices_off_mm, said=_said(solid)) if solid else None,
             )
         )
     return found
-
-
-def _largest_piece(femur_zyx: NDArray[np.bool_], grid: VoxelGrid) -> MaskVolume:
-    parts = pieces_of(femur_zyx, grid)
-    largest_zyx = np.zeros(grid.shape_zyx, np.bool_)
-    largest_zyx[parts.box_zyx] = parts.numbers_zyx == parts.pieces[0].number
-    return MaskVolume(femur_zyx=largest_zyx, grid=grid)
 
 
 def _said(solid: "FemurMesh") -> tuple[str, ...]:

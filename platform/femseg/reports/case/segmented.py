@@ -4,11 +4,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from femseg.inference.femora import Femora
+import numpy as np
+
+from femseg.cohorts.femur_side import pieces_of
+from femseg.inference.femora import STRUCTURES, Femora, FemurSide
 from femseg.lineage.provenance import Lineage
 from femseg.lineage.records import OutputRecord
+from femseg.measurements.sheet import Sheet, measured
 from femseg.networks.package_files import ModelDescription
-from femseg.volumes.grid import CtVolume
+from femseg.volumes.grid import CtVolume, MaskVolume
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +34,18 @@ class Segmented:
     model: ModelDescription
     lineage: Lineage
     record: OutputRecord
+
+    def largest_piece(self, side: FemurSide) -> MaskVolume:
+        """Of one femur, which is what is measured."""
+        grid = self.femora.labels.grid
+        parts = pieces_of(self.femora.labels.labels_zyx == STRUCTURES[side].value, grid)
+        largest_zyx = np.zeros(grid.shape_zyx, np.bool_)
+        largest_zyx[parts.box_zyx] = parts.numbers_zyx == parts.pieces[0].number
+        return MaskVolume(femur_zyx=largest_zyx, grid=grid)
+
+    def sheets(self) -> dict[FemurSide, Sheet]:
+        """Each femur measured."""
+        return {
+            side: measured(self.largest_piece(side), side=None if side == "unknown" else side, ct=self.ct)
+            for side in self.femora.by_side
+        }
