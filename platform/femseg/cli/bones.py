@@ -1,5 +1,6 @@
 """What `femseg measure` is given, as femora: a mask file, a mesh, a study's folder, or one that `segment` wrote."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from femseg.formats.dicom.folder import files_below
 from femseg.formats.reading import of_labels, read_checked_ct, read_checked_labels
 from femseg.formats.source import CheckedVolume
 from femseg.formats.volume_file import check_volume_file
-from femseg.inference.femora import told_apart
+from femseg.inference.femora import AS_WRITTEN, told_apart
 from femseg.intake.check import pseudonym_with
 from femseg.intake.single_ct import inspect_study
 from femseg.layouts.adapter import StudyFiles
@@ -26,8 +27,8 @@ from femseg.lineage.records import FOLDER_MASK, FOLDER_RECORD
 from femseg.measurements.femur import Side
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
 
-AS_WRITTEN = LabelMap(left=(1,), right=(2,), femur=(3,))  # by `femseg segment`
 MESH_SUFFIXES = (".stl", ".ply", ".3mf", ".glb")
+_SAID = 8  # values of a mask, in a refusal
 _OTHER_FEMUR = 0.5  # of the larger one's volume; less is a fragment
 _KEY = b"-" * 32  # nothing is named here, so that no pseudonym is kept
 _LEAST_IN_CT = 0.99
@@ -108,11 +109,11 @@ def _of_mask(place: Path, labels: LabelMap, ct: CtVolume | None) -> Bones:
         place = place / FOLDER_MASK
     if not is_folder(place):
         mask = check_volume_file(place, "mask")
-        return Bones(femora=femora_in(read_checked_labels(mask), mask.grid, labels), ct=ct)
+        return Bones(femora=femora_in(read_checked_labels(mask), mask.grid, labels, name=str(place)), ct=ct)
     checked_ct, mask, stated = _study(place)
     labels = labels if labels.known else stated
     values_zyx = read_checked_labels(mask, labels.meanings or ((1,), (2,)))
-    return Bones(femora=femora_in(values_zyx, mask.grid, labels), ct=ct or read_checked_ct(checked_ct))
+    return Bones(femora=femora_in(values_zyx, mask.grid, labels, name=str(place)), ct=ct or read_checked_ct(checked_ct))
 
 
 def _study(folder: Path) -> tuple[CheckedVolume, CheckedVolume, LabelMap]:
@@ -136,25 +137,31 @@ def _require_in(ct: CtVolume, femora: Femora, place: Path) -> None:
             raise Refusal.of("IN-20", place, problem, "give the CT that the mask was made from")
 
 
-def femora_in(values_zyx: NDArray[np.generic], grid: VoxelGrid, labels: LabelMap) -> Femora:
-    """Each femur's largest piece with its side: as the values say, else by place and shape."""
-    if not labels.known and np.isin(values_zyx, (2, 3)).any():
+def femora_in(values_zyx: NDArray[np.generic], grid: VoxelGrid, labels: LabelMap, *, name: str) -> Femora:
+    """Each femur's largest piece with its side: as the values say, else by place and shape.
+
+    Raises: Refusal IN-22 (exit 3) if the mask holds values that nobody explains.
+    """
+    values = [int(value) for value in np.unique(values_zyx) if value != 0]
+    if not labels.known and values != [1] and set(values) <= set(AS_WRITTEN.known):
         labels = AS_WRITTEN
+    if not labels.known and len(values) > 1:
+        raise unexplained(values, name)
     found: list[tuple[Side | None, NDArray[np.bool_]]] = [
         (side, of_labels(values_zyx, labels.of_side(side))) for side in _SIDES if labels.of_side(side)
     ]
-    if rest := (labels.femur or (() if labels.known else _only_value(values_zyx))):
+    if rest := labels.femur if labels.known else values:
         femora = told_apart(MaskVolume(femur_zyx=of_labels(values_zyx, rest), grid=grid))
         numbers: tuple[tuple[Side | None, int], ...] = (("left", 1), ("right", 2), (None, 3))
         found += [(side, femora.labels.labels_zyx == number) for side, number in numbers]
     return tuple((side, MaskVolume(femur_zyx=_largest(mask), grid=grid)) for side, mask in found if mask.any())
 
 
-def _only_value(values_zyx: NDArray[np.generic]) -> tuple[int, ...]:
-    """Of a mask that nothing explains: its value, if there is one alone, else 1."""
-    values = np.unique(values_zyx)
-    found = values[values != 0].tolist()
-    return (int(found[0]),) if len(found) == 1 else (1,)
+def unexplained(values: Sequence[int], name: str) -> Refusal:
+    """IN-22 of a mask with several values of which nobody says what they mean."""
+    fix = "say which are femora: --label left=VALUE --label right=VALUE, or --label femur=VALUE"
+    held = ", ".join(map(str, values[:_SAID])) + (f" and {len(values) - _SAID} more" if len(values) > _SAID else "")
+    return Refusal.of("IN-22", name, f"holds the values {held}, and nothing tells what they mean", fix)
 
 
 def _largest(mask_zyx: NDArray[np.bool_]) -> NDArray[np.bool_]:

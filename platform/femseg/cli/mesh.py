@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from femseg import __version__
+from femseg.cli.bones import unexplained
 from femseg.cli.check import by_side
 from femseg.cohorts.femur_side import MaskPieces, pieces_of
 from femseg.cohorts.settings import LabelMap
@@ -18,7 +19,7 @@ from femseg.errors import Refusal
 from femseg.files.durable import read_json, require_writable, sha256_of_file, write_json_durably
 from femseg.formats.reading import of_labels, read_checked_labels
 from femseg.formats.volume_file import check_volume_file
-from femseg.inference.femora import STRUCTURES, told_apart
+from femseg.inference.femora import AS_WRITTEN, told_apart
 from femseg.lineage.records import read_record, record_of
 from femseg.meshes.femur import FemurMesh, MeshSettings, femur_mesh
 from femseg.meshes.files import require_mesh_suffix, write_mesh
@@ -27,11 +28,7 @@ from femseg.meshes.printing import cut, fits, least_box_mm, thinner_than
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 FORMAT = 1
-OWN_LABELS = LabelMap(  # of masks that femseg writes
-    left=(STRUCTURES["left"].value,), right=(STRUCTURES["right"].value,), femur=(STRUCTURES["unknown"].value,)
-)
 _NEAR, _DRIFT = 0.99, 0.005
-_SAID = 8  # values of a mask, in a refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,13 +83,11 @@ def femora_of(values_zyx: NDArray[np.generic], grid: VoxelGrid, labels: LabelMap
     """
     found = [int(value) for value in np.unique(values_zyx) if value != 0]
     if len(found) > 1 and not labels.known:
-        fix = "say which are femora: --label left=VALUE --label right=VALUE, or --label femur=VALUE"
-        held = ", ".join(map(str, found[:_SAID])) + (f" and {len(found) - _SAID} more" if len(found) > _SAID else "")
-        raise Refusal.of("IN-22", name, f"holds the values {held}, and nothing tells what they mean", fix)
+        raise unexplained(found, name)
     if not labels.left and not labels.right:
         femur_zyx = of_labels(values_zyx, labels.femur or found)
         if femur_zyx.any():
-            values_zyx, labels = told_apart(MaskVolume(femur_zyx=femur_zyx, grid=grid)).labels.labels_zyx, OWN_LABELS
+            values_zyx, labels = told_apart(MaskVolume(femur_zyx=femur_zyx, grid=grid)).labels.labels_zyx, AS_WRITTEN
     by_side = (("left", labels.left), ("right", labels.right), ("", labels.femur))
     masks = [(side, of_labels(values_zyx, values)) for side, values in by_side]
     femora = [_large_pieces(side, mask_zyx, grid) for side, mask_zyx in masks if mask_zyx.any()]
@@ -108,7 +103,7 @@ def own_labels(mask: Path) -> LabelMap:
     if known is not None:
         record = read_record(known[0])
         if record.kind == "segmentation" and record.files.get(known[1] or "mask") == sha256_of_file(mask):
-            return OWN_LABELS
+            return AS_WRITTEN
     return LabelMap()
 
 

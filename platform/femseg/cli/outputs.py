@@ -16,7 +16,7 @@ from femseg.files.durable import require_writable, sha256_of_file, write_bytes_d
 from femseg.files.plain import name_fault
 from femseg.formats.dicom.writing.reference import CtReference, MadeBy, ct_reference, require_object_name
 from femseg.formats.dicom.writing.structure_set import write_structure_set
-from femseg.inference.femora import Femora, FemurSide
+from femseg.inference.femora import AS_WRITTEN, Femora, FemurSide
 from femseg.lineage.records import read_record, record_beside
 from femseg.measurements.sheet import Sheet
 from femseg.reports.case.segmented import Segmented
@@ -251,8 +251,8 @@ def _solids(mesh: Path | None, femora: Femora, *, name: Path) -> tuple[Solids, t
     """The solid of each femur; or why there is none: of the mask, or because the extra is not installed."""
     try:
         with extra_needed("mesh", "a mesh"):
-            from femseg.cli.mesh import OWN_LABELS, MeshOptions, femora_of, solids_of
-        found = femora_of(femora.labels.labels_zyx, femora.labels.grid, OWN_LABELS, name=str(name))
+            from femseg.cli.mesh import MeshOptions, femora_of, solids_of
+        found = femora_of(femora.labels.labels_zyx, femora.labels.grid, AS_WRITTEN, name=str(name))
         return solids_of(name.with_name(mesh.name) if mesh else name, found, MeshOptions()), ()
     except Refusal as refusal:
         if refusal.faults[0].id == "CFG-02" and mesh is None:

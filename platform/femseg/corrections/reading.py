@@ -20,7 +20,7 @@ from femseg.formats.nifti import voxel_file
 from femseg.formats.reading import of_labels, read_checked_labels
 from femseg.formats.source import CheckedVolume
 from femseg.formats.volume_file import check_volume_file, is_nifti, volume_suffix
-from femseg.inference.femora import STRUCTURES
+from femseg.inference.femora import AS_WRITTEN, STRUCTURES
 from femseg.intake.check import pseudonym_with, with_placed_mask
 from femseg.intake.mask_checks import grid_faults
 from femseg.intake.voxel_check import check_voxels
@@ -30,7 +30,6 @@ from femseg.layouts.totalsegmentator import FEMORA
 from femseg.volumes.grid import CtVolume, LabelVolume
 
 LEFT, RIGHT, UNSIDED = (STRUCTURES[side].value for side in ("left", "right", "unknown"))
-AS_WRITTEN = LabelMap(left=(LEFT,), right=(RIGHT,), femur=(UNSIDED,))  # by `femseg segment`
 _KEY = b"-" * 32
 
 

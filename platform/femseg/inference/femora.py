@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from femseg.cohorts.femur_shape import TELLING_ML, agreed, sides_by_shape
 from femseg.cohorts.femur_side import MaskPiece, MaskPieces, ShownSide, Side, middle_between, pieces_of, side_of_body
+from femseg.cohorts.settings import LabelMap
 from femseg.formats.writing import Structure
 from femseg.volumes.grid import CtVolume, LabelVolume, MaskVolume, VoxelGrid, to_lps
 
@@ -19,6 +20,9 @@ STRUCTURES: dict[FemurSide, Structure] = {
     "right": Structure(value=2, name="right femur", code=_FEMUR, modifier=("24028007", "Right")),
     "unknown": Structure(value=3, name="femur", code=_FEMUR),
 }
+AS_WRITTEN = LabelMap(  # in masks of `femseg segment`
+    left=(STRUCTURES["left"].value,), right=(STRUCTURES["right"].value,), femur=(STRUCTURES["unknown"].value,)
+)
 
 _Told = tuple[FemurSide, tuple[str, ...]]  # a side, and what tells it
 _WIDEST_MM = 150.0  # one femur at one height, in whatever pose

@@ -12,9 +12,8 @@ from femseg.inference.femora import STRUCTURES, Femora, FemurSide
 from femseg.measurements.bone import Bone
 from femseg.measurements.head import found_head
 from femseg.measurements.lines import unit
-from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
+from femseg.volumes.grid import CtVolume, MaskVolume, Triple, VoxelGrid, to_lps
 
-Point = tuple[float, float, float]
 End = Literal["inferior", "superior", "anterior", "posterior", "right", "left"]
 
 _ENDS: tuple[tuple[End, End], ...] = (("inferior", "superior"), ("anterior", "posterior"), ("right", "left"))
@@ -64,8 +63,8 @@ class FemurShape:
     knee_width_mm: float | None
     below_knee_mm: float | None
     spur_ml: float | None
-    stray_mm_xyz: Point | None
-    spur_mm_xyz: Point | None
+    stray_mm_xyz: Triple | None
+    spur_mm_xyz: Triple | None
     near_skin_share: float
     rim_over_core_hu: float | None
     cut_off: tuple[End, ...]
@@ -182,7 +181,7 @@ def _spur(
     return np.asarray(upper[off_head & (apart @ towards_neck < _SIDEWAYS * away_mm)])
 
 
-def _largest_at(voxels: NDArray[np.integer[Any]], grid: VoxelGrid) -> Point | None:
+def _largest_at(voxels: NDArray[np.integer[Any]], grid: VoxelGrid) -> Triple | None:
     """A place in the middle of the largest piece that these voxels make; None of no voxels."""
     if not len(voxels):
         return None

@@ -15,12 +15,12 @@ from femseg.faults import ExitCode
 from femseg.inference.femora import STRUCTURES, Femora, FemurSide
 from femseg.inference.second_look import agreement, second_look
 from femseg.inference.segment import Segmentation, TrainedModel
-from femseg.inference.shape import FemurShape, Point, shapes_of
+from femseg.inference.shape import FemurShape, shapes_of
 from femseg.inference.surface import off_edge_share, surface_entropy_bits
 from femseg.inference.training_range import outside_training
 from femseg.networks.package_files import ModelDescription
 from femseg.settings import as_plain
-from femseg.volumes.grid import CtVolume
+from femseg.volumes.grid import CtVolume, Triple
 
 Word = Literal["usable", "review", "reject"]
 EXIT_CODES: dict[Word, ExitCode] = {"usable": ExitCode.DONE, "review": ExitCode.REVIEW, "reject": ExitCode.REJECT}
@@ -38,7 +38,7 @@ class Bound(NamedTuple):
     reject: float | None
     least: bool = False  # whether the number should be at least that
 
-    def judged(self, value: float, name: str = "", at: Point | None = None) -> "Iterator[Reason]":
+    def judged(self, value: float, name: str = "", at: Triple | None = None) -> "Iterator[Reason]":
         """The gravest reason that a value gives, if any, and where in the CT it lies, if anywhere."""
         bounds: tuple[tuple[Word, float | None], ...] = (("reject", self.reject), ("review", self.review))
         for word, bound in bounds:
@@ -54,7 +54,7 @@ class Reason(NamedTuple):
 
     word: Word
     text: str
-    at: Point | None = None
+    at: Triple | None = None
     side: FemurSide | None = None
 
 
@@ -160,7 +160,7 @@ class Verdict:
     reasons: tuple[str, ...]
     expected_dice: float | None
     signals: Signals
-    look_at_mm_xyz: Mapping[FemurSide, Point]
+    look_at_mm_xyz: Mapping[FemurSide, Triple]
     caution: str = ""
 
     def __str__(self) -> str:

@@ -105,6 +105,21 @@ def test_the_only_value_of_a_mask_that_nothing_explains_is_femur(pair, tmp_path)
     assert told[0] == told[1]
 
 
+def test_values_that_nothing_explains_are_listed_and_refused_IN_22(pair, tmp_path):
+    """As of a program that labels all bones: its 1 and 2 are no femora."""
+    image = sitk.ReadImage(str(pair))
+    values = sitk.GetArrayFromImage(image)
+    values[:5, :5, :5] = 76
+    other = sitk.GetImageFromArray(values)
+    other.CopyInformation(image)
+    sitk.WriteImage(other, str(tmp_path / "all.nrrd"))
+    result = run(tmp_path / "all.nrrd")
+    assert result.exit_code == 3
+    assert "IN-22" in result.stderr
+    assert "holds the values 1, 2, 76" in result.stderr
+    assert len(sheet_of(tmp_path / "all.nrrd", "--label", "left=1", "--label", "right=2")) == 2
+
+
 def test_a_mask_of_no_femur_is_refused(tmp_path):
     ball = sum(axis**2 for axis in np.ogrid[-40:41, -40:41, -40:41]) < 30**2
     image = sitk.GetImageFromArray(ball.astype(np.uint8))

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.inference.shape import Point
 from femseg.measurements.sheet import Sheet
 from femseg.meshes.mesh import TriangleMesh
-from femseg.volumes.grid import CtVolume, LabelVolume, MaskVolume
+from femseg.volumes.grid import CtVolume, LabelVolume, MaskVolume, Triple
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +44,7 @@ class PageFemur:
     pieces: int
     told_by: tuple[str, ...]
     mask: MaskVolume
-    look_at_mm_xyz: Point | None = None
+    look_at_mm_xyz: Triple | None = None
     sheet: Sheet | None = None
     solid: Solid | None = None
 

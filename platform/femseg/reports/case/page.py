@@ -9,14 +9,13 @@ from importlib.resources import files
 import numpy as np
 
 from femseg.errors import printable
-from femseg.inference.shape import Point
 from femseg.reports.case.facts import CasePage, PageFemur, Solid
 from femseg.reports.case.pictures import FemurPlanes, femur_planes
 from femseg.reports.case.rendering import Colours, css_gradient, deviation_colours, rendered, top_mm, view_names
 from femseg.reports.case.scene import cropped, ct_nrrd, labels_nrrd, mz3, scene_grid
 from femseg.reports.pages import data_uri, templates, webp
 from femseg.reports.sheet_page import shown_sheets
-from femseg.volumes.grid import to_lps
+from femseg.volumes.grid import Triple, to_lps
 
 HEADLINES = {"usable": "Usable", "review": "Review before use", "reject": "Do not use"}
 _SCENE_MARGIN_MM = 20.0
@@ -88,7 +87,7 @@ def _scene(case: CasePage, coloured: Sequence[tuple[Solid, Colours]]) -> tuple[d
     return {name: base64.b64encode(content).decode() for name, content in parts.items()}, max(grid.spacing_mm_zyx)
 
 
-def _first_look(femora: Sequence[PageFemur]) -> Point:
+def _first_look(femora: Sequence[PageFemur]) -> Triple:
     """Where the viewer begins (LPS, mm): at what the verdict names, else in the first femur, half-way up."""
     if named := next((femur.look_at_mm_xyz for femur in femora if femur.look_at_mm_xyz), None):
         return named

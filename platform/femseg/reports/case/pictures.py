@@ -6,12 +6,11 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from femseg.inference.shape import Point
 from femseg.intake.preview import Band, planes
 from femseg.reports.case.scene import cropped
 from femseg.reports.intake.pictures import Panel, panel
 from femseg.reports.pages import webp
-from femseg.volumes.grid import CtVolume, LabelVolume, MaskVolume
+from femseg.volumes.grid import CtVolume, LabelVolume, MaskVolume, Triple
 
 _EDGE_PIXELS = 440
 _HEIGHTS = (95.0, 50.0, 5.0)  # through hip, shaft and knee of a whole femur
@@ -33,7 +32,7 @@ class FemurPlanes:
     axial_share: float
 
 
-def femur_planes(ct: CtVolume, labels: LabelVolume, label: int, *, through_mm_xyz: Point | None = None) -> FemurPlanes:
+def femur_planes(ct: CtVolume, labels: LabelVolume, label: int, *, through_mm_xyz: Triple | None = None) -> FemurPlanes:
     """Planes through one femur of a mask, and around it 18 mm; or those through one place of it."""
     own = LabelVolume(labels_zyx=(labels.labels_zyx == label).view(np.uint8), grid=labels.grid)
     around, own = cropped(ct, own, _MARGIN_MM)
