@@ -157,6 +157,15 @@ SCRIPTS = (
         "{r[errors][bicondylar_length][within_95]:.2f} mm (length)",
     ),
     Script(
+        "pipeline.measurements",
+        "the same of meshes that are made of these masks",
+        "{r[patients]} patients; at worst {r[errors][head_diameter][worst]:.2f} mm (head), "
+        "{r[errors][neck_shaft_angle][worst]:.1f}° (neck-shaft), {r[errors][version][worst]:.1f}° (version), "
+        "{r[errors][bicondylar_length][worst]:.2f} mm (length)",
+        "--patients 12 --mesh",
+        "measurements_of_meshes.json",
+    ),
+    Script(
         "pipeline.real_pelvis",
         "the demo's model on a real CT that it was never meant for",
         "Dice {r[dice_against_labels][right (intact)]:.2f} intact, {r[dice_against_labels][left (nailed)]:.2f} nailed",
@@ -269,7 +278,8 @@ def scripts_table() -> str:
 
 def measurement_errors() -> str:
     """Definitions and errors of the measurement sheet."""
-    return page_part(read_json(HERE / "results" / "measurements.json"))
+    of_masks, of_meshes = (read_json(HERE / "results" / f"measurements{of}.json") for of in ("", "_of_meshes"))
+    return page_part(of_masks, of_meshes)
 
 
 PAGES: dict[Path, Callable[[], str]] = {

@@ -127,7 +127,8 @@ def sheets(patient: PhantomPatient, spacing_mm: float, turn: Rotation, *, mesh: 
 def measured_mesh(mask: MaskVolume, *, ct: CtVolume | None = None) -> Sheet:
     """The sheet of the solid that `femseg mesh` makes of a mask, as `femseg measure` takes it."""
     corners_mm = femur_mesh(mask, MeshSettings()).mesh.corners_mm
-    return measured(filled(corners_mm, MESH_VOXEL_MM), ct=ct, sawn_off=flat_ends(corners_mm))
+    cuts = [end.points_mm for end in flat_ends(corners_mm) if end.is_cut]
+    return measured(filled(corners_mm, MESH_VOXEL_MM), ct=ct, sawn_off=np.concatenate(cuts) if cuts else None)
 
 
 def spread(errors: np.ndarray) -> dict[str, float]:
@@ -142,20 +143,21 @@ def spread(errors: np.ndarray) -> dict[str, float]:
     }
 
 
-def page_part(result: Mapping[str, Any]) -> str:
-    """What the reference page says of a result."""
-    errors = result["errors"]
-    missed = [
-        f"{DEFINITIONS[key].title.lower()} {errors[key]['worst']:.2f}"
-        for key, bar in BARS.items()
-        if errors[key]["worst"] > bar
-    ]
+def page_part(result: Mapping[str, Any], of_meshes: Mapping[str, Any]) -> str:
+    """What the reference page says of the masks' result, and of the meshes'."""
     return (
         f"Errors: {result['patients']} phantoms at {result['spacing_mm']:g} mm, upright and turned at random, against "
         "their exact anatomy (²: the two turns are compared).\n"
-        f"Worst beyond goals (head 0.5 mm, angles 2°, lengths 1 mm): {', '.join(missed) or 'none'}. "
-        f"Refused: {len(result['refused'])}.\n\n{table(errors)}\n"
+        f"Worst beyond goals (head 0.5 mm, angles 2°, lengths 1 mm): {_beyond(result)}; of the meshes of "
+        f"{of_meshes['patients']} of them: {_beyond(of_meshes)}. Refused: {len(result['refused'])}.\n\n"
+        f"{table(result['errors'])}\n"
     )
+
+
+def _beyond(result: Mapping[str, Any]) -> str:
+    worst = {key: result["errors"][key]["worst"] for key in BARS}
+    missed = [f"{DEFINITIONS[key].title.lower()} {worst[key]:.2f}" for key, bar in BARS.items() if worst[key] > bar]
+    return ", ".join(missed) or "none"
 
 
 def table(errors_of: Mapping[str, Mapping[str, float]]) -> str:

@@ -25,9 +25,9 @@ from femseg.layouts.adapter import StudyFiles
 from femseg.layouts.detect import adapter_of
 from femseg.lineage.records import FOLDER_MASK, FOLDER_RECORD
 from femseg.measurements.femur import Side
+from femseg.meshes.mesh import SUFFIXES
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid
 
-MESH_SUFFIXES = (".stl", ".ply", ".3mf", ".glb")
 _SAID = 8  # values of a mask, in a refusal
 _OTHER_FEMUR = 0.5  # of the larger one's volume; less is a fragment
 _KEY = b"-" * 32  # nothing is named here, so that no pseudonym is kept
@@ -51,7 +51,7 @@ class Bones:
     """Each femur's largest piece with its side, where something but its shape tells it.
 
     Attributes:
-        sawn_off: points on the flat ends of a mesh.
+        sawn_off: points on the flat ends of a mesh, where the scan ended, or a saw cut.
         remarks: what a reader of the sheet should know.
     """
 
@@ -65,8 +65,10 @@ def bones_of(place: Path, options: BonesOptions) -> Bones:
     """Read and check what was given. Raises: Refusal for what cannot be read, holds no femur, or is not in the CT."""
     labels: LabelMap = by_side("--label", options.labels, LabelMap, int) if options.labels else LabelMap()
     ct = inspect_study(options.ct, id_key=_KEY, accept_hu=options.accept_hu)[1] if options.ct else None
-    if place.suffix.lower() in MESH_SUFFIXES and not is_folder(place):
+    if is_mesh(place):
         bones = _of_mesh(place, labels, ct, ras=options.ras)
+    elif options.ras:
+        raise Refusal.of("CFG-01", "--ras", f"{place} is no mesh, and says itself where it lies", "leave --ras out")
     else:
         bones = _of_mask(place, labels, ct)
     if not bones.femora:
@@ -76,32 +78,55 @@ def bones_of(place: Path, options: BonesOptions) -> Bones:
     return bones
 
 
+def is_mesh(place: Path) -> bool:
+    """Whether a file is a mesh by its name."""
+    return place.suffix.lower() in SUFFIXES and not is_folder(place)
+
+
 def _of_mesh(place: Path, labels: LabelMap, ct: CtVolume | None, *, ras: bool) -> Bones:
     """Femora of a mesh: one where a side is stated, else two where it holds another of like size."""
     with extra_needed("mesh", "femseg measure of a mesh"):
         from femseg.cli.mesh import recorded_side
-        from femseg.meshes.filled import MESH_VOXEL_MM, filled, flat_ends
-        from femseg.meshes.reading import read_mesh_file, stated_frame
+        from femseg.meshes.filled import MESH_VOXEL_MM, filled, flat_ends, without_cavities
+        from femseg.meshes.reading import read_mesh_file
 
-    said = stated_frame(place)
-    if ras and said == "LPS":
-        raise Refusal.of("CFG-01", "--ras", f"{place} says that it is in LPS", "leave --ras out")
-    corners_mm = read_mesh_file(place, "RAS" if ras else said or "LPS")
+    sides = [side for side in _SIDES if labels.of_side(side)]
+    if labels.known not in ((), (1,)):
+        problem = "a mesh has no values, and counts as 1 all over"
+        raise Refusal.of("CFG-01", "--label", problem, "say left=1 or right=1 of a mesh of one femur, or leave it out")
+    file = read_mesh_file(place, ras=ras)
     try:
-        mask, sawn_off = filled(corners_mm, MESH_VOXEL_MM), flat_ends(corners_mm)
+        mask, hollow_ml = without_cavities(filled(file.corners_mm, MESH_VOXEL_MM))
     except ValueError as error:
-        raise Refusal.of("MS-01", place, f"encloses nothing: {error}", "mend it, or measure its mask") from None
-    recorded = recorded_side(place)
-    side = next((side for side in _SIDES if labels.of_side(side) or (recorded == side and not labels.known)), None)
+        raise Refusal.of("MS-01", place, f"is no solid: {error}", "mend it, or measure its mask") from None
+    side = next(iter(sides), None) if labels.known else recorded_side(place)
+    ends = flat_ends(file.corners_mm)
+    femora, left_out = _of_like_size(mask, side)
+    remarks = [f"{count} more pieces of {ml:.1f} ml are left out" for count, ml in [left_out] if count]
+    if hollow_ml:
+        remarks.append(f"cavities of {hollow_ml:.1f} ml count as bone")
+    if small := [end.area_mm2 for end in ends if not end.is_cut]:
+        places = "1 flat place" if len(small) == 1 else f"{len(small)} flat places"
+        remarks.append(f"{places} of up to {max(small):.0f} mm²: coarse voxels, or a small cut")
+    if ct is not None and file.stated_frame is None:
+        remarks.append(f"its frame is not stated: {'RAS' if ras else 'LPS'} is assumed to find it in the CT")
+    cuts = [end.points_mm for end in ends if end.is_cut]
+    sawn_off = np.concatenate(cuts) if cuts else None
+    return Bones(femora=femora, ct=ct, sawn_off=sawn_off, remarks=tuple(remarks))
+
+
+def _of_like_size(mask: MaskVolume, side: Side | None) -> tuple[Femora, tuple[int, float]]:
+    """The largest piece with its side, or the two largest of like size; how many pieces are left out, and their ml."""
     parts = pieces_of(mask.femur_zyx, mask.grid)
-    chosen = [piece for piece in parts.pieces[:2] if piece.volume_ml > _OTHER_FEMUR * parts.pieces[0].volume_ml]
+    least_ml = _OTHER_FEMUR * parts.pieces[0].volume_ml
+    chosen = [piece for piece in parts.pieces[: 1 if side else 2] if piece.volume_ml > least_ml]
     femora = []
-    for piece in chosen[: 1 if side else 2]:
+    for piece in chosen:
         femur_zyx = np.zeros(mask.grid.shape_zyx, np.bool_)
         femur_zyx[parts.box_zyx] = parts.numbers_zyx == piece.number
         femora.append((side, MaskVolume(femur_zyx=femur_zyx, grid=mask.grid)))
-    remarks = ("ends flat: taken for the end of the scan, or for a cut",) if len(sawn_off) else ()
-    return Bones(femora=tuple(femora), ct=ct, sawn_off=sawn_off, remarks=remarks)
+    others = parts.pieces[len(chosen) :]
+    return tuple(femora), (len(others), sum(piece.volume_ml for piece in others))
 
 
 def _of_mask(place: Path, labels: LabelMap, ct: CtVolume | None) -> Bones:

@@ -29,19 +29,15 @@ def measure(place: Path, options: MeasureOptions, *, as_json: bool) -> None:
 
     Raises: Refusal for files that cannot be read or exist already; ME-01 (exit 3) where nothing could be measured.
     """
-    for target in filter(None, (options.csv, options.picture, options.page)):
-        if target.exists() and not options.overwrite:
-            raise Refusal.of("IF-08", target, "exists already", "choose another name, or give --overwrite")
-        require_writable(target)
+    _require_places(place, options)
     bones = bones_of(place, options.bones)
-    sheets = tuple(
-        replace(sheet, remarks=(*bones.remarks, *sheet.remarks))
-        for sheet in (measured(mask, side=side, ct=bones.ct, sawn_off=bones.sawn_off) for side, mask in bones.femora)
-    )
+    pairs = [(measured(mask, side=side, ct=bones.ct, sawn_off=bones.sawn_off), mask) for side, mask in bones.femora]
+    pairs.sort(key=lambda pair: ("left", "right", None).index(pair[0].side))
+    sheets = tuple(replace(sheet, remarks=(*bones.remarks, *sheet.remarks)) for sheet, _ in pairs)
     if not any(value.value is not None for sheet in sheets for value in sheet.values):
         reasons = "; ".join(dict.fromkeys(value.refused for sheet in sheets for value in sheet.values))
         raise Refusal.of("ME-01", place, f"shows nothing to measure: {reasons}", "give the mask of a femur's end")
-    masks = [mask for _, mask in bones.femora]
+    masks = [mask for _, mask in pairs]
     if options.csv:
         write_bytes_durably(options.csv, as_csv(sheets).encode())
     if options.picture:
@@ -53,6 +49,28 @@ def measure(place: Path, options: MeasureOptions, *, as_json: bool) -> None:
 
         write_bytes_durably(options.page, sheet_page(place, sheets, masks, ct=options.bones.ct).encode())
     print(json.dumps(as_plain(place, sheets), indent=2) if as_json else _said(place, sheets))
+
+
+def _require_places(place: Path, options: MeasureOptions) -> None:
+    """Refuse before the work what would be refused after it. Raises: Refusal CFG-01, IF-08 (exit 2), or 5."""
+    taken = {path.resolve() for path in (place, options.bones.ct) if path is not None}
+    kinds: tuple[tuple[Path | None, tuple[str, ...]], ...] = (
+        (options.csv, ()),
+        (options.picture, (".svg", ".png")),
+        (options.page, (".html",)),
+    )
+    for target, suffixes in kinds:
+        if target is None:
+            continue
+        if target.resolve() in taken:
+            raise Refusal.of("IF-08", target, "is named twice, or is what is measured", "give each file its own name")
+        if suffixes and target.suffix not in suffixes:
+            problem = f"is written as {' or '.join(suffixes)}, not as {target.suffix!r}"
+            raise Refusal.of("CFG-01", target, problem, "choose another name")
+        if target.exists() and not options.overwrite:
+            raise Refusal.of("IF-08", target, "exists already", "choose another name, or give --overwrite")
+        require_writable(target)
+        taken.add(target.resolve())
 
 
 def _said(place: Path, sheets: Sequence[Sheet]) -> str:

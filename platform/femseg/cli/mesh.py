@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from femseg import __version__
 from femseg.cli.bones import unexplained
 from femseg.cli.check import by_side
-from femseg.cohorts.femur_side import MaskPieces, pieces_of
+from femseg.cohorts.femur_side import MaskPieces, Side, pieces_of
 from femseg.cohorts.settings import LabelMap
 from femseg.errors import Refusal
 from femseg.files.durable import read_json, require_writable, sha256_of_file, write_json_durably
@@ -29,6 +29,7 @@ from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 FORMAT = 1
 _NEAR, _DRIFT = 0.99, 0.005
+_SIDES: tuple[Side, Side] = ("left", "right")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -169,13 +170,14 @@ def _record_beside(mesh: Path) -> Path:
     return mesh.with_name(mesh.name + ".json")
 
 
-def recorded_side(mesh: Path) -> str:
-    """The side that the record beside a mesh names; "" where none does, or the record is of another mesh."""
-    if not (beside := _record_beside(mesh)).is_file():
-        return ""
-    record = read_json(beside)
+def recorded_side(mesh: Path) -> Side | None:
+    """The side that the record beside a mesh names; None where none does, or the record is of another mesh."""
+    try:
+        record = read_json(_record_beside(mesh))
+    except (Refusal, OSError):
+        return None
     own = isinstance(record, dict) and record.get("sha256") == sha256_of_file(mesh)
-    return str(record.get("side", "")) if own else ""
+    return next((side for side in _SIDES if own and record.get("side") == side), None)
 
 
 def solids_of(output: Path, femora: Sequence[Femur], options: MeshOptions) -> list[tuple[Femur, FemurMesh]]:

@@ -89,7 +89,7 @@ def _loaded(model: str) -> InUse:
     if not is_registry_at_hand():
         if model == IN_USE and is_model_shipped():
             return shipped_for_use("there is no registry here")
-        raise Refusal.of("RG-12", model, "there is no registry here", "run `make register` here, or name a folder")
+        raise Refusal.of("RG-12", model, "there is no registry here", "leave --model out, or give a package's folder")
     from femseg.services.registry.doctor import load_for_use  # MLflow takes seconds to load; a folder does not need it
     from femseg.services.tracking.connect import connect
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from femseg.cli.bones import is_mesh
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.sheet import Sheet, differences
 
@@ -14,7 +15,7 @@ from femseg.measurements.sheet import Sheet, differences
 def as_plain(place: Path, sheets: Sequence[Sheet]) -> dict[str, Any]:
     """As JSON: values, what they mean, and the points that they were taken from."""
     return {
-        "mask": str(place),
+        "mesh" if is_mesh(place) else "mask": str(place),
         "frame": "LPS, mm",
         "definitions": {key: asdict(definition) for key, definition in DEFINITIONS.items()},
         "femora": [asdict(sheet) for sheet in sheets],

@@ -59,9 +59,9 @@ class Reason(NamedTuple):
 
 
 # Chosen on the calibration seeds of `python -m benchmarks.pipeline.verdicts` (benchmarks/results/verdicts.json).
-AGREEMENT = Bound("IF-11", "two looks at the CT agree by a Dice of {value:.2f}, expected {bound:.2f}", 0.9, 0.75, True)
+AGREEMENT = Bound("IF-11", "two looks at the CT agree by a Dice of {value:.3f}, expected {bound:.3f}", 0.9, 0.75, True)
 ENTROPY = Bound("IF-11", "the network is unsure at the surface: {value:.3f} bits, at most {bound:.3f}", 0.4, 0.6)
-OFF_EDGE = Bound("IF-11", "{value:.0%} of the surface lies on no edge of the CT, at most {bound:.0%}", 0.4, 0.8)
+OFF_EDGE = Bound("IF-11", "{value:.1%} of the surface lies on no edge of the CT, at most {bound:.1%}", 0.4, 0.8)
 METAL = Bound("IF-12", "{value:.1f} ml of metal in the scan, at most {bound:.1f} ml", 1.0, None)
 # A review beyond what was measured on 443 femora of adults, a rejection well beyond it: lengths of 350 to 505 mm, head
 # to trochanter 79 to 113 mm, condyles 51 to 103 mm, perimeters of the middle of the shaft 69 to 116 mm (379 to

@@ -89,9 +89,8 @@ class Bone:
         at_edge = np.any((voxels == first) | (voxels == last), axis=1) & np.all((voxels >= first) & (voxels <= last), 1)
         surface, cut_off = grid.positions_mm_xyz(crossings[in_scan]), grid.positions_mm_xyz(voxels[at_edge])
         if sawn_off is not None and len(sawn_off) and len(surface):
-            own = sawn_off[KDTree(surface).query(sawn_off)[0] < _AT_CUT_MM]
-            surface = surface[KDTree(own).query(surface)[0] > _AT_CUT_MM] if len(own) else surface
-            cut_off = np.concatenate([cut_off, own])
+            own = sawn_off[_near(sawn_off, surface)]
+            surface, cut_off = surface[~_near(surface, own)], np.concatenate([cut_off, own])
         return cls(soft_zyx=soft_zyx, grid=grid, surface=surface, cut_off=cut_off)
 
     @property
@@ -131,6 +130,13 @@ class Bone:
             ticks_mm=ticks,
             share=share,
         )
+
+
+def _near(points: Array, others: Array) -> NDArray[np.bool_]:
+    """Which points have one of the others beside them."""
+    if not len(others):
+        return np.zeros(len(points), np.bool_)
+    return np.asarray(np.isfinite(KDTree(others).query(points, distance_upper_bound=_AT_CUT_MM)[0]))
 
 
 def sampled(volume_zyx: NDArray[np.float32], grid: VoxelGrid, points: Array) -> Array:

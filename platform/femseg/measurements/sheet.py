@@ -97,14 +97,18 @@ def measured(
         of_shape: Side | None = femur.side
     except NotSeen:
         of_shape = None
-    doubtful = side is not None and of_shape not in (None, side)
+    remarks = []
+    if side is not None and of_shape not in (None, side):
+        remarks.append(f"side in doubt: stated {side}, by its shape a {of_shape} femur")
+    if sawn_off is not None and len(femur.bone.cut_off):
+        remarks.append("ends flat: taken for the end of the scan, or for a cut")
     return Sheet(
         side=side or of_shape,
         ends=ends_of(femur),
         volume_ml=float(np.count_nonzero(mask.femur_zyx)) * mask.grid.voxel_volume_mm3 / 1000.0,
         values=tuple(_value(femur, key) for key in DEFINITIONS),
         directions=_directions(femur),
-        remarks=(f"side in doubt: stated {side}, by its shape a {of_shape} femur",) if doubtful else (),
+        remarks=tuple(remarks),
     )
 
 

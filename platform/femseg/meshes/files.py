@@ -19,8 +19,8 @@ from femseg import __version__
 from femseg.errors import Refusal
 from femseg.files.durable import written_durably
 from femseg.files.plain import name_fault
-from femseg.meshes.mesh import Frame, TriangleMesh
-from femseg.meshes.reading import MODEL_IN_3MF, SUFFIXES, UPRIGHT, read_corners_mm
+from femseg.meshes.mesh import SUFFIXES, Frame, TriangleMesh
+from femseg.meshes.reading import MODEL_IN_3MF, UPRIGHT, read_corners_mm
 
 SAME_PLACE_MM = 1e-3
 _STL_RECORD = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])

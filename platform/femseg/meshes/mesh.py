@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+SUFFIXES = (".stl", ".ply", ".3mf", ".glb")
 Frame = Literal["LPS", "RAS"]
 Points = NDArray[np.float64]  # (n, 3), mm
 Triangles = NDArray[np.int64]  # (n, 3), indices of vertices

@@ -2,8 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
 import struct
+import zipfile
 from html import unescape
 
 import numpy as np
@@ -53,13 +55,18 @@ def meshes(pair, left):
     solid = TriangleMesh(vertices_mm_xyz=vertices, triangles=triangles.reshape(-1, 3))
     for name, frame in (("f.3mf", "LPS"), ("f.glb", "LPS"), ("f.ply", "RAS")):
         write_mesh(folder / name, solid, frame)
-    centre = next(dict(v["lines"])["head centre"][0] for v in left["values"] if v["key"] == "head_diameter")
-    write_mesh(folder / "sawn.stl", cut(solid, tuple(centre), (0.0, 0.0, 1.0), name="sawn")[1])
+    write_mesh(folder / "sawn.stl", cut(solid, tuple(head_of(left)), (0.0, 0.0, 1.0), name="sawn")[1])
     return folder
 
 
 def run(*words: object):
     return CliRunner().invoke(app, ["measure", *map(str, words)])
+
+
+def head_of(femur):
+    """The head's centre, LPS."""
+    lines = next(value["lines"] for value in femur["values"] if value["key"] == "head_diameter")
+    return dict(lines)["head centre"][0]
 
 
 def sheet_of(*words: object):
@@ -161,8 +168,7 @@ def test_a_mesh_is_measured_as_its_mask_is(left, meshes, name):
         assert (mine["value"] is None) == (other["value"] is None), mine["key"]
         if mine["value"] is not None:
             assert mine["value"] == pytest.approx(other["value"], abs=other["off_by"]), mine["key"]
-    heads = [dict(next(v for v in f["values"] if v["key"] == "head_diameter")["lines"]) for f in (of_mesh, left)]
-    assert np.allclose(*(head["head centre"] for head in heads), atol=0.5)
+    assert np.allclose(head_of(of_mesh), head_of(left), atol=0.5)
 
 
 def test_two_femora_of_a_foreign_mesh_have_the_sides_that_their_shapes_tell(meshes, tmp_path):
@@ -170,7 +176,17 @@ def test_two_femora_of_a_foreign_mesh_have_the_sides_that_their_shapes_tell(mesh
     both = trimesh.util.concatenate([trimesh.load(meshes / f"f-{side}.stl") for side in ("right", "left")])
     both.apply_transform(np.diag((-1.0, -1.0, 1.0, 1.0)))
     both.export(tmp_path / "both.stl")
-    assert {femur["side"] for femur in sheet_of(tmp_path / "both.stl")} == {"left", "right"}
+    femora = sheet_of(tmp_path / "both.stl")
+    assert [femur["side"] for femur in femora] == ["left", "right"]
+    of_left, of_right = (head_of(femur)[0] for femur in femora)
+    assert of_left < of_right  # in what was taken for LPS
+
+
+@pytest.mark.parametrize("labels", [("left=75",), ("left=1", "right=2"), ("femur=3",)])
+def test_a_mesh_has_one_value_alone(meshes, labels):
+    result = run(meshes / "f-left.stl", *(word for label in labels for word in ("--label", label)))
+    assert result.exit_code == 2
+    assert result.stderr.startswith("error CFG-01: --label: ")
 
 
 def test_nothing_is_measured_on_what_was_sawn_off(meshes):
@@ -202,6 +218,42 @@ def test_what_is_no_solid_in_millimetres_is_refused(meshes, tmp_path, spoil, fau
     assert result.exit_code == 3, result.output
     assert result.stderr.startswith(f"error {fault}: ")
     assert len(result.stderr.splitlines()) == 1
+
+
+def test_a_pipe_in_a_meshs_place_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.stl")
+    result = run(tmp_path / "x.stl")
+    assert result.exit_code == 3
+    assert "is a pipe" in result.stderr
+
+
+def test_inches_of_3mf_are_inches(meshes, left, tmp_path):
+    """Its lengths in inches, and said so."""
+    mesh = trimesh.load(meshes / "f-left.stl")
+    mesh.apply_scale(1.0 / 25.4)
+    mesh.export(tmp_path / "mm.3mf")
+    with zipfile.ZipFile(tmp_path / "mm.3mf") as made, zipfile.ZipFile(tmp_path / "inch.3mf", "w") as inch:
+        for name in made.namelist():
+            inch.writestr(name, made.read(name).replace(b'unit="millimeter"', b'unit="inch"'))
+    (femur,) = sheet_of(tmp_path / "inch.3mf")
+    assert femur["volume_ml"] == pytest.approx(left["volume_ml"], rel=0.01)
+
+
+def test_no_output_takes_the_place_of_another_or_of_what_is_measured_IF_08(meshes, tmp_path):
+    mesh = shutil.copy(meshes / "f-left.stl", tmp_path / "f.stl")
+    for words in (("--page", mesh), ("--csv", tmp_path / "a", "--page", tmp_path / "a")):
+        result = run(mesh, *words, "--overwrite")
+        assert result.exit_code == 2
+        assert "IF-08" in result.stderr
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f.stl"]
+
+
+def test_pictures_and_pages_have_their_suffixes(pair, tmp_path):
+    for words in (("--page", tmp_path / "a.pdf"), ("--picture", tmp_path / "a.jpg")):
+        result = run(pair, *words)
+        assert result.exit_code == 2
+        assert "is written as ." in result.stderr
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_frame_that_the_file_contradicts_is_refused(meshes):

@@ -145,6 +145,15 @@ def test_a_package_that_is_not_there_is_refused(segment, ct, tmp_path):
     assert_refused(done, tmp_path / "m.nii.gz", 4, "nowhere")
 
 
+def test_a_version_is_refused_where_no_registry_is_and_none_is_made_RG_12(segment, ct, tmp_path, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    done = segment(ct, tmp_path / "m.nii.gz", model="99")
+    assert_refused(done, tmp_path / "m.nii.gz", 2, "there is no registry here")
+    assert not list((tmp_path / "here").iterdir())
+
+
 def test_json_carries_the_faults_too(segment, tmp_path):
     done = segment("/no/ct.nii.gz", tmp_path / "m.nii.gz", "--json")
     assert done.exit_code == 2

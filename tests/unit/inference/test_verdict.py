@@ -73,9 +73,9 @@ def test_nothing_found_is_rejected_IF_09():
 @pytest.mark.parametrize(
     ("signals", "word", "says"),
     [
-        ({"agreement": 0.2}, "reject", "IF-11 two looks at the CT agree by a Dice of 0.20"),
+        ({"agreement": 0.2}, "reject", "IF-11 two looks at the CT agree by a Dice of 0.200"),
         ({"surface_entropy_bits": 1.0}, "reject", "IF-11 the network is unsure at the surface: 1.000 bits"),
-        ({"off_edge_share": 0.9}, "reject", "IF-11 90% of the surface lies on no edge of the CT"),
+        ({"off_edge_share": 0.9}, "reject", "IF-11 90.0% of the surface lies on no edge of the CT"),
         ({"metal_ml": 12.0}, "review", "IF-12 12.0 ml of metal in the scan"),
     ],
     ids=["IF-11-looks", "IF-11-entropy", "IF-11-edges", "IF-12"],

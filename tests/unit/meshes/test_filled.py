@@ -5,9 +5,11 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from femseg.meshes.filled import filled, flat_ends
+from femseg.meshes.filled import filled, flat_ends, without_cavities
 from femseg.meshes.mesh import TriangleMesh
 from femseg.meshes.printing import cut
+from femseg.meshes.surface import mask_surface
+from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 TURN = Rotation.from_euler("xyz", (31.0, 47.0, 13.0), degrees=True)
 AT = np.array([-143.0, 61.0, -800.0])
@@ -30,6 +32,34 @@ def own(mask) -> tuple[np.ndarray, np.ndarray]:
 def test_a_box_is_filled_where_a_formula_says():
     places, inside = own(filled(corners(trimesh.creation.box((30.0, 12.0, 50.0))), 0.8))
     assert np.array_equal(inside, np.all(np.abs(places) < (15.0, 6.0, 25.0), axis=1))
+
+
+@pytest.mark.parametrize("edge_mm", [8.0, 16.0, 17.6])
+def test_edges_and_diagonals_that_lie_on_columns_of_voxels_are_crossed_once(edge_mm):
+    """As surfaces of masks have them, whose corners lie halfway between voxels."""
+    box = np.array(trimesh.creation.box((edge_mm, 2 * edge_mm, edge_mm)).triangles)
+    for moved in (0.0, 0.4, 0.8):
+        mask = filled(box + moved, 0.8)
+        places = mask.grid.positions_mm_xyz(np.argwhere(mask.femur_zyx)) - moved
+        assert np.all(np.abs(places) < (edge_mm / 2 + 1e-6, edge_mm + 1e-6, edge_mm / 2 + 1e-6))
+        assert mask.femur_zyx.sum() * 0.8**3 == pytest.approx(2 * edge_mm**3, rel=0.25)
+
+
+def test_the_staircase_of_voxels_is_a_solid_too():
+    ball = sum(axis**2 for axis in np.ogrid[-20:21, -20:21, -20:21]) < 15.0**2
+    grid = VoxelGrid(shape_zyx=ball.shape, spacing_mm_zyx=(0.8, 0.8, 0.8))
+    surface = mask_surface(MaskVolume(femur_zyx=ball, grid=grid), softened_mm=0)
+    assert filled(surface.corners_mm, 0.8).femur_zyx.sum() == pytest.approx(ball.sum(), rel=0.1)
+
+
+def test_cavities_are_filled_and_told():
+    one, hole = (trimesh.creation.box((20.0, 20.0, 20.0)) for _ in range(2))
+    hole.apply_scale(0.5)
+    hole.invert()
+    hollow = filled(np.concatenate([corners(one), corners(hole)]), 0.8)
+    full, ml = without_cavities(hollow)
+    assert np.array_equal(full.femur_zyx, filled(corners(one), 0.8).femur_zyx)
+    assert ml == pytest.approx(1.0, rel=0.1)
 
 
 def test_solids_may_overlap_be_hollow_or_inside_out():
@@ -64,9 +94,11 @@ def test_flat_ends_of_a_sawn_rod_are_found_and_a_ball_has_none():
     ends = [(np.array([0.0, 0.0, 40.0]), slanted), (np.array([0.0, 0.0, -50.0]), np.array([0.0, 0.0, -1.0]))]
     for point, out in ends:
         _, sawn = cut(sawn, tuple(point), tuple(out), name="rod")
-    found = TURN.inv().apply(flat_ends(turned(sawn.corners_mm)) - AT)
+    both = flat_ends(turned(sawn.corners_mm))
+    assert [end.is_cut for end in both] == [True, True]
+    found = TURN.inv().apply(np.concatenate([end.points_mm for end in both]) - AT)
     off = np.abs(np.stack([(found - point) @ out for point, out in ends], axis=1))
     assert np.all(off.min(axis=1) < 0.1)
     assert all((off[:, k] < 0.1).sum() > np.pi * 14.0**2 for k in range(2))  # a point on each mm² and more
-    assert not len(flat_ends(corners(whole)))
-    assert not len(flat_ends(corners(trimesh.creation.icosphere(subdivisions=4, radius=24.0))))
+    assert not flat_ends(corners(whole))
+    assert not flat_ends(corners(trimesh.creation.icosphere(subdivisions=4, radius=24.0)))

@@ -25,7 +25,7 @@ def is_model_shipped() -> bool:
 
 def is_registry_at_hand() -> bool:
     """Whether there is a registry to ask: a tracking server, or the store of the project here."""
-    return "MLFLOW_TRACKING_URI" in os.environ or (project_root() / TRACKING_DATABASE).is_file()
+    return bool(os.environ.get("MLFLOW_TRACKING_URI")) or (project_root() / TRACKING_DATABASE).is_file()
 
 
 def shipped_for_use(reason: str) -> InUse:

@@ -15,7 +15,7 @@ def tracking_uri() -> str:
 
     Raises: Refusal TK-11 (exit 2) for the plain-file store, which MLflow 3.17 no longer takes.
     """
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"{SQLITE}{TRACKING_DATABASE}")
+    uri = os.environ.get("MLFLOW_TRACKING_URI") or f"{SQLITE}{TRACKING_DATABASE}"
     if uri.startswith(SQLITE):
         return local_uri(project_root() / unquote(uri.removeprefix(SQLITE)))
     if urlsplit(uri).scheme in ("", "file"):
