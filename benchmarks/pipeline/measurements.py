@@ -29,7 +29,8 @@ from femseg.files.durable import write_json_durably
 from femseg.measurements.definitions import DEFINITIONS
 from femseg.measurements.sheet import Sheet, measured
 from femseg.meshes.femur import MeshSettings, femur_mesh
-from femseg.meshes.filled import MESH_VOXEL_MM, filled, flat_ends
+from femseg.meshes.filled import MESH_VOXEL_MM, filled
+from femseg.meshes.flat_ends import flat_ends
 from femseg.phantom.femur import FemurVoxels, femur_voxels
 from femseg.phantom.frame import LegFrame, leg_frame
 from femseg.phantom.patient import PhantomPatient, draw_patient

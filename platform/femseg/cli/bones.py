@@ -87,7 +87,8 @@ def _of_mesh(place: Path, labels: LabelMap, ct: CtVolume | None, *, ras: bool) -
     """Femora of a mesh: one where a side is stated, else two where it holds another of like size."""
     with extra_needed("mesh", "femseg measure of a mesh"):
         from femseg.cli.mesh import recorded_side
-        from femseg.meshes.filled import MESH_VOXEL_MM, filled, flat_ends, without_cavities
+        from femseg.meshes.filled import MESH_VOXEL_MM, filled, without_cavities
+        from femseg.meshes.flat_ends import flat_ends
         from femseg.meshes.reading import read_mesh_file
 
     sides = [side for side in _SIDES if labels.of_side(side)]

@@ -5,7 +5,8 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
-from femseg.meshes.filled import filled, flat_ends, without_cavities
+from femseg.meshes.filled import filled, without_cavities
+from femseg.meshes.flat_ends import flat_ends
 from femseg.meshes.mesh import TriangleMesh
 from femseg.meshes.printing import cut
 from femseg.meshes.surface import mask_surface
