@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from femseg.cli.check import CheckOptions, by_side, settings_for
 from femseg.cli.extras import extra_needed
@@ -121,13 +120,9 @@ def _of_like_size(mask: MaskVolume, side: Side | None) -> tuple[Femora, tuple[in
     parts = pieces_of(mask.femur_zyx, mask.grid)
     least_ml = _OTHER_FEMUR * parts.pieces[0].volume_ml
     chosen = [piece for piece in parts.pieces[: 1 if side else 2] if piece.volume_ml > least_ml]
-    femora = []
-    for piece in chosen:
-        femur_zyx = np.zeros(mask.grid.shape_zyx, np.bool_)
-        femur_zyx[parts.box_zyx] = parts.numbers_zyx == piece.number
-        femora.append((side, MaskVolume(femur_zyx=femur_zyx, grid=mask.grid)))
+    femora = tuple((side, parts.mask_of([piece], mask.grid)) for piece in chosen)
     others = parts.pieces[len(chosen) :]
-    return tuple(femora), (len(others), sum(piece.volume_ml for piece in others))
+    return femora, (len(others), sum(piece.volume_ml for piece in others))
 
 
 def _of_mask(place: Path, labels: LabelMap, ct: CtVolume | None) -> Bones:
@@ -180,7 +175,8 @@ def femora_in(values_zyx: NDArray[np.generic], grid: VoxelGrid, labels: LabelMap
         femora = told_apart(MaskVolume(femur_zyx=of_labels(values_zyx, rest), grid=grid))
         numbers: tuple[tuple[Side | None, int], ...] = (("left", 1), ("right", 2), (None, 3))
         found += [(side, femora.labels.labels_zyx == number) for side, number in numbers]
-    return tuple((side, MaskVolume(femur_zyx=_largest(mask), grid=grid)) for side, mask in found if mask.any())
+    parts = [(side, pieces_of(mask, grid)) for side, mask in found if mask.any()]
+    return tuple((side, its.mask_of(its.pieces[:1], grid)) for side, its in parts)
 
 
 def unexplained(values: Sequence[int], name: str) -> Refusal:
@@ -188,8 +184,3 @@ def unexplained(values: Sequence[int], name: str) -> Refusal:
     fix = "say which are femora: --label left=VALUE --label right=VALUE, or --label femur=VALUE"
     held = ", ".join(map(str, values[:_SAID])) + (f" and {len(values) - _SAID} more" if len(values) > _SAID else "")
     return Refusal.of("IN-22", name, f"holds the values {held}, and nothing tells what they mean", fix)
-
-
-def _largest(mask_zyx: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    pieces, count = ndimage.label(mask_zyx)
-    return mask_zyx if count < 2 else np.asarray(pieces == 1 + np.argmax(np.bincount(pieces.ravel())[1:]))

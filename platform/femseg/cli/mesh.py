@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from femseg import __version__
 from femseg.cli.bones import unexplained
 from femseg.cli.check import by_side
-from femseg.cohorts.femur_side import MaskPieces, Side, pieces_of
+from femseg.cohorts.femur_side import Side, pieces_of
 from femseg.cohorts.settings import LabelMap
 from femseg.errors import Refusal
 from femseg.files.durable import read_json, require_writable, sha256_of_file, write_json_durably
@@ -108,12 +108,6 @@ def own_labels(mask: Path) -> LabelMap:
     return LabelMap()
 
 
-def _of_pieces(parts: MaskPieces, chosen: Sequence[int], grid: VoxelGrid) -> NDArray[np.bool_]:
-    mask_zyx = np.zeros(grid.shape_zyx, np.bool_)
-    mask_zyx[parts.box_zyx] = np.isin(parts.numbers_zyx, chosen)
-    return mask_zyx
-
-
 def _large_pieces(side: str, mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> Femur:
     """A femur without pieces of up to 1 ml beside larger ones, which are no bone that one prints."""
     parts = pieces_of(mask_zyx, grid)
@@ -122,8 +116,7 @@ def _large_pieces(side: str, mask_zyx: NDArray[np.bool_], grid: VoxelGrid) -> Fe
         remarks.append(f"{len(kept)} separate pieces are in one file")
     if small := parts.pieces[len(kept) :]:
         remarks.append(f"{len(small)} pieces of together {sum(p.volume_ml for p in small):.2g} ml are left out")
-        mask_zyx = _of_pieces(parts, [piece.number for piece in kept], grid)
-    return Femur(side=side, mask=MaskVolume(femur_zyx=mask_zyx, grid=grid), remarks=tuple(remarks))
+    return Femur(side=side, mask=parts.mask_of(kept, grid), remarks=tuple(remarks))
 
 
 def mesh_file(mask_path: Path, output: Path, options: MeshOptions, labels: LabelMap, *, as_json: bool) -> None:

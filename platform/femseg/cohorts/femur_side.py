@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from femseg.cohorts.case import Femur
-from femseg.volumes.grid import CtVolume, VoxelGrid, to_lps
+from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
 
 Side = Literal["left", "right"]
 ShownSide = Literal["left", "right", "both"]
@@ -46,6 +46,12 @@ class MaskPieces:
     def large(self) -> tuple[MaskPiece, ...]:
         """Pieces of more than 1 ml; all of them if none is."""
         return tuple(piece for piece in self.pieces if piece.volume_ml > LARGE_ML) or self.pieces
+
+    def mask_of(self, pieces: Sequence[MaskPiece], grid: VoxelGrid) -> MaskVolume:
+        """These pieces alone, on the grid of the mask that was taken apart."""
+        mask_zyx = np.zeros(grid.shape_zyx, np.bool_)
+        mask_zyx[self.box_zyx] = np.isin(self.numbers_zyx, [piece.number for piece in pieces])
+        return MaskVolume(femur_zyx=mask_zyx, grid=grid)
 
 
 def box_of(mask_zyx: NDArray[np.bool_]) -> tuple[slice, slice, slice] | None:

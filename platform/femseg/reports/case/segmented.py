@@ -4,8 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from femseg.cohorts.femur_side import pieces_of
 from femseg.inference.femora import STRUCTURES, Femora, FemurSide
 from femseg.lineage.provenance import Lineage
@@ -37,11 +35,9 @@ class Segmented:
 
     def largest_piece(self, side: FemurSide) -> MaskVolume:
         """Of one femur, which is what is measured."""
-        grid = self.femora.labels.grid
-        parts = pieces_of(self.femora.labels.labels_zyx == STRUCTURES[side].value, grid)
-        largest_zyx = np.zeros(grid.shape_zyx, np.bool_)
-        largest_zyx[parts.box_zyx] = parts.numbers_zyx == parts.pieces[0].number
-        return MaskVolume(femur_zyx=largest_zyx, grid=grid)
+        labels = self.femora.labels
+        parts = pieces_of(labels.labels_zyx == STRUCTURES[side].value, labels.grid)
+        return parts.mask_of(parts.pieces[:1], labels.grid)
 
     def sheets(self) -> dict[FemurSide, Sheet]:
         """Each femur measured."""
