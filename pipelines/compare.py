@@ -26,7 +26,6 @@ from femseg.metrics.scorecard import CaseScore, read_scores, score
 from femseg.networks.package_files import read_package_files
 from femseg.paths import (
     ARRAYS,
-    EVALUATED,
     MANIFEST,
     MASKS,
     QUARANTINE,
@@ -38,7 +37,7 @@ from femseg.paths import (
     evaluation_of,
     fold_split,
     model_of,
-    repeats_of,
+    repeat_of,
 )
 from femseg.progress import progress
 from femseg.reports.card.facts import DATA_HEAD, data_rows
@@ -76,17 +75,19 @@ def threshold_scores(manifest: Manifest, case_ids: tuple[str, ...], recipe: Inpu
 def trainings_of(mode: str, repeats: RepeatSettings) -> tuple[ScoredTraining, ...]:
     """The scores of every repeat of one input mode."""
     return tuple(
-        ScoredTraining(fold=fold, seed=seed, scores=read_scores(repeats_of(fold, seed) / mode / "scores.csv"))
+        ScoredTraining(fold=fold, seed=seed, scores=read_scores(repeat_of(mode, fold, seed) / "scores.csv"))
         for fold, seed in repeats.trainings
     )
 
 
-def tested_cases(repeats: RepeatSettings, split: Split) -> dict[str, Path]:
-    """Every test case, and the folder in which each input mode has its masks; of several seeds the first one's."""
+def tested_cases(modes: Sequence[str], repeats: RepeatSettings, split: Split) -> dict[str, dict[str, Path]]:
+    """Every test case, and by input mode the folder with its masks; of several seeds the first one's."""
     if not repeats.folds:
-        return dict.fromkeys(split.test, EVALUATED)
+        return {case: {mode: evaluation_of(mode) for mode in modes} for case in split.test}
     return {
-        case: repeats_of(fold, repeats.seeds[0]) for fold in repeats.folds for case in read_split(fold_split(fold)).test
+        case: {mode: repeat_of(mode, fold, repeats.seeds[0]) for mode in modes}
+        for fold in repeats.folds
+        for case in read_split(fold_split(fold)).test
     }
 
 
@@ -161,7 +162,7 @@ def record(files: Iterable[str], split_sha256: str, modes: Sequence[str], repeat
             **{f"evaluation of {mode}": sha256_of_file(evaluation_of(mode) / FOLDER_RECORD) for mode in modes},
             **{
                 f"repeat of {mode}, fold {fold}, seed {seed}": sha256_of_file(
-                    repeats_of(fold, seed) / mode / FOLDER_RECORD
+                    repeat_of(mode, fold, seed) / FOLDER_RECORD
                 )
                 for mode in modes
                 for fold, seed in repeats.trainings
@@ -176,7 +177,7 @@ def main() -> None:
     modes = (*read_compared_modes(), *map(cascade_name, read_trainings()))
     manifest, split = read_manifest(MANIFEST), read_split(SPLIT)
     masks = ArrayStore.open(MASKS)
-    tested = tested_cases(repeats, split)
+    tested = tested_cases(modes, repeats, split)
     trainings = {mode: trainings_of(mode, repeats) for mode in modes if repeats.trainings}
     evidence = ComparisonEvidence(
         cohort=cohort_title(read_package_files(model_of(modes[0])).model.cohort_source, settings.cohort_name),
@@ -187,7 +188,7 @@ def main() -> None:
         threshold=threshold_scores(manifest, tuple(tested), masks.recipe, settings.threshold_hu),
         threshold_hu=settings.threshold_hu,
         curves={
-            mode: tuple(read_curve(repeats_of(*training) / mode) for training in repeats.trainings)
+            mode: tuple(read_curve(repeat_of(mode, *training)) for training in repeats.trainings)
             or (read_curve(TRAINED / mode),)
             for mode in modes
         },
@@ -202,7 +203,7 @@ def main() -> None:
     )
 
     def load(case_id: str) -> CasePicture:
-        return read_picture(case_id, modes=modes, arrays=ARRAYS, evaluated=tested[case_id])
+        return read_picture(case_id, arrays=ARRAYS, evaluated=tested[case_id])
 
     files = write_comparison_report(evidence, REPORTS, load_picture=load, search=read_search(SEARCHED))
     write_record(REPORTS / FOLDER_RECORD, record(files, split.sha256, modes, repeats))

@@ -30,7 +30,6 @@ from femseg.networks.package import ModelPackage, load_package
 from femseg.paths import (
     ARRAYS,
     DVC_LOCK,
-    EVALUATED,
     MANIFEST,
     REGISTRATION,
     REPORTS,
@@ -149,7 +148,8 @@ def keep_card(client: MlflowClient, registration: Registration, package: ModelPa
         statistics=read_section(CompareSettings, "compare"),
     )
     shown = [
-        read_picture(case_id, modes=[mode], arrays=ARRAYS, evaluated=EVALUATED) for case_id in facts.worst_cases()[:3]
+        read_picture(case_id, arrays=ARRAYS, evaluated={mode: evaluation_of(mode)})
+        for case_id in facts.worst_cases()[:3]
     ]
     with tempfile.TemporaryDirectory(prefix="femseg-card-") as scratch:
         folder = Path(scratch)

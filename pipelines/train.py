@@ -2,7 +2,7 @@
 
 import argparse
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +28,7 @@ from femseg.networks.package_files import (
     Windows,
     read_package_files,
 )
-from femseg.paths import COHORT, DVC_LOCK, MANIFEST, best_trials, cascade_name, model_of
+from femseg.paths import COHORT, DVC_LOCK, MANIFEST, best_trials, model_of
 from femseg.services.cluster.session import ray_session
 from femseg.services.cluster.submit import job_tags
 from femseg.services.fit.driver import train_on_ray
@@ -57,13 +57,10 @@ from femseg.volumes.network_input import InputRecipe
 
 def refuse_unfit_repeats() -> None:
     """Before anything is trained: can what `repeats` names be repeated? Raises: Refusal (exit 2)."""
-    train = read_section(TrainSettings, "train")
-    refuse_unfit(
-        read_section(RepeatSettings, "repeats"),
-        read_section(SplitSettings, "split"),
-        seed=train.seed,
-        searched=train.learning_rate == "search",
-    )
+    repeats, split = read_section(RepeatSettings, "repeats"), read_section(SplitSettings, "split")
+    for below in ("", "refine.") if read_trainings() else ("",):
+        train = read_section(TrainSettings, f"{below}train")
+        refuse_unfit(repeats, split, seed=train.seed, searched=train.learning_rate == "search", below=below)
 
 
 def start_of(plan: TrainingPlan) -> Path | None:
@@ -202,7 +199,7 @@ def write_outputs(
             versions=software_versions(),
         )
     else:
-        model = replace(found_by.model, name=cascade_name(plan.model.name), refine=scale, versions=software_versions())
+        model = replace(found_by.model, name=plan.cascade, refine=scale, versions=software_versions())
     package_sha256 = write_package(
         plan.model,
         found_by.network if found_by else network,
@@ -224,11 +221,15 @@ def write_outputs(
     print(f"{plan.name}: validation Dice {result.validation_dice:.4f} after iteration {result.best_iteration}")
 
 
-def best_found() -> ModelPackage:
-    """The network of the coarser scale that is best by validation."""
-    files = {mode: read_package_files(model_of(mode)) for mode in read_input_modes()}
+def best_found(packages: Callable[[str], Path] = model_of) -> ModelPackage:
+    """The network of the coarser scale that is best by validation.
+
+    Args:
+        packages: the folder of an input mode's package.
+    """
+    files = {mode: read_package_files(packages(mode)) for mode in read_input_modes()}
     best = best_by_validation({mode: one.model.metrics.validation_dice for mode, one in files.items()})
-    return load_package(model_of(best.input_mode))
+    return load_package(packages(best.input_mode))
 
 
 def main() -> None:

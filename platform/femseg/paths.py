@@ -76,9 +76,10 @@ def fold_split(fold: int) -> Path:
     return FOLDS / f"fold-{fold}.json"
 
 
-def repeats_of(fold: int, seed: int) -> Path:
-    """The repeats with one fold and seed: a folder for each input mode."""
-    return REPEATS / f"fold-{fold}-seed-{seed}"
+def repeat_of(name: str, fold: int, seed: int) -> Path:
+    """What training and evaluating again with one fold and seed leaves, of an input mode or a cascade."""
+    folder = REPEATS / "cascades" if name.startswith(CASCADE) else REPEATS
+    return folder / f"fold-{fold}-seed-{seed}" / name.removeprefix(CASCADE)
 
 
 def trained_from(input_mode: str, refine_mode: str = "", *, painted: bool = False) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from femseg.comparison.paired import PairedComparison
 from femseg.metrics.scorecard import Grid
+from femseg.paths import CASCADE, cascade_name
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -24,15 +25,31 @@ PRIMARY_METRIC = "dice"
 PRIMARY_GRID: Grid = "network"  # where the paper measures
 
 
+def baseline_of(candidate: str, models: Sequence[str]) -> str:
+    """What a model is compared with: the CT as input, of a cascade the cascade with the CT as input, if there is one.
+
+    Args:
+        models: names of all that are compared, the baseline of one scale first.
+    """
+    of_cascades = cascade_name("raw")
+    own = candidate.startswith(CASCADE) and candidate != of_cascades and of_cascades in models
+    return of_cascades if own else models[0]
+
+
+def deciding_grid(baseline: str) -> Grid:
+    """Where Dice answers the question: the network grid; between cascades, which differ by less, the CT's own."""
+    return "native" if baseline.startswith(CASCADE) else PRIMARY_GRID
+
+
 def is_primary(comparison: PairedComparison) -> bool:
     """Whether this is the comparison that was chosen beforehand to answer the question."""
-    return (comparison.metric, comparison.grid) == (PRIMARY_METRIC, PRIMARY_GRID)
+    return (comparison.metric, comparison.grid) == (PRIMARY_METRIC, deciding_grid(comparison.baseline))
 
 
 def as_one_family(comparisons: Sequence[PairedComparison]) -> tuple[PairedComparison, ...]:
     """Adjust all comparisons of one candidate with the baseline, so that the level holds for all of them together.
 
-    Dice on the network grid was named beforehand and is tested alone, at the full level. The others come behind it:
+    Dice on the deciding grid was named beforehand and is tested alone, at the full level. The others come behind it:
     adjusted by Holm among themselves, and never smaller than Dice's own p. This is a gatekeeping procedure (Dmitrienko
     & Tamhane 2007): the chance that anything at all is wrongly said to differ stays at the level, and Dice pays nothing
     for the company. Twelve metrics on two grids in one plain Holm family would ask 24 times as much of Dice.
@@ -41,7 +58,7 @@ def as_one_family(comparisons: Sequence[PairedComparison]) -> tuple[PairedCompar
     """
     primaries = [comparison for comparison in comparisons if is_primary(comparison)]
     if len(primaries) != 1 or len({(c.baseline, c.candidate) for c in comparisons}) != 1:
-        raise ValueError("a family is one candidate against one baseline, with one comparison of Dice on network grid")
+        raise ValueError("a family is one candidate against one baseline, with one comparison of Dice on its grid")
     gate = 1.0 if primaries[0].adjusted_p is None else primaries[0].adjusted_p
     behind = [c for c in comparisons if not is_primary(c)]
     tested = [c for c in behind if c.test.p_value is not None]

@@ -21,7 +21,7 @@ from femseg.volumes.network_input import InputMode
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RepeatSettings:
-    """The `repeats:` section of params.yaml: what each input mode is trained with besides the model to register.
+    """The `repeats:` section of params.yaml: what is trained again, at both scales, besides the model to register.
 
     Attributes:
         folds: of the `split.folds` parts, each once held out, from 0; empty with `seeds` empty: nothing is repeated.
@@ -54,12 +54,13 @@ class ScoredTraining:
     scores: tuple[CaseScore, ...]
 
 
-def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, searched: bool) -> None:
+def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, searched: bool, below: str = "") -> None:
     """Check what is repeated against the split and the training that it repeats.
 
     Args:
         seed: `train.seed`, of the model that is registered.
         searched: the learning rate is what a search found on the fold `split.fold`.
+        below: where `train` stands in params.yaml: "refine." of the finer scale.
     Raises: Refusal (CFG-02, exit 2) if a fold is none of the split, if the registered model's own fold and seed are not
         among them, or if a search has seen cases that another fold tests on.
     """
@@ -70,11 +71,11 @@ def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, se
         problem = f"repeats.folds names {beyond}, split.folds is {split.folds}"
         fix = f"name folds from 0 to {split.folds - 1}, or raise split.folds"
     elif (split.fold, seed) not in repeats.trainings:
-        problem = f"the model to register (split.fold {split.fold}, train.seed {seed}) is not among the repeats"
+        problem = f"the model to register (split.fold {split.fold}, {below}train.seed {seed}) is not among the repeats"
         fix = "add its fold and its seed to repeats, so that the report speaks of it too"
     elif searched and set(repeats.folds) != {split.fold}:
-        problem = "train.learning_rate is 'search', and the search has seen cases that other folds test on"
-        fix = "give train.learning_rate a number, or repeat seeds of one fold only"
+        problem = f"{below}train.learning_rate is 'search', and the search has seen cases that other folds test on"
+        fix = f"give {below}train.learning_rate a number, or repeat seeds of one fold only"
     if problem:
         raise Refusal.of("CFG-02", PARAMS, problem, fix)
 

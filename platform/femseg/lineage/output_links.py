@@ -13,10 +13,10 @@ from femseg.lineage.data_links import trained_on
 from femseg.lineage.materials import Link, Materials, shortened
 from femseg.lineage.provenance import Lineage
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, RecordKind, is_record, read_record
-from femseg.paths import MANIFEST, TRACKING_DATABASE, TRAIN_RUNS, evaluation_of, repeats_of
+from femseg.paths import MANIFEST, TRACKING_DATABASE, TRAIN_RUNS, evaluation_of, repeat_of
 
 _EVALUATION = re.compile(r"evaluation of (?P<mode>[\w-]+)")
-_REPEAT = re.compile(r"repeat of (?P<mode>\w+), fold (?P<fold>\d+), seed (?P<seed>\d+)")
+_REPEAT = re.compile(r"repeat of (?P<mode>[\w-]+), fold (?P<fold>\d+), seed (?P<seed>\d+)")
 _NOT_SEARCHED = {TRACKING_DATABASE.parts[0], TRAIN_RUNS.parts[0], "node_modules"}  # hidden folders neither
 
 
@@ -131,8 +131,8 @@ def _evaluations(record: OutputRecord, root: Path) -> Iterator[tuple[str, str, P
         if found := _EVALUATION.fullmatch(name):
             yield name, sha256, root / evaluation_of(found["mode"]) / FOLDER_RECORD
         elif found := _REPEAT.fullmatch(name):
-            repeats = repeats_of(int(found["fold"]), int(found["seed"]))
-            yield name, sha256, root / repeats / found["mode"] / FOLDER_RECORD
+            repeat = repeat_of(found["mode"], int(found["fold"]), int(found["seed"]))
+            yield name, sha256, root / repeat / FOLDER_RECORD
 
 
 def with_evaluated_cts(record: OutputRecord, root: Path) -> OutputRecord:

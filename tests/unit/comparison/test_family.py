@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 from scores import case_score
 
-from femseg.comparison.family import as_one_family
+from femseg.comparison.family import as_one_family, baseline_of, is_primary
 from femseg.comparison.paired import detectable_shift_sd, paired_comparison
 
 GAINS = [0.02, 0.021, 0.03, 0.013, 0.025, 0.05, 0.015, 0.01, 0.024, 0.031]
@@ -65,6 +65,33 @@ def test_a_metric_without_any_difference_is_no_test_and_costs_the_others_nothing
     tested = family(GAINS)  # distances equal throughout
     assert (tested["hausdorff_mm"].adjusted_p, tested["hausdorff_mm"].verdict) == (None, "no difference shown")
     assert tested["iou"].tests == 2
+
+
+def test_between_cascades_dice_on_the_cts_own_grid_is_tested_alone():
+    before = [case_score(f"c{i}", grid=grid, dice=0.9) for grid in ("network", "native") for i in range(10)]
+    after = [replace(row, dice=row.dice + GAINS[int(row.case_id[1:])]) for row in before]
+    names = ("cascade-raw", "cascade-gradient")
+    compared = [
+        paired_comparison(before, after, metric="dice", grid=grid, names=names, resamples=500)
+        for grid in ("network", "native")
+    ]
+    assert [is_primary(c) for c in as_one_family(compared)] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("candidate", "models", "baseline"),
+    [
+        ("gradient", ("raw", "gradient", "cascade-raw", "cascade-gradient"), "raw"),
+        ("cascade-raw", ("raw", "gradient", "cascade-raw", "cascade-gradient"), "raw"),
+        ("cascade-gradient", ("raw", "gradient", "cascade-raw", "cascade-gradient"), "cascade-raw"),
+        ("cascade-gradient", ("raw", "gradient", "cascade-gradient"), "raw"),
+        ("cascade-best", ("raw", "gradient", "cascade-best"), "raw"),
+    ],
+)
+def test_a_cascade_is_compared_with_the_cascade_that_sees_the_ct_and_all_else_with_raw_input(
+    candidate, models, baseline
+):
+    assert baseline_of(candidate, models) == baseline
 
 
 def test_a_family_is_one_candidate_and_one_primary_comparison():

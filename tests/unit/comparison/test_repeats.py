@@ -55,6 +55,11 @@ def test_what_does_not_fit_the_split_the_training_or_the_search_is_refused(repea
         refuse_unfit(repeats, split, seed=seed, searched=searched)
 
 
+def test_a_finer_scale_that_starts_from_another_seed_is_refused_by_its_own_name():
+    with pytest.raises(Refusal, match=r"refine\.train\.seed 3\) is not among the repeats"):
+        refuse_unfit(TWO_BY_TWO, SPLIT, seed=3, searched=False, below="refine.")
+
+
 def test_seeds_of_the_searched_fold_may_be_repeated():
     assert refuse_unfit(RepeatSettings(folds=(0,), seeds=(0, 1)), SplitSettings(), seed=0, searched=True) is None
     with pytest.raises(Refusal, match="the search has seen"):

@@ -15,7 +15,7 @@ def picture(index, modes):
     femur = ((y - 7) / 3) ** 2 + ((x - 6) / 3) ** 2 < 1
     femur = np.broadcast_to(femur, (24, 14, 12)) & (z > 2) & (z < 21)
     ct = (femur * 0.7 + rng.normal(0.2, 0.02, femur.shape)).astype(np.float32)
-    predicted = {mode: np.roll(femur, 1 + index % 2, axis=place) for place, mode in enumerate(modes)}
+    predicted = {mode: np.roll(femur, 1 + index % 2, axis=place % 3) for place, mode in enumerate(modes)}
     return CasePicture(
         case_id=f"case{index:02d}",
         spacing_mm_zyx=SPACING_MM_ZYX,

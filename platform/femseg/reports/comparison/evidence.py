@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from femseg.comparison.family import PRIMARY_GRID, PRIMARY_METRIC, as_one_family
+from femseg.comparison.family import PRIMARY_GRID, PRIMARY_METRIC, as_one_family, baseline_of, deciding_grid
 from femseg.comparison.paired import PairedComparison, paired_comparison
 from femseg.comparison.repeats import ScoredTraining, compared_means, repeated_differences
 from femseg.comparison.subgroups import Subgroup, subgroup_table
@@ -123,13 +123,13 @@ class ComparisonEvidence:
         return tuple(row for row in scores if row.grid == grid)
 
     def comparisons(self) -> tuple[PairedComparison, ...]:
-        """Every other mode against the baseline, on each grid and metric; adjusted within each candidate's family."""
+        """Every other mode against its baseline, on each grid and metric; adjusted within each candidate's family."""
         return tuple(
             comparison for candidate in self.modes[1:] for comparison in as_one_family(self._comparisons_of(candidate))
         )
 
     def _comparisons_of(self, candidate: str) -> list[PairedComparison]:
-        baseline = self.modes[0]
+        baseline = self.baseline_of(candidate)
         before, after = self._compared(baseline), self._compared(candidate)
         return [
             paired_comparison(
@@ -150,6 +150,14 @@ class ComparisonEvidence:
     def _compared(self, mode: str) -> Sequence[CaseScore]:
         """Signed scores average out over seeds: what is off with each of them is compared by its mean size."""
         return compared_means(self.trainings[mode]) if self.trainings else self.scores[mode]
+
+    def baseline_of(self, candidate: str) -> str:
+        """What a mode is compared with."""
+        return baseline_of(candidate, self.modes)
+
+    def grid_of(self, candidate: str) -> Grid:
+        """Where Dice decides about it."""
+        return deciding_grid(self.baseline_of(candidate))
 
     @property
     def folds(self) -> int:
@@ -174,23 +182,26 @@ class ComparisonEvidence:
         return {
             candidate: variance_components(
                 repeated_differences(
-                    self.trainings[self.modes[0]], self.trainings[candidate], metric=HEADLINE_METRIC, grid=HEADLINE_GRID
+                    self.trainings[self.baseline_of(candidate)],
+                    self.trainings[candidate],
+                    metric=HEADLINE_METRIC,
+                    grid=self.grid_of(candidate),
                 )
             )
             for candidate in self.modes[1:]
         }
 
     def subgroups(self) -> dict[str, tuple[Subgroup, ...]]:
-        """Dice on the network grid within groups of cases, by candidate; empty without groups."""
+        """Dice on the deciding grid within groups of cases, by candidate; empty without groups."""
         if not self.groups:
             return {}
         return {
             candidate: subgroup_table(
-                self.scores[self.modes[0]],
+                self.scores[self.baseline_of(candidate)],
                 self.scores[candidate],
                 self.groups,
                 metric=HEADLINE_METRIC,
-                grid=HEADLINE_GRID,
+                grid=self.grid_of(candidate),
                 confidence=self.confidence,
                 resamples=self.resamples,
                 seed=self.seed,

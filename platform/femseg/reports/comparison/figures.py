@@ -6,12 +6,12 @@ from femseg.comparison.paired import PairedComparison
 from femseg.comparison.repeats import repeated_differences
 from femseg.comparison.wording import column_name
 from femseg.metrics.scorecard import summary
-from femseg.reports.comparison.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence, LoadPicture
+from femseg.reports.comparison.evidence import HEADLINE_GRID, ComparisonEvidence, LoadPicture
 from femseg.reports.comparison.overlays import overlays
 from femseg.reports.comparison.page import PageFigure
 from femseg.reports.comparison.score_strips import learning_curves, paired_differences, score_strips
 from femseg.reports.comparison.slices import input_slices
-from femseg.reports.comparison.table import headline_comparisons
+from femseg.reports.comparison.table import GRID_WORDS, headline_comparisons
 from femseg.reports.comparison.worst_cases import FARTHEST_MM, worst_case
 from femseg.reports.style import DARK, LIGHT, Theme
 
@@ -70,14 +70,14 @@ def _dice_of(evidence: ComparisonEvidence, case_id: str) -> dict[str, float]:
 
 
 def _differences_figure(evidence: ComparisonEvidence, comparison: PairedComparison) -> PageFigure:
-    scores = {mode: evidence.on_grid(mode, HEADLINE_GRID) for mode in evidence.modes}
+    scores = {mode: evidence.on_grid(mode, comparison.grid) for mode in evidence.modes}
     single: dict[tuple[int, int], dict[str, float]] = {}
     if evidence.trainings:
         for one in repeated_differences(
             evidence.trainings[comparison.baseline],
             evidence.trainings[comparison.candidate],
-            metric=HEADLINE_METRIC,
-            grid=HEADLINE_GRID,
+            metric=comparison.metric,
+            grid=comparison.grid,
         ):
             single.setdefault((one.fold, one.seed), {})[one.case_id] = one.difference
 
@@ -91,8 +91,8 @@ def _differences_figure(evidence: ComparisonEvidence, comparison: PairedComparis
     )
     return PageFigure(
         title=f"Case by case, {column_name(comparison.candidate)} − {column_name(comparison.baseline)}",
-        caption=f"Paired differences of Dice of n = {comparison.n} test cases on the network grid; the line is "
-        f"their mean{band};{margin}"
+        caption=f"Paired differences of Dice of n = {comparison.n} test cases on {GRID_WORDS[comparison.grid]}; the "
+        f"line is their mean{band};{margin}"
         + (" Small ticks are single trainings, dots their mean." if evidence.trainings else ""),
         light=drawn(LIGHT),
         dark=drawn(DARK),

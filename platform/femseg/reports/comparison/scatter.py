@@ -80,8 +80,8 @@ def _note(evidence: ComparisonEvidence) -> str:
         "nested in folds."
     )
     return (
-        "Standard deviations of the paired difference in Dice on the network grid, by analysis of variance (method of "
-        "moments); 0 says that a component is too small to be seen. What rests on few degrees of freedom is rough."
+        "Standard deviations of the paired difference in Dice, where it is the answer, by analysis of variance (method "
+        "of moments); 0 says that a component is too small to be seen. What rests on few degrees of freedom is rough."
         + (several_folds if evidence.folds > 1 else "")
     )
 

@@ -1,6 +1,6 @@
 """Which slices show a femur best, and how a slice is drawn in millimetres."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -186,12 +186,12 @@ def input_slices(case: CasePicture) -> bytes:
         return png(made)
 
 
-def read_picture(case_id: str, *, modes: Sequence[str], arrays: Path, evaluated: Path) -> CasePicture:
+def read_picture(case_id: str, *, arrays: Path, evaluated: Mapping[str, Path]) -> CasePicture:
     """One test case, and what each model made of it.
 
     Args:
         arrays: the folder of the array stores; every array is compared with its index.
-        evaluated: the folder in which each input mode has what `evaluate` left.
+        evaluated: by input mode the folder with what `evaluate` left.
     """
     masks = ArrayStore.open(arrays / "mask")
     return CasePicture(
@@ -201,6 +201,7 @@ def read_picture(case_id: str, *, modes: Sequence[str], arrays: Path, evaluated:
         gradient_zyx=ArrayStore.open(arrays / "gradient").load(case_id),
         reference_zyx=masks.load(case_id),
         predicted_zyx={
-            mode: np.load(evaluated / mode / "network_grid" / f"{case_id}.npy", allow_pickle=False) for mode in modes
+            mode: np.load(folder / "network_grid" / f"{case_id}.npy", allow_pickle=False)
+            for mode, folder in evaluated.items()
         },
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from femseg.comparison.bootstrap import ALL_RESAMPLES_UP_TO
+from femseg.comparison.family import is_primary
 from femseg.comparison.paired import PairedComparison
 from femseg.comparison.wording import input_name, numbers, p_text, reach, signed, span, too_few, verdict_words
 from femseg.metrics.definitions import METRICS, Metric, metric_named
@@ -18,12 +19,13 @@ def reading_note(evidence: ComparisonEvidence, comparisons: Sequence[PairedCompa
     """Below the tables: how differences, intervals and p-values were made; of what is rare, only what occurs here."""
     resamples = f"{evidence.resamples:,}".replace(",", "\u00a0")
     sentences = (
-        f"Differences are paired by case, against {input_name(evidence.modes[0])}; intervals are "
+        f"Differences are paired by case, against {_baselines(evidence)}; intervals are "
         f"{evidence.confidence * 100:g} % bootstrap intervals of the mean difference (BCa, expanded for few cases, "
         f"{resamples} resamples of cases, seed {evidence.seed}; of up to {ALL_RESAMPLES_UP_TO} cases all there are); "
         f"{_alone(evidence)}.",
-        "p is of the two-sided Wilcoxon signed-rank test. Dice on the network grid was chosen beforehand and is tested "
-        "alone; the p of every other row is adjusted by Holm for all of these rows together, and never below Dice's.",
+        f"p is of the two-sided Wilcoxon signed-rank test. Dice on {_where_it_decides(evidence)} was chosen "
+        "beforehand and is tested alone; the p of every other row is adjusted by Holm for all of these rows together, "
+        "and never below Dice's.",
         "Effect is the matched-pairs rank-biserial correlation (−1 to 1), and the mean difference in standard "
         "deviations of the differences (d_z).",
         "Equal cases are set aside in p and effect." if any(c.tied for c in comparisons) else "",
@@ -32,7 +34,7 @@ def reading_note(evidence: ComparisonEvidence, comparisons: Sequence[PairedCompa
         if any(c.undefined_pairs for c in comparisons)
         else "",
         "80 % power is the mean difference that so many cases would have shown in four of five such studies, taking "
-        "the scatter seen as the true one: of Dice on the network grid tested alone, of every other row at the level "
+        "the scatter seen as the true one: of that Dice tested alone, of every other row at the level "
         "divided by the number of these rows (cautious: Holm asks less of later ones); – where so few cases would show "
         "none.",
         too_few_rows(comparisons),
@@ -58,17 +60,16 @@ def too_few_rows(comparisons: Sequence[PairedComparison]) -> str:
 
 
 def _has_a_verdict(comparison: PairedComparison) -> bool:
-    """Dice on the network grid always has one: it is the page's answer."""
-    primary = (comparison.metric, comparison.grid) == (HEADLINE_METRIC, HEADLINE_GRID)
-    return primary or comparison.verdict != "too few cases"
+    """Dice where it decides always has one: it is the page's answer."""
+    return is_primary(comparison) or comparison.verdict != "too few cases"
 
 
 def subgroup_note(evidence: ComparisonEvidence) -> str:
     """Below the table of subgroups."""
     return (
-        "Dice on the network grid. Groups are looked at to ask further, not to conclude: a group too small to reach "
-        "the level gets no test, and a difference shown in one group and not in another is no difference between the "
-        f"groups. {_alone(evidence).capitalize()}."
+        f"Dice on {_where_it_decides(evidence)}. Groups are looked at to ask further, not to conclude: a group too "
+        "small to reach the level gets no test, and a difference shown in one group and not in another is no "
+        f"difference between the groups. {_alone(evidence).capitalize()}."
     )
 
 
@@ -81,10 +82,25 @@ def dependence_said(evidence: ComparisonEvidence) -> str:
     return f"{who}; cases are treated as independent, so intervals and p are too small."
 
 
+def _baselines(evidence: ComparisonEvidence) -> str:
+    """What the inputs are compared with: one baseline, or a second for the cascades."""
+    own = [mode for mode in evidence.modes[1:] if evidence.baseline_of(mode) != evidence.modes[0]]
+    more = f"; {' and '.join(map(input_name, own))} against {input_name(evidence.baseline_of(own[0]))}" if own else ""
+    return input_name(evidence.modes[0]) + more
+
+
+def _where_it_decides(evidence: ComparisonEvidence) -> str:
+    """The grid on which Dice is the answer, or both of them."""
+    between_cascades = any(evidence.grid_of(mode) != HEADLINE_GRID for mode in evidence.modes[1:])
+    words = list(GRID_WORDS.values())[: 1 + between_cascades]
+    return " (between cascades: ".join(words) + ")" * between_cascades
+
+
 def _alone(evidence: ComparisonEvidence) -> str:
     return f"each interval is at {evidence.confidence * 100:g} % by itself, not adjusted for the number of rows"
 
 
+GRID_WORDS: Mapping[Grid, str] = {"network": "the network grid", "native": "the CT's own grid"}
 GRID_TITLES: Mapping[Grid, str] = {"network": "On the network grid, as in the paper", "native": "On the CT's own grid"}
 NOTHING = "–"
 HOW_TO_CHECK = (
@@ -160,8 +176,8 @@ def mean_and_spread(values: Mapping[str, Any], metric: Metric) -> str:
 
 
 def headline_comparisons(comparisons: Sequence[PairedComparison]) -> tuple[PairedComparison, ...]:
-    """Those that decide the page's first sentence: Dice on the network grid."""
-    return tuple(c for c in comparisons if (c.metric, c.grid) == (HEADLINE_METRIC, HEADLINE_GRID))
+    """Those that decide the page's first sentences."""
+    return tuple(c for c in comparisons if is_primary(c))
 
 
 def headline(comparison: PairedComparison) -> str:
@@ -207,7 +223,7 @@ def markdown(
     for grid in evidence.grids:
         lines += [f"## {GRID_TITLES[grid]}", "", *_markdown_table(evidence, comparisons, grid), ""]
     for candidate, cells in subgroup_lines(evidence).items():
-        lines += [f"## Subgroups, {candidate} − {evidence.modes[0]}", "", subgroup_note(evidence), ""]
+        lines += [f"## Subgroups, {candidate} − {evidence.baseline_of(candidate)}", "", subgroup_note(evidence), ""]
         lines += [*grid_lines(SUBGROUP_HEAD, cells), ""]
     lines += ["## Figures", ""] + [f"![{name}](figures/{name})" for name in figures]
     lines += ["", *more, "## Provenance", ""]
@@ -282,7 +298,7 @@ SUBGROUP_HEAD = ("trait", "group", "cases", "Dice difference", "interval", "p af
 def _markdown_table(evidence: ComparisonEvidence, comparisons: Sequence[PairedComparison], grid: Grid) -> list[str]:
     head = ["metric", *evidence.modes, f"threshold {evidence.threshold_hu:g} HU"]
     for mode in evidence.modes[1:]:
-        head += [f"{mode} − {evidence.modes[0]}", "interval", "p", "p adjusted", "effect", "d_z"]
+        head += [f"{mode} − {evidence.baseline_of(mode)}", "interval", "p", "p adjusted", "effect", "d_z"]
         head += ["80 % power", "better in", "verdict"]
     body = [
         [

@@ -74,6 +74,7 @@ class TrainingPlan:
     Attributes:
         name: in words, as on the terminal; its MLflow run has it with hyphens.
         scale: of its network.
+        cascade: the model of both scales that its network is part of; empty at the coarser scale.
         split: its split.json.
         model, curves: folders of package and curves.
         seed: instead of `train.seed`; None leaves that.
@@ -84,6 +85,7 @@ class TrainingPlan:
     name: str
     input_mode: str
     scale: Scale = "find"
+    cascade: str = ""
     split: Path
     model: Path
     curves: Path
@@ -159,6 +161,7 @@ def refine_plan(training: str, input_mode: str) -> TrainingPlan:
         name=f"refine {training}",
         input_mode=input_mode,
         scale="refine",
+        cascade=name,
         split=SPLIT,
         model=model_of(name),
         curves=TRAINED / name,

@@ -9,6 +9,7 @@ from femseg.metrics.definitions import METRICS
 from femseg.reports.comparison.evidence import CasePicture, CurvePoint, read_curve
 from femseg.reports.comparison.score_strips import running_mean
 from femseg.reports.comparison.slices import window_on
+from femseg.reports.comparison.table import headline_comparisons, markdown
 
 
 def test_worst_median_and_best_case_are_chosen_by_mean_dice(evidence_of):
@@ -44,6 +45,22 @@ def test_every_candidate_is_compared_with_the_first_mode(evidence_of):
     comparisons = evidence_of(("raw", "gradient", "both"), grids=("network",))[0].comparisons()
     assert {(c.baseline, c.candidate) for c in comparisons} == {("raw", "gradient"), ("raw", "both")}
     assert len(comparisons) == 2 * len(METRICS)
+
+
+def test_the_page_answers_for_both_scales_and_names_what_each_is_compared_with(evidence_of):
+    modes = ("raw", "gradient", "cascade-raw", "cascade-gradient")
+    evidence, _ = evidence_of(modes)
+    comparisons = evidence.comparisons()
+    deciding = [(c.baseline, c.candidate, c.grid) for c in headline_comparisons(comparisons)]
+    assert deciding == [
+        ("raw", "gradient", "network"),
+        ("raw", "cascade-raw", "network"),
+        ("cascade-raw", "cascade-gradient", "native"),
+    ]
+    said = markdown(evidence, comparisons, ())
+    assert "| cascade-gradient − cascade-raw |" in said
+    assert "against raw input; cascade with gradient input against cascade with raw input" in said
+    assert "Dice on the network grid (between cascades: the CT's own grid) was chosen beforehand" in said
 
 
 def test_off_by_as_much_either_way_with_two_seeds_is_not_compared_as_perfect(evidence_of):
