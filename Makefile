@@ -61,7 +61,7 @@ shipped: $(VENV)/.dev
 native: $(VENV)/.dev
 	test -d build/native || git clone --quiet . build/native # it goes on with the code that it began with
 	cp params.phantom1mm.yaml build/native/params.yaml
-	cd build/native && PYTHONPATH=$$PWD/platform dvc repro evaluate evaluate_cascade
+	cd build/native && PYTHONPATH=$$PWD/platform dvc repro compare
 	python -m benchmarks.pipeline.native_resolution --output benchmarks/results/native_resolution.json --figure docs/images/native_resolution.png
 
 test: $(VENV)/.dev

@@ -2,13 +2,14 @@
 
     make native
 
-or, of a project whose `dvc repro evaluate evaluate_cascade` is through:
+or, of a project whose `dvc repro compare` is through:
 
     python -m benchmarks.pipeline.native_resolution --project build/native --output FILE --figure FILE
 
 Every mask is the one that the stages of evaluation left, on the CT's own grid. The paper's grid, 512 × 64 × 64 over the
 whole scan, stands there without a network: the reference is put on it and back, the way of a probability. No network on
 that grid draws better. Pieces are counted with all 26 neighbours, single voxels too, against those of the reference.
+What the comparison page answers, raw against gradient at both scales, is kept with it.
 
 The figure: one coronal slice through a hip, of the patient whose mean surface distance by the cascade is the median.
 """
@@ -30,10 +31,11 @@ from scipy import ndimage
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.split import read_split
+from femseg.comparison.family import deciding_grid
 from femseg.files.durable import read_json, sha256_of_file, write_bytes_durably, write_json_durably
 from femseg.inference.segment import onto_ct_grid
 from femseg.metrics.scorecard import score
-from femseg.paths import CASCADE, EVALUATED, MANIFEST, SPLIT, TRAIN_RUNS, model_of
+from femseg.paths import CASCADE, EVALUATED, MANIFEST, REPORTS, SPLIT, TRAIN_RUNS, model_of
 from femseg.reports.style import LIGHT, VIEWER, figure, png, styled
 from femseg.volumes.grid import CtVolume, MaskVolume, to_lps
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
@@ -110,14 +112,27 @@ def summary(rows: Sequence[Row]) -> dict[str, Any]:
     return {**made, "goals_reached": all(reached) and whole}
 
 
-def trainings(project: Path) -> dict[str, dict[str, float]]:
-    """Steps and hours by the clock of each training that is through, by the name of its run's folder."""
-    told = {}
+def trainings(project: Path) -> dict[str, list[dict[str, float]]]:
+    """Steps and hours by the clock of the trainings that are through, by network and input."""
+    told: dict[str, list[dict[str, float]]] = {}
     for path in sorted((project / TRAIN_RUNS).glob("*/timing.csv")):
         with path.open(newline="") as file:
             seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
-        told[path.parent.name.rpartition("-")[0]] = {"steps": len(seconds), "hours": sum(seconds) / 3600}
+        name = path.parent.name.rpartition("-")[0]
+        told.setdefault(name, []).append({"steps": len(seconds), "hours": sum(seconds) / 3600})
     return told
+
+
+def answers(project: Path) -> list[dict[str, Any]]:
+    """What the comparison page says, and the numbers of the comparisons that decide it, over all seeds."""
+    page = read_json(project / REPORTS / "comparison.json")
+    dice = [one for one in page["comparisons"] if one["metric"] == "dice"]
+    deciding = [one for one in dice if one["grid"] == deciding_grid(one["baseline"])]
+    scatter = page["trainings"]
+    return [
+        {"headline": headline, "seeds": scatter["seeds"], "scatter": scatter["components"].get(one["candidate"]), **one}
+        for headline, one in zip(page["headlines"], deciding, strict=True)
+    ]
 
 
 def measured(project: Path) -> tuple[dict[str, Any], Mapping[str, Case]]:
@@ -141,6 +156,7 @@ def measured(project: Path) -> tuple[dict[str, Any], Mapping[str, Case]]:
         "models": {name: sha256_of_file(project / model_of(name) / "MANIFEST.json") for name in methods},
         "found_by": {m: found_by(project, m) for m in methods if m.startswith(CASCADE)},
         "trainings": trainings(project),
+        "answers": answers(project),
         "rows": [asdict(row) for row in rows],
     }, by_id
 

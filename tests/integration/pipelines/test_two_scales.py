@@ -161,6 +161,26 @@ def test_one_worker_trains_the_network_that_two_train(copy):
     np.testing.assert_allclose(with_one, with_two, atol=5e-3)
 
 
+def test_both_scales_are_repeated_from_another_seed_and_the_page_answers_for_each(copy):
+    more = {"train": {"learning_rate": "search", "workers": 1}, "repeats": {"folds": [0], "seeds": [0, 5]}}
+    changed(copy / "params.yaml", {"refine": {"trainings": ["raw", "gradient"]}} | more)
+    log = run(copy, "dvc", "repro", "compare").stdout
+    for training in ("raw", "gradient"):
+        assert f"refine {training} fold 0 seed 0: already complete" in log
+        own, other = (copy / f"results/repeats/cascades/fold-0-seed-{seed}/{training}" for seed in (0, 5))
+        scores = (copy / f"results/evaluate/cascade-{training}/scores.csv").read_bytes()
+        assert (own / "scores.csv").read_bytes() == scores != (other / "scores.csv").read_bytes()
+        found_by = load_package(copy / "results/repeats/fold-0-seed-5/raw/model").network.state_dict()
+        if (package := load_package(other / "model")).model.input_mode == "raw":
+            assert all(found_by[name].equal(weights) for name, weights in package.network.state_dict().items())
+    report = json.loads((copy / "reports/comparison.json").read_text())
+    assert (report["trainings"]["seeds"], len(report["headlines"])) == (2, 3)
+    assert "cascade with raw input" in report["headlines"][2]
+    traced = json.loads(run(copy, "femseg", "lineage", "reports/comparison.html", "--json", rc=None).stdout)
+    repeats = [link for link in traced["links"] if link["what"].startswith("repeat of cascade-gradient")]
+    assert [link["state"] for link in repeats] == ["holds", "holds"]
+
+
 def test_cfg_02_a_training_without_arrays_is_refused_before_anything_is_trained(copy):
     changed(copy / "params.yaml", {"refine": REFINE | {"input_modes": ["raw"], "trainings": ["gradient"]}})
     refused = run(copy, "python", "-m", "pipelines.train", "--refine", "gradient", rc=2)
