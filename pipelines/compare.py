@@ -121,7 +121,7 @@ def provenance(manifest: Manifest, split: Split, modes: Sequence[str]) -> dict[s
     Run ids differ from run to run and would give the same inputs another report: the runs are found by package.
     """
     package = {mode: read_package_files(model_of(mode)) for mode in modes}
-    training = {mode: package[mode].model.training.train for mode in modes}
+    training = {mode: package[mode].model.finest.training.train for mode in modes}
     stored = {path: md5 for one in package.values() for path, md5 in one.lineage.dvc_md5.items()}
     patients = len({case.patient_id for case in manifest.cases})
     return {

@@ -57,10 +57,14 @@ from femseg.volumes.network_input import InputRecipe
 
 def refuse_unfit_repeats() -> None:
     """Before anything is trained: can what `repeats` names be repeated? Raises: Refusal (exit 2)."""
-    repeats, split = read_section(RepeatSettings, "repeats"), read_section(SplitSettings, "split")
-    for below in ("", "refine.") if read_trainings() else ("",):
-        train = read_section(TrainSettings, f"{below}train")
-        refuse_unfit(repeats, split, seed=train.seed, searched=train.learning_rate == "search", below=below)
+    sections = ("train", "refine.train") if read_trainings() else ("train",)
+    trains = {section: read_section(TrainSettings, section) for section in sections}
+    refuse_unfit(
+        read_section(RepeatSettings, "repeats"),
+        read_section(SplitSettings, "split"),
+        seeds={f"{section}.seed": train.seed for section, train in trains.items()},
+        searched=[f"{section}.learning_rate" for section, t in trains.items() if t.learning_rate == "search"],
+    )
 
 
 def start_of(plan: TrainingPlan) -> Path | None:
@@ -240,12 +244,11 @@ def main() -> None:
     wanted.add_argument("--refine", choices=["raw", "gradient", "both", BEST])
     given = parser.parse_args()
     found_by = None
+    refuse_unfit_repeats()
     if given.refine:
-        read_trainings()
         found_by = best_found()
         plan = refine_plan(given.refine, found_by.model.input_mode if given.refine == BEST else given.refine)
     else:
-        refuse_unfit_repeats()
         plan = main_plan(given.input_mode)
     with tracked_run(plan) as (job, client):
         if to_be_trained(job, plan):

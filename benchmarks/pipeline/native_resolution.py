@@ -31,7 +31,6 @@ from scipy import ndimage
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import cohort_root, read_case_ct, read_case_mask, read_manifest
 from femseg.cohorts.split import read_split
-from femseg.comparison.family import deciding_grid
 from femseg.files.durable import read_json, sha256_of_file, write_bytes_durably, write_json_durably
 from femseg.inference.segment import onto_ct_grid
 from femseg.metrics.scorecard import score
@@ -126,8 +125,7 @@ def trainings(project: Path) -> dict[str, list[dict[str, float]]]:
 def answers(project: Path) -> list[dict[str, Any]]:
     """What the comparison page says, and the numbers of the comparisons that decide it, over all seeds."""
     page = read_json(project / REPORTS / "comparison.json")
-    dice = [one for one in page["comparisons"] if one["metric"] == "dice"]
-    deciding = [one for one in dice if one["grid"] == deciding_grid(one["baseline"])]
+    deciding = [one for one in page["comparisons"] if one["decides"]]
     scatter = page["trainings"]
     return [
         {"headline": headline, "seeds": scatter["seeds"], "scatter": scatter["components"].get(one["candidate"]), **one}

@@ -26,12 +26,12 @@ PRIMARY_GRID: Grid = "network"  # where the paper measures
 
 
 def baseline_of(candidate: str, models: Sequence[str]) -> str:
-    """What a model is compared with: the CT as input, of a cascade the cascade with the CT as input, if there is one.
+    """What a model is compared with: the first input; of a cascade the cascade with that input, if there is one.
 
     Args:
-        models: names of all that are compared, the baseline of one scale first.
+        models: names of all that are compared, the first input first.
     """
-    of_cascades = cascade_name("raw")
+    of_cascades = cascade_name(models[0])
     own = candidate.startswith(CASCADE) and candidate != of_cascades and of_cascades in models
     return of_cascades if own else models[0]
 

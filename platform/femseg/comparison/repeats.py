@@ -1,7 +1,7 @@
 """Training again with other folds and seeds: which trainings, and what they come to for each test case."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import product
 from pathlib import Path
@@ -54,15 +54,16 @@ class ScoredTraining:
     scores: tuple[CaseScore, ...]
 
 
-def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, searched: bool, below: str = "") -> None:
-    """Check what is repeated against the split and the training that it repeats.
+def refuse_unfit(
+    repeats: RepeatSettings, split: SplitSettings, *, seeds: Mapping[str, int], searched: Sequence[str]
+) -> None:
+    """Check what is repeated against the split and the trainings that it repeats.
 
     Args:
-        seed: `train.seed`, of the model that is registered.
-        searched: the learning rate is what a search found on the fold `split.fold`.
-        below: where `train` stands in params.yaml: "refine." of the finer scale.
+        seeds: by setting, of the scales that are trained: `train.seed`, and perhaps `refine.train.seed`.
+        searched: the learning rates, by setting, that a search finds on the fold `split.fold`.
     Raises: Refusal (CFG-02, exit 2) if a fold is none of the split, if the registered model's own fold and seed are not
-        among them, or if a search has seen cases that another fold tests on.
+        among them, if the scales differ in seed, or if a search has seen cases that another fold tests on.
     """
     if not repeats.folds:
         return
@@ -70,12 +71,16 @@ def refuse_unfit(repeats: RepeatSettings, split: SplitSettings, *, seed: int, se
     if beyond := [fold for fold in repeats.folds if fold >= split.folds]:
         problem = f"repeats.folds names {beyond}, split.folds is {split.folds}"
         fix = f"name folds from 0 to {split.folds - 1}, or raise split.folds"
-    elif (split.fold, seed) not in repeats.trainings:
-        problem = f"the model to register (split.fold {split.fold}, {below}train.seed {seed}) is not among the repeats"
+    elif len(set(seeds.values())) > 1:
+        problem = f"{' and '.join(f'{name} {seed}' for name, seed in seeds.items())} differ, but a repeat has one seed"
+        fix = "give them the same number"
+    elif (split.fold, *set(seeds.values())) not in repeats.trainings:
+        named = ", ".join(f"{name} {seed}" for name, seed in seeds.items())
+        problem = f"the model to register (split.fold {split.fold}, {named}) is not among the repeats"
         fix = "add its fold and its seed to repeats, so that the report speaks of it too"
     elif searched and set(repeats.folds) != {split.fold}:
-        problem = f"{below}train.learning_rate is 'search', and the search has seen cases that other folds test on"
-        fix = f"give {below}train.learning_rate a number, or repeat seeds of one fold only"
+        problem = f"{searched[0]} is 'search', and the search has seen cases that other folds test on"
+        fix = f"give {searched[0]} a number, or repeat seeds of one fold only"
     if problem:
         raise Refusal.of("CFG-02", PARAMS, problem, fix)
 
@@ -178,6 +183,9 @@ def read_trainings() -> tuple[Training, ...]:
     """
     trainings: tuple[Training, ...] = read_section(tuple[Training, ...], "refine.trainings")
     modes = read_section(tuple[InputMode, ...], "refine.input_modes")
+    if BEST in trainings and len(trainings) > 1:
+        problem = f"refine.trainings are {list(trainings)}: '{BEST}' is one of the inputs, and would be trained twice"
+        raise Refusal.of("CFG-02", PARAMS, problem, f"name inputs, or '{BEST}' alone")
     if lacking := [one for one in trainings if one not in modes and not (one == BEST and modes)]:
         problem = f"refine.trainings names '{lacking[0]}', but refine.input_modes are {list(modes)}"
         raise Refusal.of("CFG-02", PARAMS, problem, "name it among refine.input_modes, or drop the training")

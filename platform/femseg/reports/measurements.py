@@ -16,7 +16,7 @@ from femseg.volumes.grid import MaskVolume
 
 _PIXEL_MM = 0.8
 _HIP_MM, _KNEE_MM = 110.0, 60.0  # of either end, seen along the shaft
-_BLUE, _ORANGE, _GREEN, _PINK = LIGHT.modes
+_BLUE, _ORANGE, _GREEN, _PINK, *_ = LIGHT.modes
 Shown = tuple[str, str, str, str]  # key and name of a line, its colour, what the legend says
 _FRONT: tuple[Shown, ...] = (
     ("axes_angle", "mechanical axis", _BLUE, "mechanical axis"),

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 PIXELS_PER_INCH = 170
-_PLACES = {"raw": 0, "gradient": 1, "both": 2, "cascade-best": 3}  # alone on a model's card a mode keeps its colour
+_MODES = ("raw", "gradient", "both", "cascade-best", "cascade-raw", "cascade-gradient", "cascade-both")
+_PLACES = {mode: place for place, mode in enumerate(_MODES)}  # alone on a model's card a mode keeps its colour
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +32,25 @@ class Theme:
 
 
 LIGHT = Theme(
-    paper="#ffffff", ink="#1c2430", muted="#66707d", rule="#e3e7ec", modes=("#0072B2", "#D55E00", "#009E73", "#CC79A7")
+    paper="#ffffff",
+    ink="#1c2430",
+    muted="#66707d",
+    rule="#e3e7ec",
+    modes=("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6F5FC4"),
 )
 DARK = Theme(
-    paper="#171c24", ink="#e6eaf0", muted="#9aa5b4", rule="#2c3542", modes=("#56B4E9", "#F28E2B", "#35C49A", "#CC79A7")
+    paper="#171c24",
+    ink="#e6eaf0",
+    muted="#9aa5b4",
+    rule="#2c3542",
+    modes=("#56B4E9", "#F28E2B", "#35C49A", "#CC79A7", "#B5DDF6", "#F5CE8B", "#A99DF0"),
 )
 VIEWER = Theme(  # images stand on near-black in either case, as on a reading station
-    paper="#0d1117", ink="#e6eaf0", muted="#9aa5b4", rule="#2c3542", modes=("#56B4E9", "#FF9142", "#35C49A", "#E39AC4")
+    paper="#0d1117",
+    ink="#e6eaf0",
+    muted="#9aa5b4",
+    rule="#2c3542",
+    modes=("#56B4E9", "#FF9142", "#35C49A", "#E39AC4", "#B5DDF6", "#F5CE8B", "#A99DF0"),
 )
 
 

@@ -176,9 +176,10 @@ def test_both_scales_are_repeated_from_another_seed_and_the_page_answers_for_eac
     report = json.loads((copy / "reports/comparison.json").read_text())
     assert (report["trainings"]["seeds"], len(report["headlines"])) == (2, 3)
     assert "cascade with raw input" in report["headlines"][2]
-    traced = json.loads(run(copy, "femseg", "lineage", "reports/comparison.html", "--json", rc=None).stdout)
+    traced = json.loads(run(copy, "femseg", "lineage", "reports/comparison.html", "--json").stdout)
     repeats = [link for link in traced["links"] if link["what"].startswith("repeat of cascade-gradient")]
     assert [link["state"] for link in repeats] == ["holds", "holds"]
+    assert traced["faults"] == []
 
 
 def test_cfg_02_a_training_without_arrays_is_refused_before_anything_is_trained(copy):

@@ -1,11 +1,21 @@
 """The table of native_resolution: what the paper's grid gives at best, pieces, and when a goal is reached."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from benchmarks.pipeline.native_resolution import Row, on_the_papers_grid, pieces, scored, summary, window_of
+from benchmarks.pipeline.native_resolution import (
+    Row,
+    answers,
+    on_the_papers_grid,
+    pieces,
+    scored,
+    summary,
+    trainings,
+    window_of,
+)
 from femseg.volumes.grid import MaskVolume, VoxelGrid
 
 
@@ -54,3 +64,27 @@ def test_the_slice_of_the_figure_goes_through_the_upper_end_of_a_femur(shafts):
     heights, y, columns = window_of(shafts.femur_zyx, (1.0, 1.0, 1.0))
     assert shafts.femur_zyx[heights, y, columns].sum() > 20 * (heights.stop - heights.start)
     assert columns.stop - columns.start == 110
+
+
+def test_the_pages_answers_stand_with_the_comparison_that_each_is_of(tmp_path):
+    dice = {"metric": "dice", "grid": "native", "candidate": "cascade-gradient", "mean_difference": 0.01}
+    page = {
+        "headlines": ["No difference shown"],
+        "comparisons": [{**dice, "grid": "network", "decides": False}, {**dice, "decides": True}],
+        "trainings": {"seeds": 2, "components": {"cascade-gradient": {"seeds_sd": 0.002}}},
+    }
+    (tmp_path / "reports").mkdir()
+    (tmp_path / "reports/comparison.json").write_text(json.dumps(page))
+    (answer,) = answers(tmp_path)
+    assert (answer["headline"], answer["grid"], answer["seeds"]) == ("No difference shown", "native", 2)
+    assert (answer["mean_difference"], answer["scatter"]) == (0.01, {"seeds_sd": 0.002})
+
+
+def test_trainings_of_several_seeds_are_told_one_by_one(tmp_path):
+    for name, rows in {"refine-raw-0a": 3, "refine-raw-1b": 2, "raw-2c": 1}.items():
+        (tmp_path / "runs/train" / name).mkdir(parents=True)
+        (tmp_path / "runs/train" / name / "timing.csv").write_text("iteration,seconds\n" + "1,1800\n" * rows)
+    assert trainings(tmp_path) == {
+        "raw": [{"steps": 1, "hours": 0.5}],
+        "refine-raw": [{"steps": 3, "hours": 1.5}, {"steps": 2, "hours": 1.0}],
+    }

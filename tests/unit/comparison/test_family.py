@@ -86,9 +86,10 @@ def test_between_cascades_dice_on_the_cts_own_grid_is_tested_alone():
         ("cascade-gradient", ("raw", "gradient", "cascade-raw", "cascade-gradient"), "cascade-raw"),
         ("cascade-gradient", ("raw", "gradient", "cascade-gradient"), "raw"),
         ("cascade-best", ("raw", "gradient", "cascade-best"), "raw"),
+        ("cascade-raw", ("gradient", "raw", "cascade-raw", "cascade-gradient"), "cascade-gradient"),
     ],
 )
-def test_a_cascade_is_compared_with_the_cascade_that_sees_the_ct_and_all_else_with_raw_input(
+def test_a_cascade_is_compared_with_the_cascade_with_the_first_input_and_all_else_with_that_input(
     candidate, models, baseline
 ):
     assert baseline_of(candidate, models) == baseline

@@ -15,6 +15,7 @@ from femseg.settings import checked
 
 TWO_BY_TWO = RepeatSettings(folds=(0, 1), seeds=(0, 7))
 SPLIT = SplitSettings(folds=2)
+RATE = "train.learning_rate"
 
 
 def training(fold, seed, **dice):
@@ -25,7 +26,7 @@ def training(fold, seed, **dice):
 def test_every_fold_is_trained_with_every_seed_and_by_default_nothing_is():
     assert TWO_BY_TWO.trainings == ((0, 0), (0, 7), (1, 0), (1, 7))
     assert RepeatSettings().trainings == ()
-    assert refuse_unfit(RepeatSettings(), SplitSettings(), seed=3, searched=True) is None
+    assert refuse_unfit(RepeatSettings(), SplitSettings(), seeds={"train.seed": 3}, searched=[RATE]) is None
 
 
 @pytest.mark.parametrize(
@@ -52,18 +53,21 @@ def test_unfit_lists_are_refused_by_name(given, words):
 )
 def test_what_does_not_fit_the_split_the_training_or_the_search_is_refused(repeats, split, seed, searched, words):
     with pytest.raises(Refusal, match=words):
-        refuse_unfit(repeats, split, seed=seed, searched=searched)
+        refuse_unfit(repeats, split, seeds={"train.seed": seed}, searched=[RATE] * searched)
 
 
-def test_a_finer_scale_that_starts_from_another_seed_is_refused_by_its_own_name():
-    with pytest.raises(Refusal, match=r"refine\.train\.seed 3\) is not among the repeats"):
-        refuse_unfit(TWO_BY_TWO, SPLIT, seed=3, searched=False, below="refine.")
+def test_scales_that_start_from_different_seeds_cannot_be_repeated_with_one():
+    seeds = {"train.seed": 0, "refine.train.seed": 7}
+    with pytest.raises(Refusal, match=r"train\.seed 0 and refine\.train\.seed 7 differ"):
+        refuse_unfit(TWO_BY_TWO, SPLIT, seeds=seeds, searched=[])
+    assert refuse_unfit(TWO_BY_TWO, SPLIT, seeds=dict.fromkeys(seeds, 7), searched=[]) is None
 
 
 def test_seeds_of_the_searched_fold_may_be_repeated():
-    assert refuse_unfit(RepeatSettings(folds=(0,), seeds=(0, 1)), SplitSettings(), seed=0, searched=True) is None
+    given = {"seeds": {"train.seed": 0}, "searched": [RATE]}
+    assert refuse_unfit(RepeatSettings(folds=(0,), seeds=(0, 1)), SplitSettings(), **given) is None
     with pytest.raises(Refusal, match="the search has seen"):
-        refuse_unfit(RepeatSettings(folds=(0, 1), seeds=(0, 1)), SPLIT, seed=0, searched=True)
+        refuse_unfit(RepeatSettings(folds=(0, 1), seeds=(0, 1)), SPLIT, **given)
 
 
 def test_a_case_counts_by_its_mean_over_the_seeds_of_its_fold():

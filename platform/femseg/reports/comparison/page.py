@@ -12,6 +12,7 @@ from femseg.metrics.scorecard import Grid, summary
 from femseg.reports.comparison.evidence import HEADLINE_GRID, HEADLINE_METRIC, ComparisonEvidence
 from femseg.reports.comparison.table import (
     GRID_TITLES,
+    GRID_WORDS,
     HOW_TO_CHECK,
     SUBGROUP_HEAD,
     headline,
@@ -106,15 +107,13 @@ def width_in(png: bytes) -> str:
 
 
 def _tiles(evidence: ComparisonEvidence) -> list[dict[str, str]]:
-    """The few numbers that stand at the top: mean Dice of each model and of the threshold."""
+    """The few numbers that stand at the top: mean Dice of each model and of the threshold, on the network grid."""
     dice = metric_named(HEADLINE_METRIC)
-    means = {mode: summary(evidence.on_grid(mode, HEADLINE_GRID))[HEADLINE_GRID]["dice"] for mode in evidence.modes}
-    baseline = means[evidence.modes[0]]["mean"]
     tiles = []
-    for mode, values in means.items():
+    for mode in evidence.modes:
+        values = _dice_of(evidence, mode, HEADLINE_GRID)
         mean, _, spread = mean_and_spread(values, dice).partition(" ")
-        gain = (values["mean"] - baseline) / baseline * 100 if baseline else 0.0
-        note = "" if mode == evidence.modes[0] else f"{gain:+.1f} % relative to {evidence.modes[0]}".replace("-", "−")
+        note = "" if mode == evidence.modes[0] else _gain(evidence, mode)
         tiles.append({"mode": mode, "label": input_name(mode), "mean": mean, "spread": spread, "note": note})
     threshold = summary(evidence.threshold).get(HEADLINE_GRID)
     if threshold:
@@ -123,6 +122,19 @@ def _tiles(evidence: ComparisonEvidence) -> list[dict[str, str]]:
         note = "largest connected component, no learning"
         tiles.append({"mode": "threshold", "label": label, "mean": mean, "spread": spread, "note": note})
     return tiles
+
+
+def _dice_of(evidence: ComparisonEvidence, mode: str, grid: Grid) -> dict[str, Any]:
+    return dict(summary(evidence.on_grid(mode, grid))[grid]["dice"])
+
+
+def _gain(evidence: ComparisonEvidence, mode: str) -> str:
+    """How much more a mode has than what it is compared with, where Dice decides."""
+    grid, compared_with = evidence.grid_of(mode), evidence.baseline_of(mode)
+    mean, baseline = (_dice_of(evidence, one, grid)["mean"] for one in (mode, compared_with))
+    gain = f"{(mean - baseline) / baseline * 100 if baseline else 0.0:+.1f}".replace("-", "−")
+    where = "" if grid == HEADLINE_GRID else f" on {GRID_WORDS[grid]}"
+    return f"{gain} % relative to {column_name(compared_with)}{where}"
 
 
 def _cases_grid(evidence: ComparisonEvidence) -> Grid:

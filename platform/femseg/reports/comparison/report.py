@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from femseg.comparison.disagreement import Disagreement, disagreement, ranked
+from femseg.comparison.family import is_primary
 from femseg.comparison.paired import PairedComparison
 from femseg.files.durable import write_bytes_durably, write_json_durably
 from femseg.metrics.overlap import dice_coefficient
@@ -107,7 +108,7 @@ def comparison_record(evidence: ComparisonEvidence, comparisons: Sequence[Paired
         "split_sizes": dict(evidence.split_sizes),
         "models": {mode: summary(evidence.scores[mode]) for mode in evidence.modes},
         "threshold": {"threshold_hu": evidence.threshold_hu, **summary(evidence.threshold)},
-        "comparisons": [comparison.as_plain() for comparison in comparisons],
+        "comparisons": [{**comparison.as_plain(), "decides": is_primary(comparison)} for comparison in comparisons],
         "subgroups": {mode: [row.as_plain() for row in rows] for mode, rows in evidence.subgroups().items()},
         "headlines": [headline(comparison) for comparison in headline_comparisons(comparisons)],
         "trainings": scatter_record(evidence),

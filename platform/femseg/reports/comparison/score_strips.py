@@ -72,6 +72,8 @@ def _draw_panel(axes: Axes, metric: Metric, scores: Mapping[str, Sequence[CaseSc
         color=theme.muted,
     )
     axes.set_xticks(range(len(scores)), [column_name(mode) for mode in scores])
+    if len(scores) > 3:
+        axes.tick_params(axis="x", labelrotation=90)
     axes.set_xlim(-0.45, len(scores) - 0.4)
     axes.grid(axis="x", visible=False)
     if metric.better == "higher":

@@ -92,8 +92,8 @@ def _baselines(evidence: ComparisonEvidence) -> str:
 def _where_it_decides(evidence: ComparisonEvidence) -> str:
     """The grid on which Dice is the answer, or both of them."""
     between_cascades = any(evidence.grid_of(mode) != HEADLINE_GRID for mode in evidence.modes[1:])
-    words = list(GRID_WORDS.values())[: 1 + between_cascades]
-    return " (between cascades: ".join(words) + ")" * between_cascades
+    both = "the network grid (between cascades: the CT's own grid)"
+    return both if between_cascades else GRID_WORDS[HEADLINE_GRID]
 
 
 def _alone(evidence: ComparisonEvidence) -> str:
@@ -183,22 +183,27 @@ def headline_comparisons(comparisons: Sequence[PairedComparison]) -> tuple[Paire
 def headline(comparison: PairedComparison) -> str:
     """The answer to "does this input help here?" in a few words."""
     candidate, baseline = input_name(comparison.candidate), input_name(comparison.baseline)
+    between_cascades = comparison.grid != HEADLINE_GRID
     match comparison.verdict:
         case "better":
-            return f"{candidate.capitalize()} scored higher on these test cases"
+            than = f" than {baseline}" if between_cascades else ""
+            return f"{candidate.capitalize()} scored higher{than} on these test cases"
         case "worse":
             return f"{candidate.capitalize()} scored lower than {baseline} on these test cases"
         case "no difference shown":
             return f"No difference shown between {candidate} and {baseline}"
         case "too few cases":
             few = too_few(comparison).replace("cases", "test cases")
-            return f"{few.capitalize()} to tell whether {candidate} helps"
+            than = f" more than {baseline}" if between_cascades else ""
+            return f"{few.capitalize()} to tell whether {candidate} helps{than}"
 
 
 def in_full(comparison: PairedComparison, trained: Mapping[str, str] | None) -> str:
     """What stands below a headline: numbers, reach, and by candidate how many trainings this rests on."""
-    words = (numbers(comparison), reach(comparison), (trained or {}).get(comparison.candidate))
-    return " ".join(filter(None, words))
+    said = numbers(comparison)
+    if comparison.grid != HEADLINE_GRID:
+        said = f"On {GRID_WORDS[comparison.grid]}: {said[0].lower()}{said[1:]}"
+    return " ".join(filter(None, (said, reach(comparison), (trained or {}).get(comparison.candidate))))
 
 
 def markdown(

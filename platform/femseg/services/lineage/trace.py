@@ -30,7 +30,7 @@ from femseg.lineage.output_links import (
 from femseg.lineage.records import FOLDER_RECORD, OutputRecord, read_record, record_of
 from femseg.networks.package import ModelPackage, load_package
 from femseg.networks.package_files import MANIFEST
-from femseg.paths import MODELS
+from femseg.paths import CASCADES, MODELS, REPEATS
 from femseg.services.lineage.worktree import materials_of
 from femseg.services.registry.model_name import ACCEPTED, MODEL_NAME, is_there, model_address
 from femseg.services.registry.versions import find_version, load_registered
@@ -239,7 +239,7 @@ def _model_links(
     if package is None:
         package = _package_at_hand(materials.root, sha256)
     if package is None:
-        note = f"neither the registry nor models/ holds {shortened(sha256)}"
+        note = f"neither the registry nor models/ nor cascades/ holds {shortened(sha256)}"
         broken = Link(what="model package", value=sha256, state="broken", note=note)
         return [broken, link, *run_links(registry, sha256, version)]
     return [
@@ -251,8 +251,8 @@ def _model_links(
 
 
 def _package_at_hand(root: Path, sha256: str) -> ModelPackage | None:
-    """The package in `models/` that has this hash."""
-    for manifest in sorted((root / MODELS).glob(f"*/{MANIFEST}")):
-        if sha256_of_file(manifest) == sha256:
-            return load_package(manifest.parent)
-    return None
+    """The package of a stage that has this hash."""
+    folders = (f"{MODELS}/*", f"{CASCADES}/*", f"{REPEATS}/*/*/model", f"{REPEATS}/cascades/*/*/model")
+    manifests = [path for folder in folders for path in sorted(root.glob(f"{folder}/{MANIFEST}"))]
+    found = next((path for path in manifests if sha256_of_file(path) == sha256), None)
+    return load_package(found.parent) if found else None
