@@ -15,7 +15,9 @@ from femseg.volumes.network_input import network_grid, network_input
 from femseg.volumes.resample import Box
 
 FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
-_SPECKLE_ML = 0.5  # a smaller piece is no part of a femur; a larger one, such as the tip of a second femur, is kept
+_SPECKLE_ML = (
+    1.0  # a smaller piece is no part of a femur; a larger one, such as a second femur's tip, the verdict names
+)
 _MARGIN_MM = 15.0
 _NEAR_MM = 10.0  # further from what was found, what the finer network takes for femur is another bone
 Look = Callable[..., NDArray[np.floating[Any]]]
@@ -40,13 +42,16 @@ def refined(
 ) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     """The femora at the finer scale: each cut out of a box about what was found at the coarser one.
 
-    A box holds other bones, too: what lies far from what was found is none.
+    A box holds other bones, too: what lies far from what was found is none. Speckles count as not found: the finer
+    network would fill the bone about them.
 
     Args:
         look: how the network looks into a box; `femur_probability`, or as it.
     Returns: what it said in each box, and remarks; a box of one even tissue holds no bone and is passed over with one.
     """
     grid = network_grid(ct.grid, scale.input_recipe)
+    voxel_mm3 = grid.voxel_volume_mm3 * np.prod(grid.shape_zyx) / found_zyx.size
+    found_zyx = without_speckles(found_zyx, voxel_mm3, femur_from=FOUND_FROM)
     likely_zyx, near_zyx = _near_what_was_found(found_zyx, grid)
     parts, remarks = [], []
     for box in femur_boxes(found_zyx, grid):
@@ -73,19 +78,14 @@ def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[B
         found_zyx: probability on a grid that fills the same box of the patient as `grid`.
         grid: the finer one.
     """
-    numbers, count = ndimage.label(found_zyx >= FOUND_FROM)
-    if not count:
-        return []
-    voxels = np.bincount(numbers.ravel())[1:]
+    numbers, _ = ndimage.label(found_zyx >= FOUND_FROM)
     factors = np.array(grid.shape_zyx) / found_zyx.shape
-    voxel_ml = grid.voxel_volume_mm3 * np.prod(factors) / 1000.0
     margin = np.ceil(_MARGIN_MM / np.array(grid.spacing_mm_zyx) + factors)
     boxes = []
-    for piece, size in zip(ndimage.find_objects(numbers), voxels, strict=True):
-        if size * voxel_ml >= _SPECKLE_ML:
-            low = np.floor([part.start for part in piece] * factors - margin)
-            high = np.ceil([part.stop for part in piece] * factors + margin)
-            boxes.append((np.clip(low, 0, grid.shape_zyx), np.clip(high, 0, grid.shape_zyx)))
+    for piece in ndimage.find_objects(numbers):
+        low = np.floor([part.start for part in piece] * factors - margin)
+        high = np.ceil([part.stop for part in piece] * factors + margin)
+        boxes.append((np.clip(low, 0, grid.shape_zyx), np.clip(high, 0, grid.shape_zyx)))
     return [
         (slice(int(a[0]), int(b[0])), slice(int(a[1]), int(b[1])), slice(int(a[2]), int(b[2])))
         for a, b in _merged(boxes)
@@ -127,9 +127,11 @@ def _in_box(coarse_zyx: NDArray[np.bool_], grid: VoxelGrid, box: Box) -> NDArray
     return np.asarray(coarse_zyx[np.ix_(z, y, x)])
 
 
-def without_speckles(probability_zyx: NDArray[np.floating[Any]], voxel_volume_mm3: float) -> NDArray[np.floating[Any]]:
-    """The probability without pieces of under half a millilitre; what is larger is for the verdict, not dropped."""
-    numbers, count = ndimage.label(probability_zyx >= FEMUR_FROM)
+def without_speckles(
+    probability_zyx: NDArray[np.floating[Any]], voxel_volume_mm3: float, *, femur_from: float = FEMUR_FROM
+) -> NDArray[np.floating[Any]]:
+    """The probability without pieces of under a millilitre; what is larger is for the verdict, not dropped."""
+    numbers, count = ndimage.label(probability_zyx >= femur_from)
     if not count:
         return probability_zyx
     speckle = np.bincount(numbers.ravel()) * voxel_volume_mm3 / 1000.0 < _SPECKLE_ML

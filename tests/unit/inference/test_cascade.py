@@ -92,8 +92,8 @@ class FindsTheFirst(BoneAbove):
 def test_another_bone_in_the_box_is_no_femur_and_what_was_missed_beside_the_femur_is(legs):
     ct, _ = legs
     beside, another = np.zeros((2, *ct.hu_zyx.shape), np.bool_)
-    beside[44:52, 22:38, 44:48] = True
-    another[10:18, 22:38, 44:48] = True
+    beside[44:52, 16:40, 44:48] = True
+    another[10:18, 16:40, 44:48] = True
     package = cascade()
     package.network = FindsTheFirst(0.6)
     hu = np.where(beside | another, 900.0, ct.hu_zyx).astype(np.float32)
@@ -191,7 +191,7 @@ def test_speckles_go_and_a_broken_femur_and_the_tip_of_a_second_one_stay():
     probability[2:18, 5:15, 5:15] = 1  # two halves of a fracture
     probability[22:38, 5:15, 5:15] = 1
     probability[5, 30, 30] = 1
-    probability[:6, 30:40, 0:10] = 1  # 0.6 ml, a five-hundredth of a femur
+    probability[:11, 30:40, 0:10] = 1  # 1.1 ml, a three-hundredth of a femur
     cleaned = without_speckles(probability, 1.0)
     assert cleaned[5, 30, 30] == 0
     assert cleaned.sum() == probability.sum() - 1
@@ -201,10 +201,32 @@ def test_the_tip_of_a_second_femur_is_cut_out_however_large_the_first_is(legs):
     ct, femora = legs
     tip = femora.copy()
     tip[:, :, 50:] = False
-    tip[9:14, 26:34, 82:92] = True  # 0.6 ml
+    tip[9:18, 26:36, 82:92] = True  # 1.35 ml
     hu = np.where(tip, 900.0, 30.0).astype(np.float32)
     found = segment(cascade(), CtVolume(hu_zyx=hu, grid=ct.grid)).mask.femur_zyx
     assert found[:, :, 50:].sum() == tip[:, :, 50:].sum()
+
+
+class FindsASpeckle(FindsTheFirst):
+    """Takes 0.6 ml in the middle of another bone for femur as well."""
+
+    def forward(self, x_bczyx):
+        logits = super().forward(x_bczyx)
+        logits[:, 1, 4:6, 7:8, 18:21] = 40.0
+        return logits
+
+
+def test_the_bone_about_a_speckle_of_what_was_found_is_not_filled_though_it_lies_in_the_box_of_a_femur(legs):
+    ct, femora = legs
+    other = np.zeros_like(femora)
+    other[10:40, 22:38, 60:95] = True
+    package = cascade()
+    package.network = FindsASpeckle(0.6)
+    first = femora & (np.arange(100) < 45)
+    hu = np.where(first | other, 900.0, 30.0).astype(np.float32)
+    found = segment(package, CtVolume(hu_zyx=hu, grid=ct.grid)).mask.femur_zyx
+    assert not found[:, :, 60:].any()
+    assert found[first].mean() > 0.9
 
 
 def looked_at_twice(package, ct):
