@@ -131,6 +131,7 @@ SCRIPTS = (
     Script(
         "pipeline.plan_estimates",
         "what `femseg plan` estimates for four cohorts, against trainings, windows and arrays as planned",
+        "at worst memory {r[furthest][memory]:.2f} of what was measured, time {r[furthest][time by the clock]:.2f}",
     ),
     Script(
         "pipeline.meshes",

@@ -129,6 +129,12 @@ def given(r: Result, tool: str, outcome: str = "given", group: str = "malformed"
     return r["tools"][tool]["counts"][group].get(outcome, 0)
 
 
+def planned(r: Result) -> list[float]:
+    """Estimated over measured, by the clock, of what is no array of a scan."""
+    pieces = [pair for cohort in r["cohorts"].values() for scale in cohort.values() for pair in scale["time"].items()]
+    return [found["clock_ratio"] for name, found in pieces if name != "arrays of a scan"]
+
+
 def painted_row(r: Result, whole: bool) -> str:
     """Of the shipped model's painted shapes the whole femora, named z…, or the hips."""
     rows = [row for row in r["painted_real_shapes"] if row["shape"].startswith("z") == whole]

@@ -18,6 +18,7 @@ from .result_words import (
     over_carriers,
     painted_row,
     placement_row,
+    planned,
     right,
 )
 
@@ -237,6 +238,16 @@ STARTED: tuple[tuple[str, Words], ...] = tuple(
         ("and a quarter painted", "shipped with a share"),
     )
 )
+PLANNED: tuple[tuple[str, Words], ...] = (
+    (
+        "plan_estimates",
+        lambda r: (
+            f"was estimated at {r['furthest']['memory']:.2f} of it, the time at "
+            f"{r['furthest']['time by the clock']:.2f} (arrays of a scan; trainings and windows at "
+            f"{min(planned(r)):.2f} to {max(planned(r)):.2f})"
+        ),
+    ),
+)
 README: tuple[tuple[str, Words], ...] = (
     (
         "shipped_evidence",
@@ -335,5 +346,6 @@ PAGES: dict[str, tuple[tuple[str, Words], ...]] = {
     "docs/explanation/bounds.md": BOUNDS,
     "docs/explanation/scaling.md": SCALING,
     "docs/how-to/researcher/folds-and-seeds.md": FOLDS,
+    "docs/how-to/researcher/plan.md": PLANNED,
     "docs/how-to/researcher/start-from-a-model.md": STARTED,
 }
