@@ -1,6 +1,6 @@
 """Two scales: where the coarser network finds something, the finer one is asked, in a box about each femur."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,19 +15,23 @@ from femseg.volumes.network_input import network_grid, network_input
 from femseg.volumes.resample import Box
 
 FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
-_SPECKLE_ML = (
-    1.0  # a smaller piece is no part of a femur; a larger one, such as a second femur's tip, the verdict names
-)
+_SPECKLE_ML = 1.0  # a smaller piece is no part of a femur; a larger one, such as the tip of a second femur, is kept
+_FOUND_SHARE = 0.5  # of a piece; of true femora 0.96 was found, of a piece of another bone 0.18 (phantoms at 1 mm)
 _MARGIN_MM = 15.0
 _NEAR_MM = 10.0  # further from what was found, what the finer network takes for femur is another bone
 Look = Callable[..., NDArray[np.floating[Any]]]
 
 
 class Part(NamedTuple):
-    """What the finer network said in a box of its grid, without speckles; shape (Z, Y, X)."""
+    """What the finer network said in a box of its grid, without speckles; shape (Z, Y, X).
+
+    Attributes:
+        left_out_ml: pieces of at least a millilitre that the coarser network had not found for the most part.
+    """
 
     box_zyx: Box
     probability_zyx: NDArray[np.floating[Any]]
+    left_out_ml: float = 0.0
 
 
 def refined(
@@ -42,12 +46,13 @@ def refined(
 ) -> tuple[tuple[Part, ...], tuple[str, ...]]:
     """The femora at the finer scale: each cut out of a box about what was found at the coarser one.
 
-    A box holds other bones, too: what lies far from what was found is none. Speckles count as not found: the finer
-    network would fill the bone about them.
+    A box holds other bones, too: what lies far from what was found is no femur, nor is a piece most of which was not
+    found. Speckles count as not found: the finer network would fill the bone about them.
 
     Args:
         look: how the network looks into a box; `femur_probability`, or as it.
-    Returns: what it said in each box, and remarks; a box of one even tissue holds no bone and is passed over with one.
+    Returns: what it said in each box, and remarks: on pieces that are left out, and on a box of one even tissue, which
+        holds no bone and is passed over.
     """
     grid = network_grid(ct.grid, scale.input_recipe)
     voxel_mm3 = grid.voxel_volume_mm3 * np.prod(grid.shape_zyx) / found_zyx.size
@@ -57,18 +62,41 @@ def refined(
     for box in femur_boxes(found_zyx, grid):
         input_czyx = network_input(ct, scale.input_recipe, box_zyx=box, name=name)
         if not np.ptp(input_czyx, axis=(1, 2, 3)).any():
-            at_mm = ", ".join(
-                f"{mm:.0f}" for mm in grid.position_mm_xyz(tuple((p.start + p.stop - 1) / 2 for p in box))
-            )
-            remarks.append(f"PP-03: what was taken for femur about ({at_mm}) mm is one even tissue, and is left out")
+            remarks.append(f"PP-03: what was taken for femur {_about(grid, box)} is one even tissue, and is left out")
             continue
         wanted_zyx = _in_box(likely_zyx, grid, box)
         probability_zyx = look(
             network, input_czyx, windows=scale.windows, wanted_zyx=wanted_zyx, device=device, name=name
         )
         probability_zyx = np.where(_in_box(near_zyx, grid, box), probability_zyx, 0)
-        parts.append(Part(box, without_speckles(probability_zyx, grid.voxel_volume_mm3)))
+        probability_zyx = without_speckles(probability_zyx, grid.voxel_volume_mm3)
+        left_out_ml = 0.0
+        for piece, inside in _mostly_not_found(probability_zyx, _in_box(found_zyx >= FOUND_FROM, grid, box)):
+            piece_ml = np.count_nonzero(inside) * grid.voxel_volume_mm3 / 1000.0
+            place = tuple(slice(b.start + p.start, b.start + p.stop) for b, p in zip(box, piece, strict=True))
+            what = f"{piece_ml:.1f} ml {_about(grid, place)}"
+            remarks.append(f"IF-11: {what} are left out: most of it was not found before")
+            probability_zyx[piece][inside] = 0
+            left_out_ml += piece_ml
+        parts.append(Part(box, probability_zyx, left_out_ml))
     return tuple(parts), tuple(remarks)
+
+
+def _about(grid: VoxelGrid, box_zyx: tuple[slice, ...]) -> str:
+    middle = grid.position_mm_xyz(tuple((part.start + part.stop - 1) / 2 for part in box_zyx))
+    return f"about ({', '.join(f'{mm:.0f}' for mm in middle)}) mm"
+
+
+def _mostly_not_found(
+    probability_zyx: NDArray[np.floating[Any]], found_zyx: NDArray[np.bool_]
+) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
+    """Pieces of the finer network of which the coarser one found less than half: the box of each, its voxels there."""
+    numbers, count = ndimage.label(probability_zyx >= FEMUR_FROM)
+    voxels = np.bincount(numbers.ravel(), minlength=count + 1)
+    found = np.bincount(numbers[found_zyx], minlength=count + 1)
+    for number, piece in enumerate(ndimage.find_objects(numbers), start=1):
+        if found[number] < _FOUND_SHARE * voxels[number]:
+            yield piece, numbers[piece] == number
 
 
 def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[Box]:

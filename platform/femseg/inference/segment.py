@@ -107,7 +107,7 @@ class Segmentation:
         network_probability_zyx: what it said, in 0…1.
         network_grid: where those voxels lie.
         refined: of two networks, where the finer one was asked, and what it said.
-        remarks: on pieces of it that the finer network was not asked about.
+        remarks: on pieces that are left out.
     """
 
     mask: MaskVolume
@@ -230,6 +230,6 @@ def parts_onto_ct_grid(parts: Sequence[Part], scale: ScaleDescription, ct_grid: 
     """The femora of all boxes; see `onto_ct_grid`."""
     femur_zyx = np.zeros(ct_grid.shape_zyx, np.bool_)
     grid = network_grid(ct_grid, scale.input_recipe)
-    for box, probability_zyx in parts:
+    for box, probability_zyx, _ in parts:
         femur_zyx |= onto_ct_grid(probability_zyx, grid, ct_grid, box_zyx=box)
     return femur_zyx

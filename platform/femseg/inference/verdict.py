@@ -93,6 +93,7 @@ SHALLOW = Bound(
 SOLID = Bound(
     "IF-09", "the rim of the {name} is denser than its core by {value:.0f} HU, at least {bound:.0f} HU", 50.0, 0.0, True
 )
+UNFOUND = Bound("IF-11", "{value:.1f} ml that the finer network drew are left out, at most {bound:.1f} ml", 1.0, None)
 # Of the same calibration: Dice by agreement and entropy.
 _DICE_WHERE_SURE, _LOST_BY_DISAGREEMENT, _LOST_BY_ENTROPY, _SURE_BITS = 0.982, 0.96, 0.5, 0.2
 
@@ -106,6 +107,7 @@ class Signals:
         surface_entropy_bits, off_edge_share: see `surface`.
         metal_ml: in the scan.
         femora: shape of each.
+        left_out_ml: see `Part`.
     """
 
     agreement: float
@@ -113,6 +115,7 @@ class Signals:
     off_edge_share: float
     metal_ml: float
     femora: Mapping[FemurSide, FemurShape]
+    left_out_ml: float = 0.0
 
 
 def measured(
@@ -141,6 +144,7 @@ def measured(
         off_edge_share=off_edge_share(ct, found.mask),
         metal_ml=metal_ml,
         femora=shapes_of(femora, ct),
+        left_out_ml=sum(part.left_out_ml for part in found.refined),
     )
 
 
@@ -211,6 +215,7 @@ def _of_the_look(signals: Signals) -> Iterator[Reason]:
     yield from AGREEMENT.judged(signals.agreement)
     yield from ENTROPY.judged(signals.surface_entropy_bits)
     yield from OFF_EDGE.judged(signals.off_edge_share)
+    yield from UNFOUND.judged(signals.left_out_ml)
     yield from METAL.judged(signals.metal_ml)
 
 

@@ -92,8 +92,8 @@ class FindsTheFirst(BoneAbove):
 def test_another_bone_in_the_box_is_no_femur_and_what_was_missed_beside_the_femur_is(legs):
     ct, _ = legs
     beside, another = np.zeros((2, *ct.hu_zyx.shape), np.bool_)
-    beside[44:52, 16:40, 44:48] = True
-    another[10:18, 16:40, 44:48] = True
+    beside[44:52, 22:38, 38:48] = True
+    another[10:18, 22:38, 44:48] = True
     package = cascade()
     package.network = FindsTheFirst(0.6)
     hu = np.where(beside | another, 900.0, ct.hu_zyx).astype(np.float32)
@@ -227,6 +227,31 @@ def test_the_bone_about_a_speckle_of_what_was_found_is_not_filled_though_it_lies
     found = segment(package, CtVolume(hu_zyx=hu, grid=ct.grid)).mask.femur_zyx
     assert not found[:, :, 60:].any()
     assert found[first].mean() > 0.9
+
+
+def test_a_piece_of_which_a_corner_was_found_is_another_bone_and_is_left_out_with_a_remark_IF_11(legs):
+    ct, femora = legs
+    other = np.zeros_like(femora)
+    other[16:40, 24:36, 64:88] = True
+    first = femora & (np.arange(100) < 45)
+    package = cascade()
+    package.network = FindsACorner(0.6)
+    hu = np.where(first | other, 900.0, 30.0).astype(np.float32)
+    found = segment(package, CtVolume(hu_zyx=hu, grid=ct.grid))
+    assert not found.mask.femur_zyx[:, :, 60:].any()
+    assert found.mask.femur_zyx[first].mean() > 0.9
+    assert sum(part.left_out_ml for part in found.refined) == pytest.approx(4.3, abs=0.05)
+    (remark,) = found.remarks
+    assert remark.startswith("IF-11: 4.3 ml about (24, 36, -268) mm are left out")
+
+
+class FindsACorner(FindsTheFirst):
+    """Takes 1.5 ml of another bone for femur as well."""
+
+    def forward(self, x_bczyx):
+        logits = super().forward(x_bczyx)
+        logits[:, 1, 4:6, 6:9, 16:19] = 40.0
+        return logits
 
 
 def looked_at_twice(package, ct):

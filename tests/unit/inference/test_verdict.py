@@ -77,8 +77,9 @@ def test_nothing_found_is_rejected_IF_09():
         ({"surface_entropy_bits": 1.0}, "reject", "IF-11 the network is unsure at the surface: 1.000 bits"),
         ({"off_edge_share": 0.9}, "reject", "IF-11 90.0% of the surface lies on no edge of the CT"),
         ({"metal_ml": 12.0}, "review", "IF-12 12.0 ml of metal in the scan"),
+        ({"left_out_ml": 23.7}, "review", "IF-11 23.7 ml that the finer network drew are left out"),
     ],
-    ids=["IF-11-looks", "IF-11-entropy", "IF-11-edges", "IF-12"],
+    ids=["IF-11-looks", "IF-11-entropy", "IF-11-edges", "IF-12", "IF-11-left-out"],
 )
 def test_each_signal_has_its_reason_with_number_and_bound(signals, word, says):
     found = judged(**signals)
