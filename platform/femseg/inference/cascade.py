@@ -1,6 +1,6 @@
 """Two scales: where the coarser network finds something, the finer one is asked, in a box about each femur."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,7 +16,7 @@ from femseg.volumes.resample import Box
 
 FOUND_FROM = 0.3  # at the coarser scale: what is missed there is missed for good
 _SPECKLE_ML = 1.0  # a smaller piece is no part of a femur; a larger one, such as the tip of a second femur, is kept
-_FOUND_SHARE = 0.5  # of a piece; of true femora 0.96 was found, of a piece of another bone 0.18 (phantoms at 1 mm)
+_FOUND_SHARE = 0.5  # of a piece: a true femur is found nearly whole, of another bone in its box a corner at most
 _MARGIN_MM = 15.0
 _NEAR_MM = 10.0  # further from what was found, what the finer network takes for femur is another bone
 Look = Callable[..., NDArray[np.floating[Any]]]
@@ -69,34 +69,35 @@ def refined(
             network, input_czyx, windows=scale.windows, wanted_zyx=wanted_zyx, device=device, name=name
         )
         probability_zyx = np.where(_in_box(near_zyx, grid, box), probability_zyx, 0)
-        probability_zyx = without_speckles(probability_zyx, grid.voxel_volume_mm3)
-        left_out_ml = 0.0
-        for piece, inside in _mostly_not_found(probability_zyx, _in_box(found_zyx >= FOUND_FROM, grid, box)):
-            piece_ml = np.count_nonzero(inside) * grid.voxel_volume_mm3 / 1000.0
-            place = tuple(slice(b.start + p.start, b.start + p.stop) for b, p in zip(box, piece, strict=True))
-            what = f"{piece_ml:.1f} ml {_about(grid, place)}"
-            remarks.append(f"IF-11: {what} are left out: most of it was not found before")
-            probability_zyx[piece][inside] = 0
-            left_out_ml += piece_ml
-        parts.append(Part(box, probability_zyx, left_out_ml))
+        said = Part(box, without_speckles(probability_zyx, grid.voxel_volume_mm3))
+        part, left_out = _without_unfound(said, _in_box(found_zyx >= FOUND_FROM, grid, box), grid)
+        parts.append(part)
+        remarks += left_out
     return tuple(parts), tuple(remarks)
+
+
+def _without_unfound(part: Part, found_zyx: NDArray[np.bool_], grid: VoxelGrid) -> tuple[Part, list[str]]:
+    """A part without pieces of which the coarser network found less than half, and a remark on each."""
+    numbers, count = ndimage.label(part.probability_zyx >= FEMUR_FROM)
+    voxels = np.bincount(numbers.ravel(), minlength=count + 1)
+    found = np.bincount(numbers[found_zyx], minlength=count + 1)
+    unfound = found < _FOUND_SHARE * voxels
+    unfound[0] = False
+    if not unfound.any():
+        return part, []
+    pieces, remarks = ndimage.find_objects(numbers), []
+    for number in np.flatnonzero(unfound):
+        ends = zip(part.box_zyx, pieces[number - 1], strict=True)
+        place = tuple(slice(box.start + piece.start, box.start + piece.stop) for box, piece in ends)
+        what = f"{voxels[number] * grid.voxel_volume_mm3 / 1000.0:.1f} ml {_about(grid, place)}"
+        remarks.append(f"IF-11: {what} are left out: most of it was not found before")
+    left_out_ml = float(voxels[unfound].sum() * grid.voxel_volume_mm3 / 1000.0)
+    return Part(part.box_zyx, np.where(unfound[numbers], 0, part.probability_zyx), left_out_ml), remarks
 
 
 def _about(grid: VoxelGrid, box_zyx: tuple[slice, ...]) -> str:
     middle = grid.position_mm_xyz(tuple((part.start + part.stop - 1) / 2 for part in box_zyx))
     return f"about ({', '.join(f'{mm:.0f}' for mm in middle)}) mm"
-
-
-def _mostly_not_found(
-    probability_zyx: NDArray[np.floating[Any]], found_zyx: NDArray[np.bool_]
-) -> Iterator[tuple[tuple[slice, ...], NDArray[np.bool_]]]:
-    """Pieces of the finer network of which the coarser one found less than half: the box of each, its voxels there."""
-    numbers, count = ndimage.label(probability_zyx >= FEMUR_FROM)
-    voxels = np.bincount(numbers.ravel(), minlength=count + 1)
-    found = np.bincount(numbers[found_zyx], minlength=count + 1)
-    for number, piece in enumerate(ndimage.find_objects(numbers), start=1):
-        if found[number] < _FOUND_SHARE * voxels[number]:
-            yield piece, numbers[piece] == number
 
 
 def femur_boxes(found_zyx: NDArray[np.floating[Any]], grid: VoxelGrid) -> list[Box]:

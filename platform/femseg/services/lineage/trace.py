@@ -239,7 +239,7 @@ def _model_links(
     if package is None:
         package = _package_at_hand(materials.root, sha256)
     if package is None:
-        note = f"neither the registry nor models/ nor cascades/ holds {shortened(sha256)}"
+        note = f"neither the registry nor a folder of a stage holds {shortened(sha256)}"
         broken = Link(what="model package", value=sha256, state="broken", note=note)
         return [broken, link, *run_links(registry, sha256, version)]
     return [
