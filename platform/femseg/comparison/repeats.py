@@ -74,7 +74,7 @@ def refuse_unfit(
     elif len(set(seeds.values())) > 1:
         problem = f"{' and '.join(f'{name} {seed}' for name, seed in seeds.items())} differ, but a repeat has one seed"
         fix = "give them the same number"
-    elif (split.fold, *set(seeds.values())) not in repeats.trainings:
+    elif (split.fold, next(iter(seeds.values()))) not in repeats.trainings:
         named = ", ".join(f"{name} {seed}" for name, seed in seeds.items())
         problem = f"the model to register (split.fold {split.fold}, {named}) is not among the repeats"
         fix = "add its fold and its seed to repeats, so that the report speaks of it too"

@@ -19,6 +19,7 @@ _SHOWN = tuple(
     metric_named(name)
     for name in ("dice", "average_hausdorff_mm", "average_surface_distance_mm", "hausdorff_95_mm", "volume_similarity")
 )
+_SIDE_BY_SIDE = 3  # so many names of inputs stand beside each other below a panel
 
 
 def score_strips(
@@ -34,7 +35,7 @@ def score_strips(
         threshold_hu: the threshold.
     """
     with styled(theme):
-        made = figure(11.4, 4.1)
+        made = figure(11.4, 4.1 if len(scores) <= _SIDE_BY_SIDE else 5.0)
         panels = made.subplots(1, len(_SHOWN))
         for axes, metric in zip(panels, _SHOWN, strict=True):
             _draw_panel(axes, metric, scores, theme)
@@ -72,8 +73,9 @@ def _draw_panel(axes: Axes, metric: Metric, scores: Mapping[str, Sequence[CaseSc
         color=theme.muted,
     )
     axes.set_xticks(range(len(scores)), [column_name(mode) for mode in scores])
-    if len(scores) > 3:
-        axes.tick_params(axis="x", labelrotation=90)
+    if len(scores) > _SIDE_BY_SIDE:
+        for label in axes.get_xticklabels():
+            label.set(rotation=35, rotation_mode="anchor", horizontalalignment="right")
     axes.set_xlim(-0.45, len(scores) - 0.4)
     axes.grid(axis="x", visible=False)
     if metric.better == "higher":

@@ -123,7 +123,8 @@ def _legend(made: Figure, modes: Sequence[str]) -> None:
     outlines = [("annotation", ANNOTATION)] + [(f"{column_name(mode)} prediction", colours[mode]) for mode in modes]
     handles = [Line2D([], [], color=colour, linewidth=2, label=label) for label, colour in outlines]
     width, height = made.get_size_inches()
-    made.legend(handles=handles, loc="lower left", fontsize=10, ncols=1 if width < 7 else len(handles))
+    beside = 1 if width < 7 else len(handles) if len(handles) < 5 else 2
+    made.legend(handles=handles, loc="lower left", fontsize=10, ncols=beside)
     bar = made.add_axes((1 - (_SIDE_IN + 3.3) / width, 0.46 / height, 3.2 / width, 0.1 / height))
     scale = mpl.cm.ScalarMappable(Normalize(-FARTHEST_MM, FARTHEST_MM), "RdBu_r")
     made.colorbar(scale, cax=bar, orientation="horizontal", extend="both")
