@@ -87,12 +87,12 @@ def _differences_figure(evidence: ComparisonEvidence, comparison: PairedComparis
     interval = comparison.interval
     band = f", the band its {interval.confidence * 100:g} % bootstrap interval" if interval.low is not None else ""
     margin = (
-        f" dashed: ± {comparison.margin:g}, the smallest difference that is set to matter." if comparison.margin else ""
+        f"; dashed: ± {comparison.margin:g}, the smallest difference that is set to matter" if comparison.margin else ""
     )
     return PageFigure(
         title=f"Case by case, {column_name(comparison.candidate)} − {column_name(comparison.baseline)}",
         caption=f"Paired differences of Dice of n = {comparison.n} test cases on {GRID_WORDS[comparison.grid]}; the "
-        f"line is their mean{band};{margin}"
+        f"line is their mean{band}{margin}."
         + (" Small ticks are single trainings, dots their mean." if evidence.trainings else ""),
         light=drawn(LIGHT),
         dark=drawn(DARK),

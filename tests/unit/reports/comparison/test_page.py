@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 import pytest
 from scores import case_score
 
+from femseg.comparison.wording import signed
 from femseg.metrics.definitions import METRICS
 from femseg.reports.comparison.page import PageFigure, comparison_page
 from femseg.reports.comparison.table import markdown
@@ -85,6 +86,22 @@ def test_the_page_gives_the_answer_the_tables_the_definitions_and_the_warning(pa
     assert "by patient" in text
     assert "With so few cases intervals still come out somewhat too narrow." in text
     assert "where there are several trainings, their scatter is counted" in text
+
+
+@pytest.mark.parametrize("modes", [("raw", "gradient"), ("raw", "gradient", "cascade-raw", "cascade-gradient")])
+def test_every_row_is_as_wide_as_its_head_and_holds_its_own_difference(evidence_of, modes):
+    evidence = evidence_of(modes)[0]
+    tables = [
+        [re.findall(r"<t[hd][ >]", row) for row in re.findall(r"<tr>.*?</tr>", table, re.DOTALL)]
+        for table in re.findall(r"<table.*?</table>", page_of(evidence), re.DOTALL)
+    ]
+    assert all(len({len(row) for row in table}) == 1 for table in tables)
+    text = Reader(page_of(evidence)).text
+    dice = [c for c in evidence.comparisons() if c.metric == "dice"]
+    dice.sort(key=lambda c: (evidence.grids.index(c.grid), modes.index(c.candidate)))
+    found = re.findall(r"Dice \(DSC\) ↑ [^↑]*?([−+]0\.\d{3}) – ", text)
+    assert found == [signed(one.mean_difference, 3) for one in dice]
+    assert len(found) == 2 * (len(modes) - 1)
 
 
 def test_dark_pages_get_the_dark_chart_and_images_stay_the_same(page):
