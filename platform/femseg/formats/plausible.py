@@ -27,7 +27,7 @@ def size_faults(grid: VoxelGrid, file: str, *, cropped: bool = False) -> list[Fa
     for quantity, values, (low, high) in sizes:
         if min(values) < low or max(values) > high:
             shown = " × ".join(f"{value:.4g}" for value in values)
-            problem = f"{quantity} of {shown} mm (z, y, x) is outside {low:g} to {high:g} mm: another unit?"
+            problem = f"{quantity} of {shown} mm (z, y, x) is outside {low:g} to {high:g} mm (another unit?)"
             faults.append(Fault("IN-19", file, problem, "write the file's geometry in millimetres"))
     return faults + voxel_count_faults(grid.shape_zyx, file)
 

@@ -87,6 +87,6 @@ def read_mesh_file(path: Path, *, ras: bool = False) -> MeshFile:
         corners = corners * _MM.get(unit[1], 1.0)
     long_mm = float(np.ptp(corners.reshape(-1, 3), axis=0).max())
     if not _LONGEST_MM[0] <= long_mm <= _LONGEST_MM[1]:
-        problem = f"is {long_mm:.3g} mm long, expected {_LONGEST_MM[0]:.0f} to {_LONGEST_MM[1]:.0f}: another unit?"
+        problem = f"is {long_mm:.3g} mm long, expected {_LONGEST_MM[0]:.0f} to {_LONGEST_MM[1]:.0f} (another unit?)"
         raise Refusal.of("IN-19", path, problem, "export it in millimetres (GLB: in metres)")
     return MeshFile(corners_mm=corners, stated_frame=said)
