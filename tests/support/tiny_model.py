@@ -29,7 +29,7 @@ def described(network: Network, recipe: InputRecipe = RECIPE, **facts: Any) -> M
     )
 
 
-def write_tiny_package(folder: Path, *, seed: int = 0, cohort_source: str = "") -> str:
+def write_tiny_package(folder: Path, *, seed: int = 0, cohort_source: str = "", recipe: InputRecipe = RECIPE) -> str:
     """A package with the weights that a seed draws; returns its SHA-256."""
     torch.manual_seed(seed)
     network = VNet(TINY_NETWORK, 1)
@@ -38,6 +38,7 @@ def write_tiny_package(folder: Path, *, seed: int = 0, cohort_source: str = "") 
         metrics=TrainingMetrics(validation_dice=0.5, best_iteration=2),
         training=UsedSettings(train={"seed": seed}),
         cohort_source=cohort_source,
+        recipe=recipe,
         training_range=TrainingRange(
             spacing_mm_zyx=((4.0, 3.0, 2.5), (4.0, 3.0, 2.5)), extent_mm_zyx=((50.0, 60.0, 60.0), (60.0, 80.0, 80.0))
         ),

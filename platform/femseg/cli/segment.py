@@ -235,8 +235,10 @@ def segment_file(
     if as_json:
         print(json.dumps({**files, **facts, **written.plain()}, indent=2))
         return judged.exit_code
-    metrics = used.package.model.finest.metrics
-    told = f"{used.name} ({metrics}, {input_name(facts['input_mode'])}, package {used.package.sha256[:12]})"
+    model = used.package.model
+    learnt = f"learnt from {model.learnt_from}" if model.learnt_from else ""
+    about = (learnt, str(model.finest.metrics), input_name(facts["input_mode"]), f"package {used.package.sha256[:12]}")
+    told = f"{used.name} ({', '.join(filter(None, about))})"
     found = ", ".join(f"{STRUCTURES[side].name} {femur.volume_ml:.1f} ml" for side, femur in femora.by_side.items())
     print(f"{output}: {'' if files['mask'] else 'not written, '}{found or 'no femur'}, model {printable(told)}")
     for remark in facts["remarks"][len(warnings_of(used)) :]:  # which were said before anything else

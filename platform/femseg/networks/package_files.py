@@ -157,6 +157,12 @@ class ModelDescription(ScaleDescription):
         return self.cohort_source in ("phantom", "synthetic")
 
     @property
+    def learnt_from(self) -> str:
+        """In words; empty if the package is older than this."""
+        drawn = {"phantom": "phantoms", "synthetic": "synthetic people"}.get(self.cohort_source, "CTs of a cohort")
+        return drawn if self.cohort_source else ""
+
+    @property
     def painted(self) -> bool:
         """Whether samples were painted from synthetic people, all or a share."""
         return self.cohort_source == "synthetic" or any(one.training.painted_share for one in self.scales)

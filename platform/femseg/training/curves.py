@@ -19,7 +19,7 @@ class CurveRow:
 
     Attributes:
         iteration: counted from 1.
-        train_dice_loss: mean over the whole batch.
+        train_dice_loss: mean over the whole batch; of `dice_ce` the cross-entropy is in it.
         learning_rate: used in this step.
         seconds: wall-clock time of the step.
         samples_per_second: over all workers.

@@ -153,7 +153,7 @@ class Trainer:
                 self._step_started = time.perf_counter()
 
     def forward_backward(self, batch: Batch) -> float:
-        """Gradients of a batch, averaged over ranks, and its mean Dice loss over all ranks; no weight changes."""
+        """Gradients of a batch, averaged over ranks, and its mean loss over all ranks; no weight changes."""
         for group in self.optimizer.param_groups:
             group["lr"] = learning_rate_at(batch.iteration, self.settings, self.optimisation)
         dropout_seed = np.random.default_rng((self.settings.seed, self.context.rank, batch.iteration)).integers(2**63)
@@ -223,7 +223,7 @@ class Trainer:
                 self.context.recorder.metric(name, value, step=row.iteration)
         loss = "not finite" if row.train_dice_loss is None else f"{row.train_dice_loss:.4f}"
         best = f", validation Dice {state.best_dice:.3f}" if state.best_iteration else ""
-        self.context.progress(row.iteration, f"Dice loss {loss}{best}")
+        self.context.progress(row.iteration, f"loss {loss}{best}")
 
     def checkpoint_if_due(self) -> None:
         """Write a checkpoint at its interval, at the end, and before leaving when a stop is requested (TR-06)."""
@@ -244,7 +244,7 @@ class Trainer:
         if self.state.finished or in_a_row < self.optimisation.non_finite_limit:
             return
         problem = (
-            f"Dice loss {loss} and gradient norm {self.gradient_norm} for cases {', '.join(batch.case_ids)}; "
+            f"loss {loss} and gradient norm {self.gradient_norm} for cases {', '.join(batch.case_ids)}; "
             f"{in_a_row} steps in a row were not finite and none of them touched the weights"
         )
         fix = "check these cases with `femseg check`, or lower train.learning_rate"

@@ -85,9 +85,12 @@ def test_a_model_of_phantoms_says_so_before_anything_else(segment, ct, tmp_path)
     write_tiny_package(tmp_path / "patients", cohort_source="dicom")
     done = segment(ct, tmp_path / "a.nii.gz", model=tmp_path / "phantoms")
     assert done.output.startswith("warning: this model was trained on phantoms alone and has seen no patient")
+    assert "(learnt from phantoms, validation Dice 0.500" in done.output
     done = segment(ct, tmp_path / "b.nii.gz", "--json", model=tmp_path / "phantoms")
     assert json.loads(done.stdout)["remarks"][0].startswith("this model was trained on phantoms alone")
-    assert "trained on phantoms" not in segment(ct, tmp_path / "c.nii.gz", model=tmp_path / "patients").output
+    done = segment(ct, tmp_path / "c.nii.gz", model=tmp_path / "patients")
+    assert "trained on phantoms" not in done.output
+    assert "(learnt from CTs of a cohort, validation Dice 0.500" in done.output
 
 
 def test_a_dicom_folder_and_the_nifti_of_the_same_ct_give_the_same_voxels(segment, ct, tmp_path):

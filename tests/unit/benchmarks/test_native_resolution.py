@@ -1,4 +1,4 @@
-"""The table of native_resolution: what the paper's grid gives at best, pieces, and when a goal is reached."""
+"""The table of native_resolution: what the paper's grid leaves, pieces, and when a goal is reached."""
 
 import json
 from dataclasses import replace

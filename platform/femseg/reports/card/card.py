@@ -31,6 +31,25 @@ def card_sections(facts: CardFacts) -> tuple[Section, ...]:
     )
 
 
+def _purpose(model: ModelDescription, femur: str) -> str:
+    """For what a model is, by what it has seen."""
+    if model.of_phantoms:
+        return (
+            f"Segments {femur} in synthetic CTs (phantoms), to show that the pipeline works. It has seen no patient: "
+            "do not use its masks of patients' CTs for anything."
+        )
+    if model.of_no_patient:
+        return (
+            f"Segments {femur} in a CT of the thigh or pelvis, on the CT's own grid. It learnt from CTs painted over "
+            "real bone shapes and has seen no patient: for research, and as a start for a model of your own, by people "
+            "who look at every slice of every mask."
+        )
+    return (
+        f"Segments {femur} in a CT of the thigh or pelvis, on the CT's own grid: for research in orthopaedic "
+        "planning, measurement and 3-D printing, by people who look at every mask before they use it."
+    )
+
+
 def _intended_use(facts: CardFacts) -> Section:
     seen = facts.model.training_range
     reach = (
@@ -53,17 +72,10 @@ def _intended_use(facts: CardFacts) -> Section:
         )
         if not there
     ]
-    purpose = (
-        f"Segments {femur} in synthetic CTs (phantoms), to show that the pipeline works. It has seen no patient: do "
-        "not use its masks of patients' CTs for anything."
-        if facts.model.of_phantoms
-        else f"Segments {femur} in a CT of the thigh or pelvis, on the CT's own grid: for research in orthopaedic "
-        "planning, measurement and 3-D printing, by people who look at every mask before they use it."
-    )
     return Section(
         title="Intended use",
         sentences=(
-            purpose,
+            _purpose(facts.model, femur),
             *reach,
             *([f"Not in the training data, and so not to be trusted: {', '.join(unseen)}."] if unseen else []),
             "It is research software, no medical device. Nothing is known of how it does on patients and scanners that "

@@ -121,7 +121,7 @@ def _curves_caption(evidence: ComparisonEvidence) -> str:
     cases = evidence.split_sizes.get("validation")
     validated = f"{cases} validation cases" if cases else "validation cases of each fold"
     return (
-        f"Above: Dice loss on the training cases, {shown}; logarithmic scale. Below: mean Dice on the "
+        f"Above: loss on the training cases, {shown}; logarithmic scale. Below: mean Dice on the "
         f"{validated}; a ring marks the best. As figure 3 of the paper."
     )
 

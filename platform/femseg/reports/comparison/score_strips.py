@@ -98,7 +98,7 @@ _WINDOWS = 40  # the smoothed line averages over one such part of the training
 
 
 def learning_curves(curves: Mapping[str, Sequence[Sequence[CurvePoint]]], *, theme: Theme) -> bytes:
-    """PNG of training Dice loss above Dice on the validation cases.
+    """PNG of the training loss above Dice on the validation cases.
 
     Of a mode that was trained once, each iteration is faint and the running mean strong; of several trainings each has
     its own running mean, without single iterations.
@@ -117,7 +117,7 @@ def learning_curves(curves: Mapping[str, Sequence[Sequence[CurvePoint]]], *, the
         above.yaxis.set_major_locator(LogLocator(subs=range(1, 10) if high / low < 4 else (1, 2, 5)))
         above.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         above.yaxis.set_minor_formatter(NullFormatter())
-        above.set_ylabel("training Dice loss (1 − DSC)")
+        above.set_ylabel("training loss")
         above.legend(loc="upper right", title="input", alignment="left")
         below.set_ylabel("validation Dice")
         below.set_ylim(top=1.0)

@@ -125,7 +125,7 @@ def search_figures(search: SearchEvidence) -> Mapping[str, PageFigure]:
         ),
         CURVES_FIGURE: PageFigure(
             title="How each trial learned",
-            caption="Training Dice loss, running mean, logarithmic scale; thick and with a ring: the trial whose "
+            caption="Training loss, running mean, logarithmic scale; thick and with a ring: the trial whose "
             f"learning rate was taken.{stops}",
             light=trial_curves(search, theme=LIGHT),
             dark=trial_curves(search, theme=DARK),

@@ -84,7 +84,7 @@ def _legend(made: Figure, search: SearchEvidence, theme: Theme) -> None:
 
 
 def trial_curves(search: SearchEvidence, *, theme: Theme) -> bytes:
-    """PNG, one panel per input mode: the training Dice loss of each trial, its colour the learning rate."""
+    """PNG, one panel per input mode: the training loss of each trial, its colour the learning rate."""
     with styled(theme):
         made = figure(8.4, 3.7)
         panels = made.subplots(1, len(search.modes), sharey=True, squeeze=False)[0]
@@ -100,7 +100,7 @@ def trial_curves(search: SearchEvidence, *, theme: Theme) -> bytes:
             axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.yaxis.set_minor_formatter(NullFormatter())
             axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10], nbins=6))
-        panels[0].set_ylabel("training Dice loss (1 − DSC)")
+        panels[0].set_ylabel("training loss")
         made.supxlabel("iteration", fontsize=10)
         bar = made.colorbar(ScalarMappable(norm=scale, cmap=colours), ax=list(panels), pad=0.02, aspect=28)
         bar.set_label("learning rate")

@@ -52,7 +52,8 @@ def _files(start_from: str) -> PackageFiles:
 
 def _input(recipe: InputRecipe) -> tuple[object, ...]:
     """What a recipe says of the input but for its grid."""
-    return recipe.input_mode, *(getattr(recipe, f"{channel}_scaling") for channel in recipe.channels)
+    of = recipe.gradient_of if "gradient" in recipe.channels else ""
+    return recipe.input_mode, of, *(getattr(recipe, f"{channel}_scaling") for channel in recipe.channels)
 
 
 def _misfit(start_from: str, problem: str, fix: str) -> Refusal:

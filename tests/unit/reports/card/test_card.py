@@ -169,6 +169,7 @@ def test_the_card_of_a_cascade_tells_how_either_network_was_trained(facts):
 def test_the_card_of_a_phantom_model_claims_no_use_on_patients_and_another_says_for_what_it_is(facts, tmp_path):
     for source, said, not_said in (
         ("phantom", "It has seen no patient", "research in orthopaedic planning"),
+        ("synthetic", "has seen no patient: for research, and as a start", "orthopaedic planning"),
         ("dicom", "research in orthopaedic planning", "phantom"),
     ):
         named = replace(facts, cohort="Cohort", model=replace(MODEL, cohort_source=source))

@@ -84,6 +84,16 @@ def test_a_model_of_another_kind_is_refused_CFG_02(model, settings, words):
         starting_weights("./model", **wanted)
 
 
+def test_whose_gradient_it_is_matters_where_the_network_sees_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = replace(RECIPE, input_mode="gradient")
+    write_tiny_package(Path("model"), seed=7, recipe=recipe)
+    starting_weights("./model", scale="find", network=TINY_NETWORK, recipe=recipe)
+    with pytest.raises(Refusal, match=r"CFG-02.*another kind of input"):
+        other = replace(recipe, gradient_of="resampled")
+        starting_weights("./model", scale="find", network=TINY_NETWORK, recipe=other)
+
+
 def test_another_grid_is_no_other_kind_of_input(model):
     other = replace(RECIPE, shape_zyx=(8, 8, 8))
     start = starting_weights("./model", scale="find", network=TINY_NETWORK, recipe=other)
