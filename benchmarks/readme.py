@@ -68,8 +68,8 @@ SCRIPTS = (
     Script(
         "training.refine_step",
         "a step of the finer scale in patches against the sum of its convolutions, and what drawing its patches costs, "
-        "batch 2 × 64³, 16 channels, one thread",
-        "{r[step_over_convolutions]:.2f} ×; drawing {r[drawing_share]:.0%} of a step, "
+        "batch 2 × 64³, one thread",
+        "{r[step_over_convolutions]:.2f} × with {r[channels]} channels; drawing {r[drawing_share]:.0%} of a step, "
         "waited for {r[waiting_share_by_the_clock]:.1%}",
     ),
     Script(
@@ -126,7 +126,7 @@ SCRIPTS = (
     ),
     Script(
         "pipeline.native_resolution",
-        "phantoms at 1 mm: the cascade, the network that finds alone, and the best that the paper's grid could give",
+        "phantoms at 1 mm: the cascade, the network that finds alone, and what the paper's grid leaves of a mask",
     ),
     Script(
         "pipeline.plan_estimates",

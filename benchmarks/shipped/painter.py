@@ -28,6 +28,7 @@ class Painted:
 
     hu_zyx: Volume
     femur_zyx: Mask
+    other_zyx: Mask
     spacing_mm_zyx: tuple[float, float, float]
 
 
@@ -55,7 +56,8 @@ def painted(
     hu = ndimage.gaussian_filter(hu, rng.uniform(0.5, 0.9) / steps)
     grain = ndimage.gaussian_filter(rng.standard_normal(hu.shape).astype(np.float32), 0.55)
     hu += grain / grain.std() * rng.uniform(10.0, 24.0)
-    return Painted(hu_zyx=np.clip(hu, -1024, 3071), femur_zyx=femur, spacing_mm_zyx=spacing_mm_zyx)
+    hu = np.clip(hu, -1024, 3071)
+    return Painted(hu_zyx=hu, femur_zyx=femur, other_zyx=other, spacing_mm_zyx=spacing_mm_zyx)
 
 
 def _tibia(femur: Mask, steps: NDArray[np.float64]) -> Mask:

@@ -143,6 +143,7 @@ def measured(rounds: int, spacing_mm: float) -> dict[str, Any]:
         ahead.close()
     median = {name: statistics.median(values) for name, values in taken.items()}
     return {
+        "channels": settings_of("network", VNetSettings).base_channels,
         "patch_zyx": list(cases.settings.shape_zyx),
         "batch_size": size,
         "samples_at_a_time": at_once,
