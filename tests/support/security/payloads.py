@@ -192,6 +192,14 @@ MODELS = (
         )
         for kind in PICKLES
     ),
+    *(
+        Carrier(
+            name=f"SC_01 {kind} in the place of the finer network's weights",
+            make=package_with("refine.safetensors", lambda canary, kind=kind: pickled(kind, canary), sign=False),
+            says=("SC-01", CODE),
+        )
+        for kind in PICKLES
+    ),
     Carrier(
         name="SC_01 a pickle beside a whole package",
         make=package_with("optimizer.pt", lambda canary: pickled("zip", canary), sign=False),
