@@ -78,6 +78,7 @@ def lineage_checks(
             fix="commit, train again with `dvc repro --force train`, and register",
         )
     names = ("inputs", "masks", "split", "manifest", "code", *(("fields", "painting") if model.painted else ()))
+    names += ("refine_inputs", "refine_masks", "refine_places", "refine_code") if model.refine else ()
     lacking = [name for name in names if not _matches(_HEX64, sha256.get(name))]
     yield _lineage_check("hashes of data and code", not lacking, found=_lack(lacking), expected=", ".join(names))
     wanted = trained_from(model.input_mode, model.refine_mode, painted=model.painted)

@@ -9,7 +9,7 @@ from tiny_registry import CASES, write_cohort
 from femseg.cohorts.manifest import read_manifest, write_manifest
 from femseg.gate.origin_checks import lineage_checks
 from femseg.lineage.provenance import Lineage
-from femseg.networks.package_files import UsedSettings
+from femseg.networks.package_files import ScaleDescription, UsedSettings
 from femseg.networks.vnet import VNet
 
 
@@ -53,6 +53,20 @@ def test_another_annotation_makes_another_test_set(cohort):
     before = cohort.test_set.sha256
     changed(cohort, 7, mask=read_manifest(cohort.manifest).cases[8].mask)
     assert cohort.test_set.sha256 != before
+
+
+def test_a_cascade_names_what_its_finer_network_learnt_from(cohort):
+    one = described(VNet(TINY_NETWORK, 1))
+    finer = ScaleDescription(architecture=one.architecture, input_mode="raw", input_recipe=one.input_recipe)
+    sha256 = dict.fromkeys(("inputs", "masks", "split", "manifest", "code"), "0" * 64)
+    of_both = sha256 | dict.fromkeys(("refine_inputs", "refine_masks", "refine_places", "refine_code"), "1" * 64)
+    for model, hashes, passed in (
+        (one, sha256, True),
+        (replace(one, refine=finer), sha256, False),
+        (replace(one, refine=finer), of_both, True),
+    ):
+        checks = lineage_checks(Lineage(sha256=hashes), model, cohort.test_set, clean_commit=False)
+        assert next(check.passed for check in checks if check.name == "hashes of data and code") is passed
 
 
 def test_a_model_of_painted_scenes_names_these_too(cohort):
