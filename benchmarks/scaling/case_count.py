@@ -3,7 +3,8 @@
     python -m benchmarks.scaling.case_count --output benchmarks/results/case_count.json
 
 Every case has its own entry in the index and its own files, which are hard links to a few tiny arrays. The validation
-part stays at four cases: how much is validated is a setting, not a matter of the cohort's size.
+part stays at four cases: how much is validated is a setting, not a matter of the cohort's size. The least and the most
+cases are trained on in patches, too, out of arrays of a working spacing.
 """
 
 import argparse
@@ -20,23 +21,32 @@ from typing import Any
 
 import numpy as np
 
-_SHAPE_ZYX = (16, 16, 16)
+_SHAPE_ZYX, _WORKING_MM = (16, 16, 16), (1.0, 1.0, 1.0)
 _SOURCES, _VALIDATION, _ITERATIONS = 32, 4, 30
 
 
-def make_store(folder: Path, cases: int) -> None:
-    """An input store, a mask store and a split of so many cases."""
+def make_store(folder: Path, cases: int, *, in_patches: bool) -> None:
+    """An input store, a mask store, a split of so many cases, and where patches are drawn."""
+    from femseg.cohorts.places import find_places
     from femseg.cohorts.settings import ArraySettings
     from femseg.cohorts.split import Split, write_split
-    from femseg.cohorts.store import write_array, write_index
+    from femseg.cohorts.store import ArrayKind, write_array, write_index
     from femseg.volumes.grid import VoxelGrid
+    from femseg.volumes.intensity import Scaling
 
+    settings = ArraySettings(shape_zyx=_SHAPE_ZYX)
+    if in_patches:
+        window = Scaling(kind="window", low=-200.0, high=1200.0)
+        settings = ArraySettings(shape_zyx=None, spacing_mm_zyx=_WORKING_MM, raw_scaling=window)
     rng = np.random.default_rng(0)
     mask = np.zeros(_SHAPE_ZYX, bool)
     mask[4:12, 5:11, 5:11] = True
-    raw = (0.5 * mask + rng.uniform(0, 0.5, _SHAPE_ZYX)).astype(np.float32)
+    raw = (0.5 * mask + rng.uniform(0, 0.5, _SHAPE_ZYX)).astype(settings.recipe("raw").dtype)
+    arrays: dict[ArrayKind, Any] = {"raw": raw, "mask": mask}
+    if in_patches:
+        arrays["places"] = find_places(mask, 1400.0 * raw.astype(np.float32) - 200.0, _WORKING_MM)
     ids = [f"case-{number:06d}" for number in range(cases)]
-    for kind, array in (("raw", raw), ("mask", mask)):
+    for kind, array in arrays.items():
         entries = {}
         for number, case_id in enumerate(ids):
             spacing = (4.0 + number / cases, 1.8 + number / cases, 1.8)
@@ -46,7 +56,7 @@ def make_store(folder: Path, cases: int) -> None:
             else:
                 os.link(folder / kind / f"{ids[number % _SOURCES]}.npy", folder / kind / f"{case_id}.npy")
             entries[case_id] = replace(source, network_grid=grid, ct_grid=grid)
-        write_index(folder / kind, kind, ArraySettings(shape_zyx=_SHAPE_ZYX).recipe(kind), entries)
+        write_index(folder / kind, kind, settings.recipe(kind), entries)
     split = Split(train=tuple(ids[: -_VALIDATION - 1]), validation=tuple(ids[-_VALIDATION - 1 : -1]), test=(ids[-1],))
     write_split(split, folder / "split.json")
 
@@ -63,7 +73,9 @@ def work(folder: Path) -> dict[str, Any]:
     from femseg.services.fit.job import fit_job, training_job
     from femseg.training.context import TrainerContext
     from femseg.training.settings import OptimisationSettings, TrainSettings
+    from femseg.training.stored_cases import PatchSettings
 
+    in_patches = (folder / "places").is_dir()
     torch.set_num_threads(1)
     imported_mib, started, cpu = _resident_mib(), time.perf_counter(), time.process_time()
     job = training_job(
@@ -75,6 +87,8 @@ def work(folder: Path) -> dict[str, Any]:
         network=VNetSettings(base_channels=4, strides=((2, 2, 2),), convolutions_down=(1, 1), convolutions_up=(1,)),
         optimisation=OptimisationSettings(batch_size=2),
         train=TrainSettings(max_iterations=_ITERATIONS, validate_every=_ITERATIONS, checkpoint_every=_ITERATIONS),
+        patches=PatchSettings(shape_zyx=(8, 8, 8)) if in_patches else None,
+        places=folder / "places" if in_patches else None,
     )
     described, described_cpu = time.perf_counter(), time.process_time()
     steps: list[tuple[float, float]] = []
@@ -95,9 +109,9 @@ def work(folder: Path) -> dict[str, Any]:
     }
 
 
-def measured(cases: int, repeats: int) -> dict[str, Any]:
+def measured(cases: int, repeats: int, *, in_patches: bool = False) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="femseg-cases-") as folder:
-        make_store(Path(folder), cases)
+        make_store(Path(folder), cases, in_patches=in_patches)
         index_bytes = (Path(folder) / "raw" / "index.json").stat().st_size
         rows = []
         for _ in range(repeats):
@@ -122,10 +136,11 @@ def main() -> None:
     if arguments.worker:
         print(json.dumps(work(arguments.worker)))
         return
-    rows = []
-    for cases in arguments.cases:
+    rows, given = [], arguments.cases
+    for cases in given:
         rows.append(measured(cases, arguments.repeats))
         print(json.dumps(rows[-1]), flush=True)
+    patches = [measured(cases, arguments.repeats, in_patches=True) for cases in sorted({min(given), max(given)})]
     result = {
         "command": "python -m benchmarks.scaling.case_count",
         "shape_zyx": _SHAPE_ZYX,
@@ -133,6 +148,7 @@ def main() -> None:
         "cores": len(os.sched_getaffinity(0)),
         "load": os.getloadavg()[0],
         "rows": rows,
+        "rows_in_patches": patches,
     }
     if arguments.output:
         arguments.output.write_text(json.dumps(result, indent=2) + "\n")
