@@ -63,7 +63,8 @@ SCRIPTS = (
     Script(
         "training.painting_share",
         "what painting a synthetic person anew costs of a step, batch 2 × 64³, one thread",
-        "painting {r[share_of_a_step][painting]:.0%}, all of a sample {r[share_of_a_step][sample]:.0%}",
+        "painting {r[share_of_a_step][painting]:.1%}, beside metal {r[share_of_a_step][painting metal]:.1%}, all of a "
+        "sample {r[share_of_a_step][sample]:.0%}",
     ),
     Script(
         "training.refine_step",

@@ -1,13 +1,18 @@
 """A 512 × 512 × 400 CT of both legs, from file to mask file: seconds and memory of the cascade, against nnU-Net's.
 
-    python -m benchmarks.pipeline.cascade_large_ct --output benchmarks/results/cascade_large_ct.json
+    python -m benchmarks.pipeline.cascade_large_ct --package build/native/cascades/raw \
+        --output benchmarks/results/cascade_large_ct.json
 
-Ours runs whole, in a process of its own: read, find, cut out, write and read back. What finds the femora is a threshold
+Ours runs in a process of its own: read, find, cut out, write and read back; start, intake, sides and verdict are left
+out, as the other side's are. What finds the femora is a threshold
 on the coarse grid, which finds pelvis and knee with them, so the boxes are larger than those of a trained network; the
 finer V-Net has random weights. Of nnU-Net's network as TotalSegmentator runs it (PlainConvUNet of
 dynamic-network-architectures, 1.5 mm, 128³, step 0.5, random weights) a window is timed in turn with ours, and
 multiplied by their number on the whole CT: its reading, resampling and writing are left out. Both precisions are
 stated; a ratio is never across them.
+
+With `--package`, a trained cascade, `femseg segment` runs as a user types it, on this CT and on one of 1000 slices:
+from the command to its end, with everything that it does.
 """
 
 import argparse
@@ -42,6 +47,7 @@ from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
 
 SHAPE_ZYX, SPACING_MM_ZYX = (400, 512, 512), (1.25, 0.8, 0.8)
+LONG_ZYX, LONG_MM_ZYX = (1000, 512, 512), (1.0, 0.8, 0.8)
 WORKING_MM, WINDOW = (1.25, 1.0, 1.0), (64, 64, 64)
 NNUNET_MM, NNUNET_WINDOW = 1.5, 128
 HU = Scaling(kind="window", low=-1000.0, high=2000.0)
@@ -99,10 +105,30 @@ def both_legs(shape_zyx: tuple[int, int, int], spacing_mm_zyx: tuple[float, floa
     return replace(study, ct=CtVolume(hu_zyx=hu, grid=grid), femur=MaskVolume(femur_zyx=femur, grid=grid))
 
 
-def write_ct(path: Path) -> None:
-    """The CT that is timed."""
-    ct = both_legs(SHAPE_ZYX, SPACING_MM_ZYX).ct
+def write_ct(path: Path, shape_zyx: tuple[int, int, int], spacing_mm_zyx: tuple[float, float, float]) -> None:
+    """A CT that is timed."""
+    ct = both_legs(shape_zyx, spacing_mm_zyx).ct
     sitk.WriteImage(ct.grid.image(ct.hu_zyx.astype(np.int16)), str(path))
+
+
+def by_command(package: Path, folder: Path) -> dict[str, dict[str, float | int]]:
+    """Seconds and peak memory of `femseg segment` by CT, with its exit code: 0 usable, 10 review, 11 reject."""
+    found: dict[str, dict[str, float | int]] = {}
+    for shape_zyx, spacing_mm_zyx in ((SHAPE_ZYX, SPACING_MM_ZYX), (LONG_ZYX, LONG_MM_ZYX)):
+        ct, mask = folder / f"{shape_zyx[0]}.nii.gz", folder / f"{shape_zyx[0]}_mask.nii.gz"
+        write_ct(ct, shape_zyx, spacing_mm_zyx)
+        command = ["femseg", "segment", str(ct), "-o", str(mask), "--model", str(package), "--write-rejected"]
+        started = time.perf_counter()
+        with subprocess.Popen(command) as running:
+            _, status, usage = os.wait4(running.pid, 0)
+            running.returncode = os.waitstatus_to_exitcode(status)
+        found[" × ".join(map(str, shape_zyx))] = {
+            "seconds": time.perf_counter() - started,
+            "peak_gib": usage.ru_maxrss / 2**20,
+            "exit_code": running.returncode,
+            "mask_bytes": mask.stat().st_size,
+        }
+    return found
 
 
 def ours(folder: Path, precision: str) -> dict[str, float]:
@@ -194,6 +220,7 @@ def measured(folder: Path, repeats: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--package", type=Path, help="a trained cascade, for `femseg segment`")
     parser.add_argument("--output", type=Path)
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -202,8 +229,10 @@ def main() -> None:
         print(json.dumps(ours(arguments.folder, arguments.ours)))
         return
     with tempfile.TemporaryDirectory() as name:
-        write_ct(Path(name) / "ct.nii.gz")
+        write_ct(Path(name) / "ct.nii.gz", SHAPE_ZYX, SPACING_MM_ZYX)
         result = measured(Path(name), arguments.repeats)
+        if arguments.package:
+            result["by_command"] = by_command(arguments.package, Path(name))
     print(json.dumps(result, indent=2))
     if arguments.output:
         write_json_durably(arguments.output, result)

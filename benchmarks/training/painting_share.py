@@ -4,10 +4,12 @@
 
 Processor time on one thread, so that neither what else the machine does nor the second core counts. In each round the
 step, a whole sample (read, moved, painted, made the network's input), and of it the painting and the network's input
-alone are timed in turn; "stored" is a sample that augmentation moves out of a stored input instead.
+alone are timed in turn; "stored" is a sample that augmentation moves out of a stored input instead; "painting metal" is
+a box of the same size about an implant, with its shadow and streaks.
 """
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from femseg.cohorts.places import find_places
 from femseg.cohorts.store import ArrayKind, ArrayStore, StoredArray, write_array, write_index
@@ -27,7 +30,7 @@ from femseg.networks.vnet import VNet, VNetSettings
 from femseg.synthetic.anatomy import scene
 from femseg.synthetic.painting import painted
 from femseg.synthetic.painting_settings import PaintingSettings
-from femseg.synthetic.scene import Scene
+from femseg.synthetic.scene import Scene, Tissue
 from femseg.synthetic.settings import SyntheticSettings
 from femseg.training.batches import Batch
 from femseg.training.device import add_gradients
@@ -94,6 +97,19 @@ def step_on(batch: Batch) -> Callable[[], None]:
     return step
 
 
+def box_about_metal(edge: int) -> NDArray[np.uint8]:
+    """The fields of the first person whose scan shows an implant, about its middle."""
+    people = (scene(SyntheticSettings(metal=1.0), index, SPACING).fields_czyx for index in itertools.count())
+    fields_czyx = next(fields for fields in people if (fields[0] == Tissue.METAL).any())
+    middle = np.argwhere(fields_czyx[0] == Tissue.METAL).mean(axis=0)
+    low = [
+        int(np.clip(at - edge / 2, 0, max(0, size - edge)))
+        for at, size in zip(middle, fields_czyx.shape[1:], strict=True)
+    ]
+    z, y, x = (slice(first, first + edge) for first in low)
+    return np.ascontiguousarray(fields_czyx[:, z, y, x])
+
+
 def measured(edge: int, rounds: int) -> dict[str, object]:
     """Milliseconds of processor time, medians over the rounds."""
     torch.set_num_threads(1)
@@ -107,11 +123,14 @@ def measured(edge: int, rounds: int) -> dict[str, object]:
         z, y, x = (slice(first, first + edge) for first in low)
         box = np.ascontiguousarray(person.fields_czyx[:, z, y, x])
         hu_zyx = painted(box, SPACING, cases.painting, np.random.default_rng(0))
-        number = iter(range(10**6))
+        number, about_metal = iter(range(10**6)), box_about_metal(edge)
         runs: dict[str, Callable[[], object]] = {
             "step": step_on(batch),
             "sample": lambda: cases.sample("person", MOVED, (0, 1, next(number))),
             "painting": lambda: painted(box, SPACING, cases.painting, np.random.default_rng(next(number))),
+            "painting metal": lambda: painted(
+                about_metal, SPACING, cases.painting, np.random.default_rng(next(number))
+            ),
             "network_input": lambda: painted_input(hu_zyx, SPACING, RECIPE),
             "stored": lambda: cases.patches.sample("person", MOVED, (0, 1, next(number))),
         }
