@@ -1,9 +1,11 @@
 """What a plan decides for four cohorts, what gives way when room is short, and what the costs are made of."""
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
+from tiny_project import ROOT
 
 from benchmarks.pipeline.plan_estimates import COHORTS
 from femseg.cohorts.settings import ArraySettings
@@ -41,6 +43,14 @@ def test_slices_far_apart_are_halved_after_the_pixels():
     assert strides[2][0] == 2
     z, y, x = plan.refine.seen_zyx
     assert y == x > 4 * z, "a patch is a cube in the patient"
+
+
+def test_the_disk_that_the_how_to_states_is_what_a_plan_reckons():
+    grid = VoxelGrid(shape_zyx=(1000, 512, 512), spacing_mm_zyx=(1.0, 0.7, 0.7))
+    arrays = replace(make_plan(COHORTS["large"], SMALL_MACHINE, Stated()).refine.arrays, spacing_mm_zyx=(1.0, 1.0, 1.0))
+    gigabytes = disk_bytes(arrays, ("raw", "gradient"), [grid] * 60) / 1e9
+    page = " ".join((ROOT / "docs/how-to/researcher/plan.md").read_text(encoding="utf-8").split())
+    assert f"(0.7 × 0.7 × 1 mm) at 1 mm take {gigabytes:.0f} GB for both inputs" in page
 
 
 def test_scans_of_one_size_that_a_network_can_see_are_seen_whole():
