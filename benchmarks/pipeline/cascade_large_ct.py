@@ -112,7 +112,7 @@ def write_ct(path: Path, shape_zyx: tuple[int, int, int], spacing_mm_zyx: tuple[
 
 
 def by_command(package: Path, folder: Path) -> dict[str, dict[str, float | int]]:
-    """Seconds and peak memory of `femseg segment` by CT, with its exit code: 0 usable, 10 review, 11 reject."""
+    """Seconds and peak memory of one `femseg segment` a CT, with its exit code: 0 usable, 10 review, 11 reject."""
     found: dict[str, dict[str, float | int]] = {}
     for shape_zyx, spacing_mm_zyx in ((SHAPE_ZYX, SPACING_MM_ZYX), (LONG_ZYX, LONG_MM_ZYX)):
         ct, mask = folder / f"{shape_zyx[0]}.nii.gz", folder / f"{shape_zyx[0]}_mask.nii.gz"
@@ -122,11 +122,12 @@ def by_command(package: Path, folder: Path) -> dict[str, dict[str, float | int]]
         with subprocess.Popen(command) as running:
             _, status, usage = os.wait4(running.pid, 0)
             running.returncode = os.waitstatus_to_exitcode(status)
+        if not mask.is_file():
+            raise RuntimeError(f"{' '.join(command)} ended with {running.returncode} and left no mask")
         found[" × ".join(map(str, shape_zyx))] = {
             "seconds": time.perf_counter() - started,
             "peak_gib": usage.ru_maxrss / 2**20,
             "exit_code": running.returncode,
-            "mask_bytes": mask.stat().st_size,
         }
     return found
 

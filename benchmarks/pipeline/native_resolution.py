@@ -172,7 +172,7 @@ def found_by(project: Path, cascade: str) -> str:
 
 
 def best_cascade(project: Path, result: Mapping[str, Any]) -> str:
-    """By validation Dice: the test cases choose nothing."""
+    """By validation Dice, not by test cases."""
     models = {name: read_json(project / model_of(name) / "model.json") for name in result["found_by"]}
     return max(models, key=lambda name: models[name]["refine"]["metrics"]["validation_dice"])
 

@@ -29,7 +29,7 @@ SIDES = {"right (intact)": "right", "left (nailed)": "left"}
 
 
 def label(folder: Path, side: str, *, of: str = "femur") -> NDArray[np.bool_]:
-    """A published model's answer; `of` "hip" it is the hip bone, of "fast_femur" another model's femur."""
+    """A published model's answer; `of`: femur, hip, or fast_femur, which is another model's femur."""
     path = folder / "labels" / f"example_seg_{of}_{side}.nii.gz"
     _, volume = inspect_study(path, id_key=b"-" * 32, accept_hu=True)
     return to_lps(volume.hu_zyx > 0, volume.grid)[0]

@@ -49,7 +49,8 @@ def make_store(folder: Path, cases: int, *, in_patches: bool) -> None:
     for kind, array in arrays.items():
         entries = {}
         for number, case_id in enumerate(ids):
-            spacing = (4.0 + number / cases, 1.8 + number / cases, 1.8)
+            z, y, x = _WORKING_MM if in_patches else (4.0, 1.8, 1.8)
+            spacing = (z + number / cases, y + number / cases, x)
             grid = VoxelGrid(shape_zyx=_SHAPE_ZYX, spacing_mm_zyx=spacing, origin_mm_xyz=(number / 7, -180.3, 12.7))
             if number < _SOURCES:
                 source = write_array(folder / kind, case_id, array, kind=kind, network_grid=grid, ct_grid=grid)

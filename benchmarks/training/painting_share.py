@@ -16,7 +16,7 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,7 @@ from femseg.training.stored_cases import PatchCases, PatchSettings, StoredCases
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe, painted_input
 
+Fields = NDArray[np.uint8]
 SPACING, BATCH = (3.0, 3.0, 3.0), 2
 RECIPE = InputRecipe(
     input_mode="both",
@@ -97,17 +98,18 @@ def step_on(batch: Batch) -> Callable[[], None]:
     return step
 
 
-def box_about_metal(edge: int) -> NDArray[np.uint8]:
-    """The fields of the first person whose scan shows an implant, about its middle."""
-    people = (scene(SyntheticSettings(metal=1.0), index, SPACING).fields_czyx for index in itertools.count())
-    fields_czyx = next(fields for fields in people if (fields[0] == Tissue.METAL).any())
-    middle = np.argwhere(fields_czyx[0] == Tissue.METAL).mean(axis=0)
-    low = [
-        int(np.clip(at - edge / 2, 0, max(0, size - edge)))
-        for at, size in zip(middle, fields_czyx.shape[1:], strict=True)
-    ]
-    z, y, x = (slice(first, first + edge) for first in low)
+def box_about(fields_czyx: Fields, middle_zyx: Sequence[float], edge: int) -> Fields:
+    """A cube of a scene, moved until it lies within."""
+    starts = [int(np.clip(m - edge / 2, 0, n - edge)) for m, n in zip(middle_zyx, fields_czyx.shape[1:], strict=True)]
+    z, y, x = (slice(start, start + edge) for start in starts)
     return np.ascontiguousarray(fields_czyx[:, z, y, x])
+
+
+def box_about_metal(edge: int) -> Fields:
+    """Of the first person whose scan shows an implant and holds such a cube."""
+    scans = (scene(SyntheticSettings(metal=1.0), index, SPACING).fields_czyx for index in itertools.count())
+    fields_czyx = next(one for one in scans if (one[0] == Tissue.METAL).any() and min(one.shape[1:]) >= edge)
+    return box_about(fields_czyx, np.argwhere(fields_czyx[0] == Tissue.METAL).mean(axis=0), edge)
 
 
 def measured(edge: int, rounds: int) -> dict[str, object]:
@@ -119,9 +121,7 @@ def measured(edge: int, rounds: int) -> dict[str, object]:
         samples = [cases.sample("person", MOVED, (0, 0, place)) for place in range(BATCH)]
         inputs, targets = (torch.stack(parts) for parts in zip(*samples, strict=True))
         batch = Batch(iteration=1, case_ids=("person",) * BATCH, input_bczyx=inputs, target_bzyx=targets)
-        low = [max(0, size // 2 - edge // 2) for size in person.grid.shape_zyx]
-        z, y, x = (slice(first, first + edge) for first in low)
-        box = np.ascontiguousarray(person.fields_czyx[:, z, y, x])
+        box = box_about(person.fields_czyx, [size / 2 for size in person.grid.shape_zyx], edge)
         hu_zyx = painted(box, SPACING, cases.painting, np.random.default_rng(0))
         number, about_metal = iter(range(10**6)), box_about_metal(edge)
         runs: dict[str, Callable[[], object]] = {

@@ -77,8 +77,10 @@ def lineage_checks(
             expected="none (promotion.yaml: clean_commit)",
             fix="commit, train again with `dvc repro --force train`, and register",
         )
-    names = ("inputs", "masks", "split", "manifest", "code", *(("fields", "painting") if model.painted else ()))
-    names += ("refine_inputs", "refine_masks", "refine_places", "refine_code") if model.refine else ()
+    of_scale = ("inputs", "masks", "code", *(("fields", "painting") if model.painted else ()))
+    names = (*of_scale, "split", "manifest")
+    if model.refine:
+        names += (*(f"refine_{name}" for name in of_scale), "refine_places")
     lacking = [name for name in names if not _matches(_HEX64, sha256.get(name))]
     yield _lineage_check("hashes of data and code", not lacking, found=_lack(lacking), expected=", ".join(names))
     wanted = trained_from(model.input_mode, model.refine_mode, painted=model.painted)

@@ -158,7 +158,7 @@ class ModelDescription(ScaleDescription):
 
     @property
     def learnt_from(self) -> str:
-        """In words; empty if the package is older than this."""
+        """In words, without a share that was painted; empty if the package does not say."""
         drawn = {"phantom": "phantoms", "synthetic": "synthetic people"}.get(self.cohort_source, "CTs of a cohort")
         return drawn if self.cohort_source else ""
 

@@ -60,10 +60,14 @@ def test_a_cascade_names_what_its_finer_network_learnt_from(cohort):
     finer = ScaleDescription(architecture=one.architecture, input_mode="raw", input_recipe=one.input_recipe)
     sha256 = dict.fromkeys(("inputs", "masks", "split", "manifest", "code"), "0" * 64)
     of_both = sha256 | dict.fromkeys(("refine_inputs", "refine_masks", "refine_places", "refine_code"), "1" * 64)
+    cascade, painted = replace(one, refine=finer), replace(one, refine=finer, cohort_source="synthetic")
+    of_scenes = of_both | dict.fromkeys(("fields", "painting", "refine_fields", "refine_painting"), "2" * 64)
     for model, hashes, passed in (
         (one, sha256, True),
-        (replace(one, refine=finer), sha256, False),
-        (replace(one, refine=finer), of_both, True),
+        (cascade, sha256, False),
+        (cascade, of_both, True),
+        (painted, of_both, False),
+        (painted, of_scenes, True),
     ):
         checks = lineage_checks(Lineage(sha256=hashes), model, cohort.test_set, clean_commit=False)
         assert next(check.passed for check in checks if check.name == "hashes of data and code") is passed
