@@ -1,18 +1,17 @@
 """A 512 × 512 × 400 CT of both legs, from file to mask file: seconds and memory of the cascade, against nnU-Net's.
 
-    python -m benchmarks.pipeline.cascade_large_ct --package build/native/cascades/raw \
-        --output benchmarks/results/cascade_large_ct.json
+    python -m benchmarks.pipeline.cascade_large_ct --output benchmarks/results/cascade_large_ct.json
+    python -m benchmarks.pipeline.cascade_large_ct --package build/native/cascades/raw --output …, the same file
 
 Ours runs in a process of its own: read, find, cut out, write and read back; start, intake, sides and verdict are left
-out, as the other side's are. What finds the femora is a threshold
-on the coarse grid, which finds pelvis and knee with them, so the boxes are larger than those of a trained network; the
+out, as the other side's are. What finds the femora is a threshold on the coarse grid, which finds pelvis and knee with them, so the boxes are larger than those of a trained network; the
 finer V-Net has random weights. Of nnU-Net's network as TotalSegmentator runs it (PlainConvUNet of
 dynamic-network-architectures, 1.5 mm, 128³, step 0.5, random weights) a window is timed in turn with ours, and
 multiplied by their number on the whole CT: its reading, resampling and writing are left out. Both precisions are
 stated; a ratio is never across them.
 
-With `--package`, a trained cascade, `femseg segment` runs as a user types it, on this CT and on one of 1000 slices:
-from the command to its end, with everything that it does.
+With `--package`, a trained cascade, `femseg segment` alone runs as a user types it, on this CT and on one of 1000
+slices: from the command to its end, with everything that it does; what the file holds of the rest stays.
 """
 
 import argparse
@@ -34,7 +33,7 @@ import SimpleITK as sitk
 import torch
 from torch import Tensor, nn
 
-from femseg.files.durable import write_json_durably
+from femseg.files.durable import read_json, sha256_of_file, write_json_durably
 from femseg.formats.writing import write_mask
 from femseg.inference.segment import segment
 from femseg.inference.windows import window_starts
@@ -111,9 +110,10 @@ def write_ct(path: Path, shape_zyx: tuple[int, int, int], spacing_mm_zyx: tuple[
     sitk.WriteImage(ct.grid.image(ct.hu_zyx.astype(np.int16)), str(path))
 
 
-def by_command(package: Path, folder: Path) -> dict[str, dict[str, float | int]]:
+def by_command(package: Path, folder: Path) -> dict[str, object]:
     """Seconds and peak memory of one `femseg segment` a CT, with its exit code: 0 usable, 10 review, 11 reject."""
     found: dict[str, dict[str, float | int]] = {}
+    machine = {"cpus": os.cpu_count(), "load": os.getloadavg()[0]}
     for shape_zyx, spacing_mm_zyx in ((SHAPE_ZYX, SPACING_MM_ZYX), (LONG_ZYX, LONG_MM_ZYX)):
         ct, mask = folder / f"{shape_zyx[0]}.nii.gz", folder / f"{shape_zyx[0]}_mask.nii.gz"
         write_ct(ct, shape_zyx, spacing_mm_zyx)
@@ -129,7 +129,11 @@ def by_command(package: Path, folder: Path) -> dict[str, dict[str, float | int]]
             "peak_gib": usage.ru_maxrss / 2**20,
             "exit_code": running.returncode,
         }
-    return found
+    return {
+        "by_command": found,
+        "by_command_on": machine,
+        "by_command_package_sha256": sha256_of_file(package / "MANIFEST.json"),
+    }
 
 
 def ours(folder: Path, precision: str) -> dict[str, float]:
@@ -221,7 +225,9 @@ def measured(folder: Path, repeats: int) -> dict[str, object]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--package", type=Path, help="a trained cascade, for `femseg segment`")
+    parser.add_argument(
+        "--package", type=Path, help="a trained cascade: time `femseg segment` with it, and nothing else"
+    )
     parser.add_argument("--output", type=Path)
     parser.add_argument("--ours", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
@@ -230,10 +236,12 @@ def main() -> None:
         print(json.dumps(ours(arguments.folder, arguments.ours)))
         return
     with tempfile.TemporaryDirectory() as name:
-        write_ct(Path(name) / "ct.nii.gz", SHAPE_ZYX, SPACING_MM_ZYX)
-        result = measured(Path(name), arguments.repeats)
         if arguments.package:
-            result["by_command"] = by_command(arguments.package, Path(name))
+            known = arguments.output and arguments.output.is_file()
+            result = {**(read_json(arguments.output) if known else {}), **by_command(arguments.package, Path(name))}
+        else:
+            write_ct(Path(name) / "ct.nii.gz", SHAPE_ZYX, SPACING_MM_ZYX)
+            result = measured(Path(name), arguments.repeats)
     print(json.dumps(result, indent=2))
     if arguments.output:
         write_json_durably(arguments.output, result)

@@ -135,6 +135,22 @@ def planned(r: Result) -> list[float]:
     return [found["clock_ratio"] for name, found in pieces if name != "arrays of a scan"]
 
 
+def native_row(r: Result, method: str, words: str) -> str:
+    """Of a method at 1 mm: means and, in brackets, the worst; how many scans came out in as many pieces as they hold."""
+    one = r["table"][method]
+    dice, mean, far = (one[m] for m in ("dice", "average_surface_distance_mm", "hausdorff_95_mm"))
+    return (
+        f"| {words} | {dice['mean']:.3f} ({dice['worst']:.3f}) | {mean['mean']:.2f} ({mean['worst']:.2f}) mm | "
+        f"{far['mean']:.1f} ({far['worst']:.1f}) mm | {one['in_as_many_pieces']} of {one['cases']} |"
+    )
+
+
+def hours(r: Result, training: str) -> str:
+    """Of the steps, the mean over seeds."""
+    each = [one["hours"] for one in r["trainings"][training]]
+    return f"{sum(each) / len(each):.1f}"
+
+
 def painted_row(r: Result, whole: bool) -> str:
     """Of the shipped model's painted shapes the whole femora, named z…, or the hips."""
     rows = [row for row in r["painted_real_shapes"] if row["shape"].startswith("z") == whole]
