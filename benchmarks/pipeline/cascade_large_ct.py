@@ -4,11 +4,11 @@
     python -m benchmarks.pipeline.cascade_large_ct --package build/native/cascades/raw --output …, the same file
 
 Ours runs in a process of its own: read, find, cut out, write and read back; start, intake, sides and verdict are left
-out, as the other side's are. What finds the femora is a threshold on the coarse grid, which finds pelvis and knee with them, so the boxes are larger than those of a trained network; the
-finer V-Net has random weights. Of nnU-Net's network as TotalSegmentator runs it (PlainConvUNet of
-dynamic-network-architectures, 1.5 mm, 128³, step 0.5, random weights) a window is timed in turn with ours, and
-multiplied by their number on the whole CT: its reading, resampling and writing are left out. Both precisions are
-stated; a ratio is never across them.
+out, as the other side's are. What finds the femora is a threshold on the coarse grid, which finds pelvis and knee with
+them, so the boxes are larger than those of a trained network; the finer V-Net has random weights. Of nnU-Net's network
+as TotalSegmentator runs it (PlainConvUNet of dynamic-network-architectures, 1.5 mm, 128³, step 0.5, random weights) a
+window is timed in turn with ours, and multiplied by their number on the whole CT: its reading, resampling and writing
+are left out. Both precisions are stated; a ratio is never across them.
 
 With `--package`, a trained cascade, `femseg segment` alone runs as a user types it, on this CT and on one of 1000
 slices: from the command to its end, with everything that it does; what the file holds of the rest stays.
