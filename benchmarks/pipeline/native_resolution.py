@@ -39,7 +39,7 @@ from femseg.files.durable import read_json, sha256_of_file, write_bytes_durably,
 from femseg.inference.segment import onto_ct_grid
 from femseg.lineage.provenance import git_state
 from femseg.metrics.scorecard import score
-from femseg.paths import CASCADE, EVALUATED, MANIFEST, REPORTS, SPLIT, TRAIN_RUNS, model_of
+from femseg.paths import CASCADE, EVALUATED, MANIFEST, REPEATS, REPORTS, SPLIT, TRAIN_RUNS, model_of
 from femseg.reports.style import LIGHT, VIEWER, figure, png, styled
 from femseg.volumes.grid import CtVolume, MaskVolume, to_lps
 from femseg.volumes.network_input import InputRecipe, network_grid, sampled_mask
@@ -127,6 +127,17 @@ def trainings(project: Path) -> dict[str, list[dict[str, float]]]:
     return told
 
 
+def of_each_training(project: Path) -> list[dict[str, Any]]:
+    """Of each cascade's training, by fold and seed: mean and least Dice on the CT's own grid."""
+    told = []
+    for path in sorted((project / REPEATS / "cascades").glob("fold-*-seed-*/*/scores.csv")):
+        with path.open(newline="") as file:
+            dice = [float(row["dice"]) for row in csv.DictReader(file) if row["grid"] == "native"]
+        what = {"cascade": path.parent.name, "training": path.parents[1].name}
+        told.append({**what, "mean_dice": float(np.mean(dice)), "least_dice": min(dice)})
+    return told
+
+
 def answers(project: Path) -> list[dict[str, Any]]:
     """What the comparison page says, and the numbers of the comparisons that decide it, over all seeds."""
     page = read_json(project / REPORTS / "comparison.json")
@@ -162,6 +173,7 @@ def measured(project: Path) -> tuple[dict[str, Any], Mapping[str, Case]]:
         "found_by": {m: found_by(project, m) for m in methods if m.startswith(CASCADE)},
         "trainings": trainings(project),
         "answers": answers(project),
+        "of_each_training": of_each_training(project),
         "rows": [asdict(row) for row in rows],
     }, by_id
 

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.pipeline.native_resolution import (
     Row,
     answers,
+    of_each_training,
     on_the_papers_grid,
     pieces,
     scored,
@@ -78,6 +79,14 @@ def test_the_pages_answers_stand_with_the_comparison_that_each_is_of(tmp_path):
     (answer,) = answers(tmp_path)
     assert (answer["headline"], answer["grid"], answer["seeds"]) == ("No difference shown", "native", 2)
     assert (answer["mean_difference"], answer["scatter"]) == (0.01, {"seeds_sd": 0.002})
+
+
+def test_each_training_of_a_cascade_is_told_by_its_worst_too(tmp_path):
+    folder = tmp_path / "results/repeats/cascades/fold-0-seed-1/raw"
+    folder.mkdir(parents=True)
+    (folder / "scores.csv").write_text("case_id,grid,dice\na,native,0.5\nb,native,0.75\na,network,0.25\n")
+    (told,) = of_each_training(tmp_path)
+    assert told == {"cascade": "raw", "training": "fold-0-seed-1", "mean_dice": 0.625, "least_dice": 0.5}
 
 
 def test_trainings_of_several_seeds_are_told_one_by_one(tmp_path):

@@ -136,13 +136,27 @@ def planned(r: Result) -> list[float]:
 
 
 def native_row(r: Result, method: str, words: str) -> str:
-    """Of a method at 1 mm: means and, in brackets, the worst; how many scans came out in as many pieces as they hold."""
+    """Of a method at 1 mm: means and, in brackets, the worst; how many scans are in as many pieces as they hold."""
     one = r["table"][method]
     dice, mean, far = (one[m] for m in ("dice", "average_surface_distance_mm", "hausdorff_95_mm"))
     return (
         f"| {words} | {dice['mean']:.3f} ({dice['worst']:.3f}) | {mean['mean']:.2f} ({mean['worst']:.2f}) mm | "
         f"{far['mean']:.1f} ({far['worst']:.1f}) mm | {one['in_as_many_pieces']} of {one['cases']} |"
     )
+
+
+def second_seed(r: Result, cascade: str) -> str:
+    """Mean Dice, and the least."""
+    (one,) = (one for one in r["of_each_training"] if (one["cascade"], one["training"]) == (cascade, "fold-0-seed-1"))
+    return f"{one['mean_dice']:.3f} ({one['least_dice']:.3f})"
+
+
+def between_cascades(r: Result) -> str:
+    """Gradient minus CT over both seeds, with the interval over the cases and that which counts the trainings."""
+    one = r["answers"][-1]
+    assert (one["candidate"], one["baseline"]) == ("cascade-gradient", "cascade-raw")
+    low, high = (f"{one['interval'][end]:+.3f}".replace("-", "−") for end in ("low", "high"))
+    return f"{one['headline']}: {off(one['mean_difference'])} Dice ({low} to {high})"
 
 
 def hours(r: Result, training: str) -> str:

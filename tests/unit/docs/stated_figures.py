@@ -3,14 +3,17 @@
 from .result_words import (
     Words,
     again,
+    between_cascades,
     bomb,
     far_row,
     faster,
     floor,
     given,
+    hours,
     losses,
     mirrored,
     monai,
+    native_row,
     of_the_real_ct,
     off,
     on_the_cts_own_grid,
@@ -20,6 +23,7 @@ from .result_words import (
     placement_row,
     planned,
     right,
+    second_seed,
 )
 
 MEASURED: tuple[tuple[str, Words], ...] = (
@@ -62,12 +66,11 @@ MEASURED: tuple[tuple[str, Words], ...] = (
             f"normalisation {floor(r, 'instance fp32'):.2f} and {floor(r, 'instance bf16'):.2f}"
         ),
     ),
+    ("refine_step", lambda r: f"(2 patches of 64³, {r['channels']} channels, 3 × 3 × 3, bf16, one thread)"),
     (
         "refine_step",
         lambda r: (
-            f"(2 patches of 64³, {r['channels']} channels, 3 × 3 × 3, bf16, one thread) against the sum of its "
-            "convolutions; drawing its patches | 1.15; 20 % of it | "
-            f"{r['step_over_convolutions']:.2f}, missed: small kernels leave more to normalisation, PReLU and sums; "
+            f"| {r['step_over_convolutions']:.2f}, missed: small kernels leave more to normalisation, PReLU and sums; "
             f"drawing {100 * r['drawing_share']:.1f} %, waited for {100 * r['waiting_share_by_the_clock']:.1f} % by "
             "the clock"
         ),
@@ -337,6 +340,30 @@ SCALING: tuple[tuple[str, Words], ...] = (
         ),
     ),
 )
+NATIVE: tuple[tuple[str, Words], ...] = (
+    *(
+        ("native_resolution", lambda r, method=method, words=words: native_row(r, method, words))
+        for method, words in (
+            ("the paper's grid, there and back", "the paper's grid, there and back"),
+            ("raw", "found at 4 mm, CT"),
+            ("gradient", "found at 4 mm, gradient"),
+            ("cascade-raw", "cut out at 1 mm, CT"),
+            ("cascade-gradient", "cut out at 1 mm, gradient"),
+        )
+    ),
+    (
+        "native_resolution",
+        lambda r: (
+            f"{hours(r, 'raw')} hours of steps for a network that finds, {hours(r, 'refine-raw')} for one that cuts "
+            "out, with one thread"
+        ),
+    ),
+    ("native_resolution", between_cascades),
+    (
+        "native_resolution",
+        lambda r: f"Dice {second_seed(r, 'gradient')} with the gradient and {second_seed(r, 'raw')} with the CT",
+    ),
+)
 FOLDS: tuple[tuple[str, Words], ...] = (
     ("demo_repro", lambda r: f"Start-up adds {r['overhead_stage_seconds']['train@raw']:.0f} s with two workers"),
 )
@@ -347,6 +374,7 @@ PAGES: dict[str, tuple[tuple[str, Words], ...]] = {
     "docs/explanation/where-a-mask-lies.md": PLACEMENT,
     "docs/explanation/bounds.md": BOUNDS,
     "docs/explanation/scaling.md": SCALING,
+    "docs/explanation/native-resolution.md": NATIVE,
     "docs/how-to/researcher/folds-and-seeds.md": FOLDS,
     "docs/how-to/researcher/plan.md": PLANNED,
     "docs/how-to/researcher/start-from-a-model.md": STARTED,
