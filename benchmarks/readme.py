@@ -128,8 +128,8 @@ SCRIPTS = (
     Script(
         "pipeline.native_resolution",
         "phantoms at 1 mm: the cascade, the network that finds alone, and what the paper's grid leaves of a mask",
-        "mean Dice {r[table][cascade-raw][dice][mean]:.3f} (CT), {r[table][cascade-gradient][dice][mean]:.3f} (gradient); "
-        "found {r[table][raw][dice][mean]:.3f}, {r[table][gradient][dice][mean]:.3f}; grid "
+        "mean Dice {r[table][cascade-raw][dice][mean]:.3f} (CT), {r[table][cascade-gradient][dice][mean]:.3f} "
+        "(gradient); found {r[table][raw][dice][mean]:.3f}, {r[table][gradient][dice][mean]:.3f}; grid "
         "{r[table][the paper's grid, there and back][dice][mean]:.3f}",
     ),
     Script(
