@@ -75,6 +75,14 @@ MEASURED: tuple[tuple[str, Words], ...] = (
             "the clock"
         ),
     ),
+    (
+        "cascade_large_ct",
+        lambda r: (
+            f"| bf16 {r['ours']['bf16']['seconds']:.0f} s, {r['ours']['bf16']['peak_gib']:.1f} GiB, "
+            f"{r['ratio_of_ours_whole_to_its_windows']['bf16']:.2f}; fp32 "
+            f"{r['ratio_of_ours_whole_to_its_windows']['fp32']:.2f}, missed"
+        ),
+    ),
     ("ray_train_overhead", lambda r: f"| {r['median_ratio']:.2f} |"),
     (
         "ray_train_overhead",
