@@ -5,6 +5,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
+from scipy.stats import t
 from tiny_project import ROOT
 
 Result = dict[str, Any]
@@ -152,11 +153,17 @@ def second_seed(r: Result, cascade: str) -> str:
 
 
 def between_cascades(r: Result) -> str:
-    """Gradient minus CT over both seeds, with the interval over the cases and that which counts the trainings."""
+    """Gradient minus CT over both seeds, with the interval over the cases and that which counts the trainings, too."""
     one = r["answers"][-1]
     assert (one["candidate"], one["baseline"]) == ("cascade-gradient", "cascade-raw")
-    low, high = (f"{one['interval'][end]:+.3f}".replace("-", "−") for end in ("low", "high"))
-    return f"{one['headline']}: {off(one['mean_difference'])} Dice ({low} to {high})"
+    low, high = (off(one["interval"][end]) for end in ("low", "high"))
+    scatter = one["scatter"]
+    half = t.ppf(0.975, scatter["standard_error_df"]) * scatter["standard_error"]
+    of_all = [off(scatter["mean_difference"] + sign * half) for sign in (-1, 1)]
+    return (
+        f"{one['headline']}: {off(one['mean_difference'])} Dice ({low} to {high} over the cases, {of_all[0]} to "
+        f"{of_all[1]} with the scatter between trainings)"
+    )
 
 
 def hours(r: Result, training: str) -> str:
