@@ -9,6 +9,7 @@ import pytest
 from benchmarks.pipeline.native_resolution import (
     Row,
     answers,
+    best_cascade,
     of_each_training,
     on_the_papers_grid,
     pieces,
@@ -79,6 +80,17 @@ def test_the_pages_answers_stand_with_the_comparison_that_each_is_of(tmp_path):
     (answer,) = answers(tmp_path)
     assert (answer["headline"], answer["grid"], answer["seeds"]) == ("No difference shown", "native", 2)
     assert (answer["mean_difference"], answer["scatter"]) == (0.01, {"seeds_sd": 0.002})
+
+
+def test_the_cascade_of_the_figure_is_the_better_by_validation_whatever_the_test_cases_say(tmp_path):
+    for name, dice in (("raw", 0.8), ("gradient", 0.9)):
+        folder = tmp_path / "cascades" / name
+        folder.mkdir(parents=True)
+        (folder / "model.json").write_text(json.dumps({"refine": {"metrics": {"validation_dice": dice}}}))
+    worse_in_the_test = {"average_surface_distance_mm": {"mean": 9.0}}
+    found_by = {"cascade-raw": "raw", "cascade-gradient": "raw"}
+    result = {"found_by": found_by, "table": {"cascade-gradient": worse_in_the_test}}
+    assert best_cascade(tmp_path, result) == "cascade-gradient"
 
 
 def test_each_training_of_a_cascade_is_told_by_its_worst_too(tmp_path):
