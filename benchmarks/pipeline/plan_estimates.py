@@ -26,8 +26,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.pipeline.arrays_large_ct import write_ct
-from femseg.cli.plan import median_grid
-from femseg.cli.probe import CASES, STEPS, Asked, Probed, asked_of, probed, random_stores, trained
+from femseg.cli.settings.plan import median_grid
+from femseg.cli.settings.probe import CASES, STEPS, Asked, Probed, asked_of, probed, random_stores, trained
 from femseg.cohorts.case import Case, HashedFile, Source
 from femseg.cohorts.manifest import read_case_ct
 from femseg.cohorts.places import find_places

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, get_args
 
-from femseg.cli.proposal import proposed, split_text, write_settings
+from femseg.cli.settings.proposal import proposed, split_text, write_settings
 from femseg.cohorts.settings import MADE_HERE, CohortSettings, CohortSource, LabelMap, StructureNames
 from femseg.errors import Refusal
 from femseg.files.durable import require_writable, write_bytes_durably

@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from benchmarks.pipeline.plan_estimates import COHORTS
 from femseg.cli.main import app
-from femseg.cli.plan import median_grid, phantom_facts
-from femseg.cli.probe import CASES, asked_of, random_stores, trained
+from femseg.cli.settings.plan import median_grid, phantom_facts
+from femseg.cli.settings.probe import CASES, asked_of, random_stores, trained
 from femseg.cohorts.case import Case
 from femseg.cohorts.manifest import Manifest, write_manifest
 from femseg.cohorts.settings import ArraySettings

@@ -108,7 +108,7 @@ def plan(
     as_json: Annotated[bool, typer.Option("--json", help="Print the same as JSON.")] = False,
 ) -> None:
     """Propose settings that fit the cohort and this machine, with reasons, memory, disk and time."""
-    from femseg.cli.plan import plan_folder
+    from femseg.cli.settings.plan import plan_folder
 
     with command_exit(as_json=as_json):
         plan_folder(folder, params=params, write=write, probe=probe, as_json=as_json)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from femseg.cli.check import CheckOptions, checked, settings_for
-from femseg.cli.probe import STEPS, Probed, asked_of, probed
-from femseg.cli.proposal import write_settings
+from femseg.cli.settings.probe import STEPS, Probed, asked_of, probed
+from femseg.cli.settings.proposal import write_settings
 from femseg.cohorts.manifest import read_manifest, recorded_root
 from femseg.cohorts.settings import CohortSettings
 from femseg.cohorts.split import SplitSettings, part_sizes

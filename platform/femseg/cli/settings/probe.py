@@ -1,6 +1,6 @@
 """A few training steps on random data of a planned shape, in a process of their own: how long, and how much memory.
 
-    python -m femseg.cli.probe < asked.json
+    python -m femseg.cli.settings.probe < asked.json
 
 The trainer, the array store, patches, augmentation, validation and checkpoint are the real ones; only Ray is not there.
 """
@@ -106,7 +106,7 @@ def asked_of(
 def probed(asked: Asked, *, name: str) -> Probed:
     """Try it in a process of its own. Raises: Refusal (PP-07, exit 5) if that dies."""
     environment = {**os.environ, "OMP_NUM_THREADS": str(asked.cores)}
-    command = [sys.executable, "-W", "ignore", "-m", "femseg.cli.probe"]
+    command = [sys.executable, "-W", "ignore", "-m", "femseg.cli.settings.probe"]
     done = subprocess.run(
         command, input=json.dumps(as_plain(asked)), capture_output=True, text=True, env=environment, check=False
     )

@@ -1,0 +1,1 @@
+"""Settings that `femseg check` and `femseg plan` propose, and write."""
