@@ -123,7 +123,7 @@ SCRIPTS = (
         "a 512 × 512 × 400 CT of both legs, from file to mask file by a cascade, against nnU-Net's windows alone",
         "fp32 {r[ours][fp32][seconds]:.0f} s, {r[ratio_of_ours_whole_to_its_windows][fp32]:.2f} of theirs; bf16 "
         "{r[ours][bf16][seconds]:.0f} s, {r[ratio_of_ours_whole_to_its_windows][bf16]:.2f}; "
-        "{r[ours][bf16][peak_gib]:.1f} GiB",
+        "{r[ours][bf16][peak_gib]:.1f} GiB; `femseg segment` as typed {r[by_command][400 × 512 × 512][seconds]:.0f} s",
     ),
     Script(
         "pipeline.native_resolution",

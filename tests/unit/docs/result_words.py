@@ -136,6 +136,15 @@ def planned(r: Result) -> list[float]:
     return [found["clock_ratio"] for name, found in pieces if name != "arrays of a scan"]
 
 
+def by_command(r: Result) -> str:
+    """`femseg segment` as typed, of 400 and of 1000 slices."""
+    one, long = (r["by_command"][f"{slices} × 512 × 512"] for slices in (400, 1000))
+    return (
+        f"| {one['seconds']:.0f} s, missed, {one['peak_gib']:.1f} GiB; {long['seconds']:.0f} s, "
+        f"{long['peak_gib']:.1f} GiB |"
+    )
+
+
 def native_row(r: Result, method: str, words: str) -> str:
     """Of a method at 1 mm: means and, in brackets, the worst; how many scans are in as many pieces as they hold."""
     one = r["table"][method]

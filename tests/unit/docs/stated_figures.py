@@ -5,6 +5,7 @@ from .result_words import (
     again,
     between_cascades,
     bomb,
+    by_command,
     far_row,
     faster,
     floor,
@@ -83,6 +84,7 @@ MEASURED: tuple[tuple[str, Words], ...] = (
             f"{r['ratio_of_ours_whole_to_its_windows']['fp32']:.2f}, missed"
         ),
     ),
+    ("cascade_large_ct", by_command),
     ("ray_train_overhead", lambda r: f"| {r['median_ratio']:.2f} |"),
     (
         "ray_train_overhead",
