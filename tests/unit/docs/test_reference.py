@@ -19,6 +19,7 @@ from femseg.phantom import PhantomSettings
 from femseg.search.halving import SearchSettings
 from femseg.services.storage.backend import StorageSettings
 from femseg.settings import as_plain
+from femseg.synthetic.painting_settings import PaintingSettings
 from femseg.synthetic.settings import SyntheticSettings
 from femseg.training.settings import OptimisationSettings, TrainSettings
 from femseg.training.stored_cases import PatchSettings
@@ -69,7 +70,12 @@ def test_every_key_of_a_settings_file_stands_in_the_reference(file):
     document = yaml.safe_load((ROOT / file).read_text())
     assert set(document.pop("input_modes")) <= set(get_args(InputMode))
     keys = {key.removeprefix("refine.") if key.count(".") > 1 else key for key in flat(document)}
-    assert keys <= set(rows_of("settings.md"))
+    assert {key for key in keys if not key.startswith("painting.")} <= set(rows_of("settings.md"))
+
+
+def test_the_shipped_models_recipe_states_every_range_of_painting():
+    document = yaml.safe_load((ROOT / "params.shipped.yaml").read_text())
+    assert flat(document["painting"]) == flat(as_plain(PaintingSettings()))
 
 
 def test_fault_ids_named_in_the_docs_stand_in_the_table():
