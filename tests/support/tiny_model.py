@@ -1,5 +1,6 @@
-"""A network of a few thousand weights, and a package of it."""
+"""Networks of a few thousand weights, and packages of them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,14 @@ import torch
 from femseg.lineage.provenance import Lineage
 from femseg.networks.network import Network
 from femseg.networks.package import architecture_of, write_package
-from femseg.networks.package_files import ModelDescription, TrainingMetrics, TrainingRange, UsedSettings
+from femseg.networks.package_files import (
+    ModelDescription,
+    ScaleDescription,
+    TrainingMetrics,
+    TrainingRange,
+    UsedSettings,
+    Windows,
+)
 from femseg.networks.vnet import VNet, VNetSettings
 from femseg.volumes.intensity import Scaling
 from femseg.volumes.network_input import InputRecipe
@@ -44,3 +52,17 @@ def write_tiny_package(folder: Path, *, seed: int = 0, cohort_source: str = "", 
         ),
     )
     return write_package(folder, network, model=model, lineage=Lineage(seed=seed))
+
+
+def write_tiny_cascade(folder: Path) -> str:
+    """A package of two networks; in most of a CT the coarser one finds something."""
+    torch.manual_seed(0)
+    network, finer = VNet(TINY_NETWORK, 1), VNet(TINY_NETWORK, 1)
+    scale = ScaleDescription(
+        architecture=architecture_of(finer),
+        input_mode="raw",
+        input_recipe=replace(RECIPE, shape_zyx=None, spacing_mm_zyx=(2.0, 2.0, 2.0), anti_aliasing=True),
+        windows=Windows(shape_zyx=(16, 16, 16)),
+    )
+    model = described(network, name="cascade-raw", refine=scale)
+    return write_package(folder, network, model=model, lineage=Lineage(seed=0), refine=finer)

@@ -9,7 +9,7 @@ import pytest
 from forks import loaded_femseg
 from processes import command_line, descendants, ended, kill_tree, start, wait_until
 from study_maker import ct_hu, write_nifti
-from tiny_model import JUDGED, write_tiny_package
+from tiny_model import JUDGED, write_tiny_cascade, write_tiny_package
 from tiny_project import environment
 
 from femseg.files.durable import sha256_of_file
@@ -41,8 +41,10 @@ def assert_whole_or_not_there(folder: Path, whole: dict[str, bytes]) -> None:
 
 
 @pytest.mark.slow
-def test_a_ct_whose_segmentation_was_killed_anywhere_is_segmented_by_the_next_run(package, tmp_path):
-    ct = write_nifti(tmp_path / "ct.nii.gz", ct_hu())
+@pytest.mark.parametrize("write", [write_tiny_package, write_tiny_cascade], ids=["one network", "two networks"])
+def test_a_ct_whose_segmentation_was_killed_anywhere_is_segmented_by_the_next_run(write, tmp_path):
+    package, ct = tmp_path / "package", write_nifti(tmp_path / "ct.nii.gz", ct_hu())
+    write(package)
     rng = random.Random(13)
 
     def words(folder: Path) -> tuple[object, ...]:
