@@ -338,9 +338,8 @@ BOUNDS: tuple[tuple[str, Words], ...] = (
 SCALING: tuple[tuple[str, Words], ...] = (
     (
         "case_count",
-        lambda r: (
-            f"({r['rows'][0]['mib_after_training']:.0f} MiB with 60 cases, {r['rows'][3]['mib_after_training']:.0f} "
-            "MiB with 60 000)"
+        lambda r: "({:.0f} MiB with 60 cases, {:.0f} MiB with 60 000; in patches {:.0f} and {:.0f})".format(
+            *(row["mib_after_training"] for row in (r["rows"][0], r["rows"][3], *r["rows_in_patches"]))
         ),
     ),
     (
