@@ -12,7 +12,8 @@ Arms are trained by `params.shipped.yaml` on the people that `make shipped` has 
 - `no-neighbours`: the femora are the only bones that are painted.
 
 The result is written after each arm, and an arm that it holds is not trained again, so that the arms can be run on
-different days; a training that was stopped goes on. `--table OUTPUT` prints the result as a page states it.
+different days, or beside each other on two cores; a training that was stopped goes on. `--table OUTPUT` prints the
+result as a page states it.
 """
 
 import argparse
@@ -170,10 +171,21 @@ def means(arms: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
     return found
 
 
+def order(one: dict[str, Any]) -> tuple[int, int]:
+    """As the page lists arms, whenever they were run."""
+    return list(ARMS).index(one["arm"]), one["seed"]
+
+
+def so_far(output: Path, fresh: dict[str, Any]) -> dict[str, Any]:
+    """What the result holds by now: other arms may be run beside this one."""
+    return read_json(output) if output.is_file() else fresh
+
+
 def table(result: dict[str, Any]) -> str:
     """The arms as Markdown."""
     lines = ["| trained with | real CT, intact | nailed | elsewhere | painted hips | least |", f"|{'---|' * 6}"]
-    for name, mean in result["means"].items():
+    for name in (name for name in ARMS if name in result["means"]):
+        mean = result["means"][name]
         cells = [
             f"{mean[key]:.3f}" + (f" ± {mean[f'{key}_spread']:.3f}" if mean["seeds"] > 1 else "")
             for key in ("intact", "nailed", "hips", "least_hip")
@@ -203,17 +215,18 @@ def main() -> None:
     people = sha256_of_file(given.build / MANIFEST)
     fresh = {"command": f"python -m benchmarks.shipped.ablations --minutes {given.minutes:g}"}
     fresh |= {"steps": steps, "people_sha256": people, "arms": [], "means": {}}
-    result = read_json(given.output) if given.output.is_file() else fresh
+    result = so_far(given.output, fresh)
     if (result["steps"], result["people_sha256"]) != (steps, people):
         parser.error(f"{given.output} holds arms of {result['steps']} steps or of other people; give another --output")
     for seed in given.seeds:
         for name in given.arms:
-            if any((one["arm"], one["seed"]) == (name, seed) for one in result["arms"]):
+            if any((one["arm"], one["seed"]) == (name, seed) for one in so_far(given.output, fresh)["arms"]):
                 continue
             print(f"{name}, seed {seed}: {steps} steps", flush=True)
             scored = run(ARMS[name], name, seed, steps, given.build, given.folder)
-            result["arms"].append({"arm": name, "seed": seed, **scored})
-            result["means"] = means(result["arms"])
+            result = so_far(given.output, fresh)
+            arms = sorted([*result["arms"], {"arm": name, "seed": seed, **scored}], key=order)
+            result |= {"arms": arms, "means": means(arms)}
             write_json_durably(given.output, result)
     print(table(result))
 

@@ -56,6 +56,29 @@ def test_an_arm_of_which_the_result_is_there_is_not_trained_again(tmp_path, monk
     assert "holds arms of 400 steps" in capsys.readouterr().err
 
 
+def test_an_arm_that_another_core_finished_meanwhile_is_kept(tmp_path, monkeypatch):
+    manifest, output = tmp_path / MANIFEST, tmp_path / "result.json"
+    manifest.parent.mkdir(parents=True)
+    manifest.write_text("{}")
+
+    def started(arm):
+        words = ["ablations", "--build", str(tmp_path), "--output", str(output), "--arms", arm]
+        monkeypatch.setattr(sys, "argv", words)
+        ablations.main()
+
+    def run(arm, name, seed, steps, build, folder):
+        if name == "both":
+            started("raw")
+        return scored(name, seed, 0.8)
+
+    monkeypatch.setattr(ablations, "run", run)
+    started("both")
+    result = json.loads(output.read_text())
+    assert [one["arm"] for one in result["arms"]] == ["raw", "both"]
+    assert result["means"].keys() == {"raw", "both"}
+    assert ablations.table(result).splitlines()[2].startswith("| CT |")
+
+
 def test_an_arm_differs_from_the_recipe_in_the_one_thing_it_is_named_for():
     recipe = PaintingSettings()
     alone, fixed = (ablations.ARMS[name].painted(recipe) for name in ("no-neighbours", "one-scanner"))
