@@ -9,7 +9,7 @@
 3. CTs without a femur: the pelvis above its femora, and a trunk, a water cylinder, noise and a leg below the knee as
    drawn for `benchmarks.pipeline.verdicts`, which has more of them: millilitres found.
 
-Each with the verdict that `femseg segment` would print.
+Each with the verdict that `femseg segment` would print, and 1 and 2 of each femur's largest piece alone, too.
 
 None of it trained the model or chose its checkpoint or a threshold. It is no blind test: it was looked at between
 tries (docs/explanation/shipped-model.md says what followed). Nothing of the data is stored here.
@@ -19,19 +19,23 @@ import argparse
 import os
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 import SimpleITK as sitk
+from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from benchmarks.pipeline.real_pelvis import SIDES, drawn, label, own_half
 from benchmarks.pipeline.without_femur import KINDS
-from benchmarks.shipped.painter import painted
+from benchmarks.shipped.painter import Painted, painted
+from femseg.cohorts.femur_side import pieces_of
 from femseg.files.durable import write_json_durably
-from femseg.inference.femora import told_apart
+from femseg.inference.femora import STRUCTURES, told_apart
 from femseg.inference.segment import segment
 from femseg.inference.verdict import Verdict, measured, verdict
 from femseg.intake.single_ct import inspect_study
@@ -46,31 +50,45 @@ PARTS = ("pelvis", "painted", "negatives")
 _NEAR_MM = 10.0
 
 
-def judged(package: ModelPackage, ct: CtVolume) -> tuple[MaskVolume, Verdict]:
-    """What a model finds, and what is said of it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judged:
+    """What a model finds, what is said of it, and of each femur the largest piece alone, which is what is measured."""
+
+    mask: MaskVolume
+    said: Verdict
+    largest_zyx: NDArray[np.bool_]
+
+    @property
+    def words(self) -> dict[str, Any]:
+        """The verdict."""
+        said = self.said
+        return {"verdict": said.word, "expected_dice": said.expected_dice, "reasons": list(said.reasons)}
+
+
+def judged(package: ModelPackage, ct: CtVolume) -> Judged:
+    """A CT segmented, and the mask judged."""
     found = segment(package, ct)
     femora = told_apart(found.mask, ct)
     signals = measured(package, ct, found, femora, metal_ml=metal_ml(ct.hu_zyx, ct.grid))
-    return found.mask, verdict(signals, femora, package.model)
-
-
-def _told(said: Verdict) -> dict[str, Any]:
-    return {"verdict": said.word, "expected_dice": said.expected_dice, "reasons": list(said.reasons)}
+    largest_zyx = np.zeros(ct.grid.shape_zyx, np.bool_)
+    for side in femora.by_side:
+        parts = pieces_of(femora.labels.labels_zyx == STRUCTURES[side].value, ct.grid)
+        largest_zyx |= parts.mask_of(parts.pieces[:1], ct.grid).femur_zyx
+    return Judged(mask=found.mask, said=verdict(signals, femora, package.model), largest_zyx=largest_zyx)
 
 
 def pelvis(package: ModelPackage, figure: Path | None) -> dict[str, Any]:
     """The real CT, by side."""
     _, ct = inspect_study(REAL_DATA / "pelvis_ct/ct.nii.gz", id_key=b"-" * 32)
-    mask, said = judged(package, ct)
-    predicted, grid = to_lps(mask.femur_zyx, mask.grid)
+    found = judged(package, ct)
+    (predicted, grid), (largest, _) = (to_lps(zyx, ct.grid) for zyx in (found.mask.femur_zyx, found.largest_zyx))
     references = {words: label(REAL_DATA / "pelvis_ct", side) for words, side in SIDES.items()}
-    dice = {words: dice_coefficient(own_half(predicted, ref), ref) for words, ref in references.items()}
+    dice, dice_of_largest = (
+        {words: dice_coefficient(own_half(zyx, ref), ref) for words, ref in references.items()}
+        for zyx in (predicted, largest)
+    )
     away = ndimage.distance_transform_edt(~np.any(list(references.values()), axis=0), sampling=grid.spacing_mm_zyx)
     if figure:
-        import matplotlib as mpl
-        from matplotlib import pyplot as plt
-
-        mpl.use("Agg")
         drawn(ct, predicted, references, dice)
         plt.savefig(figure, dpi=110)
     ml = grid.voxel_volume_mm3 / 1000
@@ -81,7 +99,11 @@ def pelvis(package: ModelPackage, figure: Path | None) -> dict[str, Any]:
         "dice_of_two_published_models": {words: dice_coefficient(others[words], references[words]) for words in SIDES},
         "elsewhere_ml": float(np.count_nonzero(predicted & (away > _NEAR_MM))) * ml,
         "hip_bones_ml": float(np.count_nonzero(predicted & hips)) * ml,
-        **_told(said),
+        "of_largest_pieces": {
+            "dice": dice_of_largest,
+            "elsewhere_ml": float(np.count_nonzero(largest & (away > _NEAR_MM))) * ml,
+        },
+        **found.words,
     }
 
 
@@ -97,9 +119,12 @@ def real_shapes() -> Iterator[tuple[str, NDArray[np.bool_], NDArray[np.bool_], t
         yield path.name, np.isin(values, (1, 2)), values > 2, image.GetSpacing()[::-1], False
 
 
-def painted_shapes(package: ModelPackage, *, hips_alone: bool = False) -> list[dict[str, Any]]:
+def painted_shapes(
+    package: ModelPackage, *, hips_alone: bool = False, figure: Path | None = None
+) -> list[dict[str, Any]]:
     """Each shape painted once; whole femora are left out with `hips_alone`."""
-    rows = []
+    rows: list[dict[str, Any]] = []
+    slices = []
     for number, (name, femur, other, spacing, whole) in enumerate(real_shapes()):
         if whole and hips_alone:
             continue
@@ -107,14 +132,49 @@ def painted_shapes(package: ModelPackage, *, hips_alone: bool = False) -> list[d
         case = painted(femur, other, (z, y, x), seed=number, whole=whole)
         grid = VoxelGrid(shape_zyx=case.hu_zyx.shape, spacing_mm_zyx=case.spacing_mm_zyx)
         started = time.perf_counter()
-        mask, said = judged(package, CtVolume(hu_zyx=case.hu_zyx, grid=grid))
+        found = judged(package, CtVolume(hu_zyx=case.hu_zyx, grid=grid))
         seconds = time.perf_counter() - started
-        found = score(case.femur_zyx, mask.femur_zyx, case.spacing_mm_zyx, case_id=name, grid="native")
-        row = {"shape": name, "dice": found.dice, "average_surface_distance_mm": found.average_surface_distance_mm}
-        row["other_bone_ml"] = float(np.count_nonzero(mask.femur_zyx & case.other_zyx)) * grid.voxel_volume_mm3 / 1000
-        rows.append({**row, "hausdorff_95_mm": found.hausdorff_95_mm, "seconds": seconds, **_told(said)})
+        row = {"shape": name, **compared(case, found.mask.femur_zyx), "seconds": seconds, **found.words}
+        rows.append({**row, "of_largest_pieces": compared(case, found.largest_zyx)})
         print(rows[-1], flush=True)
+        slices.append(coronal_slice(case, found.mask.femur_zyx))
+    if figure:
+        side_by_side(slices, [f"{row['shape'].split('.')[0]}\nDice {row['dice']:.2f}" for row in rows])
+        plt.savefig(figure, dpi=110)
     return rows
+
+
+def compared(case: Painted, found_zyx: NDArray[np.bool_]) -> dict[str, float]:
+    """How good a mask of a painted shape is, and how much of the other bones it holds."""
+    of = score(case.femur_zyx, found_zyx, case.spacing_mm_zyx, case_id="painted", grid="native")
+    return {
+        "dice": of.dice,
+        "average_surface_distance_mm": of.average_surface_distance_mm,
+        "hausdorff_95_mm": of.hausdorff_95_mm,
+        "other_bone_ml": float(np.count_nonzero(found_zyx & case.other_zyx) * np.prod(case.spacing_mm_zyx)) / 1000,
+    }
+
+
+def coronal_slice(case: Painted, found_zyx: NDArray[np.bool_]) -> dict[str, Any]:
+    """Where most of the femora is seen from the front: CT, truth and what was found, and how much taller than wide."""
+    y = int(np.argmax(np.count_nonzero(case.femur_zyx, axis=(0, 2))))
+    shown = {"hu": case.hu_zyx[:, y], "truth": case.femur_zyx[:, y], "found": found_zyx[:, y]}
+    return {**shown, "aspect": case.spacing_mm_zyx[0] / case.spacing_mm_zyx[2]}
+
+
+def side_by_side(slices: list[dict[str, Any]], titles: list[str]) -> None:
+    """All slices on one scale, truth in yellow, found in orange."""
+    columns = -(-len(slices) // 2)
+    figure, axes = plt.subplots(2, columns, figsize=(2 * columns, 9), layout="constrained", facecolor="#0d1117")
+    for axis in axes.flat:
+        axis.set_axis_off()
+    for axis, one, title in zip(axes.flat, slices, titles, strict=False):
+        axis.imshow(one["hu"], cmap="gray", vmin=-200, vmax=1200, origin="lower", aspect=one["aspect"])
+        for mask, colour in ((one["found"], "#f28e2b"), (one["truth"], "#f5e342")):
+            if mask.any():
+                axis.contour(mask, levels=[0.5], colors=[colour], linewidths=1.2)
+        axis.set_title(title, color="white", fontsize=10)
+    figure.suptitle("truth yellow, found orange; seen from the front", color="white")
 
 
 def without_femur() -> Iterator[tuple[str, CtVolume]]:
@@ -142,9 +202,9 @@ def negatives(package: ModelPackage) -> dict[str, dict[str, Any]]:
     """Millilitres of femur found in each, and whether it was refused."""
     found = {}
     for name, ct in without_femur():
-        mask, said = judged(package, ct)
-        found_ml = float(np.count_nonzero(mask.femur_zyx)) * mask.grid.voxel_volume_mm3 / 1000
-        found[name] = {"found_ml": found_ml, **_told(said)}
+        one = judged(package, ct)
+        found_ml = float(np.count_nonzero(one.mask.femur_zyx)) * ct.grid.voxel_volume_mm3 / 1000
+        found[name] = {"found_ml": found_ml, **one.words}
         print(name, found[name], flush=True)
     return found
 
@@ -153,9 +213,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, required=True)
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=PARTS)
-    parser.add_argument("--figure", type=Path)
+    parser.add_argument("--figure", type=Path, help="of the real CT")
+    parser.add_argument("--shapes-figure", type=Path, help="of the painted ones")
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
+    mpl.use("Agg")
     package = load_package(given.model)
     command = f"python -m benchmarks.shipped.evidence --model {given.model} --parts {' '.join(given.parts)}"
     result: dict[str, Any] = {"command": command, "package_sha256": package.sha256}
@@ -163,7 +225,7 @@ def main() -> None:
         result["pelvis"] = pelvis(package, given.figure)
         print(result["pelvis"], flush=True)
     if "painted" in given.parts:
-        rows = result["painted_real_shapes"] = painted_shapes(package)
+        rows = result["painted_real_shapes"] = painted_shapes(package, figure=given.shapes_figure)
         result["painted_mean_dice"] = float(np.mean([row["dice"] for row in rows]))
         result["painted_least_dice"] = min(row["dice"] for row in rows)
     if "negatives" in given.parts:
