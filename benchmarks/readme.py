@@ -222,6 +222,11 @@ SCRIPTS = (
         "shipped_evidence.json",
     ),
     Script(
+        "shipped.scan_ends",
+        "to see a scan's ends in the middle of a window, too, with the shipped model, on its validation people",
+        "Dice {r[mean_dice][without]:.3f} without, {r[mean_dice][with]:.3f} with, higher in {r[higher_in]} of {r[of]}",
+    ),
+    Script(
         "shipped.case_page",
         "the picture of a case's page, as Chromium shows it",
         options="--figure docs/images/case_page.png",

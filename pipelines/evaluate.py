@@ -40,7 +40,9 @@ def evaluate_case(
         drawn = MaskVolume(femur_zyx=on_ct_grid, grid=entry.ct_grid)
         on_network_grid = sampled_mask(drawn, package.model.input_recipe)
     else:
-        probability_zyx = femur_probability(package.network, cases.input_czyx(case_id), windows=package.model.windows)
+        probability_zyx = femur_probability(
+            package.network, cases.input_czyx(case_id), windows=package.model.windows, whole_scan=True
+        )
         on_network_grid = probability_zyx >= FEMUR_FROM
         on_ct_grid = onto_ct_grid(probability_zyx, entry.network_grid, entry.ct_grid)
     npy = io.BytesIO()

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from femseg.errors import Refusal
 from femseg.inference.cascade import Part, refined
-from femseg.inference.windows import mirrored_too, windowed_probability, windows_at_once
+from femseg.inference.windows import mirrored_too, scan_probability, windowed_probability, windows_at_once
 from femseg.networks.network import FEMUR_FROM, foreground_probability
 from femseg.networks.package_files import ModelDescription, ScaleDescription, Windows
 from femseg.volumes.grid import CtVolume, MaskVolume, VoxelGrid, to_lps
@@ -134,6 +134,7 @@ def femur_probability(
     *,
     windows: Windows | None = None,
     wanted_zyx: NDArray[np.bool_] | None = None,
+    whole_scan: bool = False,
     device: torch.device | str = "cpu",
     name: str = "CT",
 ) -> NDArray[np.floating[Any]]:
@@ -144,6 +145,7 @@ def femur_probability(
         input_czyx: one case's input in 0…1, shape (C, Z, Y, X).
         windows: None if the network sees it whole.
         wanted_zyx: of windows, those without one of these voxels are left out.
+        whole_scan: the input ends where the scan does, and all of it is wanted.
         name: the case, for refusals.
     Returns: shape (Z, Y, X).
     Raises: Refusal (IF-03, exit 7) if any probability is not finite; (TR-13, exit 5) where a GPU's memory is too small.
@@ -167,7 +169,12 @@ def femur_probability(
             else:
                 seen = mirrored_too(predict) if windows.mirror else predict
                 at_once = windows_at_once(seen, (len(input_czyx), *windows.shape_zyx), device)
-                probability = windowed_probability(seen, input_czyx, windows, at_once=at_once, wanted_zyx=wanted_zyx)
+                if whole_scan:
+                    probability = scan_probability(seen, input_czyx, windows, at_once=at_once)
+                else:
+                    probability = windowed_probability(
+                        seen, input_czyx, windows, at_once=at_once, wanted_zyx=wanted_zyx
+                    )
     finally:
         network.train(was_training)
     if not np.isfinite(probability).all():
@@ -205,7 +212,9 @@ def segment(
     """
     model = package.model
     input_czyx = network_input(ct, model.input_recipe, name=name)
-    probability_zyx = femur_probability(package.network, input_czyx, windows=model.windows, device=device, name=name)
+    probability_zyx = femur_probability(
+        package.network, input_czyx, windows=model.windows, whole_scan=True, device=device, name=name
+    )
     grid = network_grid(ct.grid, model.input_recipe)
     parts: tuple[Part, ...] = ()
     remarks: tuple[str, ...] = ()

@@ -86,6 +86,28 @@ def windowed_probability(
     return result[tuple(slice(b, b + n) for b, n in zip(before, input_czyx.shape[1:], strict=True))]
 
 
+def scan_probability(
+    predict: Predict, input_czyx: NDArray[np.floating], windows: Windows, *, at_once: int = 1
+) -> NDArray[np.float16]:
+    """As `windowed_probability`, of a whole scan, at whose first and last slice bones are cut off.
+
+    These lie at the edge of every window within the scan. So one more layer of windows has its middle there, half of it
+    in zeros beyond the scan, as patches have in training: at the very end it counts as much as all others together, and
+    less and less from there on.
+    """
+    found = windowed_probability(predict, input_czyx, windows, at_once=at_once)
+    window, half = windows.shape_zyx[0], windows.shape_zyx[0] // 2
+    weights = gaussian_weights((window, 1, 1))
+    seen = min(half, len(found))  # of such a window's slices, those in the scan
+    first, last = slice(0, seen), slice(len(found) - seen, len(found))
+    for at, before in ((first, window - half), (last, half - seen)):
+        zeros = ((0, 0), (before, window - before - seen), (0, 0), (0, 0))
+        again = windowed_probability(predict, np.pad(input_czyx[:, at], zeros), windows, at_once=at_once)
+        weight = weights[before : before + seen]
+        found[at] = (found[at] + weight * again[before : before + seen]) / (1 + weight)
+    return found
+
+
 def windows_at_once(predict: Predict, shape_czyx: Sequence[int], device: torch.device) -> int:
     """How many windows fit in a batch: those that an eighth of the GPU's memory holds, at most 16; on a processor one.
 

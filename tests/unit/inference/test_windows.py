@@ -6,6 +6,7 @@ from tiny_model import TINY_NETWORK
 from femseg.inference.windows import (
     at_once_in,
     mirrored_too,
+    scan_probability,
     spare_voxels,
     window_starts,
     windowed_probability,
@@ -32,6 +33,27 @@ def test_windows_cover_an_axis_from_end_to_end(size, window, overlap):
 
 def test_what_a_network_says_of_each_voxel_alone_comes_back():
     np.testing.assert_allclose(windowed_probability(itself, INPUT, WINDOWS), INPUT[0], atol=1e-3)
+
+
+def knows_the_middle(batch):
+    """Of each window no more than the middle half of its slices."""
+    slices = batch.shape[2]
+    middle = (torch.arange(slices) - (slices - 1) / 2).abs() < slices / 4
+    return batch[:, 0] * middle[:, None, None]
+
+
+@pytest.mark.parametrize("slices", [1, 3, 8, 13, 24])
+def test_a_scan_s_ends_are_seen_in_the_middle_of_a_window_too(slices):
+    scan = np.ones((1, slices, 8, 8), np.float32)
+    assert scan_probability(knows_the_middle, scan, WINDOWS)[[0, -1]].min() > 0.4
+    if slices >= 8:
+        assert windowed_probability(knows_the_middle, scan, WINDOWS)[[0, -1]].max() == 0
+
+
+@pytest.mark.parametrize("slices", [1, 3, 8, 13, 24])
+def test_what_a_network_says_of_each_voxel_of_a_scan_comes_back_in_its_place(slices):
+    scan = INPUT[:, :slices]
+    np.testing.assert_allclose(scan_probability(itself, scan, WINDOWS), scan[0], atol=1e-3)
 
 
 def test_windows_without_a_wanted_voxel_are_not_computed_and_hold_nothing():
