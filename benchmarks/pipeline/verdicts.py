@@ -179,7 +179,7 @@ def spoiled_masks(
     grid = network_grid(ct.grid, package.model.finest.input_recipe)
     whole = tuple(slice(0, n) for n in grid.shape_zyx)
     probability = np.zeros(grid.shape_zyx, np.float32)
-    for box, said in found.refined or (Part(whole, found.network_probability_zyx),):
+    for box, said, _ in found.refined or (Part(whole, found.network_probability_zyx),):
         probability[box] = np.maximum(probability[box], said)
     femur = probability >= FEMUR_FROM
     spacing = np.array(grid.spacing_mm_zyx)
