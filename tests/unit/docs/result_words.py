@@ -181,6 +181,15 @@ def hours(r: Result, training: str) -> str:
     return f"{sum(each) / len(each):.1f}"
 
 
+def largest_pieces(r: Result) -> tuple[float, float, float]:
+    """Of each painted femur's largest piece alone: mean Dice, and surface distance of hips and of whole femora."""
+    rows = [(row["shape"].startswith("z"), row["of_largest_pieces"]) for row in r["painted_real_shapes"]]
+    hips, whole = (
+        [one["average_surface_distance_mm"] for is_whole, one in rows if is_whole == wanted] for wanted in (False, True)
+    )
+    return sum(one["dice"] for _, one in rows) / len(rows), sum(hips) / len(hips), sum(whole) / len(whole)
+
+
 def painted_row(r: Result, whole: bool) -> str:
     """Of the shipped model's painted shapes the whole femora, named z…, or the hips."""
     rows = [row for row in r["painted_real_shapes"] if row["shape"].startswith("z") == whole]

@@ -11,6 +11,7 @@ from .result_words import (
     floor,
     given,
     hours,
+    largest_pieces,
     losses,
     mirrored,
     monai,
@@ -236,8 +237,25 @@ SHIPPED: tuple[tuple[str, Words], ...] = (
             "shipped_evidence",
             lambda r, name=name: f"{r['negatives'][name]['found_ml']:.1f} ml, {r['negatives'][name]['verdict']} |",
         )
-        for name in ("the pelvis above its femora", "a trunk", "a water cylinder", "noise")
+        for name in ("the pelvis above its femora", "a trunk", "a leg below the knee", "a water cylinder", "noise")
     ),
+    (
+        "shipped_evidence",
+        lambda r: "has Dice {:.3f} over the 11 shapes (hips {:.2f} mm, whole femora {:.2f} mm)".format(
+            *largest_pieces(r)
+        ),
+    ),
+    *(
+        (
+            "shipped_evidence",
+            lambda r, words=words, side=side: words.format(r["pelvis"]["dice_of_two_published_models"][side]),
+        )
+        for words, side in (
+            ("(another published model: {:.3f})", "right (intact)"),
+            ("nailed femur ({:.3f})", "left (nailed)"),
+        )
+    ),
+    ("verdicts", lambda r: f"within 0.05 for {100 * r['held out']['expected_dice_within_0_05_share']:.0f} %"),
 )
 STARTED: tuple[tuple[str, Words], ...] = tuple(
     (

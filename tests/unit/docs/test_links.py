@@ -43,5 +43,5 @@ def test_every_page_of_docs_stands_in_an_index():
 def test_the_documentation_stays_short_enough_to_be_read():
     made = ("reference/exit-codes-and-faults.md", "explanation/intake-against-peers.md")  # by programs
     pages = set((ROOT / "docs").rglob("*.md")) - {ROOT / "docs" / page for page in made}
-    assert sum(len(page.read_text(encoding="utf-8").split()) for page in pages) <= 35_800
+    assert sum(len(page.read_text(encoding="utf-8").split()) for page in pages) <= 36_000
     assert len((ROOT / "README.md").read_text(encoding="utf-8").splitlines()) <= 120
