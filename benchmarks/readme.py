@@ -235,8 +235,10 @@ SCRIPTS = (
         "shipped.ablations",
         "what each ingredient of the shipped model gives: inputs, shapes, field of view, scanner, neighbours, by one "
         "budget",
-        options="--arms ARM … --seeds 0 1",
-        result="shipped_ablations.json",
+        "real CT, intact, after {r[steps]} steps: CT {r[means][raw][intact]:.2f}, gradient "
+        "{r[means][gradient][intact]:.2f}, both {r[means][both][intact]:.2f}",
+        "--arms ARM … --seeds 0 1",
+        "shipped_ablations.json",
     ),
     Script(
         "shipped.start_from",
