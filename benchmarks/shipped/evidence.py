@@ -1,6 +1,7 @@
 """What a model reaches on what nobody trained it on: a real CT, real shapes in painted CT, and CTs without a femur.
 
-    FEMSEG_REAL_DATA=… python -m benchmarks.shipped.evidence --model FOLDER --output …/shipped_evidence.json
+    FEMSEG_REAL_DATA=… python -m benchmarks.shipped.evidence --model FOLDER --output …/shipped_evidence.json \
+        --figure docs/images/pelvis.png --shapes-figure docs/images/painted_shapes.png
 
 1. A real CT of the pelvis, one femur intact and one nailed: Dice by side against a published model's labels, and of
    these against another model's; what was called femur further than a centimetre from them, and of the hip bones.

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -169,12 +170,8 @@ def femur_probability(
             else:
                 seen = mirrored_too(predict) if windows.mirror else predict
                 at_once = windows_at_once(seen, (len(input_czyx), *windows.shape_zyx), device)
-                if whole_scan:
-                    probability = scan_probability(seen, input_czyx, windows, at_once=at_once)
-                else:
-                    probability = windowed_probability(
-                        seen, input_czyx, windows, at_once=at_once, wanted_zyx=wanted_zyx
-                    )
+                windowed = scan_probability if whole_scan else partial(windowed_probability, wanted_zyx=wanted_zyx)
+                probability = windowed(seen, input_czyx, windows, at_once=at_once)
     finally:
         network.train(was_training)
     if not np.isfinite(probability).all():

@@ -97,14 +97,16 @@ def scan_probability(
     """
     found = windowed_probability(predict, input_czyx, windows, at_once=at_once)
     window, half = windows.shape_zyx[0], windows.shape_zyx[0] // 2
-    weights = gaussian_weights((window, 1, 1))
+    weights, counted = gaussian_weights((window, 1, 1)), np.ones((len(found), 1, 1), np.float32)
     seen = min(half, len(found))  # of such a window's slices, those in the scan
     first, last = slice(0, seen), slice(len(found) - seen, len(found))
     for at, before in ((first, window - half), (last, half - seen)):
         zeros = ((0, 0), (before, window - before - seen), (0, 0), (0, 0))
         again = windowed_probability(predict, np.pad(input_czyx[:, at], zeros), windows, at_once=at_once)
-        weight = weights[before : before + seen]
-        found[at] = (found[at] + weight * again[before : before + seen]) / (1 + weight)
+        within = slice(before, before + seen)
+        sums = counted[at] * found[at] + weights[within] * again[within]
+        counted[at] += weights[within]
+        found[at] = sums / counted[at]
     return found
 
 

@@ -197,9 +197,14 @@ def _segmentation_s(cohort: CohortFacts, cost: ScaleCost, *, finer: bool) -> flo
     seen_mm = [min(e, femur) for e, femur in zip(extent, _FEMUR_MM_ZYX, strict=True)] if finer else extent
     legs = 2 if finer and extent[2] > 300.0 else 1
     sizes = (round(n * mm / e) for n, mm, e in zip(cost.working_zyx, seen_mm, extent, strict=True))
-    beyond = (0 if finer else cost.patches.shape_zyx[0], 0, 0)
-    counts = [
-        len(window_starts(max(size + more, window), window, cost.patches.overlap))
-        for size, more, window in zip(sizes, beyond, cost.patches.shape_zyx, strict=True)
-    ]
-    return legs * math.prod(counts) * cost.sample_s * (2 if cost.patches.mirror else 1)
+    count = scan_windows(sizes, cost.patches, with_ends=not finer)
+    return legs * count * cost.sample_s * (2 if cost.patches.mirror else 1)
+
+
+def scan_windows(shape_zyx: Iterable[int], patches: PatchSettings, *, with_ends: bool = True) -> int:
+    """In how many windows a network sees so many voxels, with the layers at a scan's ends or without."""
+    layers, rows, columns = (
+        len(window_starts(max(size, window), window, patches.overlap))
+        for size, window in zip(shape_zyx, patches.shape_zyx, strict=True)
+    )
+    return (layers + (2 if with_ends else 0)) * rows * columns

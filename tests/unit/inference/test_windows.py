@@ -56,6 +56,16 @@ def test_what_a_network_says_of_each_voxel_of_a_scan_comes_back_in_its_place(sli
     np.testing.assert_allclose(scan_probability(itself, scan, WINDOWS), scan[0], atol=1e-3)
 
 
+@pytest.mark.parametrize("slices", [2, 4, 6, 8, 12])
+def test_a_scan_s_ends_count_alike(slices):
+    scan = INPUT[:, :slices]
+    np.testing.assert_allclose(
+        scan_probability(knows_the_middle, scan[:, ::-1], WINDOWS)[::-1],
+        scan_probability(knows_the_middle, scan, WINDOWS),
+        atol=2e-3,
+    )
+
+
 def test_windows_without_a_wanted_voxel_are_not_computed_and_hold_nothing():
     wanted = np.zeros(INPUT.shape[1:], bool)
     wanted[2, 2, 2] = True

@@ -4,14 +4,18 @@ import math
 from dataclasses import replace
 from itertools import pairwise
 
+import numpy as np
 import pytest
+import torch
 from tiny_project import ROOT
 
 from benchmarks.pipeline.plan_estimates import COHORTS
 from femseg.cohorts.settings import ArraySettings
 from femseg.cohorts.split import SplitSettings
+from femseg.inference.segment import femur_probability
+from femseg.networks.package_files import Windows
 from femseg.networks.vnet import VNetSettings
-from femseg.planning.estimates import ScaleCost, disk_bytes, features, search_steps, stage_seconds
+from femseg.planning.estimates import ScaleCost, disk_bytes, features, scan_windows, search_steps, stage_seconds
 from femseg.planning.facts import CohortFacts, MachineFacts, Stated, StatedScale
 from femseg.planning.plan import make_plan
 from femseg.search.halving import SearchSettings
@@ -121,6 +125,27 @@ def test_a_search_is_as_long_as_its_rungs_and_idle_cores_say():
     search = SearchSettings(trials_per_mode=3, rungs=(16, 32), keep=0.5)
     assert search_steps(search, modes=2, cores=1) == 6 * 16 + 4 * 16
     assert search_steps(search, modes=2, cores=8) == 8 * (16 + 16), "six and four trials leave cores idle"
+
+
+def test_windows_of_a_scan_are_counted_as_the_network_is_shown_them():
+    """With the two layers at its ends, by a network that counts; of a scan on a grid of one millimetre."""
+    shown = 0
+
+    class Counts(torch.nn.Module):
+        def forward(self, input_bczyx):
+            nonlocal shown
+            shown += len(input_bczyx)
+            return torch.zeros(len(input_bczyx), 2, *input_bczyx.shape[2:])
+
+    for size_zyx, overlap in (((40, 33, 50), 0.5), ((40, 33, 50), 0.25), ((9, 16, 16), 0.5)):
+        shown = 0
+        femur_probability(
+            Counts(),
+            np.zeros((1, *size_zyx), np.float32),
+            windows=Windows(shape_zyx=(16, 16, 16), overlap=overlap),
+            whole_scan=True,
+        )
+        assert scan_windows(size_zyx, PatchSettings(shape_zyx=(16, 16, 16), overlap=overlap)) == shown
 
 
 def test_time_rises_with_the_step_and_a_search_that_is_off_takes_none():
