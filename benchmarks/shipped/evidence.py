@@ -125,7 +125,7 @@ def painted_shapes(
 ) -> list[dict[str, Any]]:
     """Each shape painted once; whole femora are left out with `hips_alone`."""
     rows: list[dict[str, Any]] = []
-    slices = []
+    slices, whole_ones = [], 0
     for number, (name, femur, other, spacing, whole) in enumerate(real_shapes()):
         if whole and hips_alone:
             continue
@@ -139,8 +139,10 @@ def painted_shapes(
         rows.append({**row, "of_largest_pieces": compared(case, found.largest_zyx)})
         print(rows[-1], flush=True)
         slices.append(coronal_slice(case, found.mask.femur_zyx))
+        whole_ones += whole
     if figure:
-        side_by_side(slices, [f"{row['shape'].split('.')[0]}\nDice {row['dice']:.2f}" for row in rows])
+        titles = [f"{row['shape'].split('.')[0]}\nDice {row['dice']:.2f}" for row in rows]
+        side_by_side(slices, titles, columns=whole_ones)
         plt.savefig(figure, dpi=110)
     return rows
 
@@ -163,10 +165,11 @@ def coronal_slice(case: Painted, found_zyx: NDArray[np.bool_]) -> dict[str, Any]
     return {**shown, "aspect": case.spacing_mm_zyx[0] / case.spacing_mm_zyx[2]}
 
 
-def side_by_side(slices: list[dict[str, Any]], titles: list[str]) -> None:
-    """All slices on one scale, truth in yellow, found in orange."""
-    columns = -(-len(slices) // 2)
-    figure, axes = plt.subplots(2, columns, figsize=(2 * columns, 9), layout="constrained", facecolor="#0d1117")
+def side_by_side(slices: list[dict[str, Any]], titles: list[str], columns: int) -> None:
+    """All slices, truth in yellow, found in orange: whole femora above, hips, which are lower, below."""
+    figure, axes = plt.subplots(
+        2, columns, figsize=(2 * columns, 7.5), height_ratios=(2, 1), layout="constrained", facecolor="#0d1117"
+    )
     for axis in axes.flat:
         axis.set_axis_off()
     for axis, one, title in zip(axes.flat, slices, titles, strict=False):
