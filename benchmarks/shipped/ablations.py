@@ -6,7 +6,7 @@
 Arms are trained by `params.shipped.yaml` on the people that `make shipped` has stored, of which nothing is changed:
 
 - `raw`, `gradient`, `both`: the network's input. The other arms are `both` but for one thing.
-- `phantoms`: phantoms instead of people over real bone shapes.
+- `phantoms`: phantoms as they are drawn, instead of people painted over real bone shapes.
 - `whole-legs`: only people whose femora are shown whole.
 - `one-scanner`: resolution and noise are always the same.
 - `no-neighbours`: the femora are the only bones that are painted.
@@ -82,7 +82,7 @@ ARMS = {
     "raw": Arm(words="CT", mode="raw"),
     "gradient": Arm(words="gradient", mode="gradient"),
     "both": Arm(words="CT and gradient"),
-    "phantoms": Arm(words="phantoms instead of real shapes", phantoms=True),
+    "phantoms": Arm(words="phantoms, not painted", phantoms=True),
     "whole-legs": Arm(words="whole femora alone", whole_legs=True),
     "one-scanner": Arm(words="one resolution, one noise", painted=one_scanner),
     "no-neighbours": Arm(words="no other bones", painted=no_neighbours),
@@ -183,12 +183,12 @@ def so_far(output: Path, fresh: dict[str, Any]) -> dict[str, Any]:
 
 def table(result: dict[str, Any]) -> str:
     """The arms as Markdown."""
-    lines = ["| trained with | real CT, intact | nailed | elsewhere | painted hips | least |", f"|{'---|' * 6}"]
+    lines = ["| trained with | real CT, intact | nailed | elsewhere | painted hips |", f"|{'---|' * 5}"]
     for name in (name for name in ARMS if name in result["means"]):
         mean = result["means"][name]
         cells = [
             f"{mean[key]:.3f}" + (f" ± {mean[f'{key}_spread']:.3f}" if mean["seeds"] > 1 else "")
-            for key in ("intact", "nailed", "hips", "least_hip")
+            for key in ("intact", "nailed", "hips")
         ]
         cells.insert(2, f"{mean['elsewhere_ml']:.1f} ml")
         lines.append(f"| {ARMS[name].words} | {' | '.join(cells)} |")

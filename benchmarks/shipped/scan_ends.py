@@ -29,11 +29,13 @@ def looked_at(package: ModelPackage, case_id: str, inputs: ArrayStore, masks: Ar
     """One person both ways."""
     femur_zyx = masks.load(case_id).astype(bool)
     voxel_ml = masks.entry(case_id).network_grid.voxel_volume_mm3 / 1000
+    stored = inputs.load(case_id)
+    input_czyx = stored if stored.ndim == 4 else stored[np.newaxis]  # one channel is stored without its axis
     row: dict[str, Any] = {"person": case_id, "femur_ml": float(np.count_nonzero(femur_zyx)) * voxel_ml}
     for words, whole_scan in (("without", False), ("with", True)):
         began = time.process_time()
         probability_zyx = femur_probability(
-            package.network, inputs.load(case_id), windows=package.model.windows, whole_scan=whole_scan
+            package.network, input_czyx, windows=package.model.windows, whole_scan=whole_scan
         )
         found_zyx = probability_zyx >= FEMUR_FROM
         row[words] = {

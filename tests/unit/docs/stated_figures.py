@@ -1,5 +1,7 @@
 """What the documentation states as measured: for each page the words that a result of benchmarks/results makes."""
 
+from benchmarks.shipped import ablations
+
 from .result_words import (
     Words,
     again,
@@ -255,15 +257,7 @@ SHIPPED: tuple[tuple[str, Words], ...] = (
             ("nailed femur ({:.3f})", "left (nailed)"),
         )
     ),
-    (
-        "shipped_ablations",
-        lambda r: "Dice {} from the CT, {} from both, {} from the gradient".format(
-            *(
-                f"{r['means'][arm]['intact']:.2f} ± {r['means'][arm]['intact_spread']:.2f}"
-                for arm in ("raw", "both", "gradient")
-            )
-        ),
-    ),
+    ("shipped_ablations", ablations.table),
     ("verdicts", lambda r: f"within 0.05 for {100 * r['held out']['expected_dice_within_0_05_share']:.0f} %"),
 )
 STARTED: tuple[tuple[str, Words], ...] = tuple(
