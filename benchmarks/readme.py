@@ -204,10 +204,13 @@ SCRIPTS = (
         "a 512 × 512 × 300 CT with the shipped model, from DICOM files to mask file; mesh, page and DICOM objects of "
         "it; selftest and doctor",
         "segment {r[commands][segment][seconds]:.0f} s by the clock, {r[commands][segment][processor_s]:.0f} s of "
-        "processor time; processor time of mesh {r[outputs][mesh][processor_s]:.1f}, page "
-        "{r[outputs][page][processor_s]:.1f}, DICOM-SEG {r[outputs][dicom_seg][processor_s]:.1f}, RTSTRUCT "
-        "{r[outputs][rtstruct][processor_s]:.1f}, selftest {r[commands][selftest][processor_s]:.0f}, doctor "
+        "processor time (the wheel alone in an empty environment: "
+        "{r[commands][segment_of_the_wheel_alone][seconds]:.0f} s); processor time of mesh "
+        "{r[outputs][mesh][processor_s]:.1f}, page {r[outputs][page][processor_s]:.1f}, DICOM-SEG "
+        "{r[outputs][dicom_seg][processor_s]:.1f}, RTSTRUCT {r[outputs][rtstruct][processor_s]:.1f}, selftest "
+        "{r[commands][selftest][processor_s]:.0f}, doctor "
         "{r[commands][doctor][processor_s]:.1f}",
+        "--alone",
     ),
     Script(
         "pipeline.femur_sides",
