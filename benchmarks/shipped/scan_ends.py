@@ -8,6 +8,7 @@ found. That windows lie badly at a scan's ends was seen on the real pelvis CT; w
 """
 
 import argparse
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -16,26 +17,24 @@ import numpy as np
 import torch
 
 from femseg.cohorts.split import read_split
-from femseg.cohorts.store import ArrayStore
 from femseg.files.durable import write_json_durably
 from femseg.inference.segment import femur_probability
 from femseg.metrics.overlap import dice_coefficient
 from femseg.networks.network import FEMUR_FROM
 from femseg.networks.package import ModelPackage, load_package
 from femseg.paths import ARRAYS, SHIPPED_MODEL, SPLIT
+from femseg.training.stored_cases import StoredCases
 
 
-def looked_at(package: ModelPackage, case_id: str, inputs: ArrayStore, masks: ArrayStore) -> dict[str, Any]:
+def looked_at(package: ModelPackage, case_id: str, people: StoredCases) -> dict[str, Any]:
     """One person both ways."""
-    femur_zyx = masks.load(case_id).astype(bool)
-    voxel_ml = masks.entry(case_id).network_grid.voxel_volume_mm3 / 1000
-    stored = inputs.load(case_id)
-    input_czyx = stored if stored.ndim == 4 else stored[np.newaxis]  # one channel is stored without its axis
+    femur_zyx = people.target_zyx(case_id).astype(bool)
+    voxel_ml = math.prod(people.spacing_mm_zyx(case_id)) / 1000
     row: dict[str, Any] = {"person": case_id, "femur_ml": float(np.count_nonzero(femur_zyx)) * voxel_ml}
     for words, whole_scan in (("without", False), ("with", True)):
         began = time.process_time()
         probability_zyx = femur_probability(
-            package.network, input_czyx, windows=package.model.windows, whole_scan=whole_scan
+            package.network, people.input_czyx(case_id), windows=package.model.windows, whole_scan=whole_scan
         )
         found_zyx = probability_zyx >= FEMUR_FROM
         row[words] = {
@@ -55,9 +54,9 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(1)
     package = load_package(given.model)
-    inputs = ArrayStore.open(given.build / ARRAYS / package.model.input_mode)
-    masks = ArrayStore.open(given.build / ARRAYS / "mask")
-    rows = [looked_at(package, name, inputs, masks) for name in read_split(given.build / SPLIT).validation]
+    arrays, names = given.build / ARRAYS, read_split(given.build / SPLIT).validation
+    people = StoredCases.open(arrays / package.model.input_mode, arrays / "mask", names)
+    rows = [looked_at(package, name, people) for name in names]
     of_femora = [row for row in rows if row["femur_ml"]]
     result = {
         "command": "python -m benchmarks.shipped.scan_ends",
