@@ -240,7 +240,7 @@ SCRIPTS = (
         "budget",
         "real CT, intact, after {r[steps]} steps: CT {r[means][raw][intact]:.2f}, gradient "
         "{r[means][gradient][intact]:.2f}, both {r[means][both][intact]:.2f}",
-        "--arms ARM … --seeds 0 1",
+        "--minutes 6 --arms ARM … --seeds 0 1",
         "shipped_ablations.json",
     ),
     Script(

@@ -125,7 +125,7 @@ def painted_shapes(
 ) -> list[dict[str, Any]]:
     """Each shape painted once; whole femora are left out with `hips_alone`."""
     rows: list[dict[str, Any]] = []
-    slices, whole_ones = [], 0
+    slices, columns = [], 0  # one for each whole femur
     for number, (name, femur, other, spacing, whole) in enumerate(real_shapes()):
         if whole and hips_alone:
             continue
@@ -139,10 +139,10 @@ def painted_shapes(
         rows.append({**row, "of_largest_pieces": compared(case, found.largest_zyx)})
         print(rows[-1], flush=True)
         slices.append(coronal_slice(case, found.mask.femur_zyx))
-        whole_ones += whole
+        columns += whole
     if figure:
         titles = [f"{row['shape'].split('.')[0]}\nDice {row['dice']:.2f}" for row in rows]
-        side_by_side(slices, titles, columns=whole_ones)
+        side_by_side(slices, titles, columns)
         plt.savefig(figure, dpi=110)
     return rows
 
